@@ -1,0 +1,45 @@
+# Two commands need nothing but Python 3.11 or newer: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# cpu, or auto for the CUDA build that fits the driver, or cu128, ... (names of `uv pip --torch-backend`)
+TORCH_BACKEND ?= cpu
+TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
+INSTALLED = $(VENV)/.installed-$(TORCH_BACKEND)
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check lint types tests bench clean
+
+demo: $(INSTALLED)
+	$(BIN)/python -m examples.demo demo
+
+test: check
+
+check: lint types tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+tests: $(INSTALLED)
+	$(BIN)/python -m pytest --numprocesses 2
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.compositing
+	$(BIN)/python -m benchmarks.predictor
+	$(BIN)/python -m benchmarks.memory
+
+# The plain torch wheel for Linux carries gigabytes of CUDA, so the build is chosen first, by name.
+$(INSTALLED): setup.cfg constraints.txt
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'cropmap needs Python 3.11 or newer: make PYTHON=python3.12'"
+	$(PYTHON) -m venv $(VENV)
+	[ "$(TORCH_BACKEND)" = cpu ] && $(PIP) "torch==$(TORCH)+cpu" 2>/dev/null \
+	|| { $(PIP) uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend $(TORCH_BACKEND) "torch==$(TORCH)"; }
+	$(PIP) --editable ".[dev,notebook]"
+	touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""The cropmap command."""

@@ -1,0 +1,1 @@
+"""A place and a season become composites on disk."""

@@ -1,0 +1,130 @@
+"""The area of interest: a polygon from any vector file, in any CRS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyproj
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.errors import InputError
+
+
+@dataclass(frozen=True)
+class Aoi:
+    """A valid polygon or multipolygon with an area, and its CRS."""
+
+    geometry: BaseGeometry
+    """Polygon or MultiPolygon, holes included, in `crs`."""
+    crs: pyproj.CRS
+    """CRS of the coordinates, x before y."""
+    notices: tuple[str, ...] = ()
+    """What was mended while reading, one sentence each."""
+
+    def to(self, crs: Any) -> BaseGeometry:
+        """The polygon in another CRS, with edges that stay within a metre of their true course.
+
+        Args:
+            crs: Anything pyproj understands.
+        """
+        target = pyproj.CRS.from_user_input(crs)
+        if target == self.crs:
+            return self.geometry
+        dense = shapely.segmentize(self.geometry, _segment_length(self.geometry, self.crs))
+        transform = pyproj.Transformer.from_crs(self.crs, target, always_xy=True).transform
+        moved = shapely.transform(dense, lambda xy: _columns(transform(xy[:, 0], xy[:, 1])))
+        return moved if moved.is_valid else _polygons(shapely.make_valid(moved))
+
+    @property
+    def lonlat(self) -> BaseGeometry:
+        """The polygon in degrees, EPSG:4326, longitude first."""
+        return self.to("EPSG:4326")
+
+
+def read_aoi(path: Path) -> Aoi:
+    """The area of interest in a GeoJSON, GeoPackage or Shapefile: all its polygons, joined.
+
+    Args:
+        path: A file that GDAL reads as vectors; a bare GeoJSON Geometry or Feature is one too.
+
+    Raises:
+        InputError: The file is missing, empty, without CRS, has no area or crosses the antimeridian.
+    """
+    frame = _read_frame(path)
+    geometries = [g for g in frame.geometry if g is not None and not g.is_empty]
+    if not geometries:
+        raise InputError(f"The area {path} holds no polygon. Give a file with at least one polygon.")
+    if frame.crs is None:
+        raise InputError(
+            f"The area {path} has no CRS, so its coordinates mean no place. Add one, for example "
+            "with a .prj file or by saving it as GeoPackage with its CRS set."
+        )
+    notices = _repair_notices(geometries)
+    joined = _polygons(shapely.union_all([shapely.make_valid(shapely.force_2d(g)) for g in geometries]))
+    if joined.is_empty or joined.area == 0:
+        raise InputError(f"The area {path} has zero area: points and lines cannot be mapped. Give polygons.")
+    aoi = Aoi(joined, pyproj.CRS.from_user_input(frame.crs), notices)
+    _require_on_earth(aoi, path)
+    return aoi
+
+
+def _read_frame(path: Path) -> Any:
+    if not path.exists():
+        raise InputError(
+            f"The area {path} does not exist. Give a GeoJSON, GeoPackage or Shapefile with --aoi."
+        )
+    import geopandas
+    import pyogrio.errors
+
+    try:
+        frame = geopandas.read_file(path)
+    except (pyogrio.errors.DataSourceError, ValueError) as error:
+        raise InputError(f"The area {path} cannot be read as vectors: {error}") from error
+    if not isinstance(frame, geopandas.GeoDataFrame):
+        raise InputError(f"The area {path} holds a table without geometry. Give a file with polygons.")
+    return frame
+
+
+def _repair_notices(geometries: list[BaseGeometry]) -> tuple[str, ...]:
+    reasons = [shapely.is_valid_reason(g) for g in geometries if not g.is_valid]
+    return tuple(f"The area was repaired: {reason}." for reason in reasons)
+
+
+def _polygons(geometry: BaseGeometry) -> BaseGeometry:
+    """The polygonal part of any geometry."""
+    parts = [p for p in shapely.get_parts(shapely.get_parts(geometry)) if p.geom_type == "Polygon"]
+    return shapely.union_all(parts) if parts else shapely.MultiPolygon()
+
+
+def _require_on_earth(aoi: Aoi, path: Path) -> None:
+    try:
+        west, south, east, north = aoi.lonlat.bounds
+    except pyproj.exceptions.ProjError as error:
+        raise InputError(f"The area {path} cannot be placed on the globe: {error}") from error
+    if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+        raise InputError(
+            f"The area {path} must lie within longitude -180..180 and latitude -90..90, got "
+            f"{west:.3f}..{east:.3f} and {south:.3f}..{north:.3f}. Where it crosses the antimeridian, cut it "
+            "there and map the two parts on their own; otherwise check its CRS."
+        )
+    if east - west > 180:
+        raise InputError(
+            f"The area {path} spans {east - west:.0f} degrees of longitude: it crosses the antimeridian, "
+            "which one grid cannot. Cut it at 180 degrees and map the two parts on their own."
+        )
+
+
+def _segment_length(geometry: BaseGeometry, crs: pyproj.CRS) -> float:
+    """Longest edge before reprojection: about a kilometre, or a 2000th of a very large area."""
+    unit = 0.01 if crs.is_geographic else 1_000.0
+    west, south, east, north = geometry.bounds
+    return max(unit, max(east - west, north - south) / 2_000)
+
+
+def _columns(xy: tuple[Any, Any]) -> Any:
+    import numpy as np
+
+    return np.column_stack(xy)

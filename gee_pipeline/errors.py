@@ -1,0 +1,37 @@
+"""The kinds of error that differ in what the user does next.
+
+Every message says the rule, what was got and the way out. Exit codes of the command: 0 a complete map,
+2 something the user has to mend, 3 a run that is incomplete and continues with the same command.
+"""
+
+
+class CropmapError(Exception):
+    """Base of all errors that cropmap raises on purpose."""
+
+    exit_code = 2
+
+
+class InputError(CropmapError):
+    """Something the user gave cannot be used; nothing was written."""
+
+
+class MismatchError(CropmapError):
+    """Two things that must share a recipe, grid, model or area do not."""
+
+
+class CorruptFileError(CropmapError):
+    """A file is damaged or not of the kind it claims to be."""
+
+
+class SceneReadError(CropmapError):
+    """An asset of a scene could not be read, also after retries; the cell that needs it fails."""
+
+
+class DiskFullError(CropmapError):
+    """The disk has no room for the next file; the run continues once there is space."""
+
+
+class IncompleteRunError(CropmapError):
+    """Planned cells are missing from the map; the same command continues the run."""
+
+    exit_code = 3

@@ -1,0 +1,1 @@
+"""Scenes listed by a STAC catalog become composites."""

@@ -1,0 +1,1 @@
+"""Composites become a crop map."""
