@@ -163,7 +163,7 @@ def _utm_zone(aoi: Aoi) -> pyproj.CRS:
     if east - west >= WIDEST_UTM:
         raise InputError(
             f"One UTM zone serves less than {WIDEST_UTM:g} degrees of longitude, the area spans "
-            f"{east - west:.1f}. Give a national or equal-area CRS with --crs, for example EPSG:3035 (Europe) "
+            f"{east - west:.1f}. Give a national or equal-area CRS with --crs, such as EPSG:3035 (Europe) "
             "or EPSG:5070 (USA)."
         )
     lon, lat = lonlat.centroid.x, lonlat.centroid.y

@@ -1,0 +1,76 @@
+"""Files that are whole or absent: written beside their place, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gee_pipeline.errors import CorruptFileError, DiskFullError
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def atomic_path(path: Path, needed: int = 0) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without error.
+
+    Args:
+        path: Where the file shall stand; its folder is made.
+        needed: Bytes the file will take, for the message on a full disk.
+
+    Raises:
+        DiskFullError: The disk has no room; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise _disk_full(path, needed) from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a whole file atomically, and durably: it is on the disk before it has its name.
+
+    Raises:
+        DiskFullError: The disk has no room; an older file of that name stays as it was.
+    """
+    with atomic_path(path, len(content)) as part, part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON values as readable UTF-8, atomically."""
+    write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The values of a JSON file.
+
+    Raises:
+        CorruptFileError: The file is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CorruptFileError(f"{path} is not readable as JSON: {error}. Restore or delete it.") from error
+
+
+def _disk_full(path: Path, needed: int) -> DiskFullError:
+    size = f"{needed / 2**20:.1f} MiB are needed" if needed else "more space is needed"
+    return DiskFullError(
+        f"The disk that holds {path.parent} is full: {size} for {path.name}. "
+        "Free some space and run the same command again; finished cells are kept."
+    )
