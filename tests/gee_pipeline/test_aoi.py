@@ -1,0 +1,118 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import pyproj
+import pytest
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.aoi import Aoi, read_aoi
+from gee_pipeline.errors import InputError
+
+SQUARE = shapely.box(11.0, 48.0, 11.1, 48.1)
+HOLED = SQUARE.difference(shapely.box(11.04, 48.04, 11.06, 48.06))
+
+
+def _geojson(path: Path, value: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(value))
+    return path
+
+
+def _geometry(shape: BaseGeometry) -> dict[str, Any]:
+    return json.loads(shapely.to_geojson(shape))
+
+
+def _feature(shape: BaseGeometry) -> dict[str, Any]:
+    return {"type": "Feature", "properties": {}, "geometry": _geometry(shape)}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        _geometry(HOLED),
+        _feature(HOLED),
+        {"type": "FeatureCollection", "features": [_feature(HOLED)]},
+    ],
+    ids=["geometry", "feature", "collection"],
+)
+def test_any_form_of_geojson_is_read_with_its_holes(tmp_path: Path, value: dict[str, Any]) -> None:
+    aoi = read_aoi(_geojson(tmp_path / "a.geojson", value))
+    assert aoi.geometry.equals(HOLED)
+    assert aoi.crs == pyproj.CRS("EPSG:4326")
+    assert aoi.notices == ()
+
+
+@pytest.mark.parametrize("name", ["area.gpkg", "area.shp"])
+def test_geopackage_and_shapefile_keep_their_crs(tmp_path: Path, name: str) -> None:
+    shape = shapely.box(600_000, 5_300_000, 601_000, 5_302_000)
+    geopandas.GeoDataFrame(geometry=[shape], crs="EPSG:32632").to_file(tmp_path / name)
+    aoi = read_aoi(tmp_path / name)
+    assert aoi.crs.to_epsg() == 32632
+    assert aoi.geometry.equals(shape)
+
+
+def test_several_features_become_one_multipolygon(tmp_path: Path) -> None:
+    far = shapely.box(11.5, 48.0, 11.6, 48.1)
+    path = _geojson(
+        tmp_path / "a.geojson", {"type": "FeatureCollection", "features": [_feature(SQUARE), _feature(far)]}
+    )
+    assert read_aoi(path).geometry.equals(shapely.MultiPolygon([SQUARE, far]))
+
+
+def test_a_self_intersecting_polygon_is_repaired_with_a_notice(tmp_path: Path) -> None:
+    bowtie = shapely.Polygon([(11, 48), (11.1, 48.1), (11.1, 48), (11, 48.1)])
+    aoi = read_aoi(_geojson(tmp_path / "a.geojson", _feature(bowtie)))
+    assert aoi.geometry.is_valid
+    assert aoi.geometry.area == pytest.approx(0.005)
+    assert "repaired" in aoi.notices[0]
+    assert "Self-intersection" in aoi.notices[0]
+
+
+def _without_crs(folder: Path) -> Path:
+    geopandas.GeoDataFrame(geometry=[SQUARE], crs="EPSG:4326").to_file(folder / "area.shp")
+    (folder / "area.prj").unlink()
+    return folder / "area.shp"
+
+
+def _table(folder: Path) -> Path:
+    (folder / "area.csv").write_text("a,b\n1,2\n")
+    return folder / "area.csv"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda d: d / "absent.geojson", "does not exist"),
+        (lambda d: _geojson(d / "a.geojson", {"type": "FeatureCollection", "features": []}), "no polygon"),
+        (lambda d: _geojson(d / "a.geojson", {"type": "Nothing"}), "cannot be read"),
+        (lambda d: _geojson(d / "a.geojson", _geometry(shapely.Point(11, 48))), "zero area"),
+        (
+            lambda d: _geojson(d / "a.geojson", _geometry(shapely.LineString([(11, 48), (12, 48)]))),
+            "zero area",
+        ),
+        (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(179, 10, 181, 11))), "antimeridian"),
+        (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(-179, 10, 179, 11))), "antimeridian"),
+        (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(6e5, 5e6, 7e5, 6e6))), "check its CRS"),
+        (_without_crs, "no CRS"),
+        (_table, "without geometry"),
+    ],
+    ids=["missing", "empty", "no json", "point", "line", "over", "spans", "metres", "no crs", "table"],
+)
+def test_an_area_that_means_no_place_is_refused(tmp_path: Path, make: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_aoi(make(tmp_path))
+
+
+def test_long_edges_keep_their_course_when_reprojected() -> None:
+    """A parallel is curved in LAEA: 2 degrees at 50 north bulge by far more than a pixel."""
+    wide = Aoi(shapely.box(8, 49, 10, 50), pyproj.CRS("EPSG:4326"))
+    to_laea = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:3035", always_xy=True)
+    outline = wide.to("EPSG:3035").exterior
+    for lon in (8.3, 9.0, 9.77):
+        assert outline.distance(shapely.Point(to_laea.transform(lon, 50))) < 1
+
+
+def test_the_same_crs_returns_the_polygon_untouched() -> None:
+    assert Aoi(SQUARE, pyproj.CRS("EPSG:4326")).lonlat is SQUARE
