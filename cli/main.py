@@ -1,0 +1,67 @@
+"""The `cropmap` command: a group whose subcommands are imported only when called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+import click
+
+from gee_pipeline.errors import CropmapError
+
+COMMANDS: Final = {
+    "predict": "cli.predict:predict",
+    "export": "cli.export:export",
+    "status": "cli.status:status",
+    "train": "cli.train:train",
+    "model": "cli.model:model",
+}
+"""Name of a subcommand -> where its click command stands."""
+
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand when it is asked for, and words cropmap's errors in one place."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the subcommands, in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand of a name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; cropmap's own errors become one message and an exit code, here alone."""
+        try:
+            return super().invoke(ctx)
+        except CropmapError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Interrupted. The same command continues the run.", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cropmap", prog_name="cropmap")
+def cropmap() -> None:
+    """Make wall-to-wall crop maps from Sentinel-2.
+
+    \b
+    A first map:
+      cropmap predict --aoi region.geojson --year 2021 --source scenes/catalog.json
+
+    Exit codes: 0 all done; 2 something to mend (bad input); 3 an incomplete run, which the same command
+    continues; 130 interrupted.
+    """
+
+
+if __name__ == "__main__":
+    cropmap(prog_name="cropmap")

@@ -1,0 +1,147 @@
+"""Options that several commands share, and the TOML file that can give them all."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Day(click.ParamType[date]):
+    """A calendar day such as 2022-07-01."""
+
+    name = "YYYY-MM-DD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The day that a text names; a TOML file may hold a date itself."""
+        if isinstance(value, datetime):
+            return value.date()
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no day. Write it as 2022-07-01.", param, ctx)
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Several names, separated by commas; a TOML file may hold a list."""
+
+    name = "NAME,NAME,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names in order."""
+        parts = value.split(",") if isinstance(value, str) else value
+        names = tuple(str(part).strip() for part in parts)
+        if not all(names):
+            self.fail(f"{value!r} holds an empty name. Separate names by single commas.", param, ctx)
+        return names
+
+
+def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Take a TOML file's values as the defaults of a command's options.
+
+    Raises:
+        click.BadParameter: The file is no TOML or names an option that the command does not have.
+    """
+    if path is None:
+        return None
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{path} is not valid TOML: {error}") from error
+    known = {p.name for p in ctx.command.params} - {"config"}
+    given = {key.replace("-", "_"): value for key, value in values.items()}
+    if unknown := sorted(set(given) - known):
+        raise click.BadParameter(
+            f"{path} holds the unknown option {', '.join(unknown)}. "
+            f"'{ctx.command_path} --help' lists the options; write them without the leading dashes."
+        )
+    ctx.default_map = {**(ctx.default_map or {}), **given}
+    return path
+
+
+def apply(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator out of several options, in the order in which --help shows them."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=read_config,
+    help="TOML file with any of these options; the command line wins. Each run writes its own as run.toml.",
+)
+
+area_options = apply(
+    config_option,
+    click.option(
+        "--aoi",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
+    ),
+    click.option("--year", type=int, required=True, help="Year to map, 2017 or later."),
+    click.option(
+        "--source",
+        help="Where scenes come from: a STAC catalog (a catalog.json, or the URL of a STAC API).",
+    ),
+    click.option("--collection", help="Collection within the STAC API, for example sentinel-2-l2a."),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder of the run.  [default: the area's name and the year, for example region-2023]",
+    ),
+    click.option(
+        "--season-start",
+        type=Day(),
+        help="First day of the season.  [default: 1 January; south of the equator 1 July of the year before]",
+    ),
+    click.option(
+        "--crs",
+        help="Projected CRS of the map, in metres, such as EPSG:3035.  [default: UTM zone of the area]",
+    ),
+)
+
+work_options = apply(
+    click.option(
+        "--memory",
+        type=click.FloatRange(min=0.1),
+        help="Memory that the arrays of one worker process may take, in GiB.  [default: 2]",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        help="Worker processes; 0 works in this process without Dask.  [default: by cores or GPUs]",
+    ),
+    click.option(
+        "--scheduler",
+        help="Address of a running Dask scheduler, such as tcp://host:8786; --out must be on a shared disk.",
+    ),
+)
+
+talk_options = apply(
+    click.option("--quiet", is_flag=True, help="No progress and no notices on stderr."),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
+)
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that the user gave; the others keep the default of the request they go into."""
+    return {name: value for name, value in options.items() if value is not None}

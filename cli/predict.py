@@ -1,0 +1,48 @@
+"""`cropmap predict`: an area and a year become a crop map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options import area_options, given, talk_options, work_options
+
+
+@click.command()
+@area_options
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Checkpoint of a trained model (see 'cropmap train').  [default: the one that ships with cropmap]",
+)
+@click.option(
+    "--cropland-mask",
+    metavar="FILE[:VALUES]",
+    help="Raster of cropland; only VALUES are mapped, such as worldcover.tif:40.  [default: any non-zero]",
+)
+@click.option(
+    "--device",
+    help="Where the model runs: auto, cpu, cuda or cuda:N.  [default: auto, a GPU where there is one]",
+)
+@work_options
+@talk_options
+def predict(quiet: bool, as_json: bool, **options: Any) -> None:
+    """Make a crop map of an area and a year.
+
+    Writes a run folder with composites, predictions and the map: class codes with colours and names,
+    confidence, clear observations, legend, quicklook and report. The same command continues a run that was
+    stopped.
+
+    \b
+    Example:
+      cropmap predict --aoi region.geojson --year 2021 --source scenes/catalog.json --out run/
+    """
+    from cli.progress import listener
+    from cli.results import show_map
+    from inference.produce import MapRequest, make_map
+
+    with listener(quiet) as told:
+        summary = make_map(MapRequest(**given(options)), told)
+    show_map(summary, as_json)

@@ -1,0 +1,72 @@
+"""Results on stdout: lines for a reader, or JSON of the same values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import given
+from cli.progress import duration
+
+if TYPE_CHECKING:
+    from inference.ledger import RunStatus
+    from inference.map_facts import MapSummary
+    from inference.produce import ExportRequest
+    from inference.run import RunSummary
+
+
+def show_map(summary: MapSummary, as_json: bool) -> None:
+    """Print where a map is and what it covers."""
+    if as_json:
+        _print_json({**asdict(summary), "crop_map": summary.crop_map})
+        return
+    for area in summary.areas:
+        if area.pixels:
+            confidence = "" if area.mean_confidence is None else f"  confidence {area.mean_confidence:.0f}"
+            click.echo(f"{area.name:>24} {area.hectares:>14,.1f} ha{confidence}")
+    click.echo(f"Map: {summary.crop_map}")
+
+
+def show_export(summary: RunSummary, as_json: bool) -> None:
+    """Print where composites are."""
+    if as_json:
+        _print_json(asdict(summary))
+        return
+    click.echo(f"Composites of {summary.done:,} cells: {summary.folder / 'composites'}")
+
+
+def show_status(status: RunStatus, as_json: bool) -> None:
+    """Print how far a run has come."""
+    if as_json:
+        _print_json(asdict(status))
+        return
+    click.echo(f"planned  {status.planned:>12,} cells")
+    click.echo(f"done     {status.done:>12,} cells")
+    click.echo(f"failed   {status.failed:>12,} cells")
+    click.echo(f"pixels   {status.pixels:>12,}")
+    if status.seconds_left is not None:
+        click.echo(f"left     {duration(status.seconds_left):>12}")
+    for name, text in status.failures:
+        click.echo(f"{name}: {text}")
+
+
+def export_request(options: dict[str, Any]) -> ExportRequest:
+    """The request of `cropmap export`, its recipe put together from the options."""
+    from gee_pipeline.recipe import Recipe
+    from inference.produce import ExportRequest
+
+    values = given(options)
+    recipe = Recipe()
+    cloud = {
+        "score_band": values.pop("cloud_band", recipe.cloud.score_band),
+        "threshold": values.pop("cloud_threshold", recipe.cloud.threshold),
+    }
+    bands = tuple(values.pop("bands", recipe.bands))
+    return ExportRequest(recipe=replace(recipe, bands=bands, cloud=replace(recipe.cloud, **cloud)), **values)
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    click.echo(json.dumps(values, default=str))

@@ -1,0 +1,244 @@
+"""From an area and a year to a map or to composites: the whole way, as one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from gee_pipeline.aoi import Aoi, read_aoi
+from gee_pipeline.errors import InputError
+from gee_pipeline.files import write_bytes
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Season
+from gee_pipeline.source import Source
+from gee_pipeline.stac import StacSource
+from inference.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
+from inference.crop_map import write_map
+from inference.cropland import CroplandMask
+from inference.footprint import training_gap
+from inference.map_facts import MapFacts, MapSummary
+from inference.plan import RunPlan, open_or_create, plan_run
+from inference.run import Progress, RunSummary, run
+
+
+@dataclass(frozen=True)
+class Request:
+    """An area, a year and how to work on them; the fields are the options of the command."""
+
+    aoi: Path
+    """Vector file of the area of interest."""
+    year: int
+    """Mapped year."""
+    source: str | None = None
+    """STAC catalog or API; None is Earth Engine."""
+    collection: str | None = None
+    """Collection within a STAC API."""
+    out: Path | None = None
+    """Folder of the run; None takes the area's name and the year."""
+    season_start: date | None = None
+    """First day of the season; None takes the hemisphere's rule."""
+    crs: str | None = None
+    """Projected CRS of the map; None takes the UTM zone."""
+    memory: float = 2.0
+    """GiB that the arrays of one worker process may take."""
+    workers: int | None = None
+    """Worker processes; 0 is this process without Dask, None by cores or GPUs."""
+    scheduler: str | None = None
+    """Address of a running Dask scheduler."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run."""
+        return self.out or Path(f"{self.aoi.stem}-{self.year}")
+
+    def to_toml(self) -> str:
+        """The request as the TOML file that repeats it; paths are absolute, unset options are left out."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["out"] = self.folder
+        return tomli_w.dumps({key: _toml(value) for key, value in values.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class MapRequest(Request):
+    """What `cropmap predict` is asked for."""
+
+    model: Path | None = None
+    """Checkpoint; None is the one that ships with cropmap."""
+    cropland_mask: str | None = None
+    """Raster of cropland, `file.tif` or `file.tif:values`."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+
+@dataclass(frozen=True)
+class ExportRequest(Request):
+    """What `cropmap export` is asked for."""
+
+    recipe: Recipe = field(default_factory=Recipe)
+    """How the composites are made."""
+    whole_season: bool = False
+    """True for all 73 bins, False for the model window."""
+
+    def to_toml(self) -> str:
+        """The request as the TOML file that repeats it."""
+        rest = tomli_w.dumps(
+            {
+                "bands": list(self.recipe.bands),
+                "cloud_band": self.recipe.cloud.score_band,
+                "cloud_threshold": self.recipe.cloud.threshold,
+                "whole_season": self.whole_season,
+            }
+        )
+        plain = Request(**{f.name: getattr(self, f.name) for f in fields(Request)})
+        return plain.to_toml() + rest
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told what while a request is worked on."""
+
+    notice: Callable[[str], None] = lambda text: None
+    """Takes one sentence for the user."""
+    progress: Callable[[Progress], None] | None = None
+    """Takes the state of the cells."""
+
+
+def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummary:
+    """A whole crop map of an area and a year; what a former run of the same request finished is kept.
+
+    Args:
+        request: Area, year, source, model and how to work.
+        listener: Told the notices and the progress.
+
+    Raises:
+        InputError: Something in the request cannot be used; nothing was written.
+        MismatchError: The folder holds a run of something else.
+        IncompleteRunError: Cells failed; the same request continues.
+    """
+    listener = listener or Listener()
+    path = request.model or default_checkpoint()
+    checkpoint = load_checkpoint(path)
+    listener.notice(_trained_on(checkpoint, path))
+    aoi, season = _place(request, listener)
+    if gap := training_gap(checkpoint, aoi.lonlat):
+        listener.notice(f"Warning: {gap}")
+    source = open_source(request, checkpoint.recipe)
+    cropland = CroplandMask.parse(request.cropland_mask) if request.cropland_mask else None
+    plan = plan_run(
+        aoi,
+        season,
+        checkpoint.recipe,
+        source,
+        crs=request.crs,
+        checkpoint=checkpoint,
+        checkpoint_path=path,
+        cropland=cropland,
+    )
+    survey = source.survey(aoi.lonlat, season, plan.bins)
+    for text in survey.notices:
+        listener.notice(text)
+    summary = _work(request, plan, listener, device=request.device)
+    notices = (*aoi.notices, *survey.notices, *((gap,) if gap else ()))
+    facts = _facts(request, plan, checkpoint, summary, notices, aoi, survey.simulated)
+    return write_map(request.folder, plan.grid, plan.cells, checkpoint.classes, facts)
+
+
+def export_composites(request: ExportRequest, listener: Listener | None = None) -> RunSummary:
+    """The composites of an area and a year, for another model or a later `make_map` in the same folder.
+
+    Raises:
+        InputError: Something in the request cannot be used; nothing was written.
+        MismatchError: The folder holds a run of something else.
+        IncompleteRunError: Cells failed; the same request continues.
+    """
+    listener = listener or Listener()
+    aoi, season = _place(request, listener)
+    source = open_source(request, request.recipe)
+    bins = range(request.recipe.bins_in_season) if request.whole_season else request.recipe.window
+    plan = plan_run(aoi, season, request.recipe, source, bins=bins, crs=request.crs)
+    for text in source.survey(aoi.lonlat, season, bins).notices:
+        listener.notice(text)
+    return _work(request, plan, listener)
+
+
+def open_source(request: Request, recipe: Recipe) -> Source:
+    """The source of composites that a request names.
+
+    Raises:
+        InputError: No source is named, or it cannot be opened.
+    """
+    if request.source is None:
+        raise InputError(
+            "This version reads scenes from a STAC catalog, and none was given. Name a catalog.json or the "
+            "URL of a STAC API with --source, for example --source scenes/catalog.json."
+        )
+    return StacSource(request.source, recipe, collection=request.collection)
+
+
+def _place(request: Request, listener: Listener) -> tuple[Aoi, Season]:
+    aoi = read_aoi(request.aoi)
+    for text in aoi.notices:
+        listener.notice(text)
+    return aoi, Season.at(request.year, aoi.lonlat.centroid.y, request.season_start)
+
+
+def _work(request: Request, plan: RunPlan, listener: Listener, device: str = "auto") -> RunSummary:
+    plan, resumed = open_or_create(request.folder, plan)
+    if resumed:
+        listener.notice(f"Continuing the run in {request.folder}.")
+    write_bytes(request.folder / "run.toml", request.to_toml().encode())
+    summary = run(
+        request.folder,
+        plan,
+        scheduler=request.scheduler,
+        workers=request.workers,
+        device=device,
+        memory_budget=int(request.memory * 2**30),
+        on_progress=listener.progress,
+    )
+    summary.raise_if_incomplete()
+    return summary
+
+
+def _facts(
+    request: MapRequest,
+    plan: RunPlan,
+    checkpoint: Checkpoint,
+    summary: RunSummary,
+    notices: Sequence[str],
+    aoi: Aoi,
+    simulated: bool,
+) -> MapFacts:
+    name = request.aoi.stem.replace("_", " ").replace("-", " ")
+    return MapFacts(
+        title=f"Crop map of {name} {request.year}",
+        season=plan.season,
+        recipe=plan.recipe,
+        source=plan.source,
+        model=(request.model or default_checkpoint()).name,
+        model_digest=checkpoint.digest,
+        provenance=checkpoint.provenance,
+        metrics=checkpoint.metrics,
+        version=version("cropmap"),
+        simulated=simulated,
+        notices=tuple(notices),
+        certificate=summary.certificate,
+        command=f"cropmap predict --config {request.folder / 'run.toml'}",
+        config=request.to_toml(),
+        area=aoi.lonlat,
+    )
+
+
+def _trained_on(checkpoint: Checkpoint, path: Path) -> str:
+    classes = ", ".join(crop.name for crop in checkpoint.classes)
+    return f"Model {path.name} knows {classes}; trained on {checkpoint.provenance['data']}"
+
+
+def _toml(value: Any) -> Any:
+    return str(value.absolute()) if isinstance(value, Path) else value
