@@ -50,6 +50,8 @@ class Survey:
     """Scenes that touch the area within the bins."""
     notices: tuple[str, ...] = ()
     """What the user should know, one sentence each."""
+    simulated: bool = False
+    """True where the scenes say of themselves that they are simulated (item property `simulated`)."""
 
 
 class Source(Protocol):
