@@ -1,0 +1,191 @@
+"""Clear observations become medians per time bin: the local compositing engine."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from gee_pipeline.bands import NODATA
+
+BLOCK = 1_024
+"""Pixels worked on at once: 2 KiB a row, so that a bin's days stay in the first-level cache."""
+
+_ABSENT = 32_767
+"""Sorts behind every valid value (bands.VALID_MAX is one less)."""
+
+
+def median_composite(
+    stack: NDArray[np.int16],
+    clear: NDArray[np.bool_],
+    days: NDArray[np.integer],
+    bins: range,
+    bin_days: int = 5,
+    *,
+    out: NDArray[np.int16] | None = None,
+) -> tuple[NDArray[np.int16], int]:
+    """The median of the clear observations of every bin, and how many duplicates of a day were left out.
+
+    Several observations of a pixel on one day count once: the last clear one in input order stays, like a
+    mosaic with the last scene on top. The median of an even count is the mean of the middle two; halves
+    round up. A bin without a clear observation is nodata in all bands.
+
+    Args:
+        stack: `(obs, band, y, x)`, reflectance x 10,000 up to 32,766; values that are not clear do not matter.
+        clear: `(obs, y, x)`, True where the observation counts in all bands.
+        days: `(obs,)`, whole days since the season's start, in any order; those outside the bins are ignored.
+        bins: Bins to fill, by their index within the season.
+        bin_days: Length of a bin in days.
+        out: `(bin, band, y, x)`, C-contiguous: filled and returned instead of a new array.
+
+    Returns:
+        Values `(bin, band, y, x)` with gaps as nodata, and the number of clear pixel observations dropped
+        because another of the same pixel and day stayed.
+    """
+    observations, bands, height, width = stack.shape
+    if clear.shape != (observations, height, width) or len(days) != observations:
+        raise ValueError(f"clear {clear.shape} and days {len(days)} do not belong to stack {stack.shape}.")
+    values = _output(out, (len(bins), bands, height, width))
+    order, first = _by_bin(np.asarray(days, np.int64), bins, bin_days)
+    dropped = _composite(
+        np.ascontiguousarray(stack).reshape(observations, bands, -1),
+        np.ascontiguousarray(clear).reshape(observations, -1).view(np.uint8),
+        np.asarray(days, np.int64),
+        order,
+        first,
+        values.reshape(len(bins), bands, -1),
+    )
+    return values, int(dropped)
+
+
+def _output(out: NDArray[np.int16] | None, shape: tuple[int, ...]) -> NDArray[np.int16]:
+    if out is None:
+        return np.empty(shape, np.int16)
+    if out.shape != shape or out.dtype != np.int16 or not out.flags.c_contiguous:
+        raise ValueError(f"out must be C-contiguous int16 of shape {shape}, got {out.dtype} {out.shape}.")
+    return out
+
+
+def _by_bin(
+    days: NDArray[np.int64], bins: range, bin_days: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Observations by day, ties in input order, and where each bin begins among them (plus the end)."""
+    order = np.argsort(days, kind="stable")
+    edges = np.array([index * bin_days for index in bins] + [(bins[-1] + 1) * bin_days if bins else 0])
+    return order, np.searchsorted(days[order], edges)
+
+
+@numba.njit(nogil=True, cache=True)
+def _composite(stack, clear, days, order, first, out):  # type: ignore[no-untyped-def]
+    """All bins of all pixels, block by block; returns the duplicates dropped."""
+    bands, pixels = stack.shape[1], stack.shape[2]
+    longest = max(1, np.max(first[1:] - first[:-1])) if len(first) > 1 else 1
+    masks = np.empty((longest, BLOCK), np.int16)  # -1 where the observation stays, else 0
+    slots = np.empty(longest, np.int64)  # rank of each observation's day within its bin
+    buffer = np.empty((longest, BLOCK), np.int16)
+    counts = np.empty(BLOCK, np.int16)
+    dropped = 0
+    for begin in range(0, pixels, BLOCK):
+        size = min(BLOCK, pixels - begin)
+        for b in range(out.shape[0]):
+            members = order[first[b] : first[b + 1]]
+            used = _rank_days(days, members, slots)
+            dropped += _masks(clear, members, slots, begin, size, masks, counts)
+            for band in range(bands):
+                target = out[b, band, begin : begin + size]
+                if used == 0:
+                    target[:] = NODATA
+                    continue
+                _load(stack, members, slots, masks, band, begin, size, buffer)
+                _sort(buffer, used, size)
+                _pick_median(buffer, counts, used, target)
+    return dropped
+
+
+@numba.njit(nogil=True, cache=True)
+def _rank_days(days, members, slots):  # type: ignore[no-untyped-def]
+    """Number the days of a bin in order; returns how many there are."""
+    used = 0
+    for k in range(len(members)):
+        if k == 0 or days[members[k]] != days[members[k - 1]]:
+            used += 1
+        slots[k] = used - 1
+    return used
+
+
+@numba.njit(nogil=True, cache=True)
+def _masks(clear, members, slots, begin, size, masks, counts):  # type: ignore[no-untyped-def]
+    """Which observation of each day stays, and how many days each pixel has; returns the rest."""
+    counts[:size] = 0
+    dropped = 0
+    for k in range(len(members)):
+        mask = masks[k, :size]
+        seen = clear[members[k], begin : begin + size]
+        for p in range(size):
+            mask[p] = -np.int16(seen[p])
+        if k > 0 and slots[k] == slots[k - 1]:
+            dropped += _drop_earlier(masks, slots, k, size, counts)
+        for p in range(size):
+            counts[p] -= mask[p]
+    return dropped
+
+
+@numba.njit(nogil=True, cache=True)
+def _drop_earlier(masks, slots, k, size, counts):  # type: ignore[no-untyped-def]
+    """Take from the earlier observations of a day what observation k covers."""
+    dropped = 0
+    mask = masks[k, :size]
+    j = k - 1
+    while j >= 0 and slots[j] == slots[k]:
+        earlier = masks[j, :size]
+        for p in range(size):
+            both = np.int16(earlier[p] & mask[p])
+            earlier[p] ^= both
+            counts[p] += both
+            dropped -= both
+        j -= 1
+    return dropped
+
+
+@numba.njit(nogil=True, cache=True)
+def _load(stack, members, slots, masks, band, begin, size, buffer):  # type: ignore[no-untyped-def]
+    """One row a day: the value that stays, or the sentinel."""
+    absent = np.int16(_ABSENT)
+    for k in range(len(members)):
+        row, mask = buffer[slots[k], :size], masks[k, :size]
+        source = stack[members[k], band, begin : begin + size]
+        if k == 0 or slots[k] != slots[k - 1]:
+            for p in range(size):
+                row[p] = (source[p] & mask[p]) | (absent & ~mask[p])
+        else:
+            for p in range(size):
+                row[p] = (source[p] & mask[p]) | (row[p] & ~mask[p])
+
+
+@numba.njit(nogil=True, cache=True)
+def _sort(buffer, used, size):  # type: ignore[no-untyped-def]
+    """Sort every column by comparing and exchanging whole rows, without a branch."""
+    for last in range(used - 1, 0, -1):
+        for k in range(last):
+            low, high = buffer[k, :size], buffer[k + 1, :size]
+            for p in range(size):
+                a, b = low[p], high[p]
+                low[p] = min(a, b)
+                high[p] = max(a, b)
+
+
+@numba.njit(nogil=True, cache=True)
+def _pick_median(buffer, counts, used, target):  # type: ignore[no-untyped-def]
+    """The middle of `counts` sorted values, or the mean of the middle two with halves rounded up."""
+    size = len(target)
+    low, high = np.empty(size, np.int16), np.empty(size, np.int16)
+    low[:] = NODATA
+    high[:] = NODATA
+    for k in range(used):
+        row = buffer[k, :size]
+        for p in range(size):
+            n = counts[p]
+            low[p] = row[p] if (n - 1) >> 1 == k and n > 0 else low[p]
+            high[p] = row[p] if n >> 1 == k and n > 0 else high[p]
+    for p in range(size):
+        target[p] = (np.int32(low[p]) + np.int32(high[p]) + 1) >> 1
