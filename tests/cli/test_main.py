@@ -1,0 +1,93 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli.main import COMMANDS, cropmap
+from gee_pipeline.errors import IncompleteRunError, InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _command(name: str) -> click.Command:
+    command = cropmap.get_command(click.Context(cropmap), name)
+    assert command is not None
+    return command
+
+
+def _leaves() -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for name in COMMANDS:
+        command = _command(name)
+        if isinstance(command, click.Group):
+            found += [(f"{name} {sub}", leaf) for sub, leaf in command.commands.items()]
+        else:
+            found.append((name, command))
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), _leaves(), ids=lambda value: str(value))
+def test_every_command_has_help_an_example_and_help_for_each_option(
+    name: str, command: click.Command
+) -> None:
+    text = CliRunner().invoke(cropmap, [*name.split(), "--help"]).output
+    assert f"cropmap {name}" in text.split("Example", 1)[-1]
+    assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
+
+
+@pytest.mark.parametrize(("name", "command"), _leaves(), ids=lambda value: str(value))
+def test_every_command_is_in_the_readme(name: str, command: click.Command) -> None:
+    assert f"cropmap {name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from cli.main import cropmap\n"
+        "try: cropmap(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numba', 'numpy', 'rasterio', 'dask', 'geopandas', 'matplotlib', 'rich'}\n"
+        "sys.exit(','.join(sorted(heavy & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stderr == ""
+    assert "predict" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(InputError("No area. Give --aoi."), 2), (IncompleteRunError("Cells are missing."), 3)],
+)
+def test_an_error_of_ours_is_one_message_and_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    @click.command()
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(cropmap, "get_command", lambda ctx, name: fails)
+    result = CliRunner().invoke(cropmap, ["fails"])
+    assert result.exit_code == code
+    assert result.stderr == f"Error: {error}\n"
+
+
+def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cropmap, "get_command", lambda ctx, name: stopped)
+    result = CliRunner().invoke(cropmap, ["stopped"])
+    assert result.exit_code == 130
+    assert "same command continues" in result.stderr
+
+
+def test_an_error_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def buggy() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cropmap, "get_command", lambda ctx, name: buggy)
+    assert isinstance(CliRunner().invoke(cropmap, ["buggy"]).exception, ZeroDivisionError)
