@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA
 
-BLOCK = 1_024
-"""Pixels worked on at once: 2 KiB a row, so that a bin's days stay in the first-level cache."""
+BLOCK = 2_048
+"""Pixels worked on at once: 4 KiB a row, so that the days of a bin and their masks stay in cache."""
 
 _ABSENT = 32_767
 """Sorts behind every valid value (bands.VALID_MAX is one less)."""
@@ -46,13 +46,13 @@ def median_composite(
     if clear.shape != (observations, height, width) or len(days) != observations:
         raise ValueError(f"clear {clear.shape} and days {len(days)} do not belong to stack {stack.shape}.")
     values = _output(out, (len(bins), bands, height, width))
-    order, first = _by_bin(np.asarray(days, np.int64), bins, bin_days)
+    order, edges = _by_bin(np.asarray(days, np.int64), bins, bin_days)
     dropped = _composite(
         np.ascontiguousarray(stack).reshape(observations, bands, -1),
         np.ascontiguousarray(clear).reshape(observations, -1).view(np.uint8),
         np.asarray(days, np.int64),
         order,
-        first,
+        edges,
         values.reshape(len(bins), bands, -1),
     )
     return values, int(dropped)
@@ -69,17 +69,20 @@ def _output(out: NDArray[np.int16] | None, shape: tuple[int, ...]) -> NDArray[np
 def _by_bin(
     days: NDArray[np.int64], bins: range, bin_days: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Observations by day, ties in input order, and where each bin begins among them (plus the end)."""
+    """Observations by day, ties in input order; and `(bin, 2)`: where each bin begins and ends among them."""
     order = np.argsort(days, kind="stable")
-    edges = np.array([index * bin_days for index in bins] + [(bins[-1] + 1) * bin_days if bins else 0])
-    return order, np.searchsorted(days[order], edges)
+    starts = np.array(bins, np.int64) * bin_days
+    edges = np.searchsorted(days[order], np.column_stack([starts, starts + bin_days]))
+    return order, edges.astype(np.int64)
 
 
 @numba.njit(nogil=True, cache=True)
-def _composite(stack, clear, days, order, first, out):  # type: ignore[no-untyped-def]
+def _composite(stack, clear, days, order, edges, out):  # type: ignore[no-untyped-def]
     """All bins of all pixels, block by block; returns the duplicates dropped."""
     bands, pixels = stack.shape[1], stack.shape[2]
-    longest = max(1, np.max(first[1:] - first[:-1])) if len(first) > 1 else 1
+    longest = 1
+    for b in range(len(edges)):
+        longest = max(longest, edges[b, 1] - edges[b, 0])
     masks = np.empty((longest, BLOCK), np.int16)  # -1 where the observation stays, else 0
     slots = np.empty(longest, np.int64)  # rank of each observation's day within its bin
     buffer = np.empty((longest, BLOCK), np.int16)
@@ -88,7 +91,7 @@ def _composite(stack, clear, days, order, first, out):  # type: ignore[no-untype
     for begin in range(0, pixels, BLOCK):
         size = min(BLOCK, pixels - begin)
         for b in range(out.shape[0]):
-            members = order[first[b] : first[b + 1]]
+            members = order[edges[b, 0] : edges[b, 1]]
             used = _rank_days(days, members, slots)
             dropped += _masks(clear, members, slots, begin, size, masks, counts)
             for band in range(bands):
@@ -97,6 +100,9 @@ def _composite(stack, clear, days, order, first, out):  # type: ignore[no-untype
                     target[:] = NODATA
                     continue
                 _load(stack, members, slots, masks, band, begin, size, buffer)
+                if used == 1:
+                    _copy_present(buffer[0, :size], target)
+                    continue
                 _sort(buffer, used, size)
                 _pick_median(buffer, counts, used, target)
     return dropped
@@ -163,6 +169,13 @@ def _load(stack, members, slots, masks, band, begin, size, buffer):  # type: ign
 
 
 @numba.njit(nogil=True, cache=True)
+def _copy_present(row, target):  # type: ignore[no-untyped-def]
+    """The only day of a bin: its values, with nodata for the sentinel."""
+    for p in range(len(target)):
+        target[p] = np.int16(NODATA) if row[p] == _ABSENT else row[p]
+
+
+@numba.njit(nogil=True, cache=True)
 def _sort(buffer, used, size):  # type: ignore[no-untyped-def]
     """Sort every column by comparing and exchanging whole rows, without a branch."""
     for last in range(used - 1, 0, -1):
@@ -178,14 +191,13 @@ def _sort(buffer, used, size):  # type: ignore[no-untyped-def]
 def _pick_median(buffer, counts, used, target):  # type: ignore[no-untyped-def]
     """The middle of `counts` sorted values, or the mean of the middle two with halves rounded up."""
     size = len(target)
-    low, high = np.empty(size, np.int16), np.empty(size, np.int16)
-    low[:] = NODATA
-    high[:] = NODATA
+    low, high = np.full(size, NODATA, np.int16), np.full(size, NODATA, np.int16)
     for k in range(used):
         row = buffer[k, :size]
+        odd, even, next_even = np.int16(2 * k + 1), np.int16(2 * k + 2), np.int16(2 * k)
         for p in range(size):
             n = counts[p]
-            low[p] = row[p] if (n - 1) >> 1 == k and n > 0 else low[p]
-            high[p] = row[p] if n >> 1 == k and n > 0 else high[p]
+            low[p] = row[p] if (n == odd) | (n == even) else low[p]
+            high[p] = row[p] if (n == odd) | ((n == next_even) & (n > 0)) else high[p]
     for p in range(size):
         target[p] = (np.int32(low[p]) + np.int32(high[p]) + 1) >> 1
