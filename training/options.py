@@ -1,0 +1,85 @@
+"""What a training run can be told; the defaults of the command stand here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from gee_pipeline.errors import InputError
+
+Rule = Literal["blocks", "random"]
+RULES: Final[tuple[str, ...]] = get_args(Rule)
+
+Schedule = Literal["cosine", "constant"]
+SCHEDULES: Final[tuple[str, ...]] = get_args(Schedule)
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How samples are held out."""
+
+    rule: Rule = "blocks"
+    """`blocks` holds out whole squares of land; `random` holds out single samples, whose neighbours then
+    train: its scores are optimistic."""
+    block_size: float = 0.25
+    """Side of a block in degrees: about 25 km, far beyond one field, and still enough blocks in a few
+    counties to hold out some of each class."""
+    share: float = 0.2
+    """Share of the samples to hold out, met as nearly as whole blocks allow."""
+    seed: int = 1
+    """Chooses the blocks or samples."""
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES or not 0 < self.share <= 0.5 or not 0 < self.block_size <= 90:
+            raise InputError(
+                f"A split is by {' or '.join(RULES)}, holds out a share above 0 and up to 0.5 and has blocks "
+                f"above 0 and up to 90 degrees; got {self.rule}, {self.share}, {self.block_size}."
+            )
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How weights are fitted.
+
+    The paper trains with a constant learning rate of 1e-4, batches of 256 and 50 epochs (Tong et al. 2025).
+    The defaults need half the epochs, which matters on a CPU: smaller batches, and a larger learning rate
+    that falls to 0 along a cosine.
+    """
+
+    preset: str = "compact"
+    """Preset of `inference.cropnet`."""
+    epochs: int = 25
+    """Most passes over the training samples."""
+    batch_size: int = 64
+    """Samples in one step."""
+    learning_rate: float = 1e-3
+    """Adam's learning rate, at the start."""
+    schedule: Schedule = "cosine"
+    """`cosine` lowers the learning rate to 0 over all epochs; `constant` keeps it."""
+    patience: int | None = None
+    """Stop after so many epochs without a better macro-F1; None trains all epochs."""
+    seed: int = 1
+    """Chooses the first weights, the order of the samples and what the transforms draw."""
+    drop_observations: float = 0.6
+    """Up to this share of a sample's observed bins is hidden, a new draw each time it is seen: clouds."""
+    time_jitter: int = 1
+    """Bins by which an observation may stand early or late: other orbits, other sampling. 0 for none."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size) < 1 or (self.patience is not None and self.patience < 1):
+            raise InputError(
+                f"Epochs, batch size and patience are at least 1, got {self.epochs}, {self.batch_size}, "
+                f"{self.patience}."
+            )
+        if not 0 < self.learning_rate <= 1 or self.schedule not in SCHEDULES:
+            raise InputError(
+                f"A learning rate is above 0 and up to 1 and its schedule one of {', '.join(SCHEDULES)}; "
+                f"got {self.learning_rate:g}, {self.schedule}. Try --learning-rate 0.001."
+            )
+        if not 0 <= self.drop_observations < 1 or not 0 <= self.time_jitter <= 10:
+            raise InputError(
+                "The share of dropped observations is at least 0 and below 1, the time jitter 0 to 10 bins; "
+                f"got {self.drop_observations:g} and {self.time_jitter}."
+            )

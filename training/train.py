@@ -1,0 +1,139 @@
+"""From samples to a checkpoint that says what it was trained on and how good it is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import shapely
+import torch
+from shapely.geometry import mapping
+
+from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Season
+from inference.checkpoint import Checkpoint, CropClass, Normalisation
+from inference.cropnet import CropNetConfig
+from training.augment import transforms
+from training.crops import color_of
+from training.loop import Fit, Step, fit
+from training.options import SplitRule, TrainingOptions
+from training.samples import Samples
+from training.split import Split, split_samples
+
+
+def train_checkpoint(
+    samples: Samples,
+    options: TrainingOptions,
+    split_rule: SplitRule,
+    *,
+    recipe: Recipe | None = None,
+    year: int | None = None,
+    config: CropNetConfig | None = None,
+    progress: Callable[[Step], None] = lambda step: None,
+) -> Checkpoint:
+    """A checkpoint fitted to one part of the samples and judged on the other.
+
+    Args:
+        samples: Labelled series.
+        options: How to train.
+        split_rule: Which samples are held out.
+        recipe: How the series were made; None is the default recipe.
+        year: Year of the series, for the provenance.
+        config: Shape of the network; None takes the preset of the options.
+        progress: Called after each batch.
+
+    Raises:
+        InputError: The samples cannot be split so, or the training diverged.
+    """
+    recipe = recipe or Recipe()
+    config = config or CropNetConfig.of(options.preset, len(samples.class_names), len(recipe.bands))
+    split = split_samples(samples, split_rule)
+    training, validation = samples.take(split.training), samples.take(split.validation)
+    normalisation = band_statistics(training, recipe)
+    fitted = fit(
+        config,
+        training,
+        validation,
+        options,
+        recipe=recipe,
+        normalisation=normalisation,
+        transforms=transforms(options, recipe),
+        progress=progress,
+    )
+    return Checkpoint(
+        config=config,
+        classes=crop_classes(samples.class_names),
+        recipe=recipe,
+        normalisation=normalisation,
+        weights=fitted.weights,
+        provenance=_provenance(samples, options, split, fitted, year),
+        metrics=_metrics(fitted, validation, split),
+    )
+
+
+def band_statistics(samples: Samples, recipe: Recipe) -> Normalisation:
+    """Mean and standard deviation of each band over the observations in the model window."""
+    window = samples.series[:, :, recipe.window.start : recipe.window.stop]
+    bands = [band[band != NODATA] / REFLECTANCE_SCALE for band in window.swapaxes(0, 1)]
+    # 1e-4: one stored step, so that a constant band does not divide by 0
+    return Normalisation(
+        mean=tuple(float(band.mean()) for band in bands),
+        std=tuple(max(float(band.std()), 1 / REFLECTANCE_SCALE) for band in bands),
+    )
+
+
+def crop_classes(names: tuple[str, ...]) -> tuple[CropClass, ...]:
+    """The classes with codes 1 to K and the legend's colours."""
+    return tuple(CropClass(code, name, color_of(name)) for code, name in enumerate(names, 1))
+
+
+def footprint(samples: Samples) -> dict[str, Any] | None:
+    """The convex hull of the places as a GeoJSON polygon in EPSG:4326, or None where they are unknown."""
+    if samples.lon is None or samples.lat is None:
+        return None
+    hull = shapely.MultiPoint(np.column_stack([samples.lon, samples.lat])).convex_hull
+    area = hull if hull.geom_type == "Polygon" else hull.buffer(0.01)  # about a kilometre around few places
+    return dict(mapping(shapely.set_precision(area, 1e-4)))
+
+
+def _provenance(
+    samples: Samples, options: TrainingOptions, split: Split, fitted: Fit, year: int | None
+) -> dict[str, Any]:
+    return {
+        "data": samples.source,
+        "year": year,
+        "season_start": _season_start(samples, year),
+        "footprint": footprint(samples),
+        "samples": samples.counts,
+        "training_samples": len(split.training),
+        "duplicates_dropped": samples.duplicates_dropped,
+        "sparse_dropped": samples.sparse_dropped,
+        "split": split.facts,
+        "options": asdict(options),
+        "seed": options.seed,
+        "epochs": len(fitted.history),
+        "best_epoch": fitted.best_epoch,
+        "cropmap_version": importlib.metadata.version("cropmap"),
+        "torch_version": torch.__version__,
+    }
+
+
+def _season_start(samples: Samples, year: int | None) -> str | None:
+    """First day of bin 0 as text; unknown without year and places, or where they lie in both hemispheres."""
+    if year is None or samples.lat is None or samples.lat.min() < 0 <= samples.lat.max():
+        return None
+    return Season.at(year, float(samples.lat.mean())).start.isoformat()
+
+
+def _metrics(fitted: Fit, validation: Samples, split: Split) -> dict[str, Any]:
+    return {
+        **fitted.scores.to_dict(),
+        "validation_samples": len(validation),
+        "split": split.facts["rule"],
+        "chosen_by": "The epoch with the highest macro-F1 on these same held-out samples.",
+        "history": [asdict(epoch) for epoch in fitted.history],
+    }
