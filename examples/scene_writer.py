@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyproj
 import pystac
 import rasterio
 from numpy.typing import NDArray
@@ -132,7 +133,7 @@ def write_catalog(folder: Path, items: Iterable[pystac.Item], title: str, descri
 def _item(
     item_id: str, acquired: datetime, geobox: GeoBox, packing: Packing, properties: Mapping[str, Any]
 ) -> pystac.Item:
-    outline = geobox.geographic_extent
+    outline = geobox.extent.to_crs("EPSG:4326")
     item = pystac.Item(
         id=item_id,
         geometry=mapping(outline.geom),
@@ -140,7 +141,7 @@ def _item(
         datetime=acquired,
         properties={"s2:processing_baseline": packing.baseline, **properties},
     )
-    ProjectionExtension.ext(item, add_if_missing=True).epsg = geobox.crs.to_epsg()
+    ProjectionExtension.ext(item, add_if_missing=True).epsg = pyproj.CRS.from_user_input(geobox.crs).to_epsg()
     RasterExtension.add_to(item)
     EOExtension.add_to(item)
     return item
@@ -184,7 +185,7 @@ def _write_tif(path: Path, values: NDArray[Any], pixels: GeoBox, nodata: Any) ->
         count=1,
         height=values.shape[0],
         width=values.shape[1],
-        crs=pixels.crs.to_wkt(),
+        crs=str(pixels.crs),
         transform=pixels.transform,
         nodata=nodata,
         tiled=True,

@@ -2,8 +2,8 @@
 
     python -m examples.simulated_scenes FOLDER --size 512 --seed 1 --year 2021
 
-No satellite saw any of it. Fields, clouds and noise are procedural; the crops' curves are drawn from statistics
-of real pixels in eastern Arkansas (`examples/fit_phenology.py`).
+No satellite saw any of it. Fields, clouds and noise are procedural; the crops' curves are drawn from
+statistics of real pixels in eastern Arkansas (`examples/fit_phenology.py`).
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def write_truth(path: Path, landscape: Landscape, geobox: GeoBox) -> None:
         count=1,
         height=geobox.shape[0],
         width=geobox.shape[1],
-        crs=geobox.crs.to_wkt(),
+        crs=CRS,
         transform=geobox.transform,
         nodata=0,
         compress="deflate",
@@ -340,11 +340,16 @@ def _write_tile(
 
 def _stored(band: str, values: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.int16]:
     """A band at its own pixel size; in steps of 0.001, finer ones would be noise that fills the disk."""
-    rows, columns = values.shape
     if band not in FINE:
-        values = values.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
-        seen = seen.reshape(rows // 2, 2, columns // 2, 2).all(axis=(1, 3))
+        values, seen = _quads(values).mean(axis=-1), np.all(_quads(seen), axis=-1)
     return np.where(seen, np.rint(values / 10) * 10, NODATA).astype(np.int16)
+
+
+def _quads(values: NDArray[Any]) -> NDArray[Any]:
+    """The four 10 m pixels `(y, x, 4)` of every 20 m pixel."""
+    rows, columns = values.shape
+    blocks = values.reshape(rows // 2, 2, columns // 2, 2).swapaxes(1, 2)
+    return blocks.reshape(rows // 2, columns // 2, 4)
 
 
 def _field_noise(rng: np.random.Generator, spread: NDArray[np.float32]) -> NDArray[np.float32]:
