@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import Resampling
 
-OUTSIDE = 0
-"""Map code of pixels outside the area, and the truth's code where there is no field."""
+from gee_pipeline.files import read_json
+from inference.legend import NOT_CROPLAND, OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ def score(map_path: Path, fields_path: Path, names: tuple[str, ...]) -> Score:
 
 def class_names(legend_path: Path) -> tuple[str, ...]:
     """Names of the classes 1 to K in a run's `legend.json`."""
-    entries = json.loads(legend_path.read_text(encoding="utf-8"))["classes"]
-    return tuple(entry["name"] for entry in sorted(entries, key=lambda entry: entry["code"]))
+    entries = sorted(read_json(legend_path)["classes"], key=lambda entry: entry["code"])
+    return tuple(entry["name"] for entry in entries if OUTSIDE < entry["code"] < NOT_CROPLAND)
 
 
 def _count(truth: NDArray[np.uint8], mapped: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
