@@ -26,17 +26,33 @@ def atomic_path(path: Path, needed: int = 0) -> Iterator[Path]:
     Raises:
         DiskFullError: The disk has no room; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        yield part
-        part.replace(path)
+        with room_for(path, needed):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def room_for(path: Path, needed: int = 0) -> Iterator[None]:
+    """Turn the operating system's "no space left" into an error that says what to do.
+
+    Args:
+        path: The file that is written.
+        needed: Bytes it will take, for the message.
+
+    Raises:
+        DiskFullError: The disk has no room.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise _disk_full(path, needed) from error
         raise
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
