@@ -22,8 +22,8 @@ def transforms(options: TrainingOptions, recipe: Recipe) -> tuple[Transform, ...
         return jitter_observations(series, rng, options.time_jitter)
 
     def drop(series: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
-        highest, least = options.drop_observations, recipe.min_clear_bins
-        return drop_observations(series, rng, highest, window=recipe.window, at_least=least)
+        shares, least = (0.0, options.drop_observations), recipe.min_clear_bins
+        return drop_observations(series, rng, shares, window=recipe.window, at_least=least)
 
     return (jitter,) * bool(options.time_jitter) + (drop,) * bool(options.drop_observations)
 
@@ -40,26 +40,26 @@ def apply(
 def drop_observations(
     series: NDArray[np.int16],
     rng: np.random.Generator,
-    highest: float,
+    shares: tuple[float, float],
     *,
     window: range,
     at_least: int,
 ) -> NDArray[np.int16]:
     """Series with some observed bins hidden, as by clouds.
 
-    Each sample loses a share of its own, drawn evenly from 0 to `highest`, but keeps `at_least` observed
+    Each sample loses a share of its own, drawn evenly between two, but keeps `at_least` observed
     bins in the window where it has so many: what the map would refuse is not worth learning.
 
     Args:
         series: `(sample, band, bin)`, gaps nodata.
         rng: Where the draws come from.
-        highest: Largest share to hide, 0 to 1.
+        shares: Smallest and largest share to hide, 0 to 1.
         window: Bins of the model window.
         at_least: Observed bins that stay in the window.
     """
     observed = series[:, 0] != NODATA
     draws = np.where(observed, rng.random(observed.shape), 2.0)  # (sample, bin); gaps come last
-    keep = draws >= rng.uniform(0, highest, (len(series), 1))
+    keep = draws >= rng.uniform(*shares, (len(series), 1))
     inside = slice(window.start, window.stop)
     order = np.argsort(-draws[:, inside] * observed[:, inside], axis=1)  # the safest observations first
     np.put_along_axis(keep[:, inside], order[:, :at_least], True, axis=1)

@@ -43,7 +43,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Step:
-    """Where a training run stands, after each batch."""
+    """Where a training run stands, after each batch and each epoch."""
 
     done: int
     """Batches done."""
@@ -111,7 +111,7 @@ def fit(
         recipe: Window of the model.
         normalisation: How the input is scaled.
         transforms: Random changes of each training batch, in order.
-        progress: Called after each batch.
+        progress: Called after each batch and each epoch.
 
     Raises:
         InputError: The loss is no number any more.
@@ -126,6 +126,7 @@ def fit(
             loss = trainer.train_epoch(history, progress)
             scores = evaluate(trainer.network, validation, feed)
             history.append(Epoch(number, loss, scores.accuracy, scores.macro_f1))
+            progress(Step(number * trainer.batches, trainer.total, history[-1]))
             if best is None or scores.macro_f1 > best.scores.macro_f1:
                 best = Fit(_copy_of(trainer.network), number, scores, ())
             if options.patience and number - best.best_epoch >= options.patience:

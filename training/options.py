@@ -7,6 +7,9 @@ from typing import Final, Literal, get_args
 
 from gee_pipeline.errors import InputError
 
+PRESETS: Final = ("compact", "paper")
+"""Presets of `inference.cropnet`, named here because that module takes a second to load."""
+
 Rule = Literal["blocks", "random"]
 RULES: Final[tuple[str, ...]] = get_args(Rule)
 

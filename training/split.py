@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupShuffleSplit
 
 from gee_pipeline.errors import InputError
 from training.options import SplitRule
 from training.samples import Samples
+
+DRAWS: Final = 64
+"""Random choices to pick from: enough for a class of one in fifteen samples to come out nearly as asked."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +36,21 @@ def block_of(lon: NDArray[np.float64], lat: NDArray[np.float64], block_size: flo
 
 
 def split_samples(samples: Samples, rule: SplitRule) -> Split:
-    """Training and validation samples, with the mix of classes alike as far as whole blocks allow.
+    """Training and validation samples, with the mix of classes as alike as whole blocks allow.
+
+    Of `DRAWS` random choices of blocks the one is taken that holds out the most even share of each class.
 
     Raises:
         InputError: The samples have no places, lie in too few blocks, or a class would not be trained.
     """
-    training, validation, blocks = (
-        _by_block(samples, rule) if rule.rule == "blocks" else _random(samples, rule)
-    )
+    blocks = _blocks(samples, rule)
+    unique, group = np.unique(blocks, axis=0, return_inverse=True)
+    _require_blocks(len(unique), rule)
+    draws = GroupShuffleSplit(DRAWS, test_size=rule.share, random_state=rule.seed)
+    pairs = draws.split(samples.labels, groups=group.ravel())
+    training, validation = min(pairs, key=lambda pair: _unevenness(samples, pair[1], rule.share))
     _require_classes(samples, training, rule)
-    facts: dict[str, Any] = {"rule": rule.rule, "seed": rule.seed, "share": len(validation) / len(samples)}
-    if rule.rule == "blocks":
-        facts |= {"block_size": rule.block_size, "held_out_blocks": blocks}
-    else:
-        facts["caution"] = "Neighbours of the held-out samples train the model: the scores are optimistic."
-    return Split(training, validation, facts)
+    return Split(training, validation, _facts(rule, len(validation) / len(samples), blocks[validation]))
 
 
 def in_blocks(samples: Samples, facts: dict[str, Any]) -> NDArray[np.bool_]:
@@ -58,32 +62,42 @@ def in_blocks(samples: Samples, facts: dict[str, Any]) -> NDArray[np.bool_]:
     return np.array([tuple(block) in held_out for block in blocks.tolist()], dtype=bool)
 
 
-def _by_block(
-    samples: Samples, rule: SplitRule
-) -> tuple[NDArray[np.intp], NDArray[np.intp], list[list[int]]]:
+def _blocks(samples: Samples, rule: SplitRule) -> NDArray[np.int64]:
+    """What is held out as a whole: `(sample, 2)` squares, or `(sample, 1)` single samples."""
+    if rule.rule == "random":
+        return np.arange(len(samples))[:, None]
     if samples.lon is None or samples.lat is None:
         raise _no_places()
-    blocks = block_of(samples.lon, samples.lat, rule.block_size)
-    folds = round(1 / rule.share)
-    unique, group = np.unique(blocks, axis=0, return_inverse=True)
-    if len(unique) < folds:
+    return block_of(samples.lon, samples.lat, rule.block_size)
+
+
+def _unevenness(samples: Samples, held_out: NDArray[np.intp], share: float) -> float:
+    """Largest distance of any class from the share to hold out."""
+    classes = len(samples.class_names)
+    found = np.bincount(samples.labels[held_out], minlength=classes)
+    return float(np.abs(found / np.bincount(samples.labels, minlength=classes) - share).max())
+
+
+def _facts(rule: SplitRule, share: float, held_out: NDArray[np.int64]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"rule": rule.rule, "seed": rule.seed, "share": share}
+    if rule.rule == "blocks":
+        blocks = np.unique(held_out, axis=0).tolist()
+        return facts | {"block_size": rule.block_size, "held_out_blocks": blocks}
+    return facts | {"caution": "Neighbours of held-out samples train the model: the scores are optimistic."}
+
+
+def _require_blocks(found: int, rule: SplitRule) -> None:
+    needed = math.ceil(1 / rule.share)
+    if found < needed and rule.rule == "random":
         raise InputError(
-            f"A split by place needs samples in at least {folds} blocks, got {len(unique)} of "
+            f"Holding out a share of {rule.share:g} takes {needed} samples or more, got {found}."
+        )
+    if found < needed:
+        raise InputError(
+            f"A split by place needs samples in at least {needed} blocks, got {found} of "
             f"{rule.block_size:g} degrees. Choose smaller blocks (--block-size) or, knowing that the scores "
             "will be optimistic, --split random."
         )
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=rule.seed)
-    training, validation = next(splitter.split(samples.labels, samples.labels, group.ravel()))
-    return training, validation, np.unique(blocks[validation], axis=0).tolist()
-
-
-def _random(samples: Samples, rule: SplitRule) -> tuple[NDArray[np.intp], NDArray[np.intp], list[list[int]]]:
-    folds = round(1 / rule.share)
-    if max(samples.counts.values()) < folds:
-        raise InputError(f"A split needs at least {folds} samples of one class, got {samples.counts}.")
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=rule.seed)
-    training, validation = next(splitter.split(samples.labels, samples.labels))
-    return training, validation, []
 
 
 def _require_classes(samples: Samples, training: NDArray[np.intp], rule: SplitRule) -> None:

@@ -44,7 +44,7 @@ def train_checkpoint(
         recipe: How the series were made; None is the default recipe.
         year: Year of the series, for the provenance.
         config: Shape of the network; None takes the preset of the options.
-        progress: Called after each batch.
+        progress: Called after each batch and each epoch.
 
     Raises:
         InputError: The samples cannot be split so, or the training diverged.

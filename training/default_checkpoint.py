@@ -1,0 +1,58 @@
+"""Makes the checkpoint that ships with the package, from 5,000 real pixels in Arkansas.
+
+    python -m training.default_checkpoint ../shared/data/usa-2021/median_S2_ARK_month1-12_day5.npz
+
+The pixels are not part of the repository; the weights and their figures are.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from inference import checkpoints
+from inference.checkpoint import Checkpoint, save_checkpoint
+from training.loop import Step
+from training.options import SplitRule, TrainingOptions
+from training.robustness import robustness
+from training.samples import Samples, read_samples
+from training.split import in_blocks
+from training.train import train_checkpoint
+
+CLASSES: Final = ("corn", "soybeans", "rice", "cotton", "other")
+YEAR: Final = 2021
+SOURCE: Final = (
+    "5,000 pixels in eastern Arkansas, 2021: labels of the USDA NASS Cropland Data Layer (public domain), "
+    "series of Sentinel-2 surface reflectance (contains modified Copernicus Sentinel data 2021)."
+)
+
+_log = logging.getLogger(__name__)
+
+
+def make_default(samples: Samples, options: TrainingOptions, split_rule: SplitRule) -> Checkpoint:
+    """A checkpoint with its robustness on the held-out blocks among its metrics."""
+    checkpoint = train_checkpoint(samples, options, split_rule, year=YEAR, progress=_report)
+    held_out = samples.take(in_blocks(samples, checkpoint.provenance["split"]))
+    return replace(checkpoint, metrics={**checkpoint.metrics, "robustness": robustness(checkpoint, held_out)})
+
+
+def main(path: Path) -> None:
+    """Train on the samples of a file and write the checkpoint into the package."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    samples = read_samples([path], CLASSES, source=SOURCE)
+    checkpoint = make_default(samples, TrainingOptions(), SplitRule())
+    for name, figures in checkpoint.metrics["robustness"].items():
+        _log.info("%s: accuracy %.3f, macro-F1 %.3f", name, figures["accuracy"], figures["macro_f1"])
+    save_checkpoint(Path(*checkpoints.__path__) / "compact.safetensors", checkpoint)
+
+
+def _report(step: Step) -> None:
+    if step.last and step.done % 64 == 1:
+        _log.info("%d of %d batches: %s", step.done, step.total, step.last)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
