@@ -120,6 +120,7 @@ class Checkpoint:
         network.load_state_dict(self.weights)
         return network.eval()
 
+    @property
     def digest(self) -> str:
         """Sixteen hex digits that are equal exactly when weights and metadata are."""
         digest = hashlib.sha256(_to_json(self).encode())
@@ -149,7 +150,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
     Raises:
         MismatchError: The weights are not those of the configuration.
-        InputError: A weight is not a number; the training diverged.
+        InputError: A weight is not a number, or provenance or metrics are no JSON values.
     """
     _require_finite(checkpoint.weights, "This checkpoint", InputError)
     network = checkpoint.build()
@@ -204,7 +205,10 @@ def _to_json(checkpoint: Checkpoint) -> str:
         "metrics": checkpoint.metrics,
         "temperature": checkpoint.temperature,
     }
-    return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    try:
+        return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Provenance and metrics of a checkpoint must be JSON values: {error}.") from error
 
 
 def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
