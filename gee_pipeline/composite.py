@@ -31,7 +31,7 @@ def median_composite(
     round up. A bin without a clear observation is nodata in all bands.
 
     Args:
-        stack: `(obs, band, y, x)`, reflectance x 10,000 up to 32,766; values that are not clear do not matter.
+        stack: `(obs, band, y, x)`, reflectance x 10,000 up to 32,766; where not clear, any value.
         clear: `(obs, y, x)`, True where the observation counts in all bands.
         days: `(obs,)`, whole days since the season's start, in any order; those outside the bins are ignored.
         bins: Bins to fill, by their index within the season.
@@ -145,7 +145,7 @@ def _drop_earlier(masks, slots, k, size, counts):  # type: ignore[no-untyped-def
     while j >= 0 and slots[j] == slots[k]:
         earlier = masks[j, :size]
         for p in range(size):
-            both = np.int16(earlier[p] & mask[p])
+            both = earlier[p] & mask[p]  # -1 where it is covered
             earlier[p] ^= both
             counts[p] += both
             dropped -= both
@@ -172,7 +172,7 @@ def _load(stack, members, slots, masks, band, begin, size, buffer):  # type: ign
 def _copy_present(row, target):  # type: ignore[no-untyped-def]
     """The only day of a bin: its values, with nodata for the sentinel."""
     for p in range(len(target)):
-        target[p] = np.int16(NODATA) if row[p] == _ABSENT else row[p]
+        target[p] = NODATA if row[p] == _ABSENT else row[p]
 
 
 @numba.njit(nogil=True, cache=True)

@@ -1,0 +1,91 @@
+"""The scenes of a catalog, found by place and day."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.errors import InputError
+from gee_pipeline.season import TimeBin
+from gee_pipeline.stac.scene import Scene
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a catalog has for an area and a span."""
+
+    scenes: list[Scene]
+    """Scenes to look at before work starts: all of a static catalog, some of an API."""
+    matched: int
+    """How many there are altogether."""
+
+
+@dataclass(frozen=True)
+class SceneIndex:
+    """Scenes in the order in which they are laid on one another: by time, then id."""
+
+    scenes: tuple[Scene, ...]
+    """All scenes, each once."""
+    tree: shapely.STRtree = field(repr=False, compare=False)
+    """Their footprints."""
+
+    @classmethod
+    def of(cls, scenes: Iterable[Scene]) -> SceneIndex:
+        """The index of scenes in any order; of those with the same id and time, linked twice, one stays."""
+        unique = {(scene.time, scene.id): scene for scene in scenes}
+        ordered = tuple(unique[key] for key in sorted(unique))
+        return cls(ordered, shapely.STRtree([scene.footprint for scene in ordered]))
+
+    def touching(self, area: BaseGeometry) -> list[Scene]:
+        """The scenes whose footprint touches a polygon in EPSG:4326, in order."""
+        return [self.scenes[i] for i in sorted(self.tree.query(area, predicate="intersects"))]
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east, north of all scenes, degrees."""
+        west, south, east, north = shapely.total_bounds([scene.footprint for scene in self.scenes]).tolist()
+        return west, south, east, north
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits that change when a scene is added, removed or replaced by another."""
+        lines = "\n".join(f"{scene.id} {scene.time.isoformat()}" for scene in self.scenes)
+        return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def within(scenes: Iterable[Scene], span: TimeBin) -> list[Scene]:
+    """The scenes acquired on a day of a span."""
+    return [scene for scene in scenes if span.start <= scene.day < span.end]
+
+
+def nothing_here(href: str, area: BaseGeometry, covered: tuple[float, float, float, float]) -> InputError:
+    """The error of an area that no scene touches.
+
+    Args:
+        href: The catalog.
+        area: Polygon in EPSG:4326.
+        covered: West, south, east, north of the catalog, degrees.
+    """
+    return InputError(
+        f"No scene of the catalog {href} touches the area: the catalog covers {_degrees(covered)}, the area "
+        f"lies in {_degrees(area.bounds)}. Check --aoi (also its CRS) and --source."
+    )
+
+
+def nothing_then(href: str, span: TimeBin, first: date, last: date) -> InputError:
+    """The error of a season without scenes, with the days for which there are some."""
+    return InputError(
+        f"No scene of the catalog {href} over the area was acquired from {span.start} to "
+        f"{span.end - timedelta(days=1)}; its scenes there are from {first} to {last}. "
+        "Choose another --year or --source."
+    )
+
+
+def _degrees(bounds: tuple[float, ...]) -> str:
+    west, south, east, north = bounds
+    return f"longitude {west:.4f} to {east:.4f} and latitude {south:.4f} to {north:.4f}"

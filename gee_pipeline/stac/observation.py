@@ -1,0 +1,144 @@
+"""One scene over one cell: which pixels are clear, and their reflectance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gee_pipeline.errors import SceneReadError
+from gee_pipeline.grid import Cell
+from gee_pipeline.recipe import CloudRule
+from gee_pipeline.stac.assets import BandAsset
+from gee_pipeline.stac.encoding import (
+    Encoding,
+    decode,
+    needs_file,
+    plain_encoding,
+    reflectance_encoding,
+    store_reflectance,
+)
+from gee_pipeline.stac.reading import ReadFailure, is_remote, read_bands, read_profile, retried
+from gee_pipeline.stac.scene import Scene
+
+REMOTE_READS = 8
+"""Files of a scene that are fetched at once over the network, where waiting is most of the time."""
+
+_ROUNDING = 1e-9
+"""75 steps of 0.01 reach a threshold of 0.75, whatever binary fractions make of it."""
+
+
+_T = TypeVar("_T")
+
+_Group = list[tuple[int, BandAsset]]
+"""The bands in one file, each with its place in the recipe."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """What one file holds of a cell."""
+
+    numbers: NDArray[np.float32]
+    """`(band, y, x)` as stored."""
+    encodings: list[Encoding]
+    """How the numbers of each band become reflectance."""
+
+
+@dataclass(frozen=True)
+class SceneRead:
+    """Reads one scene over one cell."""
+
+    scene: Scene
+    """The scene; `Scene.require` has been called."""
+    cell: Cell
+    """The pixels to fill."""
+    retries: int
+    """Attempts after the first at a file."""
+
+    def into(self, values: NDArray[np.int16], clear: NDArray[np.bool_], rule: CloudRule) -> bool:
+        """Fill the observation of the scene; bands are read only where a pixel of the cell is clear.
+
+        Args:
+            values: `(band, y, x)` in the order of the scene's bands, written where clear.
+            clear: `(y, x)`, written: True where the pixel is clear and valid in every band.
+            rule: Which pixels are clear.
+
+        Returns:
+            Whether the scene has any pixel in the cell, clear or not.
+
+        Raises:
+            SceneReadError: A file could not be read, also after retries.
+        """
+        mask = self._mask()
+        clear[:] = self._clear(mask, rule)
+        if clear.any():
+            self._read_bands(values, clear)
+        return bool(np.isfinite(mask).any())
+
+    def _mask(self) -> NDArray[np.float64]:
+        asset = self.scene.mask
+        numbers = self._attempt([asset], lambda: read_bands(asset.href, [asset.index], self.cell.geobox))
+        return decode(numbers[0], plain_encoding(asset))
+
+    def _clear(self, mask: NDArray[np.float64], rule: CloudRule) -> NDArray[np.bool_]:
+        if self.scene.score is None:
+            return np.isin(mask, rule.scl_clear)
+        if np.nanmax(mask, initial=0) > 1 + _ROUNDING:
+            raise SceneReadError(
+                f"A Cloud Score+ lies between 0 and 1. {self._place([self.scene.score])} goes up to "
+                f"{np.nanmax(mask):g}. Declare its scale and nodata in the item (STAC raster extension)."
+            )
+        return mask >= rule.threshold - _ROUNDING
+
+    def _read_bands(self, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> None:
+        groups = list(self._files().values())
+        for group, file in zip(groups, self._read_files(groups), strict=True):
+            for (place, _), numbers, encoding in zip(group, file.numbers, file.encodings, strict=True):
+                store_reflectance(numbers, encoding, values[place], clear)
+
+    def _read_files(self, groups: list[_Group]) -> Iterable[_File]:
+        if not any(is_remote(asset.href) for group in groups for _, asset in group):
+            return map(self._read_file, groups)
+        with ThreadPoolExecutor(REMOTE_READS) as pool:
+            return list(pool.map(self._read_file, groups))
+
+    def _files(self) -> dict[str, _Group]:
+        groups: dict[str, _Group] = {}
+        for place, asset in enumerate(self.scene.bands.values()):
+            groups.setdefault(asset.href, []).append((place, asset))
+        return groups
+
+    def _read_file(self, group: _Group) -> _File:
+        assets = [asset for _, asset in group]
+        indices = [asset.index for asset in assets]
+
+        def read() -> _File:
+            numbers = read_bands(assets[0].href, indices, self.cell.geobox)
+            return _File(numbers, [_encoding(asset) for asset in assets])
+
+        return self._attempt(assets, read)
+
+    def _attempt(self, assets: list[BandAsset], read: Callable[[], _T]) -> _T:
+        try:
+            return retried(read, assets[0].href, self.retries)
+        except ReadFailure as failure:
+            raise SceneReadError(
+                f"{self._place(assets)} cannot be read for cell {self.cell.name}, after {failure.attempts} "
+                f"attempt(s): {failure.reason}. Restore the file, or take the scene out of the catalog, and "
+                "run the same command again."
+            ) from failure
+
+    def _place(self, assets: list[BandAsset]) -> str:
+        keys = ", ".join(dict.fromkeys(asset.key for asset in assets))
+        return f"Asset {keys} of scene {self.scene.id} ({assets[0].href})"
+
+
+def _encoding(asset: BandAsset) -> Encoding:
+    if not needs_file(asset):
+        return reflectance_encoding(asset, asset.data_type or "uint16", None)
+    profile = read_profile(asset.href)
+    return reflectance_encoding(asset, profile.data_type, profile.nodata)

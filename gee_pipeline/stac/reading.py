@@ -1,0 +1,144 @@
+"""Pixels of an asset on the pixels of a cell: nearest, whole or an error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import urlparse
+
+import numpy as np
+import rasterio
+import rasterio.errors
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.loader import RioDriver
+from odc.loader.types import RasterBandMetadata, RasterLoadParams, RasterSource
+
+_GDAL_OPTIONS: Final = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # scenes have no side-car files
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_HTTP_TIMEOUT": "120",
+    "GDAL_HTTP_CONNECTTIMEOUT": "30",
+}
+"""Set around each read, unless the environment says otherwise."""
+
+_REFUSALS: Final = ("HTTP response code: 401", "HTTP response code: 403", "HTTP response code: 404")
+"""Answers that stay the same however often one asks."""
+
+_FIRST_WAIT: Final = {False: 0.05, True: 1.0}
+"""Seconds before the first retry of a local and a remote file; doubled each time."""
+
+_NEAREST: Final = RasterLoadParams(
+    dtype="float32",  # holds every 16-bit number exactly, and NaN for nodata
+    fill_value=float("nan"),
+    resampling="nearest",
+    use_overviews=False,
+    fail_on_error=True,
+)
+
+_ALL_BANDS: Final = RasterBandMetadata(data_type="float32", dims=("band", "y", "x"))
+
+_DRIVER: Final = RioDriver()
+
+
+T = TypeVar("T")
+
+logging.getLogger("odc.loader").addHandler(logging.NullHandler())  # failures reach the user as errors
+
+
+class ReadFailure(Exception):
+    """A file could not be read: the reason and the number of attempts."""
+
+    def __init__(self, reason: str, attempts: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.attempts = attempts
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a file says of its numbers."""
+
+    data_type: str
+    """Type of the first band."""
+    nodata: float | None
+    """Number without meaning."""
+
+
+def read_bands(href: str, indices: Sequence[int], geobox: GeoBox) -> NDArray[np.float32]:
+    """Bands of a file at the nearest pixel, `(band, y, x)`, as stored; NaN for nodata and outside the file.
+
+    Args:
+        href: Path or URL of anything GDAL reads.
+        indices: Bands counted from 1.
+        geobox: Pixels to fill, in any CRS.
+
+    Raises:
+        rasterio.errors.RasterioError: The file is missing, damaged or short.
+        IndexError: The file has fewer bands.
+    """
+    out = np.full((len(indices), *geobox.shape), np.nan, np.float32)
+    context = _DRIVER.new_load(geobox)
+    with _DRIVER.restore_env(_gdal_options(), context) as local:
+        reader = _DRIVER.open(RasterSource(href, band=0, meta=_ALL_BANDS), local)
+        (rows, cols), pixels = reader.read(_NEAREST, geobox, selection=list(indices))
+        out[:, rows, cols] = pixels
+    return out
+
+
+@lru_cache(maxsize=65_536)
+def read_profile(href: str) -> Profile:
+    """The type and nodata of a file's numbers.
+
+    Raises:
+        rasterio.errors.RasterioError: The file cannot be opened.
+    """
+    with rasterio.Env(**_gdal_options()), rasterio.open(href) as file:
+        return Profile(file.dtypes[0], file.nodata)
+
+
+def retried(read: Callable[[], T], href: str, retries: int) -> T:
+    """What a read returns, tried again where that can help.
+
+    Args:
+        read: Reads the file.
+        href: The file; one that is missing on a disk, or refused by its server, is tried once only.
+        retries: Attempts after the first.
+
+    Raises:
+        ReadFailure: All attempts failed.
+    """
+    remote = is_remote(href)
+    for attempt in range(retries + 1):
+        try:
+            return read()
+        except (rasterio.errors.RasterioError, IndexError, OSError) as error:
+            reason = str(error.__cause__ or error)
+            if attempt == retries or _permanent(href, reason):
+                raise ReadFailure(reason, attempt + 1) from error
+        time.sleep(_FIRST_WAIT[remote] * 2**attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def is_remote(href: str) -> bool:
+    """Whether a path or URL leads over the network."""
+    scheme = urlparse(href).scheme
+    return len(scheme) > 1 and scheme != "file"  # one letter is a Windows drive
+
+
+def _permanent(href: str, reason: str) -> bool:
+    if is_remote(href):
+        return any(answer in reason for answer in _REFUSALS)
+    path = Path(href.removeprefix("file://"))
+    return not href.startswith("/vsi") and not path.exists()
+
+
+def _gdal_options() -> dict[str, str]:
+    return {key: value for key, value in _GDAL_OPTIONS.items() if key not in os.environ}

@@ -1,0 +1,142 @@
+"""The STAC engine: a cell's scenes are read one by one and composited bin by bin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.composite import median_composite
+from gee_pipeline.errors import InputError, SceneReadError
+from gee_pipeline.grid import Cell
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Season
+from gee_pipeline.source import Composite, SceneCounts, Survey
+from gee_pipeline.stac.catalog import SceneCatalog, absolute, open_catalog
+from gee_pipeline.stac.index import within
+from gee_pipeline.stac.observation import SceneRead
+from gee_pipeline.stac.scene import Scene
+
+_MARGIN = 0.005
+"""Degrees, about 500 m: how far a tile may reach beyond the straight edges of its footprint in degrees."""
+
+
+@dataclass(frozen=True)
+class StacSource:
+    """Composites of the scenes in a STAC catalog or API; small to pickle, opened where it is used."""
+
+    href: str
+    """Path or URL of a catalog, collection, item collection or API."""
+    recipe: Recipe
+    """Bands, bin length and cloud rule."""
+    collection: str | None = field(default=None, kw_only=True)
+    """Collection to use; None takes all scenes of a static catalog."""
+    retries: int = field(default=3, kw_only=True)
+    """Attempts after the first at an asset that cannot be read."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "href", absolute(self.href))
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the source, as JSON values.
+
+        A static catalog is identified by its place and by the ids and times of its scenes, an API by its
+        address and collection.
+
+        Raises:
+            InputError: There is no catalog.
+        """
+        return self._catalog.describe()
+
+    def survey(self, area: BaseGeometry, season: Season, bins: range) -> Survey:
+        """How many scenes there are, after a look at each: does it have all bands, and a cloud asset?
+
+        Args:
+            area: Polygon in EPSG:4326.
+            season: Season to map.
+            bins: Bins within the season.
+
+        Raises:
+            InputError: There is no catalog, no scene touches the area or season, or a scene lacks a band.
+        """
+        found = self._catalog.survey(area, season.span(bins, self.recipe.bin_days))
+        for scene in found.scenes:
+            scene.require(self.recipe)
+        return Survey(
+            scenes=found.matched,
+            notices=_notices(found.scenes, self.recipe),
+            simulated=any(scene.simulated for scene in found.scenes),
+        )
+
+    def read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
+        """The composite of one cell; without scenes it is all nodata.
+
+        Only the scenes of one bin are in memory at a time.
+
+        Raises:
+            SceneReadError: An asset could not be read, also after retries, or a scene lacks one.
+        """
+        scenes = self._scenes(cell, season, bins)
+        values = np.empty((len(bins), len(self.recipe.bands), *cell.geobox.shape), np.int16)
+        counts = SceneCounts()
+        for place, index in enumerate(bins):
+            counts = _added(counts, self._fill(values[place : place + 1], scenes, cell, season, index))
+        return Composite(values, cell.geobox, bins, self.recipe.bands, counts)
+
+    @property
+    def _catalog(self) -> SceneCatalog:
+        return open_catalog(self.href, self.collection, self.recipe)
+
+    def _scenes(self, cell: Cell, season: Season, bins: range) -> list[Scene]:
+        """The scenes of a cell in the order in which they are laid on one another."""
+        area = cell.geobox.extent.to_crs("EPSG:4326").geom.buffer(_MARGIN)
+        span = season.span(bins, self.recipe.bin_days)
+        return within(self._catalog.around(area, span).touching(area), span)
+
+    def _fill(
+        self, out: NDArray[np.int16], scenes: list[Scene], cell: Cell, season: Season, index: int
+    ) -> SceneCounts:
+        """The median of one bin into `out` `(1, band, y, x)`; only its scenes are in memory."""
+        scenes = within(scenes, season.bin(index, self.recipe.bin_days))
+        stack = np.empty((len(scenes), *out.shape[1:]), np.int16)
+        clear = np.zeros((len(scenes), *out.shape[2:]), np.bool_)
+        seen = [self._read(scene, cell, stack[i], clear[i]) for i, scene in enumerate(scenes)]
+        days = np.array([(scene.day - season.start).days for scene in scenes], np.int64)
+        bins = range(index, index + 1)
+        _, dropped = median_composite(stack, clear, days, bins, self.recipe.bin_days, out=out)
+        return SceneCounts(
+            scenes=sum(seen),
+            without_score=sum(
+                there and scene.score is None for there, scene in zip(seen, scenes, strict=True)
+            ),
+            duplicates_dropped=dropped,
+        )
+
+    def _read(self, scene: Scene, cell: Cell, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> bool:
+        try:
+            scene.require(self.recipe)
+        except InputError as error:
+            raise SceneReadError(f"Cell {cell.name} cannot be composited: {error}") from error
+        return SceneRead(scene, cell, self.retries).into(values, clear, self.recipe.cloud)
+
+
+def _added(one: SceneCounts, other: SceneCounts) -> SceneCounts:
+    return SceneCounts(
+        one.scenes + other.scenes,
+        one.without_score + other.without_score,
+        one.duplicates_dropped + other.duplicates_dropped,
+    )
+
+
+def _notices(scenes: Sequence[Scene], recipe: Recipe) -> tuple[str, ...]:
+    without = sum(scene.score is None for scene in scenes)
+    if not without:
+        return ()
+    return (
+        f"{without} of {len(scenes)} scenes have no Cloud Score+ (asset `{recipe.cloud.score_band}`): their "
+        f"clear pixels are those of the scene classes (SCL) {', '.join(map(str, recipe.cloud.scl_clear))}.",
+    )
