@@ -1,0 +1,247 @@
+"""How good a map of real pixels is, made by the real command: trained in the west, judged in the east.
+
+    python -m benchmarks.real_map --out build/real_map
+
+Trains CropNet on the western half of the Arkansas pixels of 2021, paints fields with the observed series of
+eastern pixels under real clouds (`benchmarks/painting.py`), runs `cropmap predict` on the scenes and scores
+every field pixel. Writes `report.json` and `report.md` into the folder. Needs the real data, which is no part
+of this repository: a folder with `usa-2021`, `bavaria-parcels` and `slovenia-clouds` (--data).
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+
+from benchmarks.forest import forest_confusion, train_forest
+from benchmarks.painting import Painting, paint, read_canvas, read_clouds, write_scenes
+from benchmarks.real_map_report import Report
+from examples.scoring import Score, score
+from gee_pipeline.files import write_bytes, write_json
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Season
+from inference.checkpoint import Checkpoint, save_checkpoint
+from inference.cropnet import DROPOUT, CropNetConfig
+from inference.predictor import Predictor
+from training.metrics import score as score_samples
+from training.options import SplitRule, TrainingOptions
+from training.samples import Samples, read_samples
+from training.train import train_checkpoint
+
+DATA: Final = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+"""Where the real data lies unless --data names another place: beside the checkout."""
+
+SAMPLES: Final = Path("usa-2021", "median_S2_ARK_month1-12_day5.npz")
+PARCELS: Final = Path("bavaria-parcels", "Test_area.shp")
+CLOUDS: Final = Path("slovenia-clouds", "CLP.npy")
+
+CLASSES: Final = ("corn", "soybeans", "rice", "cotton", "other")
+YEAR: Final = 2021
+
+STRIP: Final = 0.05
+"""Degrees of longitude left out between the halves: 4.5 km, several times the widest field."""
+
+SOURCE: Final = (
+    "the western half of 5,000 pixels in Arkansas, 2021: Sentinel-2 medians of ten days, labels of the USDA "
+    "Cropland Data Layer."
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the result."""
+
+    small: bool = False
+    """Part of the fields, a narrow network, fewer epochs: a check within a minute, not a figure to quote."""
+    epochs: int | None = None
+    """Passes over the training samples; None takes 15, or 8 where small."""
+    seed: int = 1
+    """Seed of the training, of the pixels drawn and of the forest."""
+
+    @property
+    def options(self) -> TrainingOptions:
+        """How the network is trained."""
+        return TrainingOptions(epochs=self.epochs or (8 if self.small else 15), seed=self.seed, device="cpu")
+
+    @property
+    def config(self) -> CropNetConfig:
+        """The network: `compact`, or a quarter as wide and so sixteen times as fast."""
+        if not self.small:
+            return CropNetConfig.of("compact", len(CLASSES))
+        return CropNetConfig("narrow", (32, 32, 32, 32), (2, 1, 1, 1), DROPOUT, 10, len(CLASSES))
+
+    @property
+    def trees(self) -> int:
+        """Trees of the forest; the paper's number where not small (Tong et al. 2025)."""
+        return 100 if self.small else 500
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds by step."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """In the order of the steps."""
+
+    @contextmanager
+    def time(self, step: str) -> Iterator[None]:
+        """Measure a step and tell it on stderr."""
+        print(f"{step} ...", file=sys.stderr, flush=True)
+        start = perf_counter()
+        yield
+        self.seconds[step] = round(perf_counter() - start, 1)
+
+
+def measure(data: Path, out: Path, settings: Settings = Settings()) -> Report:
+    """Train, paint, map and score; the scenes, the model, the run and the report stay in `out`.
+
+    Args:
+        data: Folder of the real data.
+        out: New or empty folder.
+        settings: What decides the result.
+    """
+    clock, recipe = Clock(), Recipe()
+    west, east = halves(read_samples([data / SAMPLES], CLASSES, source=SOURCE))
+    with clock.time("train"):
+        checkpoint = train(west, settings)
+        save_checkpoint(out / "model.safetensors", checkpoint)
+    with clock.time("paint"):
+        painting = paint(
+            read_canvas(data / PARCELS, settings.small), east, np.random.default_rng(settings.seed)
+        )
+        clouds = read_clouds(data / CLOUDS.parent, range(recipe.window_first_day, recipe.window_last_day + 1))
+        write_scenes(out / "scenes", painting, clouds, Season.at(YEAR, 35.0), recipe)
+    with clock.time("map"):
+        predict(out)
+    with clock.time("compare"):
+        forest = train_forest(west, settings.options, recipe, settings.trees)
+        confusion = forest_confusion(forest, out / "run", out / "scenes" / "fields.tif", recipe, len(CLASSES))
+        bare = bare_accuracy(checkpoint, east, recipe)
+    report = _report(out, settings, clock, painting, east, checkpoint, confusion, bare)
+    write_json(out / "report.json", report.to_dict())
+    write_bytes(out / "report.md", report.to_markdown().encode())
+    return report
+
+
+def halves(samples: Samples) -> tuple[Samples, Samples]:
+    """The samples west and east of their median longitude, without a strip between."""
+    assert samples.lon is not None  # the file has places
+    middle = float(np.median(samples.lon))
+    return samples.take(samples.lon < middle - STRIP / 2), samples.take(samples.lon > middle + STRIP / 2)
+
+
+def train(west: Samples, settings: Settings) -> Checkpoint:
+    """A checkpoint fitted to western samples; the best epoch is chosen on western blocks held out."""
+    rule = SplitRule(seed=settings.seed)
+    return train_checkpoint(west, settings.options, rule, year=YEAR, config=settings.config)
+
+
+def predict(out: Path) -> None:
+    """Run the command as a user would.
+
+    Raises:
+        subprocess.CalledProcessError: It did not end well; its message is on stderr.
+    """
+    options = {
+        "aoi": out / "scenes" / "area.geojson",
+        "year": YEAR,
+        "source": out / "scenes" / "catalog.json",
+        "model": out / "model.safetensors",
+        "out": out / "run",
+        "workers": 0,
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    subprocess.run(
+        [sys.executable, "-m", "cli.main", "predict", *words, "--json"], check=True, stdout=sys.stderr
+    )
+
+
+def bare_accuracy(checkpoint: Checkpoint, samples: Samples, recipe: Recipe) -> float:
+    """Overall accuracy of the network on the samples as they are: no painting, clouds, scenes or map."""
+    window = slice(recipe.window.start, recipe.window.stop)
+    codes = Predictor(checkpoint, "cpu").predict(samples.series[:, :, window]).codes
+    return score_samples(samples.labels, codes - 1, samples.class_names).accuracy
+
+
+def read_like(path: Path, painting: Painting) -> NDArray[np.uint8]:
+    """The first band of a raster at the pixels of the painting, `(y, x)`."""
+    geobox = painting.canvas.geobox
+    grid = {"crs": str(geobox.crs), "transform": geobox.transform}
+    size = {"width": geobox.shape[1], "height": geobox.shape[0]}
+    with rasterio.open(path) as file, WarpedVRT(file, resampling=Resampling.nearest, **grid, **size) as vrt:
+        return vrt.read(1)
+
+
+def _report(
+    out: Path,
+    settings: Settings,
+    clock: Clock,
+    painting: Painting,
+    east: Samples,
+    checkpoint: Checkpoint,
+    forest: NDArray[np.int64],
+    bare: float,
+) -> Report:
+    maps = out / "run" / "map"
+    scored = score(maps / "crop_map.tif", out / "scenes" / "fields.tif", CLASSES)
+    on_field = painting.truth > 0
+    if scored.pixels != on_field.sum():
+        raise RuntimeError(f"{on_field.sum()} field pixels were painted, but {scored.pixels} lie in the map.")
+    field_of = painting.canvas.field[on_field]
+    right = (read_like(maps / "crop_map.tif", painting) == painting.truth)[on_field]
+    return Report(
+        score=scored,
+        forest=Score(CLASSES, forest, scored.unmapped),
+        pixels=np.bincount(field_of),
+        right=np.bincount(field_of, right).astype(np.int64),
+        clear_bins=read_like(maps / "clear_observations.tif", painting)[on_field],
+        bare_accuracy=bare,
+        training=checkpoint.provenance,
+        validation=checkpoint.metrics,
+        east=east.counts,
+        settings=asdict(settings),
+        seconds=clock.seconds,
+    )
+
+
+def main() -> int:
+    """Measure from the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("build", "real_map"), help="new folder [build/real_map]"
+    )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the real data [../shared/data]")
+    parser.add_argument("--small", action="store_true", help="a quick check, no figure to quote")
+    parser.add_argument("--epochs", type=int, help="passes over the training samples [15; small: 8]")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="seed of all chance [1]")
+    chosen: dict[str, Any] = vars(parser.parse_args())
+    data, out = chosen.pop("data"), chosen.pop("out")
+    if missing := [str(data / name) for name in (SAMPLES, PARCELS, CLOUDS) if not (data / name).exists()]:
+        print(
+            f"The real data is not here: {', '.join(missing)}. Name its folder with --data.", file=sys.stderr
+        )
+        return 2
+    if out.exists() and any(out.iterdir()):
+        print(f"{out} must be a new or empty folder. Delete it or name another with --out.", file=sys.stderr)
+        return 2
+    print(measure(data, out, Settings(**chosen)).to_markdown())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
