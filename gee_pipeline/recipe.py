@@ -88,6 +88,11 @@ class Recipe:
         """The digest of the fields that decide a composite; the window and the gap rule do not."""
         return _digest({key: self.to_dict()[key] for key in _COMPOSITE_FIELDS})
 
+    @property
+    def composite_part(self) -> Recipe:
+        """The recipe with the fields that do not decide a composite at their defaults."""
+        return Recipe(**{key: getattr(self, key) for key in _COMPOSITE_FIELDS})
+
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON values."""
         return json.loads(json.dumps(asdict(self)))

@@ -1,0 +1,210 @@
+"""A composite of one cell on disk: one GeoTIFF, whole and of the right recipe, or an error."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import rasterio
+import rasterio.errors
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.io import DatasetReader, MemoryFile
+
+from gee_pipeline.bands import NODATA
+from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.files import write_bytes
+from gee_pipeline.grid import Cell, name_crs
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Season
+from gee_pipeline.source import Composite, SceneCounts
+
+BLOCK: Final = 256
+"""Pixels along a side of a block: a cell is one block a band."""
+
+_WAY_OUT: Final = "Delete it to have it made anew, or choose another --out."
+
+
+def composite_path(folder: Path, cell: Cell) -> Path:
+    """Where a run keeps the composite of a cell.
+
+    Args:
+        folder: Folder of the run.
+        cell: The cell.
+    """
+    return folder / "composites" / f"{cell.name}.tif"
+
+
+def write_composite(
+    path: Path, composite: Composite, recipe: Recipe, season: Season, source: dict[str, Any]
+) -> None:
+    """Write a composite atomically: int16, nodata -9999, bands `B2_24`, `B3_24`, ... bin by bin.
+
+    The file is made in memory first, so that a full disk leaves nothing behind.
+
+    Args:
+        path: Where the file shall stand.
+        composite: Medians of one cell.
+        recipe: How they were made.
+        season: Which days the bins mean.
+        source: What `Source.describe` says.
+
+    Raises:
+        DiskFullError: The disk has no room.
+    """
+    label = _Label(recipe, season, composite.bins, _checksums(composite.values), composite.counts)
+    with MemoryFile() as memory:
+        with memory.open(**_profile(composite)) as file:
+            file.write(composite.values.reshape(-1, *composite.geobox.shape))
+            file.descriptions = _descriptions(composite.bins, composite.bands)
+            file.update_tags(**label.to_tags(source))
+        write_bytes(path, memory.getbuffer())
+
+
+def read_composite(path: Path, cell: Cell, recipe: Recipe, season: Season, bins: range) -> Composite:
+    """Bins of a stored composite; the file may hold more of them.
+
+    Args:
+        path: A file that `write_composite` wrote.
+        cell: The pixels it must have.
+        recipe: The recipe whose composite it must be; window and gap rule do not matter.
+        season: The season whose days its bins must mean.
+        bins: Bins to read.
+
+    Raises:
+        CorruptFileError: The file is damaged, or not a composite.
+        MismatchError: It has another recipe, season or grid, or lacks bins.
+    """
+    try:
+        with rasterio.open(path) as file:
+            label = _read_label(path, file)
+            _require_match(path, file, label, cell, recipe, season)
+            values = _read_bins(path, file, label, bins)
+    except rasterio.errors.RasterioError as error:
+        raise _corrupt(path, str(error.__cause__ or error)) from error
+    return Composite(values, cell.geobox, bins, recipe.bands, label.counts)
+
+
+@dataclass(frozen=True)
+class _Label:
+    """What the tags of a composite say."""
+
+    recipe: Recipe
+    season: Season
+    bins: range
+    checksums: list[int]
+    counts: SceneCounts
+
+    def to_tags(self, source: dict[str, Any]) -> dict[str, str]:
+        return {
+            "CROPMAP_COMPOSITE_DIGEST": self.recipe.composite_digest,
+            "CROPMAP_RECIPE": json.dumps(self.recipe.to_dict()),
+            "CROPMAP_SEASON": json.dumps([self.season.year, self.season.start.isoformat()]),
+            "CROPMAP_BINS": json.dumps([self.bins.start, self.bins.stop]),
+            "CROPMAP_CRC32": json.dumps(self.checksums),
+            "CROPMAP_COUNTS": json.dumps(asdict(self.counts)),
+            "CROPMAP_SOURCE": json.dumps(source),
+        }
+
+    @classmethod
+    def of_tags(cls, tags: dict[str, str]) -> _Label:
+        year, start = json.loads(tags["CROPMAP_SEASON"])
+        return cls(
+            recipe=Recipe.from_dict(json.loads(tags["CROPMAP_RECIPE"])),
+            season=Season(year, date.fromisoformat(start)),
+            bins=range(*json.loads(tags["CROPMAP_BINS"])),
+            checksums=json.loads(tags["CROPMAP_CRC32"]),
+            counts=SceneCounts(**json.loads(tags["CROPMAP_COUNTS"])),
+        )
+
+
+def _read_label(path: Path, file: DatasetReader) -> _Label:
+    try:
+        label = _Label.of_tags(file.tags())
+    except (KeyError, ValueError, TypeError, InputError) as error:
+        raise _corrupt(path, f"it carries no label of a composite ({error!r})") from error
+    expected = _descriptions(label.bins, label.recipe.bands)
+    if list(file.descriptions) != expected or set(file.dtypes) != {"int16"}:
+        raise _corrupt(path, f"its bands are not the {len(expected)} of int16 that its label names")
+    return label
+
+
+def _require_match(
+    path: Path, file: DatasetReader, label: _Label, cell: Cell, recipe: Recipe, season: Season
+) -> None:
+    stored, wanted = label.recipe.composite_part, recipe.composite_part
+    stored.require_same(wanted, f"The composite {path}", "this run", _WAY_OUT)
+    if label.season.start != season.start:
+        raise MismatchError(
+            f"The composite {path} counts its bins from {label.season.start}, this run from {season.start}. "
+            f"{_WAY_OUT}"
+        )
+    geobox = GeoBox(file.shape, file.transform, file.crs)
+    if geobox != cell.geobox:
+        raise MismatchError(
+            f"The composite {path} lies on {_outline(geobox)}, cell {cell.name} of this run on "
+            f"{_outline(cell.geobox)}. {_WAY_OUT}"
+        )
+
+
+def _read_bins(path: Path, file: DatasetReader, label: _Label, bins: range) -> NDArray[np.int16]:
+    """`(bin, band, y, x)`, each bin verified by its checksum."""
+    if not set(bins) <= set(label.bins):
+        raise MismatchError(
+            f"The composite {path} holds the bins {label.bins[0]} to {label.bins[-1]}; bins {bins[0]} to "
+            f"{bins[-1]} are needed. {_WAY_OUT}"
+        )
+    bands, skipped = len(label.recipe.bands), bins[0] - label.bins[0]
+    first = skipped * bands + 1
+    values = file.read(list(range(first, first + len(bins) * bands)))
+    values = values.reshape(len(bins), bands, *file.shape)
+    if _checksums(values) != label.checksums[skipped : skipped + len(bins)]:
+        raise _corrupt(path, "its values do not have the checksum that was written with them")
+    return values
+
+
+def _checksums(values: NDArray[np.int16]) -> list[int]:
+    """One a bin, so that a part of the file can be verified."""
+    return [zlib.crc32(np.ascontiguousarray(of_bin).data) for of_bin in values]
+
+
+def _outline(geobox: GeoBox) -> str:
+    corner, (height, width) = geobox.transform * (0, 0), geobox.shape
+    return f"{width} x {height} pixels of {name_crs(geobox.crs)} from {corner[0]:.0f} {corner[1]:.0f}"
+
+
+def _corrupt(path: Path, reason: str) -> CorruptFileError:
+    return CorruptFileError(
+        f"The composite {path} is damaged or no composite: {reason}. "
+        "Delete it and run the same command again; only this cell is made anew."
+    )
+
+
+def _profile(composite: Composite) -> dict[str, Any]:
+    height, width = composite.geobox.shape
+    return {
+        "driver": "GTiff",
+        "dtype": "int16",
+        "count": len(composite.bins) * len(composite.bands),
+        "height": height,
+        "width": width,
+        "crs": str(composite.geobox.crs),
+        "transform": composite.geobox.transform,
+        "nodata": NODATA,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "interleave": "band",
+        "compress": "zstd",
+        "zstd_level": 1,
+        "predictor": 2,
+    }
+
+
+def _descriptions(bins: range, bands: tuple[str, ...]) -> list[str]:
+    return [f"{band}_{index}" for index in bins for band in bands]
