@@ -15,6 +15,7 @@ from pathlib import Path
 from examples.phenology import CLASSES
 from examples.scoring import Score, class_names, score
 from examples.simulated_scenes import Settings, is_complete, simulate
+from gee_pipeline.errors import CropmapError, InputError
 
 
 def predict_command(folder: Path, year: int) -> list[str]:
@@ -43,22 +44,37 @@ def describe(result: Score) -> str:
     return "\n".join([head, *rows, total])
 
 
-def main() -> int:
-    """Make the scenes and the map, and print where it is and how right; returns the exit code."""
+def main() -> None:
+    """Make the scenes and the map, and print where it is and how right."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="where to work [demo]")
     parser.add_argument("--size", type=int, default=Settings.size, help="pixels of 10 m along a side [512]")
     chosen = parser.parse_args()
-    settings = Settings(size=chosen.size)
-    scenes = chosen.folder / "scenes"
+    try:
+        sys.exit(run_demo(chosen.folder, Settings(size=chosen.size)))
+    except CropmapError as error:
+        parser.error(str(error))
+
+
+def run_demo(folder: Path, settings: Settings) -> int:
+    """Make what is missing of a demo and tell of it; returns the exit code of `cropmap predict`.
+
+    Args:
+        folder: Gets `scenes` and `run`.
+        settings: Which scenes.
+
+    Raises:
+        InputError: The folder holds other scenes, or the map has other classes than the fields.
+    """
+    scenes = folder / "scenes"
     made = is_complete(scenes, settings)
     print(f"{'Found' if made else 'Making'} simulated scenes in {scenes}", flush=True)
     simulate(scenes, settings)
-    command = predict_command(chosen.folder, settings.year)
+    command = predict_command(folder, settings.year)
     print("$ cropmap " + " ".join(command), flush=True)
     if code := subprocess.run([sys.executable, "-m", "cli.main", *command], check=False).returncode:
         return code
-    crop_map = chosen.folder / "run" / "map" / "crop_map.tif"
+    crop_map = folder / "run" / "map" / "crop_map.tif"
     print(f"\nMap: {crop_map}\n{describe(score(crop_map, scenes / 'fields.tif', _names(crop_map)))}")
     print(
         "The scenes are SIMULATED from statistics of real pixels in eastern Arkansas: the figures show\n"
@@ -71,9 +87,9 @@ def _names(crop_map: Path) -> tuple[str, ...]:
     """Names of the map's classes, which have to be those of the truth."""
     names = class_names(crop_map.with_name("legend.json"))
     if names != tuple(CLASSES):
-        raise ValueError(f"The fields are {', '.join(CLASSES)}; the map has {', '.join(names)}.")
+        raise InputError(f"The fields are {', '.join(CLASSES)}; the map has {', '.join(names)}.")
     return names
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

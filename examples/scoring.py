@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import Resampling
 
+from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json
 from inference.legend import NOT_CROPLAND, OUTSIDE
 
@@ -73,7 +74,7 @@ def score(map_path: Path, fields_path: Path, names: tuple[str, ...]) -> Score:
         names: Names of the classes 1 to K.
 
     Raises:
-        ValueError: No field pixel lies in the mapped area.
+        InputError: No field pixel lies in the mapped area.
     """
     count = len(names)
     table = np.zeros((count, count + 1), np.int64)
@@ -84,7 +85,7 @@ def score(map_path: Path, fields_path: Path, names: tuple[str, ...]) -> Score:
             for _, window in crop_map.block_windows(1):
                 table += _count(truth.read(1, window=window), crop_map.read(1, window=window), count)
     if not table.any():
-        raise ValueError(f"No field of {fields_path} lies in the area of {map_path}: check that they match.")
+        raise InputError(f"No field of {fields_path} lies in the area of {map_path}: check that they match.")
     return Score(names, table[:, :count], table[:, count])
 
 

@@ -30,6 +30,7 @@ from examples.fields import Landscape, make_landscape
 from examples.phenology import CLASSES, Phenology, load_phenology
 from examples.scene_writer import OLD_BASELINE, Packing, write_catalog, write_scene
 from gee_pipeline.bands import BANDS, NODATA, PIXEL_SIZE
+from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json, write_json
 
 CRS: Final = "EPSG:32615"
@@ -71,7 +72,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.size < 64 or self.size % 4:
-            raise ValueError(f"The size must be a multiple of 4 of at least 64 pixels, got {self.size}.")
+            raise InputError(f"The size must be a multiple of 4 of at least 64 pixels, got {self.size}.")
 
     @property
     def geobox(self) -> GeoBox:
@@ -129,7 +130,7 @@ def simulate(folder: Path, settings: Settings = Settings()) -> Path:
         settings: What to write.
 
     Raises:
-        FileExistsError: The folder holds scenes of other settings.
+        InputError: The folder holds scenes of other settings.
     """
     if is_complete(folder, settings):
         return folder / "catalog.json"
@@ -149,13 +150,13 @@ def is_complete(folder: Path, settings: Settings) -> bool:
     """Whether a folder already holds the scenes of some settings, to the last.
 
     Raises:
-        FileExistsError: It holds those of other settings.
+        InputError: It holds those of other settings.
     """
     written = folder / "settings.json"
     if not written.exists():
         return False
     if (found := read_json(written)) != asdict(settings):
-        raise FileExistsError(
+        raise InputError(
             f"{folder} holds simulated scenes with the settings {found}, asked for are {asdict(settings)}. "
             "Give another folder, or delete this one."
         )
@@ -276,7 +277,7 @@ def main() -> None:
     folder = chosen.pop("folder")
     try:
         catalog = simulate(folder, Settings(**chosen))
-    except (FileExistsError, ValueError) as error:
+    except InputError as error:
         parser.error(str(error))
     print(f"{catalog}: simulated scenes; area.geojson and fields.tif lie beside it")
 
