@@ -9,7 +9,6 @@ from affine import Affine
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from examples.scoring import class_names, score
-
 from gee_pipeline.errors import InputError
 
 NAMES = ("corn", "soybeans", "rice")
