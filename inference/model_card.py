@@ -50,7 +50,7 @@ def _origin(provenance: Mapping[str, Any]) -> Facts:
     ]
 
 
-def _place(footprint: Mapping[str, Any] | None) -> str:
+def _place(footprint: dict[str, Any] | None) -> str:
     if footprint is None:
         return UNKNOWN
     west, south, east, north = shapely.geometry.shape(footprint).bounds
