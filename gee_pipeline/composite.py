@@ -48,12 +48,12 @@ def median_composite(
     values = _output(out, (len(bins), bands, height, width))
     order, edges = _by_bin(np.asarray(days, np.int64), bins, bin_days)
     dropped = _composite(
-        np.ascontiguousarray(stack).reshape(observations, bands, -1),
-        np.ascontiguousarray(clear).reshape(observations, -1).view(np.uint8),
+        np.ascontiguousarray(stack).reshape(observations, bands, height * width),
+        np.ascontiguousarray(clear).reshape(observations, height * width).view(np.uint8),
         np.asarray(days, np.int64),
         order,
         edges,
-        values.reshape(len(bins), bands, -1),
+        values.reshape(len(bins), bands, height * width),
     )
     return values, int(dropped)
 
