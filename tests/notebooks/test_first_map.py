@@ -1,12 +1,18 @@
 """The notebook runs on a small made map; its tiles come from this computer and carry the legend's colours."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from gee_pipeline.grid import Grid
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Season
+from inference.checkpoint import CropClass
+from inference.crop_map import MapFacts, write_map
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01_first_map.ipynb"
 
@@ -15,13 +21,7 @@ pytest.importorskip("localtileserver", reason="the extra 'notebook' is not insta
 nbclient = pytest.importorskip("nbclient", reason="the extra 'dev' is not installed")
 nbformat = pytest.importorskip("nbformat", reason="the extra 'dev' is not installed")
 
-LEGEND = [
-    {"code": 0, "name": "outside", "color": None},
-    {"code": 1, "name": "corn", "color": "#ffd400"},
-    {"code": 2, "name": "soybeans", "color": "#267300"},
-    {"code": 254, "name": "not cropland", "color": "#e4e4e4"},
-    {"code": 255, "name": "not enough observations", "color": "#6b6b6b"},
-]
+CLASSES = (CropClass(1, "corn", "#ffd400"), CropClass(2, "soybeans", "#267300"))
 
 FETCH_A_TILE = """
 import io, math, re, requests
@@ -42,25 +42,28 @@ print("TILE", ["#%02x%02x%02x" % tuple(pixel[:3]) for pixel in opaque])
 
 @pytest.fixture
 def run(tmp_path):
-    """A run folder with a map of 128 x 128 pixels: outside, half corn, half soybeans, a bit unobserved."""
-    folder = tmp_path / "run" / "map"
-    folder.mkdir(parents=True)
+    """A run with a map of 128 x 128 pixels: outside, half corn, half soybeans, some without observations."""
     codes = np.zeros((128, 128), np.uint8)
     codes[8:120, :64], codes[8:120, 64:], codes[8:16, :64] = 1, 2, 255
-    palette = {0: (0, 0, 0, 0), **{e["code"]: (*bytes.fromhex(e["color"][1:]), 255) for e in LEGEND[1:]}}
-    write(folder / "crop_map.tif", codes, 0, palette)
-    write(folder / "confidence.tif", np.where(codes == 0, 255, 80).astype(np.uint8), 255)
-    (folder / "legend.json").write_text(json.dumps({"classes": LEGEND}), encoding="utf-8")
-    return folder.parent
-
-
-def write(path, values, nodata, palette=None):
-    shape = {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": "uint8"}
-    place = {"crs": "EPSG:32615", "transform": Affine(10, 0, 696_320, 0, -10, 3_909_120)}
-    with rasterio.open(path, "w", driver="GTiff", nodata=nodata, **shape, **place) as file:
-        file.write(values, 1)
-        if palette:
-            file.write_colormap(1, palette)
+    without = np.isin(codes, (0, 255))
+    bands = np.stack([codes, np.where(without, 255, 80), np.where(codes == 0, 255, 20)]).astype(np.uint8)
+    transform = Affine(10, 0, 696_320, 0, -10, 3_909_120)
+    grid = Grid(GeoBox((128, 128), transform, "EPSG:32615"), cell_size=128)
+    path = tmp_path / "run" / "predictions" / "r0000_c0000.tif"
+    path.parent.mkdir(parents=True)
+    shape = {"height": 128, "width": 128, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", "GTiff", crs="EPSG:32615", transform=transform, **shape) as file:
+        file.write(bands)
+    facts = MapFacts(
+        title="A made map",
+        season=Season.at(2021, 35.0),
+        recipe=Recipe(),
+        source={"kind": "made"},
+        model="made",
+        version="0",
+    )
+    write_map(tmp_path / "run", grid, np.array([[0, 0]], np.int32), CLASSES, facts)
+    return tmp_path / "run"
 
 
 def test_the_notebook_is_committed_without_outputs():
