@@ -1,0 +1,228 @@
+"""Plans a run, and decides whether a folder can continue with it; the only thing written is the plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.aoi import Aoi
+from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.grid import CELL_SIZE, Grid, make_grid, name_crs
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Season
+from gee_pipeline.source import Source
+from inference.cropland import CroplandMask
+from inference.run_lock import LOCK_FILE, OWNER_FILE, run_lock
+from inference.run_plan import (
+    AREA_FILE,
+    CONFIG_FILE,
+    MODEL_FILE,
+    RUN_FILE,
+    PlannedModel,
+    RunPlan,
+    load_plan,
+    span,
+)
+
+if TYPE_CHECKING:
+    from inference.checkpoint import Checkpoint
+
+__all__ = ["RunPlan", "differences", "load_plan", "open_or_create", "plan_run"]
+
+_SAME_PLACE = 0.01
+"""Metres by which corners of one area may differ: two versions of PROJ agree to a millimetre."""
+
+
+def plan_run(
+    aoi: Aoi,
+    season: Season,
+    recipe: Recipe,
+    source: Source,
+    *,
+    bins: range | None = None,
+    crs: str | None = None,
+    checkpoint: Checkpoint | None = None,
+    checkpoint_path: Path | None = None,
+    cropland: CroplandMask | None = None,
+    cell_size: int = CELL_SIZE,
+) -> RunPlan:
+    """What a run shall do; nothing is written.
+
+    Args:
+        aoi: Area to map.
+        season: Season to map.
+        recipe: How composites are made; with a checkpoint, the checkpoint's own.
+        source: Where composites come from.
+        bins: Bins of the composites; None takes the recipe's window.
+        crs: Projected CRS of the grid; None takes the UTM zone.
+        checkpoint: The model of a map; None plans composites only.
+        checkpoint_path: File of the checkpoint.
+        cropland: Where to map; None maps the whole area.
+        cell_size: Pixels along one side of a cell.
+
+    Raises:
+        InputError: The area has no grid in that CRS, or the mask does not overlap the area.
+        MismatchError: The recipe is not the checkpoint's.
+    """
+    if checkpoint is not None:
+        checkpoint.recipe.require_same(
+            recipe, "The checkpoint", "the run", "Map with the recipe of the checkpoint."
+        )
+    if cropland is not None:
+        cropland.require_overlap(aoi)
+    grid = make_grid(aoi, crs, cell_size)
+    return RunPlan(
+        grid=grid,
+        area=aoi.to(str(grid.geobox.crs)),
+        season=season,
+        recipe=recipe,
+        bins=recipe.window if bins is None else bins,
+        source=_json(source.describe()),
+        model=_planned_model(checkpoint, checkpoint_path),
+        cropland=None if cropland is None else _json(cropland.describe()),
+        reader=source,
+    )
+
+
+def open_or_create(folder: Path, plan: RunPlan) -> tuple[RunPlan, bool]:
+    """Make a folder the run of a plan, or find that it is.
+
+    Composites without a model may get one later: a plan with a model takes over the composites of a plan
+    without, and keeps its bins where there are more.
+
+    Args:
+        folder: Folder of the run; made when missing.
+        plan: What shall be done.
+
+    Returns:
+        The plan to work by and whether the folder held the run already.
+
+    Raises:
+        InputError: The folder holds other files, or another process works in it.
+        MismatchError: The folder holds a run of something else; the message says what differs.
+        CorruptFileError: The folder's run.json is damaged.
+        DiskFullError: The disk has no room.
+    """
+    _require_usable(folder)
+    with run_lock(folder):
+        if not (folder / RUN_FILE).exists():
+            plan.save(folder)
+            return plan, False
+        former = load_plan(folder)
+        merged = _continued(former, plan, folder)
+        if plan.model is not None:
+            merged.save(folder)
+        return merged, True
+
+
+def differences(former: RunPlan, plan: RunPlan) -> list[str]:
+    """One line for each thing in which a plan cannot go on with what another has computed."""
+    pairs: dict[str, tuple[Any, Any]] = {
+        "CRS": (name_crs(former.grid.geobox.crs), name_crs(plan.grid.geobox.crs)),
+        "grid": (_outline(former.grid), _outline(plan.grid)),
+        "area": (_area_text(former.area), _area_text(_aligned(plan.area, former.area))),
+        "season": (_season_text(former.season), _season_text(plan.season)),
+    }
+    if not set(plan.bins) <= set(former.bins):
+        pairs["bins"] = (span(former.bins), span(plan.bins))
+    for key in sorted({*former.source, *plan.source}):
+        pairs[f"source {key}"] = (former.source.get(key), plan.source.get(key))
+    if former.model and plan.model:
+        pairs["model"] = (_model_text(former.model), _model_text(plan.model, former.model))
+        pairs["cropland mask"] = (_mask_text(former.cropland), _mask_text(plan.cropland))
+    lines = [f"{name}: {was} in the run, {now} now" for name, (was, now) in pairs.items() if was != now]
+    return lines + _recipe_differences(former, plan)
+
+
+def _continued(former: RunPlan, plan: RunPlan, folder: Path) -> RunPlan:
+    """The former plan with what may be new: the source's access, the model's file, a first model."""
+    if lines := differences(former, plan):
+        raise MismatchError(
+            f"The folder {folder} holds a run of something else; a run never mixes two. Different are "
+            + "; ".join(lines)
+            + f". Choose another --out, or continue the former run with --config {folder / CONFIG_FILE}."
+        )
+    changed = replace(former, reader=plan.reader, version=plan.version, model=plan.model)
+    if plan.model is None:
+        return changed
+    return replace(changed, recipe=plan.recipe, cropland=plan.cropland)
+
+
+def _recipe_differences(former: RunPlan, plan: RunPlan) -> list[str]:
+    """Composites share a part of the recipe, two maps share all of it."""
+    whole = former.model is not None and plan.model is not None
+    was, now = (p.recipe if whole else p.recipe.composite_part for p in (former, plan))
+    return [f"recipe {line}" for line in was.differences(now)]
+
+
+def _require_usable(folder: Path) -> None:
+    """Make a new folder; refuse one with other people's files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"--out takes a folder, {folder} is or lies in a file. Choose another.") from error
+    except PermissionError as error:
+        raise InputError(f"The folder {folder} cannot be made: {error}. Choose another --out.") from error
+    if (folder / RUN_FILE).exists():
+        return
+    # A process killed while it made the run leaves some of these behind.
+    ours = {AREA_FILE, MODEL_FILE, LOCK_FILE, OWNER_FILE}
+    names = (path.name for path in folder.iterdir())
+    if foreign := sorted(n for n in names if n not in ours and not n.endswith(".part") and n[0] != "."):
+        raise InputError(
+            f"A new run takes an empty folder, {folder} holds {', '.join(foreign[:3])}"
+            f"{' and more' if len(foreign) > 3 else ''}. Choose another --out."
+        )
+
+
+def _planned_model(checkpoint: Checkpoint | None, path: Path | None) -> PlannedModel | None:
+    if checkpoint is None:
+        return None
+    if path is None:
+        raise InputError("A run keeps a copy of its model's file: give checkpoint_path with checkpoint.")
+    names = tuple(crop.name for crop in checkpoint.classes)
+    return PlannedModel(path.name, checkpoint.digest, names, path)
+
+
+def _aligned(area: BaseGeometry, former: BaseGeometry) -> BaseGeometry:
+    """The former area where both are the same to a centimetre."""
+    return former if shapely.equals_exact(area, former, _SAME_PLACE) else area
+
+
+def _area_text(area: BaseGeometry) -> str:
+    digest = hashlib.sha256(shapely.to_wkb(area)).hexdigest()[:8]
+    return f"{area.area / 1e6:,.3f} km² with {shapely.get_num_coordinates(area):,} corners ({digest})"
+
+
+def _outline(grid: Grid) -> str:
+    (height, width), transform = grid.geobox.shape, grid.geobox.transform
+    return f"{width} x {height} pixels in cells of {grid.cell_size} at {transform.c:.0f} {transform.f:.0f}"
+
+
+def _season_text(season: Season) -> str:
+    return f"{season.year} from {season.start}"
+
+
+def _model_text(model: PlannedModel, former: PlannedModel | None = None) -> str:
+    """Name and digest; a model that was renamed keeps its former name."""
+    name = former.name if former and former.digest == model.digest else model.name
+    return f"{name} ({model.digest}: {', '.join(model.classes)})"
+
+
+def _mask_text(mask: Mapping[str, Any] | None) -> str:
+    if mask is None:
+        return "none"
+    values = ",".join(str(a) if a == b else f"{a}-{b}" for a, b in mask["values"]) or "non-zero"
+    return f"{mask['path']} (values {values}, header {mask['header']}, {mask['size']} bytes)"
+
+
+def _json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as they come back from a file, so that both compare equal."""
+    return json.loads(json.dumps(values))
