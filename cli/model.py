@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from inference.checkpoint import Checkpoint
 
 
 @click.group()
@@ -26,13 +31,28 @@ def info(file: Path | None, as_json: bool) -> None:
       cropmap model info model.safetensors
     """
     from inference.checkpoint import default_checkpoint, load_checkpoint
-    from inference.model_card import describe_model, model_facts
+    from inference.model_card import describe
 
     checkpoint = load_checkpoint(file or default_checkpoint())
     if as_json:
-        click.echo(json.dumps(model_facts(checkpoint)))
+        click.echo(json.dumps(_facts(checkpoint)))
         return
-    lines = describe_model(checkpoint)
-    width = max(len(heading) for heading, _ in lines)
-    for heading, text in lines:
-        click.echo(f"{heading:<{width}}  {text}")
+    lines = describe(checkpoint)
+    width = max(len(label) for label, _ in lines)
+    for label, text in lines:
+        click.echo(f"{label:<{width}}  {text}")
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Everything but the weights, as JSON values."""
+    return {
+        "digest": checkpoint.digest,
+        "config": asdict(checkpoint.config),
+        "classes": [asdict(crop) for crop in checkpoint.classes],
+        "recipe": checkpoint.recipe.to_dict(),
+        "recipe_digest": checkpoint.recipe.digest,
+        "normalisation": asdict(checkpoint.normalisation),
+        "temperature": checkpoint.temperature,
+        "provenance": checkpoint.provenance,
+        "metrics": checkpoint.metrics,
+    }

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import Names, apply, config_option, given, talk_options
+from cli.options import Names, apply, given, read_config, talk_options
 from training.options import PRESETS, RULES, SCHEDULES, SplitRule, TrainingOptions
 
 if TYPE_CHECKING:
     from inference.checkpoint import Checkpoint
 
 _data_options = apply(
-    config_option,
+    click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=read_config,
+        help="TOML file with any of these options; the command line wins.",
+    ),
     click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=click.Path(path_type=Path)),
     click.option(
         "--out",
@@ -52,10 +59,34 @@ _split_options = apply(
 )
 
 _fit_options = apply(
-    click.option("--preset", type=click.Choice(PRESETS), default=TrainingOptions.preset, show_default=True),
-    click.option("--epochs", type=int, default=TrainingOptions.epochs, show_default=True),
-    click.option("--batch-size", type=int, default=TrainingOptions.batch_size, show_default=True),
-    click.option("--learning-rate", type=float, default=TrainingOptions.learning_rate, show_default=True),
+    click.option(
+        "--preset",
+        type=click.Choice(PRESETS),
+        default=TrainingOptions.preset,
+        show_default=True,
+        help="Network: 1.0 million parameters as in the authors' code, or 4.7 million as in their paper.",
+    ),
+    click.option(
+        "--epochs",
+        type=int,
+        default=TrainingOptions.epochs,
+        show_default=True,
+        help="Most passes over the training samples.",
+    ),
+    click.option(
+        "--batch-size",
+        type=int,
+        default=TrainingOptions.batch_size,
+        show_default=True,
+        help="Samples in one step.",
+    ),
+    click.option(
+        "--learning-rate",
+        type=float,
+        default=TrainingOptions.learning_rate,
+        show_default=True,
+        help="Adam's learning rate at the start.",
+    ),
     click.option(
         "--schedule",
         type=click.Choice(SCHEDULES),
@@ -145,8 +176,7 @@ def show_checkpoint(path: Path, checkpoint: Checkpoint, as_json: bool) -> None:
         best = checkpoint.provenance["best_epoch"]
         click.echo(json.dumps({"checkpoint": str(path), "best_epoch": best, **facts}))
         return
-    caution = " at random (optimistic)" if metrics["split"] == "random" else " by place"
     click.echo(
-        f"Checkpoint: {path}, overall accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f} "
-        f"on {metrics['validation_samples']:,} samples held out{caution}"
+        f"Checkpoint: {path}, overall accuracy {metrics['accuracy']:.1%}, macro-F1 {metrics['macro_f1']:.1%}, "
+        f"held out by {metrics['split']}"
     )

@@ -133,7 +133,14 @@ def _metrics(fitted: Fit, validation: Samples, split: Split) -> dict[str, Any]:
     return {
         **fitted.scores.to_dict(),
         "validation_samples": len(validation),
-        "split": split.facts["rule"],
-        "chosen_by": "The epoch with the highest macro-F1 on these same held-out samples.",
+        "split": _in_words(split),
+        "chosen_by": "highest macro-F1 on these same held-out samples",
         "history": [asdict(epoch) for epoch in fitted.history],
     }
+
+
+def _in_words(split: Split) -> str:
+    count = f"{len(split.validation):,} samples"
+    if split.facts["rule"] == "blocks":
+        return f"blocks of {split.facts['block_size']:g} degrees, {count}"
+    return f"samples at random, {count}; optimistic, because their neighbours train"

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from gee_pipeline.recipe import Recipe
+from training.augment import apply, drop_observations, jitter_observations, transforms
+from training.options import TrainingOptions
+
+WINDOW = range(24, 67)
+
+
+@pytest.fixture
+def series(made_samples):
+    return made_samples(200).series
+
+
+def drop(series, shares, at_least=0, seed=3):
+    rng = np.random.default_rng(seed)
+    return drop_observations(series, rng, shares, window=WINDOW, at_least=at_least)
+
+
+def test_an_observation_is_hidden_in_all_bands_or_kept_as_it_is(series):
+    changed = drop(series, (0.0, 0.8))
+    hidden = (changed != series).any(axis=1)
+    assert hidden.any()
+    for sample, bin_ in zip(*np.nonzero(hidden), strict=True):
+        assert (changed[sample, :, bin_] == -9999).all()
+
+
+def test_the_share_hidden_is_that_asked_for(series):
+    before, after = ((s[:, 0] != -9999).sum() for s in (series, drop(series, (0.5, 0.5))))
+    assert after / before == pytest.approx(0.5, abs=0.02)  # 9,800 observations: 4 standard deviations
+
+
+def test_samples_differ_in_how_much_they_lose(series):
+    left = (drop(series, (0.0, 0.8))[:, 0] != -9999).sum(axis=1) / (series[:, 0] != -9999).sum(axis=1)
+    assert left.min() < 0.4
+    assert left.max() > 0.9
+
+
+def test_so_many_observations_stay_in_the_window(series):
+    after = (drop(series, (0.95, 0.95), at_least=8)[:, 0] != -9999)[:, 24:67].sum(axis=1)
+    assert after.min() == 8
+    assert after.mean() < 9
+
+
+def test_a_sample_that_has_fewer_keeps_all_of_them_and_gains_none(series):
+    few = series.copy()
+    few[:, :, 30:67] = -9999  # 4 of the bins 24 to 29 are observed
+    after = drop(few, (0.95, 0.95), at_least=8)
+    np.testing.assert_array_equal(after[:, :, 24:67], few[:, :, 24:67])
+
+
+def test_which_observations_stay_is_left_to_chance(series):
+    kept = (drop(series, (0.95, 0.95), at_least=8)[:, 0] != -9999)[:, 24:67].mean(axis=0)
+    observed = np.arange(24, 67) % 3 != 2
+    assert (kept[~observed] == 0).all()
+    assert kept[observed].min() > 0.1  # 8 or 9 of 28: 0.3 each on average
+    assert kept[observed].max() < 0.5
+
+
+def test_jitter_takes_each_bin_from_near_by(series):
+    changed = jitter_observations(series, np.random.default_rng(1), 2)
+    for sample in range(20):
+        for bin_ in range(73):
+            near = [series[sample, :, t] for t in range(max(bin_ - 2, 0), min(bin_ + 3, 73))]
+            assert any((changed[sample, :, bin_] == one).all() for one in near)
+
+
+def test_jitter_moves_some_but_not_all(series):
+    changed = jitter_observations(series, np.random.default_rng(1), 1)
+    same = (changed == series).all(axis=1).mean()
+    assert 0.3 < same < 0.6  # a third in place, and some of the gaps onto gaps
+
+
+@pytest.mark.parametrize(
+    "change", [lambda s, r: jitter_observations(s, r, 1), lambda s, r: drop(s, (0.5, 0.5))]
+)
+def test_the_samples_themselves_stay_as_they_are(series, change):
+    before = series.copy()
+    change(series, np.random.default_rng(1))
+    np.testing.assert_array_equal(series, before)
+
+
+def test_the_options_choose_the_steps(series):
+    none = TrainingOptions(drop_observations=0, time_jitter=0)
+    assert transforms(none, Recipe()) == ()
+    assert apply((), series, np.random.default_rng(1)) is series
+    steps = transforms(TrainingOptions(), Recipe())
+    after = apply(steps, series, np.random.default_rng(1))
+    assert after.dtype == np.int16
+    assert after.shape == series.shape
+    assert ((after[:, 0] != -9999)[:, 24:67].sum(axis=1) >= 8).all()
