@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import InputError, MismatchError
 from inference.checkpoint import Checkpoint
 from inference.optimise import activation_bytes, prepare
 from inference.series import model_input
@@ -61,10 +61,15 @@ class Predictor:
         Args:
             series: `(pixel, band, bin)`, reflectance x 10,000, gaps nodata; each series has at least one
                 observation.
+
+        Raises:
+            MismatchError: The series have other bands or bins than the model's recipe.
         """
+        self._require_shape(series)
         out = np.empty((len(series), len(self._codes)), np.float32)
         for part in self._batches(len(series)):
             out[part] = self._forward(series[part]).cpu().numpy()
+        assert np.isfinite(out).all(), "A series without any observation reached the model."
         return out
 
     def predict(self, series: NDArray[np.int16]) -> Prediction:
@@ -82,6 +87,15 @@ class Predictor:
         x = torch.from_numpy(model_input(series, self.checkpoint.normalisation))
         with self._turn, torch.inference_mode():
             return self._network(x.to(self.device))
+
+    def _require_shape(self, series: NDArray[np.int16]) -> None:
+        recipe = self.checkpoint.recipe
+        bands, bins = len(recipe.bands), len(recipe.window)
+        if series.shape[1:] != (bands, bins):
+            raise MismatchError(
+                f"The model takes series of {bands} bands and {bins} bins, got {series.shape[1:]}. "
+                "Make the series with the model's own recipe."
+            )
 
     def _batches(self, pixels: int) -> Iterator[slice]:
         return (slice(start, start + self.batch_size) for start in range(0, pixels, self.batch_size))

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import InputError, MismatchError
 
 if TYPE_CHECKING:
     from inference.checkpoint import Normalisation
@@ -22,6 +22,9 @@ def pixel_series(values: NDArray[np.int16], keep: NDArray[np.bool_]) -> NDArray[
     Args:
         values: Composite `(bin, band, y, x)`.
         keep: Mask `(y, x)`, True for the pixels wanted.
+
+    Raises:
+        InputError: The mask has another shape than the composite.
     """
     bins, bands, *shape = values.shape
     if keep.shape != tuple(shape):
@@ -66,12 +69,12 @@ def model_input(series: NDArray[np.int16], normalisation: Normalisation) -> NDAr
         normalisation: Mean and standard deviation of the reflectance of each band.
 
     Raises:
-        InputError: The series and the normalisation have different numbers of bands.
+        MismatchError: The series and the normalisation have different numbers of bands.
     """
     pixels, bands, bins = series.shape
     mean, std = np.asarray(normalisation.mean), np.asarray(normalisation.std)
     if len(mean) != bands:
-        raise InputError(f"The model takes {len(mean)} bands, the series have {bands}. Use its own recipe.")
+        raise MismatchError(f"The model takes {len(mean)} bands, the series have {bands}. Use its recipe.")
     scale = (1 / (REFLECTANCE_SCALE * std)).astype(np.float32)
     filled = np.empty((pixels, 1, bands, bins), np.float32)
     _fill(np.ascontiguousarray(series), scale, (-mean / std).astype(np.float32), filled[:, 0])

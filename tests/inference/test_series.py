@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import InputError, MismatchError
 from inference.checkpoint import Normalisation
 from inference.series import clear_bins, fill_gaps, model_input, pixel_series
 
@@ -93,7 +93,7 @@ def test_views_give_the_same_as_copies():
 
 
 def test_another_number_of_bands_is_refused():
-    with pytest.raises(InputError, match="takes 10 bands, the series have 9"):
+    with pytest.raises(MismatchError, match="takes 10 bands, the series have 9"):
         model_input(np.zeros((1, 9, 43), np.int16), Normalisation((0.1,) * 10, (0.1,) * 10))
 
 
