@@ -174,8 +174,8 @@ def _checksums(values: NDArray[np.int16]) -> list[int]:
 
 
 def _outline(geobox: GeoBox) -> str:
-    corner, (height, width) = geobox.transform * (0, 0), geobox.shape
-    return f"{width} x {height} pixels of {name_crs(geobox.crs)} from {corner[0]:.0f} {corner[1]:.0f}"
+    left, top, (height, width) = geobox.transform.c, geobox.transform.f, geobox.shape
+    return f"{width} x {height} pixels of {name_crs(geobox.crs)} from {left:.0f} {top:.0f}"
 
 
 def _corrupt(path: Path, reason: str) -> CorruptFileError:

@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import pystac
-from pystac.errors import STACError
+from pystac.errors import STACError, STACTypeError
 from pystac.stac_io import StacIO
 from shapely.geometry.base import BaseGeometry
 
@@ -114,7 +114,7 @@ def _read(href: str) -> dict[str, Any]:
 def _index(href: str, values: dict[str, Any], collection: str | None, recipe: Recipe) -> SceneIndex:
     try:
         items = list(_items(href, values))
-    except (STACError, OSError, ValueError, KeyError, TypeError) as error:
+    except (STACError, STACTypeError, OSError, ValueError, KeyError, TypeError) as error:
         raise _not_stac(href, f"{type(error).__name__}: {error}") from error
     chosen = [item for item in items if collection in (None, item.collection_id)]
     if not chosen:

@@ -67,7 +67,7 @@ class Layer:
             file.write(cube)
 
     def nearest(self, geobox: GeoBox) -> tuple[np.ndarray, np.ndarray]:
-        """Values `(..., y, x)` of the pixels that contain the centres of a geobox, and where there are any."""
+        """Values `(..., y, x)` of the pixels that hold the centres of a geobox, and where there are any."""
         rows, cols = np.mgrid[: geobox.shape[0], : geobox.shape[1]] + 0.5
         x = geobox.transform.c + geobox.transform.a * cols
         y = geobox.transform.f + geobox.transform.e * rows
