@@ -177,6 +177,6 @@ def show_checkpoint(path: Path, checkpoint: Checkpoint, as_json: bool) -> None:
         click.echo(json.dumps({"checkpoint": str(path), "best_epoch": best, **facts}))
         return
     click.echo(
-        f"Checkpoint: {path}, overall accuracy {metrics['accuracy']:.1%}, macro-F1 {metrics['macro_f1']:.1%}, "
-        f"held out by {metrics['split']}"
+        f"Checkpoint: {path}, overall accuracy {metrics['accuracy']:.1%}, "
+        f"macro-F1 {metrics['macro_f1']:.1%}, held out by {metrics['split']}"
     )

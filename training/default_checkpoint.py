@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -34,7 +35,9 @@ _log = logging.getLogger(__name__)
 
 def make_default(samples: Samples, options: TrainingOptions, split_rule: SplitRule) -> Checkpoint:
     """A checkpoint with its robustness on the held-out blocks among its metrics."""
-    checkpoint = train_checkpoint(samples, options, split_rule, year=YEAR, progress=_report)
+    checkpoint = train_checkpoint(
+        samples, options, split_rule, year=YEAR, progress=_log_epochs(options.epochs)
+    )
     held_out = samples.take(in_blocks(samples, checkpoint.provenance["split"]))
     return replace(checkpoint, metrics={**checkpoint.metrics, "robustness": robustness(checkpoint, held_out)})
 
@@ -49,9 +52,12 @@ def main(path: Path) -> None:
     save_checkpoint(Path(*checkpoints.__path__) / "compact.safetensors", checkpoint)
 
 
-def _report(step: Step) -> None:
-    if step.last and step.done % 64 == 1:
-        _log.info("%d of %d batches: %s", step.done, step.total, step.last)
+def _log_epochs(epochs: int) -> Callable[[Step], None]:
+    def report(step: Step) -> None:
+        if step.last and step.done * epochs == step.last.number * step.total:  # an epoch is over
+            _log.info("%s", step.last)
+
+    return report
 
 
 if __name__ == "__main__":

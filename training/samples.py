@@ -102,7 +102,7 @@ def read_samples(
         raise InputError("Training needs at least one file of samples, got none. Name an npz file.")
     names = NAMES if classes is None else choose_classes(classes)
     joined = _join([_read_file(path, recipe) for path in paths], source or _default_source(paths))
-    kept = _drop_sparse(_drop_duplicates(joined), recipe)
+    kept = _drop_duplicates(_drop_sparse(joined, recipe))
     return _choose(kept, _occurring(kept) if classes is None else names)
 
 
@@ -142,7 +142,7 @@ def _series(path: Path, arrays: dict[str, NDArray[Any]], recipe: Recipe) -> NDAr
     _require_reflectance(path, fea)
     gaps = (fea == NODATA).any(axis=1) | ~_observed(path, arrays, fea)
     rounded = np.floor(fea + 0.5) if fea.dtype.kind == "f" else fea
-    return np.where(gaps[:, None, :], NODATA, rounded).astype(np.int16)
+    return np.where(gaps[:, None, :], np.int16(NODATA), rounded.astype(np.int16))
 
 
 def _require_reflectance(path: Path, fea: NDArray[Any]) -> None:
@@ -242,6 +242,11 @@ def _drop_duplicates(samples: Samples) -> Samples:
 def _drop_sparse(samples: Samples, recipe: Recipe) -> Samples:
     """The samples that the map would not call "not enough observations" either."""
     enough = samples.observed[:, recipe.window].sum(axis=1) >= recipe.min_clear_bins
+    if not enough.any():
+        raise InputError(
+            f"None of the {len(samples)} samples has {recipe.min_clear_bins} or more observed bins on days "
+            f"{recipe.window_first_day} to {recipe.window_last_day} of the season. Give other files."
+        )
     return replace(samples.take(enough), sparse_dropped=int((~enough).sum()))
 
 

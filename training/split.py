@@ -105,8 +105,8 @@ def _require_classes(samples: Samples, training: NDArray[np.intp], rule: SplitRu
     if missing := [name for name, count in counts.items() if not count]:
         where = "blocks" if rule.rule == "blocks" else "samples"
         raise InputError(
-            f"Every class must have training samples, but all of {', '.join(missing)} lie in held-out {where}. "
-            "Try another --seed, a smaller --block-size, or leave the class out of --classes."
+            f"Every class must have training samples, but all of {', '.join(missing)} lie in held-out "
+            f"{where}. Try another --seed, a smaller --block-size, or leave the class out of --classes."
         )
 
 

@@ -58,6 +58,17 @@ def test_fractions_are_rounded_with_halves_up(write):
     assert samples.series[0, 0, :3].tolist() == [101, 102, 102]
 
 
+def test_unsigned_numbers_take_gaps_too(write):
+    samples = read_samples([write(fea=arrays()["fea"].astype(np.uint16))])
+    np.testing.assert_array_equal(samples.series[:, :, 1::2], -9999)
+    np.testing.assert_array_equal(samples.series[:, :, ::2], arrays()["fea"][:, :, ::2])
+
+
+def test_files_without_a_usable_sample_are_refused(write):
+    with pytest.raises(InputError, match="None of the 10 samples has 8 or more observed bins"):
+        read_samples([write(observed=np.zeros((10, 73), bool))])
+
+
 def test_classes_keep_the_order_asked_for_and_the_rest_becomes_other(write):
     samples = read_samples([write()], ["rice", "corn", "other"])
     assert samples.class_names == ("rice", "corn", "other")
