@@ -100,46 +100,49 @@ def _gather(planes: Any, pixels: Any, series: Any) -> None:
 
 
 @_kernel
-def _observed(one: Any, found: Any) -> int:
-    """Indices of the bins of a series `(band, bin)` in which every band is observed; their number."""
-    count = 0
-    for t in range(one.shape[1]):
-        clear = True
-        for b in range(one.shape[0]):
-            clear &= one[b, t] != NODATA
-        if clear:
-            found[count] = t
-            count += 1
-    return count
-
-
-@_kernel
 def _fill(series: Any, scale: Any, offset: Any, out: Any) -> None:
     """`out = scale * filled + offset`, band by band; the places of the gaps are found once a pixel."""
     pixels, bands, bins = series.shape
-    found = np.empty(bins, np.int64)
+    seen = np.empty(bins, np.bool_)
+    left, right = np.empty(bins, np.uint32), np.empty(bins, np.uint32)
+    share = np.empty(bins, np.float32)
     for i in range(pixels):
-        count = _observed(series[i], found)
+        _observed(series[i], seen)
+        if not _neighbours(seen, left, right, share):
+            out[i] = math.nan
+            continue
         for b in range(bands):
-            if count == 0:
-                out[i, b, :] = math.nan
-            else:
-                _fill_band(series[i, b], found, count, out[i, b])
-                for t in range(bins):
-                    out[i, b, t] = out[i, b, t] * scale[b] + offset[b]
+            values, result = series[i, b], out[i, b]
+            for t in range(bins):
+                before, after = np.float32(values[left[t]]), np.float32(values[right[t]])
+                result[t] = (before + (after - before) * share[t]) * scale[b] + offset[b]
 
 
 @_kernel
-def _fill_band(values: Any, found: Any, count: int, out: Any) -> None:
-    """Linear interpolation of one band between the observed bins, ends extended."""
-    first, last = found[0], found[count - 1]
-    for t in range(first):
-        out[t] = values[first]
-    for t in range(last, len(out)):
-        out[t] = values[last]
-    for k in range(count - 1):
-        left, right = found[k], found[k + 1]
-        start = np.float32(values[left])
-        slope = (np.float32(values[right]) - start) / np.float32(right - left)
-        for t in range(left, right):
-            out[t] = start + slope * np.float32(t - left)
+def _observed(one: Any, seen: Any) -> None:
+    """Whether every band of a series `(band, bin)` is observed, bin by bin."""
+    seen[:] = True
+    for b in range(one.shape[0]):
+        for t in range(one.shape[1]):
+            seen[t] &= one[b, t] != NODATA
+
+
+@_kernel
+def _neighbours(seen: Any, left: Any, right: Any, share: Any) -> bool:
+    """The observed bins about each bin and its share of the way between them; False where none is observed.
+
+    An observed bin is its own neighbour on both sides, a bin before the first or after the last has the same
+    neighbour twice.
+    """
+    done = 0  # bins that have their neighbours
+    for t in range(len(seen)):
+        if seen[t]:
+            before = done - 1 if done else t
+            for gap in range(done, t):
+                left[gap], right[gap] = before, t
+                share[gap] = np.float32(gap - before) / np.float32(t - before) if done else 0
+            left[t], right[t], share[t] = t, t, 0
+            done = t + 1
+    for gap in range(done, len(seen)):
+        left[gap], right[gap], share[gap] = done - 1, done - 1, 0
+    return done > 0
