@@ -36,8 +36,8 @@ from gee_pipeline.season import Season
 from inference.checkpoint import Checkpoint, save_checkpoint
 from inference.cropnet import DROPOUT, CropNetConfig
 from inference.predictor import Predictor
-from training.metrics import score as score_samples
 from training.options import SplitRule, TrainingOptions
+from training.robustness import evaluate_series
 from training.samples import Samples, read_samples
 from training.train import train_checkpoint
 
@@ -129,7 +129,8 @@ def measure(data: Path, out: Path, settings: Settings = Settings()) -> Report:
     with clock.time("compare"):
         forest = train_forest(west, settings.options, recipe, settings.trees)
         confusion = forest_confusion(forest, out / "run", out / "scenes" / "fields.tif", recipe, len(CLASSES))
-        bare = bare_accuracy(checkpoint, east, recipe)
+        # no painting, clouds, scenes or map
+        bare = evaluate_series(Predictor(checkpoint, "cpu"), east.series, east).accuracy
     report = _report(out, settings, clock, painting, east, checkpoint, confusion, bare)
     write_json(out / "report.json", report.to_dict())
     write_bytes(out / "report.md", report.to_markdown().encode())
@@ -167,13 +168,6 @@ def predict(out: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "cli.main", "predict", *words, "--json"], check=True, stdout=sys.stderr
     )
-
-
-def bare_accuracy(checkpoint: Checkpoint, samples: Samples, recipe: Recipe) -> float:
-    """Overall accuracy of the network on the samples as they are: no painting, clouds, scenes or map."""
-    window = slice(recipe.window.start, recipe.window.stop)
-    codes = Predictor(checkpoint, "cpu").predict(samples.series[:, :, window]).codes
-    return score_samples(samples.labels, codes - 1, samples.class_names).accuracy
 
 
 def read_like(path: Path, painting: Painting) -> NDArray[np.uint8]:
