@@ -1,0 +1,170 @@
+"""A composite on disk: what comes back, what is refused, and what a full disk leaves."""
+
+import errno
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from fake_catalog import LEFT, cell_at
+
+from gee_pipeline.errors import CorruptFileError, DiskFullError, MismatchError
+from gee_pipeline.recipe import CloudRule, Recipe
+from gee_pipeline.season import Season
+from gee_pipeline.source import Composite, SceneCounts
+from gee_pipeline.store import composite_path, read_composite, write_composite
+
+RECIPE = Recipe(bands=("B4", "B11", "B2"))
+SEASON = Season.at(2021, 46.0)
+BINS = range(24, 30)
+COUNTS = SceneCounts(scenes=12, without_score=3, duplicates_dropped=45)
+CELL = cell_at(size=32)
+
+
+def composite_of(bins=BINS, recipe=RECIPE, seed=0):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-500, 32_767, (len(bins), len(recipe.bands), 32, 32)).astype(np.int16)
+    values[rng.random(values.shape) < 0.3] = -9_999
+    return Composite(values, CELL.geobox, bins, recipe.bands, COUNTS)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    path = composite_path(tmp_path, CELL)
+    write_composite(path, composite_of(), RECIPE, SEASON, {"kind": "stac", "href": "somewhere"})
+    return path
+
+
+def read(path, *, cell=CELL, recipe=RECIPE, season=SEASON, bins=BINS):
+    return read_composite(path, cell, recipe, season, bins)
+
+
+def test_a_composite_comes_back_as_it_was_written(stored):
+    found = read(stored)
+    np.testing.assert_array_equal(found.values, composite_of().values)
+    assert found.values.dtype == np.int16
+    assert (found.bins, found.bands, found.counts, found.geobox) == (BINS, RECIPE.bands, COUNTS, CELL.geobox)
+
+
+def test_the_file_is_an_ordinary_geotiff_that_explains_itself(stored):
+    assert stored.parts[-2:] == ("composites", "r0003_c0012.tif")
+    with rasterio.open(stored) as file:
+        assert file.descriptions[:4] == ("B4_24", "B11_24", "B2_24", "B4_25")
+        assert (file.nodata, set(file.dtypes), file.crs.to_epsg()) == (-9_999, {"int16"}, 32632)
+        assert file.transform == CELL.geobox.transform
+        assert (file.compression.name, file.interleaving.name) == ("zstd", "band")
+        np.testing.assert_array_equal(file.read(4), composite_of().values[1, 0])
+        tags = file.tags()
+    assert tags["CROPMAP_COMPOSITE_DIGEST"] == RECIPE.composite_digest
+    assert json.loads(tags["CROPMAP_RECIPE"]) == RECIPE.to_dict()
+    assert json.loads(tags["CROPMAP_SEASON"]) == [2021, "2021-01-01"]
+    assert json.loads(tags["CROPMAP_SOURCE"])["href"] == "somewhere"
+    assert json.loads(tags["CROPMAP_COUNTS"])["duplicates_dropped"] == 45
+
+
+def test_bins_are_taken_from_a_file_that_holds_more(tmp_path):
+    path = tmp_path / "whole_season.tif"
+    whole = composite_of(range(73))
+    write_composite(path, whole, RECIPE, SEASON, {})
+    found = read(path, bins=range(24, 67))
+    np.testing.assert_array_equal(found.values, whole.values[24:67])
+    assert found.bins == range(24, 67)
+
+
+def test_bins_that_are_not_there_are_refused(stored):
+    with pytest.raises(MismatchError, match=r"holds the bins 24 to 29; bins 20 to 25 are needed.*--out"):
+        read(stored, bins=range(20, 26))
+
+
+def test_window_and_gap_rule_do_not_matter_to_a_composite(stored):
+    read(stored, recipe=replace(RECIPE, window_first_day=60, min_clear_bins=2))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (Recipe(bands=("B4", "B2", "B11")), ["bands", "['B4', 'B11', 'B2'] against ['B4', 'B2', 'B11']"]),
+        (replace(RECIPE, cloud=CloudRule(threshold=0.6)), ["cloud", "0.75", "0.6"]),
+        (replace(RECIPE, bin_days=10), ["bin_days: 5 against 10"]),
+    ],
+)
+def test_another_recipe_is_refused_with_both_values(stored, recipe, words):
+    with pytest.raises(MismatchError) as caught:
+        read(stored, recipe=recipe)
+    for word in [*words, str(stored), "Delete it"]:
+        assert word in str(caught.value)
+    assert "window" not in str(caught.value)
+
+
+def test_another_season_start_is_refused(stored):
+    with pytest.raises(MismatchError, match="from 2021-01-01, this run from 2021-03-01"):
+        read(stored, season=Season(2021, date(2021, 3, 1)))
+
+
+@pytest.mark.parametrize(
+    "cell", [cell_at(LEFT + 10, size=32), cell_at(size=16), cell_at(size=32, crs="EPSG:32633")]
+)
+def test_other_pixels_are_refused(stored, cell):
+    with pytest.raises(MismatchError, match=r"32 x 32 pixels of EPSG:32632.*r0003_c0012"):
+        read(stored, cell=cell)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2_000])
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) * 3 // 4] ^= 0x55
+    path.write_bytes(content)
+
+
+def _other_values(path: Path) -> None:
+    with rasterio.open(path, "r+") as file:
+        file.write(np.zeros((32, 32), np.int16), 5)
+
+
+def _plain_tif(path: Path) -> None:
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=32, width=32, dtype="float32") as file:
+        file.write(np.full((32, 32), np.nan, np.float32), 1)
+
+
+def _other_bands(path: Path) -> None:
+    with rasterio.open(path, "r+") as file:
+        file.set_band_description(2, "B12_24")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: path.write_text("not a raster"), id="text"),
+        pytest.param(lambda path: path.unlink(), id="missing"),
+        pytest.param(_cut, id="truncated"),
+        pytest.param(_flip, id="one byte changed"),
+        pytest.param(_other_values, id="values changed"),
+        pytest.param(_plain_tif, id="another GeoTIFF"),
+        pytest.param(_other_bands, id="bands renamed"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_damaged_file_is_an_error_with_its_name_and_the_way_out(stored, damage):
+    damage(stored)
+    with pytest.raises(CorruptFileError, match=r"r0003_c0012\.tif.*Delete it and run the same command again"):
+        read(stored)
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(stored, monkeypatch):
+    before = stored.read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DiskFullError, match="r0003_c0012"):
+        write_composite(stored, composite_of(seed=1), RECIPE, SEASON, {})
+    assert stored.read_bytes() == before
+    assert list(stored.parent.iterdir()) == [stored]
