@@ -40,7 +40,7 @@ class Cell:
     @property
     def name(self) -> str:
         """File stem, for example `r0003_c0012`."""
-        return f"r{self.row:04d}_c{self.col:04d}"
+        return cell_name(self.row, self.col)
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,11 @@ class Grid:
         step = self.cell_size * PIXEL_SIZE
         left, top = self.geobox.transform.c, self.geobox.transform.f
         return left + col * step, top - (row + rows) * step, left + (col + cols) * step, top - row * step
+
+
+def cell_name(row: int, col: int) -> str:
+    """File stem of a cell, for example `r0003_c0012`."""
+    return f"r{row:04d}_c{col:04d}"
 
 
 def inside(area: BaseGeometry, geobox: GeoBox) -> NDArray[np.bool_]:

@@ -1,0 +1,239 @@
+"""A run as one worker process holds it: its plan, its source and its one model."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gee_pipeline.errors import CorruptFileError, MismatchError
+from gee_pipeline.grid import Cell, inside
+from gee_pipeline.source import Composite, SceneCounts, Source
+from gee_pipeline.store import composite_path, read_composite, write_composite
+from inference.ledger import CellRecord
+from inference.legend import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from inference.mosaic import prediction_path
+from inference.prediction import read_finished, write_prediction
+from inference.run_plan import RunPlan, load_plan
+from inference.series import clear_bins, pixel_series
+
+if TYPE_CHECKING:
+    from inference.predictor import Predictor
+
+NONE: Final = 255
+"""Confidence and clear observations of pixels that have none."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker must know about a run besides the run folder; small, for it travels with every cell."""
+
+    folder: Path
+    """Folder of the run, as the workers see it."""
+    source: Source
+    """Where composites come from."""
+    composites_only: bool
+    """True where no map is wanted."""
+    devices: tuple[str, ...] = ("auto",)
+    """Devices that the workers share out among themselves by their names 0, 1, ..."""
+    memory_budget: int = 2**30
+    """Bytes that one thread's batch may take in the model."""
+    torch_threads: int | None = None
+    """Threads of one matrix product on the CPU; None leaves it to torch."""
+    token: str = field(default_factory=lambda: uuid4().hex)
+    """Tells two runs of one folder apart."""
+
+
+class OpenRun:
+    """The plan, the source and the model of a run, opened once a process; its threads share them."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.plan = load_plan(job.folder)
+        self._mask = self.plan.mask
+        self._loading = threading.Lock()
+        self._predictor: Predictor | None = None
+
+    def composite_only(self, cell: Cell) -> CellRecord:
+        """Make the composite of a cell unless it is there."""
+        pixels = int(inside(self.plan.area, cell.geobox).sum())
+        if has_composite(self.job.folder, self.plan, cell):
+            return CellRecord(cell.name, "done", pixels, reused=True)
+        clock = _Clock()
+        remade = composite_path(self.job.folder, cell).exists()
+        with clock.step("composite"):
+            composite = self._make_composite(cell)
+        return CellRecord(
+            cell.name, "done", pixels, remade=remade, seconds=clock.seconds, scenes=asdict(composite.counts)
+        )
+
+    def map_cell(self, cell: Cell) -> CellRecord:
+        """Make the prediction of a cell unless it is there."""
+        path = prediction_path(self.job.folder, cell)
+        if finished := read_finished(path, cell, self.plan.digest):
+            bands, skipped = finished
+            return _record(cell, bands, skipped, reused=True)
+        area = inside(self.plan.area, cell.geobox)
+        wanted = area & self._mask.read(cell.geobox) if self._mask else area
+        if not wanted.any():
+            bands = _blank(area)
+            write_prediction(path, bands, cell, self.plan.digest, skipped=True)
+            return _record(cell, bands, skipped=True)
+        return self._predict_cell(cell, area, wanted)
+
+    def _predict_cell(self, cell: Cell, area: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> CellRecord:
+        clock, path = _Clock(), prediction_path(self.job.folder, cell)
+        with clock.step("composite"):
+            values, counts, remade = self._window(cell)
+        with clock.step("predict"):
+            bands = self._predict(values, area, wanted)
+        write_prediction(path, bands, cell, self.plan.digest)
+        return _record(
+            cell, bands, skipped=False, remade=remade, seconds=clock.seconds, scenes=asdict(counts)
+        )
+
+    def _window(self, cell: Cell) -> tuple[NDArray[np.int16], SceneCounts, bool]:
+        """The bins of the model window `(bin, band, y, x)`, and whether a damaged file was made anew."""
+        path, window = composite_path(self.job.folder, cell), self.plan.recipe.window
+        there = path.exists()
+        if there:
+            try:
+                kept = read_composite(path, cell, self.plan.recipe, self.plan.season, window)
+            except CorruptFileError:
+                pass  # a composite is ours to make again, unlike a scene
+            else:
+                return kept.values, kept.counts, False
+        made = self._make_composite(cell)
+        first = window.start - self.plan.bins.start
+        return made.values[first : first + len(window)], made.counts, there
+
+    def _make_composite(self, cell: Cell) -> Composite:
+        plan, path = self.plan, composite_path(self.job.folder, cell)
+        composite = self.job.source.read_cell(cell, plan.season, plan.bins)
+        expected = (len(plan.bins), len(plan.recipe.bands), *cell.geobox.shape)
+        if composite.values.shape != expected:
+            raise MismatchError(
+                f"The composite of cell {cell.name} must have the shape (bin, band, y, x) = {expected}, the "
+                f"source gave {composite.values.shape}."
+            )
+        write_composite(path, composite, plan.recipe, plan.season, dict(plan.source))
+        return composite
+
+    def _predict(
+        self, values: NDArray[np.int16], area: NDArray[np.bool_], wanted: NDArray[np.bool_]
+    ) -> NDArray[np.uint8]:
+        """The bands `(3, y, x)` of a prediction; the model sees only wanted pixels with enough data."""
+        bands = _blank(area)
+        codes, confidence, clear = bands
+        observed = clear_bins(values)
+        # A series without any observation has no input at all, whatever the recipe says.
+        known = wanted & (observed >= max(self.plan.recipe.min_clear_bins, 1))
+        clear[wanted] = observed[wanted]
+        codes[wanted] = NOT_ENOUGH
+        if known.any():
+            prediction = self._model().predict(pixel_series(values, known))
+            codes[known], confidence[known] = prediction.codes, prediction.confidence
+        return bands
+
+    def _model(self) -> Predictor:
+        """The model, loaded at the first cell that needs it, once a process."""
+        with self._loading:
+            if self._predictor is None:
+                self._predictor = self._load_model()
+            return self._predictor
+
+    def _load_model(self) -> Predictor:
+        # Imported here: workers that make composites only never pay for torch (0.3 GB, 2 s).
+        import torch
+
+        from inference.checkpoint import load_checkpoint
+        from inference.predictor import Predictor
+
+        planned = self.plan.model
+        if planned is None:
+            raise AssertionError("a run without a model predicts nothing")
+        if self.job.torch_threads:
+            torch.set_num_threads(self.job.torch_threads)
+        checkpoint = load_checkpoint(planned.path)
+        if checkpoint.digest != planned.digest:
+            raise MismatchError(
+                f"The model's copy {planned.path} has the digest {checkpoint.digest}, the run began with "
+                f"{planned.digest}. Run the same command again: it copies the model anew."
+            )
+        return Predictor(checkpoint, _my_device(self.job.devices), memory_budget=self.job.memory_budget)
+
+
+def has_composite(folder: Path, plan: RunPlan, cell: Cell) -> bool:
+    """Whether a cell's composite stands there, opens and fits the plan; its first and last bin are read.
+
+    Raises:
+        MismatchError: It belongs to another run.
+    """
+    path = composite_path(folder, cell)
+    if not path.exists():
+        return False
+    try:
+        for bins in (plan.bins[:1], plan.bins[-1:]):
+            read_composite(path, cell, plan.recipe, plan.season, bins)
+    except CorruptFileError:
+        return False
+    return True
+
+
+class _Clock:
+    """Wall time of named steps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def _my_device(devices: tuple[str, ...]) -> str:
+    """The device of this worker: workers of a local cluster are named 0, 1, ... ."""
+    from distributed import get_worker
+
+    try:
+        name = get_worker().name
+    except ValueError:  # no Dask worker: the plain loop
+        return devices[0]
+    return devices[name % len(devices)] if isinstance(name, int) else devices[0]
+
+
+def _blank(area: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The bands of a cell in which the whole area is masked."""
+    codes = np.where(area, np.uint8(NOT_CROPLAND), np.uint8(OUTSIDE))
+    return np.stack([codes, np.full_like(codes, NONE), np.full_like(codes, NONE)])
+
+
+def _record(
+    cell: Cell,
+    bands: NDArray[np.uint8],
+    skipped: bool,
+    *,
+    reused: bool = False,
+    remade: bool = False,
+    seconds: dict[str, float] | None = None,
+    scenes: dict[str, int] | None = None,
+) -> CellRecord:
+    return CellRecord(
+        cell.name,
+        "skipped" if skipped else "done",
+        pixels=int((bands[0] != OUTSIDE).sum()),
+        reused=reused,
+        remade=remade,
+        seconds=seconds or {},
+        scenes=scenes or {},
+    )

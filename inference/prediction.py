@@ -1,0 +1,74 @@
+"""The prediction of one cell on disk: class code, confidence and clear observations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+
+from gee_pipeline.files import write_bytes
+from gee_pipeline.grid import Cell
+
+RUN_TAG: Final = "CROPMAP_RUN"
+SKIPPED_TAG: Final = "CROPMAP_SKIPPED"
+
+BANDS: Final = ("class code", "confidence", "clear observations")
+
+
+def write_prediction(
+    path: Path, bands: NDArray[np.uint8], cell: Cell, run: str, *, skipped: bool = False
+) -> None:
+    """Write the prediction of a cell atomically.
+
+    Args:
+        path: Where the file shall stand.
+        bands: `(3, y, x)`: class code, confidence 0 to 100 (255 none), clear observations (255 none).
+        cell: Its pixels.
+        run: Digest of the run's plan.
+        skipped: True where no scene was looked at.
+
+    Raises:
+        DiskFullError: The disk has no room.
+    """
+    height, width = cell.geobox.shape
+    profile = {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": len(BANDS),
+        "height": height,
+        "width": width,
+        "crs": str(cell.geobox.crs),
+        "transform": cell.geobox.transform,
+        "compress": "deflate",  # its checksum shows a damaged block
+    }
+    with MemoryFile() as memory:
+        with memory.open(**profile) as file:
+            file.write(bands)
+            file.descriptions = BANDS
+            file.update_tags(**{RUN_TAG: run, SKIPPED_TAG: str(int(skipped))})
+        write_bytes(path, memory.getbuffer())
+
+
+def read_finished(path: Path, cell: Cell, run: str) -> tuple[NDArray[np.uint8], bool] | None:
+    """The bands `(3, y, x)` of a finished cell and whether it was skipped; None where it is not finished.
+
+    A file that is missing, damaged, of another size or of another run is not finished.
+
+    Args:
+        path: Where the file should stand.
+        cell: The cell.
+        run: Digest of the run's plan.
+    """
+    try:
+        with rasterio.open(path) as file:
+            tags = file.tags()
+            if tags.get(RUN_TAG) != run or (file.count, *file.shape) != (len(BANDS), *cell.geobox.shape):
+                return None
+            return file.read(), tags.get(SKIPPED_TAG) == "1"
+    except RasterioError:  # missing or damaged: the cell is computed again
+        return None

@@ -1,0 +1,197 @@
+"""Works through a run's cells, notes what happened, and counts the files at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from inference.certificate import Failure, RunSummary, certify
+from inference.ledger import CellRecord, Diary, Goal, Ledger, open_ledger, read_diary
+from inference.open_run import Job
+from inference.run_lock import run_lock
+from inference.run_plan import RunPlan
+from inference.workforce import (
+    Place,
+    Workforce,
+    local_client,
+    plan_workforce,
+    remote_client,
+    work_here,
+    work_on_cluster,
+)
+
+__all__ = ["Failure", "Progress", "RunSummary", "run"]
+
+MEMORY_BUDGET: Final = 2 * 2**30
+"""Bytes that the arrays of one worker process may take: 2 GiB."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    done: int
+    """Cells done; those without a pixel to map are among them."""
+    failed: int
+    """Cells that failed."""
+    planned: int
+    """Cells to do."""
+    pixels: int
+    """Pixels inside the area that this run has worked on; those of former runs do not count."""
+    pixels_per_second: float
+    """Speed of this run."""
+    seconds_left: float | None
+    """Time for the cells that remain; None before the first cell."""
+
+
+def run(
+    folder: Path,
+    plan: RunPlan,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    memory_budget: int = MEMORY_BUDGET,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> RunSummary:
+    """Work on every planned cell that is not finished; a failed cell does not end the run.
+
+    Args:
+        folder: Run folder of the plan, as `open_or_create` left it.
+        plan: What `open_or_create` returned; without a model only composites are made.
+        scheduler: Address of a running Dask scheduler whose workers share the folder; None works here.
+        workers: Worker processes here; 0 is this process without Dask, None by cores or GPUs.
+        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        memory_budget: Bytes that the arrays of one worker process may take.
+        on_progress: Told the state at the start and after each cell.
+
+    Raises:
+        InputError: Another process works in the folder, or the scheduler or device is not there.
+        DiskFullError: The disk is full; the same call continues once there is space.
+        IncompleteRunError: The connection to the scheduler was lost.
+    """
+    start, folder = time.monotonic(), folder.absolute()
+    goal: Goal = "map" if plan.model else "composites"
+    with run_lock(folder):
+        _sweep(folder)
+        former = read_diary(folder, goal)
+        with (
+            open_ledger(folder) as ledger,
+            _records(folder, plan, scheduler, workers, device, memory_budget) as records,
+        ):
+            ledger.start(goal, len(plan.cells))
+            errors = _follow(records, ledger, former, len(plan.cells), on_progress)
+        return certify(folder, plan, goal, errors, start)
+
+
+@contextmanager
+def _records(
+    folder: Path,
+    plan: RunPlan,
+    scheduler: str | None,
+    workers: int | None,
+    device: str,
+    memory_budget: int,
+) -> Iterator[Iterator[CellRecord]]:
+    """How each cell ends, one after another, by whatever does the work."""
+    if plan.reader is None:
+        raise AssertionError("a plan that is run comes from open_or_create, with its source")
+    job = Job(folder, plan.reader, composites_only=plan.model is None, memory_budget=memory_budget)
+    if scheduler:
+        job = replace(job, devices=(device,), torch_threads=1)
+        with remote_client(scheduler, folder) as client:
+            yield work_on_cluster(job, _places(plan), client)
+        return
+    force = plan_workforce(
+        workers,
+        device,
+        cells=len(plan.cells),
+        cell_bytes=_composite_bytes(plan),
+        memory_budget=memory_budget,
+        model=plan.model is not None,
+    )
+    job = replace(job, devices=force.devices)
+    if force.processes == 0:
+        yield work_here(job, _places(plan))
+        return
+    with local_client(force) as client:
+        yield work_on_cluster(_shared_by_threads(job, force), _places(plan), client)
+
+
+def _shared_by_threads(job: Job, force: Workforce) -> Job:
+    """On a CPU each thread has its own batch and its own core; on a GPU they take turns."""
+    if force.devices[0] != "cpu":
+        return job
+    return replace(job, memory_budget=job.memory_budget // force.threads, torch_threads=1)
+
+
+def _follow(
+    records: Iterator[CellRecord],
+    ledger: Ledger,
+    former: Diary,
+    planned: int,
+    on_progress: Callable[[Progress], None] | None,
+) -> dict[str, CellRecord]:
+    """Note each cell and tell the progress; returns the failed ones."""
+    tracker = _Tracker(planned)
+    report = on_progress or (lambda progress: None)
+    report(tracker.progress())
+    for record in records:
+        if not (record.reused and record.name in former.done):  # its line stands there already
+            ledger.add(record)
+        tracker.add(record)
+        report(tracker.progress())
+    return tracker.failed
+
+
+class _Tracker:
+    """Counts cells as they end; speed is that of cells really computed."""
+
+    def __init__(self, planned: int) -> None:
+        self.failed: dict[str, CellRecord] = {}
+        self._planned, self._start = planned, time.monotonic()
+        self._done = self._worked = self._pixels = 0
+
+    def add(self, record: CellRecord) -> None:
+        if record.state == "failed":
+            self.failed[record.name] = record
+        else:
+            self._done += 1
+        if not record.reused:
+            self._worked += 1
+            self._pixels += record.pixels
+
+    def progress(self) -> Progress:
+        elapsed = max(time.monotonic() - self._start, 1e-6)
+        remaining = self._planned - self._done - len(self.failed)
+        return Progress(
+            done=self._done,
+            failed=len(self.failed),
+            planned=self._planned,
+            pixels=self._pixels,
+            pixels_per_second=self._pixels / elapsed,
+            seconds_left=remaining * elapsed / self._worked if self._worked else None,
+        )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed had begun to write."""
+    for place in (folder, folder / "composites", folder / "predictions"):
+        for part in place.glob("*.part"):
+            if part.is_file():
+                part.unlink(missing_ok=True)
+
+
+def _places(plan: RunPlan) -> Iterator[Place]:
+    return ((int(row), int(col)) for row, col in plan.cells)
+
+
+def _composite_bytes(plan: RunPlan) -> int:
+    values = len(plan.bins) * len(plan.recipe.bands) * plan.grid.cell_size**2
+    return values * np.dtype(np.int16).itemsize

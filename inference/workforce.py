@@ -1,0 +1,273 @@
+"""Who works on the cells: this process, a cluster on this machine, or a Dask cluster elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import dask
+from dask.system import CPU_COUNT
+from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed.comm.core import CommClosedError
+from distributed.system import MEMORY_LIMIT
+
+from gee_pipeline.errors import IncompleteRunError, InputError
+from gee_pipeline.grid import cell_name
+from inference.cell_work import failed, settle_cell
+from inference.ledger import CellRecord
+from inference.open_run import Job
+
+CPU_THREADS: Final = 2
+"""Threads of a worker on a CPU: while one waits for scenes, the other computes."""
+
+GPU_THREADS: Final = 4
+"""Threads of a worker on a GPU, which one of them uses at a time."""
+
+IN_FLIGHT: Final = 2
+"""Cells handed out per thread: one in work, one waiting. A million futures would not fit the scheduler."""
+
+SHARE: Final = 0.8
+"""Part of this machine's memory that the workers may take together."""
+
+_RESUBMITS = 1
+"""Times a cell is handed out again after the workers it was on died: it may have been a neighbour's fault."""
+
+_LOOK_AGAIN = 5.0
+"""Seconds between two looks at the number of threads; clusters grow and shrink."""
+
+_NO_WORKERS = 60
+"""Seconds to wait for the first worker of a cluster elsewhere."""
+
+Place = tuple[int, int]
+"""Row and column of a cell."""
+
+
+@dataclass(frozen=True)
+class Workforce:
+    """Processes and threads on this machine."""
+
+    processes: int
+    """Worker processes; 0 is this process alone."""
+    threads: int = 1
+    """Cells that one process works on at a time."""
+    devices: tuple[str, ...] = ("cpu",)
+    """Devices of the processes, in turn."""
+
+
+def plan_workforce(
+    workers: int | None, device: str, *, cells: int, cell_bytes: int, memory_budget: int, model: bool
+) -> Workforce:
+    """How many processes and threads fit the machine, its memory and the work.
+
+    Args:
+        workers: Processes wanted; None takes one a core, or one a GPU.
+        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        cells: Number of planned cells.
+        cell_bytes: Bytes of one cell's composite.
+        memory_budget: Bytes that the arrays of one process may take.
+        model: Whether a model is used at all.
+
+    Raises:
+        InputError: The machine has no such device.
+    """
+    devices = _devices(device) if model else ("cpu",)
+    if workers == 0:
+        return Workforce(0, 1, devices)
+    on_gpu = devices[0] != "cpu"
+    # A cell takes its composite four times: the bins, their series, the scenes of a bin, the file in memory.
+    fitting = max(1, memory_budget // (4 * cell_bytes))
+    threads = min(GPU_THREADS if on_gpu else CPU_THREADS, fitting)
+    wanted = workers or (len(devices) if on_gpu else CPU_COUNT)
+    affordable = max(1, int(SHARE * MEMORY_LIMIT) // memory_budget)
+    processes = min(wanted, math.ceil(cells / threads), wanted if workers else affordable)
+    return Workforce(max(1, processes), threads, devices)
+
+
+def work_here(job: Job, places: Iterable[Place]) -> Iterator[CellRecord]:
+    """Work on one cell after another in this process."""
+    return (settle_cell(job, row, col) for row, col in places)
+
+
+def work_on_cluster(job: Job, places: Iterable[Place], client: Client) -> Iterator[CellRecord]:
+    """Work on cells by Dask, in the order in which they end; few are in flight at a time.
+
+    Args:
+        job: The run; the workers must see its folder.
+        places: Rows and columns of the cells.
+        client: Connection to the scheduler.
+
+    Raises:
+        DiskFullError: The disk has no room.
+        IncompleteRunError: The connection to the scheduler was lost.
+    """
+    window, todo = _Window(job, client), iter(places)
+    window.fill(todo)
+    try:
+        for future in window.running:
+            if record := window.outcome(future):
+                yield record
+            window.fill(todo)
+    except CommClosedError as error:
+        raise IncompleteRunError(
+            f"The connection to the Dask scheduler was lost ({error}). Finished cells are kept: run the same "
+            "command again once the scheduler is back."
+        ) from error
+
+
+@contextmanager
+def local_client(workforce: Workforce) -> Iterator[Client]:
+    """A client of a cluster on this machine, which ends with the block."""
+    settings = {
+        # A cell is handed out again by us, so the scheduler gives up on it after the second dead worker.
+        "distributed.scheduler.allowed-failures": 1,
+        "distributed.worker.multiprocessing-method": "spawn",
+    }
+    with (
+        dask.config.set(settings),
+        tempfile.TemporaryDirectory(prefix="cropmap-", ignore_cleanup_errors=True) as scratch,
+        LocalCluster(
+            n_workers=workforce.processes,
+            threads_per_worker=workforce.threads,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,  # the budget is ours; Dask's own limit would kill workers for GDAL's caches
+            local_directory=scratch,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def remote_client(address: str, folder: Path) -> Iterator[Client]:
+    """A client of a running scheduler whose workers see the run folder.
+
+    Args:
+        address: For example `tcp://host:8786`.
+        folder: Run folder, on storage that this machine and all workers share.
+
+    Raises:
+        InputError: No scheduler answers, it has no workers, or they cannot use the folder.
+    """
+    try:
+        client = Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"No Dask scheduler answers at {address}: {error}. Start one with 'dask scheduler', give its "
+            "address with --scheduler, or leave --scheduler away to work on this machine."
+        ) from error
+    with client:
+        _require_workers(client, address)
+        _require_shared(client, folder)
+        yield client
+
+
+class _Window:
+    """The cells in flight: a few a thread."""
+
+    def __init__(self, job: Job, client: Client) -> None:
+        self.running = as_completed(loop=client.loop)
+        self._job, self._client = job, client
+        self._places: dict[str, tuple[Place, int]] = {}
+        self._looked, self._size = -math.inf, 2
+
+    def fill(self, todo: Iterator[Place]) -> None:
+        """Hand out cells until there are enough in flight."""
+        while len(self._places) < self._wanted():
+            place = next(todo, None)
+            if place is None:
+                return
+            self._submit(place, attempt=0)
+
+    def outcome(self, future: Any) -> CellRecord | None:
+        """How a cell ended; None where it was handed out again.
+
+        Raises:
+            DiskFullError: The disk of a worker has no room.
+        """
+        place, attempt = self._places.pop(future.key)
+        error = None if future.status == "finished" else _why(future)
+        if error is None:
+            record: CellRecord = future.result()
+            return record
+        if not isinstance(error, KilledWorker):
+            raise error
+        if attempt < _RESUBMITS:
+            self._submit(place, attempt + 1)
+            return None
+        return failed(cell_name(*place), _explain(error))
+
+    def _submit(self, place: Place, attempt: int) -> None:
+        key = f"{cell_name(*place)}-{attempt}-{self._job.token}"
+        future = self._client.submit(settle_cell, self._job, *place, key=key, pure=False)
+        self._places[key] = (place, attempt)
+        self.running.add(future)
+
+    def _wanted(self) -> int:
+        if time.monotonic() - self._looked > _LOOK_AGAIN:
+            self._size = max(2, IN_FLIGHT * sum(self._client.nthreads().values()))
+            self._looked = time.monotonic()
+        return self._size
+
+
+def _why(future: Any) -> BaseException:
+    error: BaseException | None = future.exception() if future.status == "error" else None
+    return error or IncompleteRunError(
+        f"The Dask scheduler gave up a cell ({future.status}): the cluster was stopped. Finished cells are "
+        "kept; the same command continues the run."
+    )
+
+
+def _explain(error: KilledWorker) -> BaseException:
+    return RuntimeError(
+        f"the workers on this cell died, mostly for want of memory ({error}). Fewer --workers or a smaller "
+        "--memory leave more for each"
+    )
+
+
+def _devices(device: str) -> tuple[str, ...]:
+    from inference.predictor import resolve_device
+
+    found = resolve_device(device)
+    if found.type == "cpu" or found.index is not None:
+        return (str(found),)
+    import torch
+
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+
+
+def _require_workers(client: Client, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_NO_WORKERS)
+    except TimeoutError as error:
+        raise InputError(
+            f"The Dask scheduler at {address} has no worker after {_NO_WORKERS} s. Start some with "
+            f"'dask worker {address}', in an environment with cropmap installed."
+        ) from error
+
+
+def _require_shared(client: Client, folder: Path) -> None:
+    try:
+        blind = [worker for worker, sees in client.run(_sees, str(folder)).items() if not sees]
+    except ImportError as error:
+        raise InputError(
+            f"The Dask workers cannot import cropmap ({error}). Install the same version where they run."
+        ) from error
+    if blind:
+        raise InputError(
+            f"A run folder must lie on storage that all Dask workers share; {folder} is not to be seen from "
+            f"{', '.join(blind[:3])}. Choose another --out, for example on a network disk."
+        )
+
+
+def _sees(folder: str) -> bool:
+    return (Path(folder) / "run.json").is_file()
