@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -145,6 +146,8 @@ def _publish(work: Path, summary: MapSummary) -> None:
     """Move the whole map to its place: while the report is absent, the map is not whole."""
     summary.folder.mkdir(exist_ok=True)
     summary.report.unlink(missing_ok=True)
+    for layer, stale in product(LAYERS, (".aux.xml", ".ovr")):  # other programs' statistics of a former map
+        (summary.folder / f"{layer.name}.tif{stale}").unlink(missing_ok=True)
     files = sorted(work.iterdir(), key=lambda path: path.name == summary.report.name)
     for path in files:
         path.replace(summary.folder / path.name)

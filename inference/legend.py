@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ class LegendEntry:
     @property
     def slug(self) -> str:
         """Name for machines: ASCII letters, digits and dashes."""
-        return re.sub(r"[^0-9a-z]+", "-", self.name.lower()).strip("-") or f"class-{self.code}"
+        plain = unicodedata.normalize("NFKD", self.name).encode("ascii", "ignore").decode().lower()
+        return re.sub(r"[^0-9a-z]+", "-", plain).strip("-") or f"class-{self.code}"
 
     @property
     def rgb(self) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyproj
@@ -21,6 +21,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from gee_pipeline.bands import PIXEL_SIZE
+from gee_pipeline.files import atomic_path
 from gee_pipeline.grid import name_crs
 from inference.legend import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE, Legend, LegendEntry
 from inference.map_facts import CodeArea, MapFacts, MapSummary
@@ -41,8 +42,11 @@ MARGIN: Final = 0.45
 HEAD: Final = 0.95
 """Inches of the title."""
 
-FOOT: Final = 0.75
-"""Inches of the scale bar and the last line."""
+FOOT: Final = 0.5
+"""Inches of the last line."""
+
+SCALE: Final = 0.9
+"""Inches of the scale bar and the north arrow, at the foot of the legend."""
 
 LINE: Final = 0.29
 """Inches of one legend entry."""
@@ -52,6 +56,15 @@ LONGEST_LEGEND: Final = 18
 
 SEARCH: Final = 1024
 """Pixels along a side of the coarse copy in which the mapped area is looked for."""
+
+RIM: Final = 0.03
+"""White around the area, of its longer side."""
+
+SLIMMEST: Final = 6
+"""The picture is at most this many times as long as wide, however thin the area."""
+
+NARROWEST: Final = 9.6
+"""Inches of the page that the title and the last line need."""
 
 INK, FAINT, WARNING = "#1f2328", "#6a737d", "#b42318"
 
@@ -68,7 +81,7 @@ class _Sheet:
 
     @property
     def width(self) -> float:
-        return MARGIN + self.map_width + 0.35 + PANEL + MARGIN
+        return max(NARROWEST, MARGIN + self.map_width + 0.35 + PANEL + MARGIN)
 
     @property
     def height(self) -> float:
@@ -98,12 +111,20 @@ def draw_quicklook(path: Path, crop_map: Path, legend: Legend, summary: MapSumma
         summary: Areas of its codes.
         facts: Title, season, model and source.
     """
+    figure = compose_sheet(crop_map, legend, summary, facts)
+    metadata = {"Title": facts.title, "Software": f"cropmap {facts.version}"}
+    with atomic_path(path) as part:
+        figure.savefig(part, format="png", dpi=DPI, metadata=metadata)
+
+
+def compose_sheet(crop_map: Path, legend: Legend, summary: MapSummary, facts: MapFacts) -> Figure:
+    """The printed sheet: map on the left, legend, scale bar and north arrow on the right."""
     entries = _listed(legend, summary)
     with rasterio.open(crop_map) as raster:
-        window = _mapped_window(raster)
-        sheet = _sheet(window, rows=len(entries) + 4)
-        codes = _read(raster, window, sheet.pixels)
-        place = _Place.of(raster, window)
+        frame = _frame(raster)
+        sheet = _sheet(frame, rows=len(entries) + 4)
+        codes = _read(raster, frame, sheet.pixels)
+        place = Place.of(raster, frame)
     figure = Figure(figsize=(sheet.width, sheet.height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     page = _page(figure, sheet)
@@ -113,47 +134,54 @@ def draw_quicklook(path: Path, crop_map: Path, legend: Legend, summary: MapSumma
     _draw_scale_bar(page, sheet, place)
     _draw_north(page, sheet, place)
     _draw_footer(page, sheet, place, facts)
-    figure.savefig(path, dpi=DPI, metadata={"Title": facts.title, "Software": f"cropmap {facts.version}"})
+    return figure
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Where the picture lies on the ground."""
 
     crs: pyproj.CRS
+    """CRS of the map, in metres."""
     x: float
+    """Centre, metres."""
     y: float
-    """Centre in the CRS, metres."""
+    """Centre, metres."""
     width: float
-    """Width in the CRS, metres."""
+    """From the left to the right edge in the CRS, metres."""
 
     @classmethod
-    def of(cls, raster: DatasetReader, window: Window) -> _Place:
-        west, south, east, north = raster.window_bounds(window)
+    def of(cls, raster: DatasetReader, frame: Window) -> Place:
+        """The place of some pixels of a raster."""
+        west, south, east, north = raster.window_bounds(frame)
         crs = pyproj.CRS.from_user_input(raster.crs.to_wkt())
         return cls(crs, (west + east) / 2, (south + north) / 2, east - west)
 
     @property
     def lonlat(self) -> tuple[float, float]:
         """Centre in degrees."""
-        to_lonlat = pyproj.Transformer.from_crs(self.crs, self.crs.geodetic_crs, always_xy=True)
-        lon, lat = to_lonlat.transform(self.x, self.y)
+        lon, lat = self._projection(self.x, self.y, inverse=True)
         return lon, lat
 
+    @property
     def ground_width(self) -> float:
         """Metres of ground from the left to the right edge, at the centre's height."""
-        to_lonlat = pyproj.Transformer.from_crs(self.crs, self.crs.geodetic_crs, always_xy=True)
-        lon, lat = to_lonlat.transform([self.x - self.width / 2, self.x + self.width / 2], [self.y, self.y])
+        edges = [self.x - self.width / 2, self.x + self.width / 2]
+        lon, lat = self._projection(edges, [self.y, self.y], inverse=True)
         geod = self.crs.get_geod() or pyproj.Geod(ellps="WGS84")
         return float(geod.inv(lon[0], lat[0], lon[1], lat[1])[2])
 
+    @property
     def north(self) -> tuple[float, float]:
         """Unit vector to true north on the picture, x to the right and y up."""
         lon, lat = self.lonlat
-        from_lonlat = pyproj.Transformer.from_crs(self.crs.geodetic_crs, self.crs, always_xy=True)
-        x, y = from_lonlat.transform(lon, lat + 0.01)
+        x, y = self._projection(lon, lat + 0.001)
         length = math.hypot(x - self.x, y - self.y)
         return (x - self.x) / length, (y - self.y) / length
+
+    @property
+    def _projection(self) -> pyproj.Proj:
+        return pyproj.Proj(self.crs)
 
 
 def _listed(legend: Legend, summary: MapSummary) -> list[tuple[LegendEntry | None, CodeArea]]:
@@ -172,35 +200,47 @@ def _listed(legend: Legend, summary: MapSummary) -> list[tuple[LegendEntry | Non
     return listed
 
 
-def _mapped_window(raster: DatasetReader) -> Window:
-    """The part of a raster that holds the area, with a rim of 3 %."""
-    step = max(raster.height, raster.width) / SEARCH
+def _frame(raster: DatasetReader) -> Window:
+    """The pixels that the picture shows: those of the area, and a rim; it may reach beyond the raster."""
     shape = (raster.height, raster.width)
-    if step > 1:
-        shape = (math.ceil(raster.height / step), math.ceil(raster.width / step))
-    coarse = raster.read(1, out_shape=shape, resampling=Resampling.mode)
-    rows, cols = np.flatnonzero(coarse.any(1)), np.flatnonzero(coarse.any(0))
-    if len(rows) == 0:
-        return Window(0, 0, raster.width, raster.height)
-    fy, fx = raster.height / shape[0], raster.width / shape[1]
-    rim = 0.03 * max((rows[-1] - rows[0] + 1) * fy, (cols[-1] - cols[0] + 1) * fx)
-    top, bottom = max(rows[0] * fy - rim, 0), min((rows[-1] + 1) * fy + rim, raster.height)
-    left, right = max(cols[0] * fx - rim, 0), min((cols[-1] + 1) * fx + rim, raster.width)
-    return Window(int(left), int(top), math.ceil(right) - int(left), math.ceil(bottom) - int(top))
-
-
-def _sheet(window: Window, rows: int) -> _Sheet:
-    """The page for a map of some shape and a legend of some lines."""
-    scale = min(WIDEST / window.width, HIGHEST / window.height)
-    width, height = window.width * scale, window.height * scale
-    return _Sheet(width, height, body=max(height, LOWEST, rows * LINE + 0.9))
-
-
-def _read(raster: DatasetReader, window: Window, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    coarser = window.height > shape[0]
-    return raster.read(
-        1, window=window, out_shape=shape, resampling=Resampling.mode if coarser else Resampling.nearest
+    step = max(1.0, max(shape) / SEARCH)
+    coarse = raster.read(
+        1, out_shape=tuple(math.ceil(side / step) for side in shape), resampling=Resampling.mode
     )
+    top, height = _extent(coarse.any(1), raster.height)
+    left, width = _extent(coarse.any(0), raster.width)
+    longest = max(height, width)
+    rows, cols = (max(side, longest / SLIMMEST) + 2 * RIM * longest for side in (height, width))
+    return Window(left - (cols - width) / 2, top - (rows - height) / 2, cols, rows)
+
+
+def _extent(found: NDArray[np.bool_], length: int) -> tuple[float, float]:
+    """First position and extent of what was found on a coarse copy of a raster's side."""
+    step = length / len(found)
+    places = np.flatnonzero(found)
+    if len(places) == 0:
+        return 0, length
+    return places[0] * step, (places[-1] + 1 - places[0]) * step
+
+
+def _sheet(frame: Window, rows: int) -> _Sheet:
+    """The page for a map of some shape and a legend of some lines."""
+    scale = min(WIDEST / frame.width, HIGHEST / frame.height)
+    width, height = frame.width * scale, frame.height * scale
+    return _Sheet(width, height, body=max(height, LOWEST, rows * LINE + SCALE))
+
+
+def _read(raster: DatasetReader, frame: Window, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """The codes of a frame at the size of the picture; 0 beyond the raster."""
+    part = frame.intersection(Window(0, 0, raster.width, raster.height))
+    fy, fx = shape[0] / frame.height, shape[1] / frame.width
+    rows = slice(round((part.row_off - frame.row_off) * fy), None)
+    cols = slice(round((part.col_off - frame.col_off) * fx), None)
+    codes = np.zeros(shape, np.uint8)
+    target = codes[rows, cols][: max(round(part.height * fy), 1), : max(round(part.width * fx), 1)]
+    coarser = Resampling.mode if fy < 1 else Resampling.nearest
+    target[:] = raster.read(1, window=part, out_shape=target.shape, resampling=coarser)
+    return codes
 
 
 def _paint(codes: NDArray[np.uint8], legend: Legend) -> NDArray[np.uint8]:
@@ -223,6 +263,11 @@ def _page(figure: Figure, sheet: _Sheet) -> Axes:
     return page
 
 
+def _text(page: Axes, x: float, y: float, text: str, **style: Any) -> None:
+    """Text as it stands: a dollar sign in a name is no formula."""
+    page.text(x, y, text, parse_math=False, **{"color": INK, "va": "center", **style})
+
+
 def _draw_map(figure: Figure, sheet: _Sheet, painted: NDArray[np.uint8]) -> None:
     box = (
         MARGIN / sheet.width,
@@ -240,12 +285,13 @@ def _draw_map(figure: Figure, sheet: _Sheet, painted: NDArray[np.uint8]) -> None
 
 def _draw_title(page: Axes, sheet: _Sheet, summary: MapSummary, facts: MapFacts) -> None:
     top = sheet.height - 0.45
-    page.text(MARGIN, top, _cut(facts.title, 70), fontsize=17, fontweight="bold", color=INK, va="center")
+    _text(page, MARGIN, top, _cut(facts.title, int((sheet.width - 3) / 0.16)), fontsize=17, fontweight="bold")
     last = facts.season.end - timedelta(days=1)
     season = f"Season {_day(facts.season.start)} to {_day(last)}   ·   {_hectares(summary.hectares)} ha"
-    page.text(MARGIN, top - 0.3, season, fontsize=10.5, color=FAINT, va="center")
+    _text(page, MARGIN, top - 0.3, season, fontsize=10.5, color=FAINT)
     if facts.simulated:
-        page.text(
+        _text(
+            page,
             sheet.width - MARGIN,
             top,
             "SIMULATED SCENES",
@@ -253,7 +299,6 @@ def _draw_title(page: Axes, sheet: _Sheet, summary: MapSummary, facts: MapFacts)
             fontweight="bold",
             color="white",
             ha="right",
-            va="center",
             bbox={"facecolor": WARNING, "edgecolor": "none", "boxstyle": "round,pad=0.45"},
         )
 
@@ -263,18 +308,18 @@ def _draw_legend(
 ) -> None:
     left, right = sheet.panel_left, sheet.panel_left + PANEL
     y = sheet.height - HEAD - 0.1
-    page.text(right - 0.72, y, "hectares", fontsize=8.5, color=FAINT, ha="right", va="center")
-    page.text(right, y, "share", fontsize=8.5, color=FAINT, ha="right", va="center")
+    _text(page, right - 0.72, y, "hectares", fontsize=8.5, color=FAINT, ha="right")
+    _text(page, right, y, "share", fontsize=8.5, color=FAINT, ha="right")
     y -= LINE
     for entry, area in entries:
         _draw_swatch(page, left, y, entry)
         share = 100 * area.hectares / summary.hectares if summary.hectares else 0.0
-        page.text(left + 0.42, y, _cut(area.name, 23), fontsize=10, color=INK, va="center")
-        page.text(right - 0.72, y, _hectares(area.hectares), fontsize=10, color=INK, ha="right", va="center")
-        page.text(right, y, f"{share:.1f} %", fontsize=10, color=INK, ha="right", va="center")
+        _text(page, left + 0.42, y, _cut(area.name, 23), fontsize=10)
+        _text(page, right - 0.72, y, _hectares(area.hectares), fontsize=10, ha="right")
+        _text(page, right, y, f"{share:.1f} %", fontsize=10, ha="right")
         y -= LINE
     page.plot([left, right], [y + 0.12, y + 0.12], color=FAINT, linewidth=0.6)
-    page.text(left, y - 0.1, _confidence(summary), fontsize=8.5, color=FAINT, va="center")
+    _text(page, left, y - 0.1, _confidence(summary), fontsize=8.5, color=FAINT)
 
 
 def _draw_swatch(page: Axes, left: float, y: float, entry: LegendEntry | None) -> None:
@@ -291,21 +336,19 @@ def _draw_swatch(page: Axes, left: float, y: float, entry: LegendEntry | None) -
     page.add_patch(swatch)
 
 
-def _draw_scale_bar(page: Axes, sheet: _Sheet, place: _Place) -> None:
+def _draw_scale_bar(page: Axes, sheet: _Sheet, place: Place) -> None:
     """A bar of a round length of ground, which a projected metre is not everywhere."""
-    inch = place.ground_width() / sheet.map_width
-    length = round_length(min(2.6, 0.45 * sheet.map_width) * inch)
-    half, y = length / inch / 2, _bar_height(sheet)
-    for index, color in enumerate((INK, "white")):
-        part = Rectangle(
-            (MARGIN + index * half, y), half, 0.07, facecolor=color, edgecolor=INK, linewidth=0.7
-        )
+    inch = place.ground_width / sheet.map_width
+    length = round_length(min(2.4, sheet.map_width) * inch)
+    half, left = length / inch / 2, sheet.panel_left
+    for start, color in ((left, INK), (left + half, "white")):
+        part = Rectangle((start, FOOT), half, 0.08, facecolor=color, edgecolor=INK, linewidth=0.7)
         page.add_patch(part)
     unit, divisor = ("km", 1000) if length >= 1000 else ("m", 1)
-    for fraction in (0, 0.5, 1):
-        label = f"{length * fraction / divisor:g}" + (f" {unit}" if fraction == 1 else "")
-        x = MARGIN + 2 * half * fraction
-        page.text(x, y + 0.1, label, fontsize=8, color=INK, ha="left" if fraction == 0 else "center")
+    for fraction, suffix in ((0, ""), (0.5, ""), (1, f" {unit}")):
+        label = f"{length * fraction / divisor:g}{suffix}"
+        side = "left" if fraction == 0 else "center"
+        _text(page, left + 2 * half * fraction, FOOT + 0.17, label, fontsize=8, ha=side)
 
 
 def round_length(metres: float) -> float:
@@ -314,22 +357,18 @@ def round_length(metres: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= metres * (1 + 1e-9))
 
 
-def _bar_height(sheet: _Sheet) -> float:
-    return FOOT - 0.33
-
-
-def _draw_north(page: Axes, sheet: _Sheet, place: _Place) -> None:
+def _draw_north(page: Axes, sheet: _Sheet, place: Place) -> None:
     """An arrow to true north, which the grid's columns only point to along one meridian."""
-    east, north = place.north()
+    east, north = place.north
     turn = np.array([[north, east], [-east, north]])
     arrow = np.array([[0, 0.27], [0.1, -0.2], [0, -0.11], [-0.1, -0.2]]) @ turn.T
-    centre = np.array([sheet.panel_left + PANEL - 0.2, FOOT + 0.32])
+    centre = np.array([sheet.panel_left + PANEL - 0.25, FOOT + 0.25])
     page.add_patch(Polygon(arrow + centre, closed=True, facecolor=INK, edgecolor="none"))
     x, y = np.array([0, 0.39]) @ turn.T + centre
-    page.text(x, y, "N", fontsize=10, fontweight="bold", color=INK, ha="center", va="center")
+    _text(page, x, y, "N", fontsize=10, fontweight="bold", ha="center")
 
 
-def _draw_footer(page: Axes, sheet: _Sheet, place: _Place, facts: MapFacts) -> None:
+def _draw_footer(page: Axes, sheet: _Sheet, place: Place, facts: MapFacts) -> None:
     lon, lat = place.lonlat
     where = f"{abs(lat):.3f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.3f}° {'E' if lon >= 0 else 'W'}"
     parts = [
@@ -338,7 +377,14 @@ def _draw_footer(page: Axes, sheet: _Sheet, place: _Place, facts: MapFacts) -> N
         f"cropmap {facts.version}",
         attribution(facts) or "scenes are simulated: no real crops",
     ]
-    page.text(MARGIN, 0.17, "   ·   ".join(parts), fontsize=7.5, color=FAINT, va="center")
+    _text(
+        page,
+        MARGIN,
+        0.24,
+        _cut("   ·   ".join(parts), int((sheet.width - 1) / 0.065)),
+        fontsize=7.5,
+        color=FAINT,
+    )
 
 
 def _confidence(summary: MapSummary) -> str:
