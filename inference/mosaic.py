@@ -153,12 +153,13 @@ def write_cog(source: Path, target: Path, layer: Layer, histogram: NDArray[np.in
     """
     with writing(target.name, target.parent):
         rasterio.shutil.copy(source, target, driver="COG", OVERVIEW_RESAMPLING=layer.overviews, **COG_OPTIONS)
-    found, expected = _count(target), histogram.copy()
+        found = _count(target)  # GDAL does not report all failures of closing a file
+    expected = histogram.copy()
     found[layer.nodata] = expected[layer.nodata] = 0
     if not np.array_equal(found, expected):
         raise CorruptFileError(
             f"{target.name} must hold the pixels of its cells, but {int(np.abs(found - expected).sum())} "
-            "differ after writing. Check the disk and run the same command again."
+            "differ after writing. Check the disk and its free space, and run the same command again."
         )
 
 
