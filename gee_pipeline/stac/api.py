@@ -9,9 +9,6 @@ from itertools import islice
 from typing import Any
 
 import pystac_client
-from pystac.errors import STACError
-from pystac_client.exceptions import APIError
-from requests import RequestException
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError, SceneReadError
@@ -19,6 +16,7 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
 from gee_pipeline.stac.scene import scene_of
+from gee_pipeline.stac.web import FAILURES, reason, stac_io
 
 LATTICE = 0.25
 """Degrees. A search is widened to this lattice, so that the cells of a block (about 80) share one answer."""
@@ -26,10 +24,8 @@ LATTICE = 0.25
 SURVEYED = 500
 """Scenes that are looked at before a run starts; the others are checked when they are read."""
 
-_TIMEOUT = (10.0, 120.0)
-"""Seconds to connect to the API, and to wait for its answer."""
-
-_FAILURES = (APIError, STACError, RequestException)
+_NAMED = 20
+"""Collections that a message names."""
 
 Box = tuple[float, float, float, float]
 
@@ -40,6 +36,7 @@ class ApiCatalog:
     def __init__(self, href: str, collection: str | None, recipe: Recipe) -> None:
         self._href, self._recipe = href, recipe
         self._client = _connect(href)
+        self._collection = collection
         self._collection = collection or self._only_collection()
 
     def describe(self) -> dict[str, Any]:
@@ -55,9 +52,9 @@ class ApiCatalog:
             if not found:
                 raise self._nothing(area, span)
             return Found(found, max(search.matched() or 0, len(found)))
-        except _FAILURES as error:
+        except FAILURES as error:
             raise InputError(
-                f"The STAC API {self._href} does not answer: {error}. Try again later."
+                f"The STAC API {self._href} does not answer: {reason(error)}. Try again later."
             ) from error
 
     def around(self, area: BaseGeometry, span: TimeBin) -> SceneIndex:
@@ -68,18 +65,21 @@ class ApiCatalog:
     def _block(self, box: Box, span: TimeBin) -> SceneIndex:
         try:
             return SceneIndex.of(scene_of(item, self._recipe) for item in self._search(box, span).items())
-        except _FAILURES as error:
+        except FAILURES as error:
             raise SceneReadError(
-                f"The STAC API {self._href} did not answer a search at {box}: {error}. Run the same command "
-                "again later; finished cells are kept."
+                f"The STAC API {self._href} did not answer a search at {box}: {reason(error)}. Run the same "
+                "command again later; finished cells are kept."
             ) from error
 
     def _search(self, box: Box, span: TimeBin | None) -> pystac_client.ItemSearch:
         last = span.end - timedelta(days=1) if span else None
         when = f"{span.start}T00:00:00Z/{last}T23:59:59Z" if span else None
-        return self._client.search(collections=[self._collection], bbox=box, datetime=when, limit=100)
+        return self._client.search(collections=self._collection, bbox=box, datetime=when, limit=100)
 
     def _nothing(self, area: BaseGeometry, span: TimeBin) -> InputError:
+        known = [found.id for found in self._client.get_collections()]
+        if self._collection not in known:
+            return self._which_collection(known)
         extent = self._client.get_collection(self._collection).extent  # type: ignore[union-attr]
         if next(self._search(_box(area), None).items(), None) is None:
             return nothing_here(self._href, area, tuple(extent.spatial.bboxes[0][:4]))
@@ -90,17 +90,25 @@ class ApiCatalog:
         known = [found.id for found in self._client.get_collections()]
         if len(known) == 1:
             return known[0]
-        raise InputError(
-            f"The STAC API {self._href} has {len(known)} collections ({', '.join(known[:12])}, ...). "
+        raise self._which_collection(known)
+
+    def _which_collection(self, known: list[str]) -> InputError:
+        chosen = f", none of which is {self._collection}" if self._collection else ""
+        return InputError(
+            f"The STAC API {self._href} has {len(known)} collections{chosen}: {_short_list(known)}. "
             "Name the one with Sentinel-2 L2A by --collection."
         )
 
 
+def _short_list(names: list[str]) -> str:
+    return ", ".join(sorted(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
 def _connect(href: str) -> pystac_client.Client:
     try:
-        return pystac_client.Client.open(href, timeout=_TIMEOUT)
-    except _FAILURES as error:
-        raise InputError(f"The STAC API {href} cannot be opened: {error}. Check --source.") from error
+        return pystac_client.Client.open(href, stac_io=stac_io())
+    except FAILURES as error:
+        raise InputError(f"The STAC API {href} cannot be opened: {reason(error)}. Check --source.") from error
 
 
 def _box(area: BaseGeometry) -> Box:

@@ -6,13 +6,11 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import pystac
-from pystac.errors import STACError, STACTypeError
-from pystac.stac_io import StacIO
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError
@@ -21,7 +19,10 @@ from gee_pipeline.season import TimeBin
 from gee_pipeline.stac.api import ApiCatalog
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
 from gee_pipeline.stac.reading import is_remote
-from gee_pipeline.stac.scene import scene_of
+from gee_pipeline.stac.scene import Scene, scene_of
+from gee_pipeline.stac.web import FAILURES, reason, stac_io
+
+_WAY_OUT: Final = "Give --source the path of a catalog.json or an item collection, or the URL of a STAC API."
 
 
 class SceneCatalog(Protocol):
@@ -98,12 +99,9 @@ def _open(href: str, collection: str | None, recipe: Recipe, _modified: int) -> 
 
 def _read(href: str) -> dict[str, Any]:
     try:
-        values = json.loads(StacIO.default().read_text(href))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"The catalog {href} cannot be read: {error}. Give --source the path of a catalog.json or an "
-            "item collection, or the URL of a STAC API."
-        ) from error
+        values = json.loads(stac_io().read_text(href))
+    except (OSError, UnicodeDecodeError, *FAILURES) as error:
+        raise InputError(f"The catalog {href} cannot be read: {reason(error)}. {_WAY_OUT}") from error
     except json.JSONDecodeError as error:
         raise _not_stac(href, f"it is no JSON ({error})") from error
     if not isinstance(values, dict):
@@ -112,19 +110,24 @@ def _read(href: str) -> dict[str, Any]:
 
 
 def _index(href: str, values: dict[str, Any], collection: str | None, recipe: Recipe) -> SceneIndex:
-    try:
-        items = list(_items(href, values))
-    except (STACError, STACTypeError, OSError, ValueError, KeyError, TypeError) as error:
-        raise _not_stac(href, f"{type(error).__name__}: {error}") from error
-    chosen = [item for item in items if collection in (None, item.collection_id)]
+    scenes = _scenes(href, values, recipe)
+    chosen = [scene for scene in scenes if collection in (None, scene.collection)]
     if not chosen:
-        known = sorted({str(item.collection_id) for item in items if item.collection_id})
+        known = sorted({scene.collection for scene in scenes if scene.collection})
         there = f"; there are {', '.join(known)}" if known and collection else ""
-        within_collection = f" in the collection {collection}" if collection else ""
+        missed = f" in the collection {collection}" if collection else ""
         raise InputError(
-            f"The catalog {href} holds no scenes{within_collection}{there}. Check --source and --collection."
+            f"The catalog {href} holds no scenes{missed}{there}. Check --source and --collection."
         )
-    return SceneIndex.of(scene_of(item, recipe) for item in chosen)
+    return SceneIndex.of(chosen)
+
+
+def _scenes(href: str, values: dict[str, Any], recipe: Recipe) -> list[Scene]:
+    try:
+        return [scene_of(item, recipe) for item in _items(href, values)]
+    except (*FAILURES, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        # pystac lets errors of every kind through when JSON has an unexpected shape
+        raise _not_stac(href, f"{type(error).__name__}: {reason(error)}") from error
 
 
 def _items(href: str, values: dict[str, Any]) -> Iterator[pystac.Item]:
@@ -134,15 +137,12 @@ def _items(href: str, values: dict[str, Any]) -> Iterator[pystac.Item]:
                 item.set_self_href(href)  # relative assets lie beside the list
             yield item
         return
-    found = pystac.read_dict(values, href=href)
+    found = stac_io().stac_object_from_dict(values, href=href)
     if isinstance(found, pystac.Catalog):
         yield from found.get_items(recursive=True)
     elif isinstance(found, pystac.Item):
         yield found
 
 
-def _not_stac(href: str, reason: str) -> InputError:
-    return InputError(
-        f"The catalog {href} is not readable as STAC: {reason}. Give --source the path of a catalog.json or "
-        "an item collection, or the URL of a STAC API."
-    )
+def _not_stac(href: str, problem: str) -> InputError:
+    return InputError(f"The catalog {href} is not readable as STAC: {problem}. {_WAY_OUT}")

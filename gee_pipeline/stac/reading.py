@@ -29,6 +29,9 @@ _GDAL_OPTIONS: Final = {
 }
 """Set around each read, unless the environment says otherwise."""
 
+_AFRESH: Final = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/"}
+"""GDAL remembers that a remote file failed and does not ask its server again, unless told so."""
+
 _REFUSALS: Final = ("HTTP response code: 401", "HTTP response code: 403", "HTTP response code: 404")
 """Answers that stay the same however often one asks."""
 
@@ -118,7 +121,8 @@ def retried(read: Callable[[], T], href: str, retries: int) -> T:
     remote = is_remote(href)
     for attempt in range(retries + 1):
         try:
-            return read()
+            with rasterio.Env(**(_AFRESH if attempt else {})):
+                return read()
         except (rasterio.errors.RasterioError, IndexError, OSError) as error:
             reason = str(error.__cause__ or error)
             if attempt == retries or _permanent(href, reason):

@@ -24,6 +24,8 @@ class Scene:
 
     id: str
     """Item id."""
+    collection: str | None
+    """Id of its collection."""
     time: datetime
     """Acquisition, UTC."""
     footprint: BaseGeometry
@@ -78,6 +80,7 @@ def scene_of(item: pystac.Item, recipe: Recipe) -> Scene:
     found = find_bands(item)
     return Scene(
         id=item.id,
+        collection=item.collection_id,
         time=_acquired(item),
         footprint=_footprint(item),
         bands={band: found[band] for band in recipe.bands if band in found},
