@@ -60,11 +60,8 @@ SEARCH: Final = 1024
 RIM: Final = 0.03
 """White around the area, of its longer side."""
 
-SLIMMEST: Final = 6
-"""The picture is at most this many times as long as wide, however thin the area."""
-
-NARROWEST: Final = 9.6
-"""Inches of the page that the title and the last line need."""
+SLIMMEST: Final = 1.5
+"""The frame is at most this many times as long as wide, so that title and last line fit beside any area."""
 
 INK, FAINT, WARNING = "#1f2328", "#6a737d", "#b42318"
 
@@ -81,7 +78,7 @@ class _Sheet:
 
     @property
     def width(self) -> float:
-        return max(NARROWEST, MARGIN + self.map_width + 0.35 + PANEL + MARGIN)
+        return MARGIN + self.map_width + 0.35 + PANEL + MARGIN
 
     @property
     def height(self) -> float:
@@ -325,7 +322,7 @@ def _draw_legend(
 def _draw_swatch(page: Axes, left: float, y: float, entry: LegendEntry | None) -> None:
     hatched = entry is not None and entry.code == NOT_ENOUGH
     swatch = Rectangle(
-        (left, y - 0.085),
+        (left, y - 0.075),
         0.3,
         0.17,
         facecolor=entry.color if entry else "white",
@@ -381,7 +378,7 @@ def _draw_footer(page: Axes, sheet: _Sheet, place: Place, facts: MapFacts) -> No
         page,
         MARGIN,
         0.24,
-        _cut("   ·   ".join(parts), int((sheet.width - 1) / 0.065)),
+        _cut("   ·   ".join(parts), int((sheet.width - 1) / 0.058)),
         fontsize=7.5,
         color=FAINT,
     )
