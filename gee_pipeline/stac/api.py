@@ -16,7 +16,7 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
 from gee_pipeline.stac.scene import scene_of
-from gee_pipeline.stac.web import FAILURES, reason, stac_io
+from gee_pipeline.stac.web import FAILURES, api_io, reason
 
 LATTICE = 0.25
 """Degrees. A search is widened to this lattice, so that the cells of a block (about 80) share one answer."""
@@ -106,7 +106,7 @@ def _short_list(names: list[str]) -> str:
 
 def _connect(href: str) -> pystac_client.Client:
     try:
-        return pystac_client.Client.open(href, stac_io=stac_io())
+        return pystac_client.Client.open(href, stac_io=api_io())
     except FAILURES as error:
         raise InputError(f"The STAC API {href} cannot be opened: {reason(error)}. Check --source.") from error
 

@@ -20,7 +20,7 @@ from gee_pipeline.stac.api import ApiCatalog
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
 from gee_pipeline.stac.reading import is_remote
 from gee_pipeline.stac.scene import Scene, scene_of
-from gee_pipeline.stac.web import FAILURES, reason, stac_io
+from gee_pipeline.stac.web import FAILURES, reason, static_io
 
 _WAY_OUT: Final = "Give --source the path of a catalog.json or an item collection, or the URL of a STAC API."
 
@@ -99,7 +99,7 @@ def _open(href: str, collection: str | None, recipe: Recipe, _modified: int) -> 
 
 def _read(href: str) -> dict[str, Any]:
     try:
-        values = json.loads(stac_io().read_text(href))
+        values = json.loads(static_io().read_text(href))
     except (OSError, UnicodeDecodeError, *FAILURES) as error:
         raise InputError(f"The catalog {href} cannot be read: {reason(error)}. {_WAY_OUT}") from error
     except json.JSONDecodeError as error:
@@ -137,7 +137,7 @@ def _items(href: str, values: dict[str, Any]) -> Iterator[pystac.Item]:
                 item.set_self_href(href)  # relative assets lie beside the list
             yield item
         return
-    found = stac_io().stac_object_from_dict(values, href=href)
+    found = static_io().stac_object_from_dict(values, href=href)
     if isinstance(found, pystac.Catalog):
         yield from found.get_items(recursive=True)
     elif isinstance(found, pystac.Item):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pystac.errors import STACError, STACTypeError
+from pystac.stac_io import StacIO
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from requests import RequestException
@@ -20,10 +21,24 @@ _PASSING: Final = (429, 502, 503, 504)
 """Answers that are worth asking again: too many requests, or a server that is down for a moment."""
 
 
-def stac_io() -> StacApiIO:
-    """Reads STAC objects from files and URLs; asks again where that can help, for about half a minute."""
-    retry = Retry(total=5, connect=2, backoff_factor=1, status_forcelist=_PASSING, allowed_methods=None)
-    return StacApiIO(timeout=_TIMEOUT, max_retries=retry)
+class StaticIO(StacApiIO):
+    """Reads the files of a static catalog as patiently, but takes none of them for an API."""
+
+    stac_object_from_dict = StacIO.stac_object_from_dict
+
+
+def api_io() -> StacApiIO:
+    """Talks to an API; asks again where that can help, for about half a minute."""
+    return StacApiIO(timeout=_TIMEOUT, max_retries=_retry())
+
+
+def static_io() -> StaticIO:
+    """Reads static catalogs from files and URLs, as patiently."""
+    return StaticIO(timeout=_TIMEOUT, max_retries=_retry())
+
+
+def _retry() -> Retry:
+    return Retry(total=5, connect=2, backoff_factor=1, status_forcelist=_PASSING, allowed_methods=None)
 
 
 def reason(error: Exception) -> str:

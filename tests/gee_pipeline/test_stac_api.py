@@ -51,7 +51,12 @@ class Server:
                 {"rel": "self", "href": self.url},
                 {"rel": "root", "href": self.url},
                 {"rel": "data", "href": f"{self.url}/collections"},
-                {"rel": "search", "href": f"{self.url}/search", "method": "POST"},
+                {
+                    "rel": "search",
+                    "href": f"{self.url}/search",
+                    "type": "application/geo+json",
+                    "method": "POST",
+                },
             ],
         }
 
