@@ -96,13 +96,10 @@ def _composite(stack, clear, days, order, edges, out):  # type: ignore[no-untype
             dropped += _masks(clear, members, slots, begin, size, masks, counts)
             for band in range(bands):
                 target = out[b, band, begin : begin + size]
-                if used == 0:
-                    target[:] = NODATA
+                if used == len(members) <= 3:
+                    _of_few(stack, members, masks, band, begin, target)
                     continue
                 _load(stack, members, slots, masks, band, begin, size, buffer)
-                if used == 1:
-                    _copy_present(buffer[0, :size], target)
-                    continue
                 _sort(buffer, used, size)
                 _pick_median(buffer, counts, used, target)
     return dropped
@@ -154,25 +151,77 @@ def _drop_earlier(masks, slots, k, size, counts):  # type: ignore[no-untyped-def
 
 
 @numba.njit(nogil=True, cache=True)
+def _of_few(stack, members, masks, band, begin, target):  # type: ignore[no-untyped-def]
+    """Medians of none to three observations on different days, in one pass over their pixels."""
+    end, few = begin + len(target), len(members)
+    if few == 0:
+        target[:] = NODATA
+    elif few == 1:
+        _of_one(stack[members[0], band, begin:end], masks[0], target)
+    elif few == 2:
+        first, second = stack[members[0], band, begin:end], stack[members[1], band, begin:end]
+        _of_two(first, second, masks[0], masks[1], target)
+    else:
+        first, second = stack[members[0], band, begin:end], stack[members[1], band, begin:end]
+        _of_three(first, second, stack[members[2], band, begin:end], masks, target)
+
+
+@numba.njit(nogil=True, cache=True)
+def _of_one(first, mask, target):  # type: ignore[no-untyped-def]
+    for p in range(len(target)):
+        target[p] = (first[p] & mask[p]) | (NODATA & ~mask[p])
+
+
+@numba.njit(nogil=True, cache=True)
+def _of_two(first, second, mask_1, mask_2, target):  # type: ignore[no-untyped-def]
+    for p in range(len(target)):
+        a, b = _present(first[p], mask_1[p]), _present(second[p], mask_2[p])
+        target[p] = _median_of_two(min(a, b), max(a, b))
+
+
+@numba.njit(nogil=True, cache=True)
+def _of_three(first, second, third, masks, target):  # type: ignore[no-untyped-def]
+    mask_1, mask_2, mask_3 = masks[0], masks[1], masks[2]
+    for p in range(len(target)):
+        a, b = _present(first[p], mask_1[p]), _present(second[p], mask_2[p])
+        c = _present(third[p], mask_3[p])
+        a, b = min(a, b), max(a, b)
+        b, high = min(b, c), max(b, c)
+        low, middle = min(a, b), max(a, b)
+        target[p] = _median_of_two(low, middle) if high == _ABSENT else middle
+
+
+@numba.njit(nogil=True, cache=True)
+def _median_of_two(low, high):  # type: ignore[no-untyped-def]
+    """Median of two sorted values, either of which may be the sentinel."""
+    one = np.int16(NODATA) if low == _ABSENT else low
+    return one if high == _ABSENT else _mean(low, high)
+
+
+@numba.njit(nogil=True, cache=True)
+def _mean(low, high):  # type: ignore[no-untyped-def]
+    """Mean with halves rounded up, also below zero, without leaving 16 bits."""
+    return np.int16((low | high) - ((low ^ high) >> 1))
+
+
+@numba.njit(nogil=True, cache=True)
+def _present(value, mask):  # type: ignore[no-untyped-def]
+    """The value where the mask is -1, the sentinel where it is 0."""
+    return np.int16((value & mask) | (_ABSENT & ~mask))
+
+
+@numba.njit(nogil=True, cache=True)
 def _load(stack, members, slots, masks, band, begin, size, buffer):  # type: ignore[no-untyped-def]
     """One row a day: the value that stays, or the sentinel."""
-    absent = np.int16(_ABSENT)
     for k in range(len(members)):
         row, mask = buffer[slots[k], :size], masks[k, :size]
         source = stack[members[k], band, begin : begin + size]
         if k == 0 or slots[k] != slots[k - 1]:
             for p in range(size):
-                row[p] = (source[p] & mask[p]) | (absent & ~mask[p])
+                row[p] = _present(source[p], mask[p])
         else:
             for p in range(size):
                 row[p] = (source[p] & mask[p]) | (row[p] & ~mask[p])
-
-
-@numba.njit(nogil=True, cache=True)
-def _copy_present(row, target):  # type: ignore[no-untyped-def]
-    """The only day of a bin: its values, with nodata for the sentinel."""
-    for p in range(len(target)):
-        target[p] = NODATA if row[p] == _ABSENT else row[p]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -200,4 +249,4 @@ def _pick_median(buffer, counts, used, target):  # type: ignore[no-untyped-def]
             low[p] = row[p] if (n == odd) | (n == even) else low[p]
             high[p] = row[p] if (n == odd) | ((n == next_even) & (n > 0)) else high[p]
     for p in range(size):
-        target[p] = (np.int32(low[p]) + np.int32(high[p]) + 1) >> 1
+        target[p] = _mean(low[p], high[p])
