@@ -17,6 +17,9 @@ from examples.scoring import Score, class_names, score
 from examples.simulated_scenes import Settings, is_complete, simulate
 from gee_pipeline.errors import CropmapError, InputError
 
+DEMO_SIZE = 256
+"""Pixels along a side: 50,000 pixels in the area, which two processor cores classify in about two minutes."""
+
 
 def predict_command(folder: Path, year: int) -> list[str]:
     """The arguments of `cropmap` that map the scenes of a demo folder."""
@@ -48,7 +51,7 @@ def main() -> None:
     """Make the scenes and the map, and print where it is and how right."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="where to work [demo]")
-    parser.add_argument("--size", type=int, default=Settings.size, help="pixels of 10 m along a side [512]")
+    parser.add_argument("--size", type=int, default=DEMO_SIZE, help="pixels of 10 m along a side [256]")
     chosen = parser.parse_args()
     try:
         sys.exit(run_demo(chosen.folder, Settings(size=chosen.size)))

@@ -34,8 +34,8 @@ from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json, write_json
 
 CRS: Final = "EPSG:32615"
-LEFT, TOP = 696_320, 3_909_120
-"""Upper left corner in metres: farmland near Jonesboro, Arkansas, on a corner of 256-pixel cells."""
+CENTRE: Final = (698_880, 3_906_560)
+"""Easting and northing of the middle: near Jonesboro, Arkansas, where four cells of 256 pixels meet."""
 
 FINE: Final = ("B2", "B3", "B4", "B8")
 """Bands with 10 m pixels; the others have 20 m."""
@@ -77,7 +77,9 @@ class Settings:
     @property
     def geobox(self) -> GeoBox:
         """All pixels of the place."""
-        return GeoBox((self.size, self.size), Affine(PIXEL_SIZE, 0, LEFT, 0, -PIXEL_SIZE, TOP), CRS)
+        half = self.size // 2 * PIXEL_SIZE
+        corner = Affine(PIXEL_SIZE, 0, CENTRE[0] - half, 0, -PIXEL_SIZE, CENTRE[1] + half)
+        return GeoBox((self.size, self.size), corner, CRS)
 
 
 @dataclass(frozen=True)
@@ -203,10 +205,12 @@ def area_polygon(settings: Settings) -> shapely.Polygon:
     shell = [(0.03, 0.10), (0.30, 0.02), (0.95, 0.05), (0.98, 0.70), (0.72, 0.97), (0.50, 0.80), (0.06, 0.94)]
     hole = [(0.42, 0.38), (0.55, 0.35), (0.60, 0.50), (0.47, 0.56)]
     transformer = pyproj.Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
-    width = settings.size * PIXEL_SIZE
+    west, south, east, north = settings.geobox.boundingbox.bbox
 
     def ring(corners: list[tuple[float, float]]) -> list[tuple[float, float]]:
-        lonlat = (transformer.transform(LEFT + x * width, TOP - y * width) for x, y in corners)
+        lonlat = (
+            transformer.transform(west + x * (east - west), north - y * (north - south)) for x, y in corners
+        )
         return [(round(lon, 6), round(lat, 6)) for lon, lat in lonlat]
 
     return shapely.Polygon(ring(shell), [ring(hole)])

@@ -15,6 +15,7 @@ import shapely
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_predict
 
+from examples.demo import DEMO_SIZE
 from examples.fields import make_landscape
 from examples.phenology import load_phenology
 from examples.simulated_scenes import (
@@ -172,7 +173,7 @@ def test_the_truth_holds_the_classes_on_the_grid_of_the_scenes(folder, items):
     with rasterio.open(folder / "fields.tif") as file:
         truth = file.read(1)
         assert file.tags()["rice"] == "3"
-        assert (file.transform.c, file.transform.f) == (696_320, 3_909_120)
+        assert (file.transform.c, file.transform.f) == (698_880 - 320, 3_906_560 + 320)
         assert file.crs.to_string() == CRS
     assert set(np.unique(truth)) <= {0, 1, 2, 3, 4, 5}
     assert {0, 1, 2, 3} <= set(np.unique(truth))
@@ -189,15 +190,16 @@ def test_the_area_has_a_hole_and_covers_most_of_the_scenes_on_whole_cells(folder
     assert 0.7 < share < 0.9
 
 
-def test_the_default_place_is_four_whole_cells():
-    polygon = area_polygon(Settings())
+@pytest.mark.parametrize("size", [DEMO_SIZE, 512])
+def test_the_place_lies_on_four_cells(size):
+    polygon = area_polygon(Settings(size=size))
     grid = make_grid(Aoi(polygon, pyproj.CRS("EPSG:4326")))
     assert grid.shape == (2, 2)
-    assert grid.geobox.boundingbox.bbox == Settings().geobox.boundingbox.bbox
+    assert len(grid.cells_touching(shapely.box(*Settings(size=size).geobox.boundingbox.bbox))) == 4
 
 
 def test_the_committed_area_is_the_one_of_the_demo(tmp_path):
-    write_area(tmp_path / "area.geojson", Settings())
+    write_area(tmp_path / "area.geojson", Settings(size=DEMO_SIZE))
     committed = Path(__file__).resolve().parents[2] / "examples" / "area.geojson"
     made, kept = (
         shapely.from_geojson(json.dumps(json.loads(path.read_text(encoding="utf-8"))["features"][0]))
