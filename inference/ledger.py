@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import IO, Any, Final, Literal
 
 from gee_pipeline.files import room_for
 from inference.run_lock import is_running
@@ -113,7 +113,7 @@ class RunStatus:
 class Ledger:
     """An open ledger; one process writes it."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
         self._path, self._file = path, file
 
     def start(self, goal: Goal, planned: int) -> None:
@@ -204,6 +204,6 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
                 yield event
 
 
-def _ends_line(file: BinaryIO) -> bool:
+def _ends_line(file: IO[bytes]) -> bool:
     file.seek(-1, 2)
     return file.read(1) == b"\n"

@@ -26,6 +26,8 @@ from inference.cropnet import CropNet, CropNetConfig
 from inference.plan import RunPlan, open_or_create, plan_run
 from inference.run import RunSummary, run
 
+torch.set_num_threads(1)  # networks this small only wait for one another
+
 SIZE = 32
 STEP = SIZE * 10
 LEFT, TOP = 499_840, 5_000_320  # multiples of STEP
