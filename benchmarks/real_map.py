@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -34,7 +34,7 @@ from gee_pipeline.files import write_bytes, write_json
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from inference.checkpoint import Checkpoint, save_checkpoint
-from inference.cropnet import DROPOUT, CropNetConfig
+from inference.cropnet import CropNetConfig
 from inference.predictor import Predictor
 from training.options import SplitRule, TrainingOptions
 from training.robustness import evaluate_series
@@ -67,21 +67,23 @@ class Settings:
     small: bool = False
     """Part of the fields, a narrow network, fewer epochs: a check within a minute, not a figure to quote."""
     epochs: int | None = None
-    """Passes over the training samples; None takes 15, or 8 where small."""
+    """Passes over the training samples; None takes the default of `cropmap train`, or 10 where small."""
     seed: int = 1
     """Seed of the training, of the pixels drawn and of the forest."""
 
     @property
     def options(self) -> TrainingOptions:
-        """How the network is trained."""
-        return TrainingOptions(epochs=self.epochs or (8 if self.small else 15), seed=self.seed, device="cpu")
+        """How the network is trained: by the defaults of `cropmap train`, or in a hurry."""
+        chosen = TrainingOptions(seed=self.seed, device="cpu")
+        if self.small:
+            chosen = replace(chosen, epochs=10, batch_size=32, learning_rate=3e-3)
+        return replace(chosen, epochs=self.epochs or chosen.epochs)
 
     @property
     def config(self) -> CropNetConfig:
-        """The network: `compact`, or a quarter as wide and so sixteen times as fast."""
-        if not self.small:
-            return CropNetConfig.of("compact", len(CLASSES))
-        return CropNetConfig("narrow", (32, 32, 32, 32), (2, 1, 1, 1), DROPOUT, 10, len(CLASSES))
+        """The network: `compact`, or one of 48 instead of 128 feature maps, which is seven times as fast."""
+        compact = CropNetConfig.of("compact", len(CLASSES))
+        return replace(compact, preset="narrow", channels=(48,) * 4) if self.small else compact
 
     @property
     def trees(self) -> int:
@@ -166,7 +168,7 @@ def predict(out: Path) -> None:
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     subprocess.run(
-        [sys.executable, "-m", "cli.main", "predict", *words, "--json"], check=True, stdout=sys.stderr
+        [sys.executable, "-m", "cli.main", "predict", *words], check=True, stdout=subprocess.DEVNULL
     )
 
 
@@ -221,7 +223,9 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real data [../shared/data]")
     parser.add_argument("--small", action="store_true", help="a quick check, no figure to quote")
-    parser.add_argument("--epochs", type=int, help="passes over the training samples [15; small: 8]")
+    parser.add_argument(
+        "--epochs", type=int, help=f"passes over the training samples [{TrainingOptions.epochs}; small: 10]"
+    )
     parser.add_argument("--seed", type=int, default=Settings.seed, help="seed of all chance [1]")
     chosen: dict[str, Any] = vars(parser.parse_args())
     data, out = chosen.pop("data"), chosen.pop("out")
