@@ -36,11 +36,11 @@ IN_FLIGHT: Final = 2
 SHARE: Final = 0.8
 """Part of this machine's memory that the workers may take together."""
 
-_RESUBMITS = 1
-"""Times a cell is handed out again after the workers it was on died: it may have been a neighbour's fault."""
-
 _LOOK_AGAIN = 5.0
 """Seconds between two looks at the number of threads; clusters grow and shrink."""
+
+_PATIENCE = 10.0
+"""Seconds to wait for a scheduler elsewhere."""
 
 _NO_WORKERS = 60
 """Seconds to wait for the first worker of a cluster elsewhere."""
@@ -125,8 +125,8 @@ def work_on_cluster(job: Job, places: Iterable[Place], client: Client) -> Iterat
 def local_client(workforce: Workforce) -> Iterator[Client]:
     """A client of a cluster on this machine, which ends with the block."""
     settings = {
-        # A cell is handed out again by us, so the scheduler gives up on it after the second dead worker.
-        "distributed.scheduler.allowed-failures": 1,
+        # A cell whose worker died is handed out again by us, alone, so the scheduler gives up on it at once.
+        "distributed.scheduler.allowed-failures": 0,
         "distributed.worker.multiprocessing-method": "spawn",
     }
     with (
@@ -159,7 +159,7 @@ def remote_client(address: str, folder: Path) -> Iterator[Client]:
         InputError: No scheduler answers, it has no workers, or they cannot use the folder.
     """
     try:
-        client = Client(address, timeout=10, set_as_default=False)
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"No Dask scheduler answers at {address}: {error}. Start one with 'dask scheduler', give its "
@@ -172,44 +172,53 @@ def remote_client(address: str, folder: Path) -> Iterator[Client]:
 
 
 class _Window:
-    """The cells in flight: a few a thread."""
+    """The cells in flight: a few a thread.
+
+    A cell whose worker died may have been the neighbour of the one that killed it: it is tried again at the
+    end, with no other cell in flight.
+    """
 
     def __init__(self, job: Job, client: Client) -> None:
         self.running = as_completed(loop=client.loop)
         self._job, self._client = job, client
-        self._places: dict[str, tuple[Place, int]] = {}
+        self._places: dict[str, Place] = {}
+        self._suspects: list[Place] = []
+        self._alone = False
         self._looked, self._size = -math.inf, 2
 
     def fill(self, todo: Iterator[Place]) -> None:
-        """Hand out cells until there are enough in flight."""
-        while len(self._places) < self._wanted():
+        """Hand out cells until there are enough in flight; at the end the suspects, one at a time."""
+        while not self._alone and len(self._places) < self._wanted():
             place = next(todo, None)
             if place is None:
-                return
-            self._submit(place, attempt=0)
+                break
+            self._submit(place)
+        if not self._places and self._suspects:
+            self._alone = True
+            self._submit(self._suspects.pop(0))
 
     def outcome(self, future: Any) -> CellRecord | None:
-        """How a cell ended; None where it was handed out again.
+        """How a cell ended; None where it will be tried again.
 
         Raises:
             DiskFullError: The disk of a worker has no room.
         """
-        place, attempt = self._places.pop(future.key)
+        place = self._places.pop(future.key)
         error = None if future.status == "finished" else _why(future)
         if error is None:
             record: CellRecord = future.result()
             return record
         if not isinstance(error, KilledWorker):
             raise error
-        if attempt < _RESUBMITS:
-            self._submit(place, attempt + 1)
+        if not self._alone:
+            self._suspects.append(place)
             return None
         return failed(cell_name(*place), _explain(error))
 
-    def _submit(self, place: Place, attempt: int) -> None:
-        key = f"{cell_name(*place)}-{attempt}-{self._job.token}"
+    def _submit(self, place: Place) -> None:
+        key = f"{cell_name(*place)}-{int(self._alone)}-{self._job.token}"
         future = self._client.submit(settle_cell, self._job, *place, key=key, pure=False)
-        self._places[key] = (place, attempt)
+        self._places[key] = place
         self.running.add(future)
 
     def _wanted(self) -> int:
