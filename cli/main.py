@@ -45,7 +45,7 @@ class LazyGroup(click.Group):
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("Interrupted. The same command continues the run.", err=True)
+            click.echo("Interrupted. What was finished is kept; give the same command to go on.", err=True)
             ctx.exit(INTERRUPTED)
 
 

@@ -24,7 +24,7 @@ from inference.cropland import CroplandMask
 from inference.footprint import training_gap
 from inference.map_facts import MapFacts, MapSummary
 from inference.plan import RunPlan, open_or_create, plan_run
-from inference.run import Progress, RunSummary, run
+from inference.run import MEMORY_BUDGET, Progress, RunSummary, run
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Request:
     """First day of the season; None takes the hemisphere's rule."""
     crs: str | None = None
     """Projected CRS of the map; None takes the UTM zone."""
-    memory: float = 2.0
+    memory: float = MEMORY_BUDGET / 2**30
     """GiB that the arrays of one worker process may take."""
     workers: int | None = None
     """Worker processes; 0 is this process without Dask, None by cores or GPUs."""
