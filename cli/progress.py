@@ -54,7 +54,7 @@ def log_lines(
 def describe(progress: Progress) -> str:
     """One line: cells, pixels a second, time left."""
     failed = f", {progress.failed} failed" if progress.failed else ""
-    left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
+    left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
     return (
         f"{progress.done:,} of {progress.planned:,} cells{failed}, "
         f"{progress.pixels_per_second:,.0f} pixels/s{left}"

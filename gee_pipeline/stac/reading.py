@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -53,6 +54,8 @@ _DRIVER: Final = RioDriver()
 
 T = TypeVar("T")
 
+# Warping from and into arrays makes rasterio warn of files without georeference; there are none.
+warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning, module="rasterio.warp")
 logging.getLogger("odc.loader").addHandler(logging.NullHandler())  # failures reach the user as errors
 
 
