@@ -19,6 +19,8 @@ from benchmarks.real_map import CLASSES, DATA, PARCELS, SAMPLES, STRIP, Settings
 from benchmarks.real_map_report import Report
 from examples.scoring import Score
 from gee_pipeline.bands import NODATA
+from inference.checkpoint import load_checkpoint
+from inference.predictor import Predictor
 from training.samples import read_samples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +31,8 @@ with_data = pytest.mark.skipif(
 )
 
 LEAST = 0.8
-"""Overall accuracy that the small run must reach; it reaches XXX."""
+"""Overall accuracy that the small run must reach; it reaches 0.87, and 0.83 to 0.89 with other
+seeds. A map two pixels off reaches 0.76, bands in another order 0.36, reflectance off by 0.1 0.65."""
 
 
 @pytest.fixture(scope="session")
@@ -77,26 +80,54 @@ def test_the_bound_is_out_of_reach_of_a_shifted_or_transposed_map(folder: Path) 
     fields = folder / "scenes" / "fields.tif"
     truth = read_on(fields, fields)[0]
     mapped = read_on(folder / "run" / "map" / "crop_map.tif", fields)[0]
-    for wrong in (np.roll(mapped, 5, axis=0), np.roll(mapped, 5, axis=1), mapped.T, mapped[::-1]):
+    for wrong in (np.roll(mapped, 2, axis=0), np.roll(mapped, 2, axis=1), mapped.T, mapped[::-1]):
         assert (wrong == truth)[truth > 0].mean() < LEAST
 
 
 @with_data
-def test_composites_hold_the_painted_pixels_own_observations_and_no_cloud(folder: Path) -> None:
-    _, east = halves(read_samples([DATA / SAMPLES], CLASSES))
-    window = east.series[:, :, 24:67].astype(np.int32)
-    known = {tuple(column) for series in window for column in series.T if column[0] != NODATA}
-    field = read_canvas(DATA / PARCELS, small=True).field
+@pytest.mark.parametrize(
+    ("order", "offset"),
+    [
+        ([0, 1, 2, 4, 5, 6, 3, 7, 8, 9], 0),  # B8 after B7, as ESA counts
+        (list(range(10)), 1_000),  # the offset of baseline 04.00 not taken off
+    ],
+)
+def test_the_bound_is_out_of_reach_of_wrong_bands_or_scale(
+    folder: Path, order: list[int], offset: int
+) -> None:
     fields = folder / "scenes" / "fields.tif"
-    checked = 0
-    for path in (folder / "run" / "composites").glob("*.tif"):
-        values = read_on(path, fields).reshape(43, 10, *field.shape)
-        for row, column in inner_pixels(field)[::7]:
-            series = values[:, :, row, column]
-            seen = (series != NODATA).all(axis=1) & (series != 0).any(axis=1)  # 0 lies beyond the cell
-            assert all(tuple(map(int, bins)) in known for bins in series[seen])
-            checked += seen.sum()
-    assert checked > 1_000
+    truth = read_on(fields, fields)[0]
+    values = composites(folder)
+    observed = (values != NODATA).all(axis=1, keepdims=True)
+    wrong = np.where(observed, values[:, order] + offset, NODATA).astype(np.int16)
+    keep = (truth > 0) & (observed.sum(axis=(0, 1)) >= 8)
+    predictor = Predictor(load_checkpoint(folder / "model.safetensors"), "cpu")
+    series = wrong[:, :, keep].transpose(2, 1, 0)
+    assert (predictor.predict(series).codes == truth[keep]).mean() < LEAST
+
+
+@with_data
+def test_composites_hold_observations_of_eastern_pixels_in_their_own_bins_and_no_cloud(folder: Path) -> None:
+    _, east = halves(read_samples([DATA / SAMPLES], CLASSES))
+    real = {(t, *east.series[i, :, t].tolist()) for i, t in np.argwhere(east.observed).tolist()}
+    field = read_canvas(DATA / PARCELS, small=True).field
+    values = composites(folder)
+    inner = inner_pixels(field)[::7]
+    seen = [
+        (24 + t, *values[t, :, row, column].tolist())
+        for row, column in inner.tolist()
+        for t in np.flatnonzero(values[:, 0, row, column] != NODATA).tolist()
+    ]
+    assert len(seen) > 8 * len(inner) > 1_000
+    assert set(seen) <= real
+
+
+def composites(folder: Path) -> np.ndarray:
+    """`(bin, band, y, x)` at the pixels of `fields.tif`, put together from the cells."""
+    fields = folder / "scenes" / "fields.tif"
+    cells = [read_on(path, fields) for path in (folder / "run" / "composites").glob("*.tif")]
+    whole = np.sum(cells, axis=0, dtype=np.int16)  # 0 beyond each cell
+    return whole.reshape(43, 10, *whole.shape[1:])
 
 
 def inner_pixels(field: np.ndarray) -> np.ndarray:
