@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, Protocol
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -23,6 +24,9 @@ from gee_pipeline.stac.scene import Scene, scene_of
 from gee_pipeline.stac.web import FAILURES, reason, static_io
 
 _WAY_OUT: Final = "Give --source the path of a catalog.json or an item collection, or the URL of a STAC API."
+
+_OPENING: Final = Lock()
+"""One thread at a time: a catalog is read once, and pystac loads its extensions on first use without lock."""
 
 
 class SceneCatalog(Protocol):
@@ -83,7 +87,8 @@ def open_catalog(href: str, collection: str | None, recipe: Recipe) -> SceneCata
         InputError: There is nothing, nothing that is STAC, or no scene.
     """
     modified = 0 if is_remote(href) or not Path(href).exists() else Path(href).stat().st_mtime_ns
-    return _open(href, collection, recipe, modified)
+    with _OPENING:
+        return _open(href, collection, recipe, modified)
 
 
 @lru_cache(maxsize=8)
