@@ -15,6 +15,7 @@ from typing import Any, Final
 import dask
 from dask.system import CPU_COUNT
 from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed.comm import get_address_host_port
 from distributed.comm.core import CommClosedError
 from distributed.system import MEMORY_LIMIT
 
@@ -67,7 +68,7 @@ def plan_workforce(
     """How many processes and threads fit the machine, its memory and the work.
 
     Args:
-        workers: Processes wanted; None takes one a core, or one a GPU.
+        workers: Processes wanted; None takes one a core, or one a GPU, and none for a single cell.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         cells: Number of planned cells.
         cell_bytes: Bytes of one cell's composite.
@@ -78,16 +79,15 @@ def plan_workforce(
         InputError: The machine has no such device.
     """
     devices = _devices(device) if model else ("cpu",)
-    if workers == 0:
+    if workers == 0 or (workers is None and cells <= 1):
         return Workforce(0, 1, devices)
     on_gpu = devices[0] != "cpu"
     # A cell takes its composite four times: the bins, their series, the scenes of a bin, the file in memory.
     fitting = max(1, memory_budget // (4 * cell_bytes))
     threads = min(GPU_THREADS if on_gpu else CPU_THREADS, fitting)
-    wanted = workers or (len(devices) if on_gpu else CPU_COUNT)
-    affordable = max(1, int(SHARE * MEMORY_LIMIT) // memory_budget)
-    processes = min(wanted, math.ceil(cells / threads), wanted if workers else affordable)
-    return Workforce(max(1, processes), threads, devices)
+    affordable = int(SHARE * MEMORY_LIMIT) // memory_budget
+    wanted = workers or min(len(devices) if on_gpu else CPU_COUNT, affordable)
+    return Workforce(max(1, min(wanted, cells)), threads, devices)
 
 
 def work_here(job: Job, places: Iterable[Place]) -> Iterator[CellRecord]:
@@ -158,17 +158,33 @@ def remote_client(address: str, folder: Path) -> Iterator[Client]:
     Raises:
         InputError: No scheduler answers, it has no workers, or they cannot use the folder.
     """
+    with _connect(address) as client:
+        _require_workers(client, address)
+        _require_shared(client, folder)
+        yield client
+
+
+def require_scheduler(address: str) -> None:
+    """Look for a scheduler before anything is written.
+
+    Args:
+        address: For example `tcp://host:8786`.
+
+    Raises:
+        InputError: No scheduler answers.
+    """
+    _connect(address).close()
+
+
+def _connect(address: str) -> Client:
     try:
-        client = Client(address, timeout=_PATIENCE, set_as_default=False)
+        get_address_host_port(address, strict=True)  # of a wrong address a client takes 20 s to recover
+        return Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"No Dask scheduler answers at {address}: {error}. Start one with 'dask scheduler', give its "
             "address with --scheduler, or leave --scheduler away to work on this machine."
         ) from error
-    with client:
-        _require_workers(client, address)
-        _require_shared(client, folder)
-        yield client
 
 
 class _Window:
