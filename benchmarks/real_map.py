@@ -237,7 +237,10 @@ def main() -> int:
     if out.exists() and any(out.iterdir()):
         print(f"{out} must be a new or empty folder. Delete it or name another with --out.", file=sys.stderr)
         return 2
-    print(measure(data, out, Settings(**chosen)).to_markdown())
+    try:
+        print(measure(data, out, Settings(**chosen)).to_markdown())
+    except subprocess.CalledProcessError as error:
+        return error.returncode  # the command has said on stderr what went wrong
     return 0
 
 
