@@ -13,8 +13,9 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.aoi import Aoi
+from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.errors import InputError, MismatchError
-from gee_pipeline.grid import CELL_SIZE, Grid, make_grid, name_crs
+from gee_pipeline.grid import CELL_SIZE, Grid, inside, make_grid, name_crs
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Source
@@ -78,7 +79,7 @@ def plan_run(
     if cropland is not None:
         cropland.require_overlap(aoi)
     grid = make_grid(aoi, crs, cell_size)
-    return RunPlan(
+    plan = RunPlan(
         grid=grid,
         area=aoi.to(str(grid.geobox.crs)),
         season=season,
@@ -89,6 +90,8 @@ def plan_run(
         cropland=None if cropland is None else _json(cropland.describe()),
         reader=source,
     )
+    _require_pixel(plan)
+    return plan
 
 
 def open_or_create(folder: Path, plan: RunPlan) -> tuple[RunPlan, bool]:
@@ -137,8 +140,8 @@ def differences(former: RunPlan, plan: RunPlan) -> list[str]:
     if former.model and plan.model:
         pairs["model"] = (_model_text(former.model), _model_text(plan.model, former.model))
         pairs["cropland mask"] = (_mask_text(former.cropland), _mask_text(plan.cropland))
-    lines = [f"{name}: {was} in the run, {now} now" for name, (was, now) in pairs.items() if was != now]
-    return lines + _recipe_differences(former, plan)
+    pairs |= _recipes(former, plan)
+    return [f"{name}: {was} in the run, {now} now" for name, (was, now) in pairs.items() if was != now]
 
 
 def _continued(former: RunPlan, plan: RunPlan, folder: Path) -> RunPlan:
@@ -155,11 +158,11 @@ def _continued(former: RunPlan, plan: RunPlan, folder: Path) -> RunPlan:
     return replace(changed, recipe=plan.recipe, cropland=plan.cropland)
 
 
-def _recipe_differences(former: RunPlan, plan: RunPlan) -> list[str]:
+def _recipes(former: RunPlan, plan: RunPlan) -> dict[str, tuple[Any, Any]]:
     """Composites share a part of the recipe, two maps share all of it."""
     whole = former.model is not None and plan.model is not None
-    was, now = (p.recipe if whole else p.recipe.composite_part for p in (former, plan))
-    return [f"recipe {line}" for line in was.differences(now)]
+    was, now = ((p.recipe if whole else p.recipe.composite_part).to_dict() for p in (former, plan))
+    return {f"recipe {key}": (value, now[key]) for key, value in was.items()}
 
 
 def _require_usable(folder: Path) -> None:
@@ -179,6 +182,14 @@ def _require_usable(folder: Path) -> None:
         raise InputError(
             f"A new run takes an empty folder, {folder} holds {', '.join(foreign[:3])}"
             f"{' and more' if len(foreign) > 3 else ''}. Choose another --out."
+        )
+
+
+def _require_pixel(plan: RunPlan) -> None:
+    if not any(inside(plan.area, cell.geobox).any() for cell in plan.grid.cells(plan.cells)):
+        raise InputError(
+            f"An area holds the centre of at least one pixel of {PIXEL_SIZE:g} m, this one of "
+            f"{plan.area.area:,.1f} m² holds none. Give a larger --aoi."
         )
 
 

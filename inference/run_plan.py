@@ -177,7 +177,10 @@ def read_run_file(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} holds no run: there is no {RUN_FILE}. Name the --out of predict or export."
         )
-    values = read_json(path)
+    try:
+        values = read_json(path)
+    except CorruptFileError as error:
+        raise _damaged(path, "it is not readable as JSON") from error
     if not isinstance(values, dict):
         raise _damaged(path, "it holds no object")
     if values.get("format") != FORMAT:

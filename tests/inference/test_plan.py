@@ -165,7 +165,7 @@ def test_another_cropland_mask_is_refused(tmp_path: Path) -> None:
 def test_another_cloud_rule_is_refused(tmp_path: Path) -> None:
     open_or_create(tmp_path / "run", export_plan(FakeSource()))
     other = replace(RECIPE, cloud=CloudRule(threshold=0.5))
-    with pytest.raises(MismatchError, match=r"recipe cloud: .*0\.75.* against .*0\.5"):
+    with pytest.raises(MismatchError, match=r"recipe cloud: .*0\.75.* in the run, .*0\.5.* now"):
         open_or_create(tmp_path / "run", export_plan(FakeSource(), recipe=other))
 
 
@@ -300,3 +300,16 @@ def test_the_lock_leaves_no_owner_behind(tmp_path: Path) -> None:
     with run_lock(tmp_path):
         assert (tmp_path / "run.owner.json").exists()
     assert not (tmp_path / "run.owner.json").exists()
+
+
+def test_an_area_between_the_centres_of_pixels_is_refused(tmp_path: Path) -> None:
+    sliver = shapely.box(LEFT + 16, TOP - 900, LEFT + 24, TOP - 10)  # centres stand at 15 and 25
+    with pytest.raises(InputError, match=r"of 7,120\.0 m² holds none.*--aoi"):
+        map_plan(tmp_path, FakeSource(), aoi=aoi(sliver))
+
+
+def test_a_damaged_run_file_says_what_to_do(tmp_path: Path) -> None:
+    open_or_create(tmp_path / "run", map_plan(tmp_path, FakeSource()))
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(CorruptFileError, match=r"run\.json is damaged.*another --out"):
+        open_or_create(tmp_path / "run", map_plan(tmp_path, FakeSource()))
