@@ -95,11 +95,11 @@ class RunSummary:
         raise error
 
     def _missing(self) -> str:
-        named = "; ".join(f"{f.name}: {f.error}" for f in self.failures[:NAMED])
-        more = f"; and {self.failed - NAMED:,} more" if self.failed > NAMED else ""
+        named = "".join(f"\n  {f.name}: {f.error}" for f in self.failures[:NAMED])
+        more = f"\n  and {self.failed - NAMED:,} more" if self.failed > NAMED else ""
         command = "predict" if self.goal == "map" else "export"
         return (
-            f"{self.failed:,} of {self.planned:,} cells are missing. {named}{more}. "
+            f"{self.failed:,} of {self.planned:,} cells are missing:{named}{more}\n"
             f"'cropmap status {self.folder}' lists all; finished cells are kept, continue with "
             f"'cropmap {command} --config {self.folder / CONFIG_FILE}'."
         )

@@ -196,7 +196,9 @@ def test_a_file_that_vanishes_at_the_end_is_missed(tmp_path: Path) -> None:
             (tmp_path / "run" / "predictions" / "r0000_c0001.tif").unlink()
 
     summary = carry_out(tmp_path / "run", map_plan(tmp_path, FakeSource()), on_progress=vandal)
-    with pytest.raises(IncompleteRunError, match=r"1 of 6 cells.*r0000_c0001.*missing or damaged") as caught:
+    with pytest.raises(
+        IncompleteRunError, match=r"1 of 6 cells.*\n.*r0000_c0001.*missing or damaged"
+    ) as caught:
         summary.raise_if_incomplete()
     assert caught.value.exit_code == 3
 
