@@ -37,6 +37,11 @@ class CroplandMask:
             if first > last:
                 raise InputError(f"A span of cropland values rises, got {first}-{last}. {_FORM}")
 
+    def __str__(self) -> str:
+        """The text that `parse` reads back."""
+        values = ",".join(str(a) if a == b else f"{a}-{b}" for a, b in self.values)
+        return f"{self.path}:{values}" if values else self.path
+
     @classmethod
     def parse(cls, text: str) -> CroplandMask:
         r"""The mask that `file.tif` or `file.tif:values` names; `C:\mask.tif` and URLs keep their colons.

@@ -160,3 +160,10 @@ def test_a_damaged_mask_is_an_error_and_not_an_empty_mask(tmp_path: Path) -> Non
     path.write_text("no raster")
     with pytest.raises(CorruptFileError, match="cannot be read as a raster"):
         CroplandMask.parse(str(path)).require_overlap(area())
+
+
+@pytest.mark.parametrize("text", ["/data/mask.tif", "/data/mask.tif:40", "https://host:80/mask.tif:1,5-9"])
+def test_a_mask_is_written_as_it_is_read(text: str) -> None:
+    mask = CroplandMask.parse(text)
+    assert CroplandMask.parse(str(mask)) == mask
+    assert str(mask).endswith(text[text.index("mask.tif") :])
