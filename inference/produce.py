@@ -16,15 +16,19 @@ from gee_pipeline.errors import InputError
 from gee_pipeline.files import write_bytes
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
-from gee_pipeline.source import Source
+from gee_pipeline.source import Source, Survey
 from gee_pipeline.stac import StacSource
+from gee_pipeline.stac.catalog import absolute
 from inference.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
 from inference.crop_map import write_map
 from inference.cropland import CroplandMask
 from inference.footprint import training_gap
+from inference.legend import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from inference.map_facts import MapFacts, MapSummary
 from inference.plan import RunPlan, open_or_create, plan_run
+from inference.predictor import resolve_device
 from inference.run import MEMORY_BUDGET, Progress, RunSummary, run
+from inference.workforce import require_scheduler
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,15 @@ class Request:
         return self.out or Path(f"{self.aoi.stem}-{self.year}")
 
     def to_toml(self) -> str:
-        """The request as the TOML file that repeats it; paths are absolute, unset options are left out."""
+        """The request as the TOML file that repeats it from any folder; unset options are left out."""
+        return tomli_w.dumps(
+            {key: _toml(value) for key, value in self.options().items() if value is not None}
+        )
+
+    def options(self) -> dict[str, Any]:
+        """The options of the command by name, with places that hold in any working directory."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["out"] = self.folder
-        return tomli_w.dumps({key: _toml(value) for key, value in values.items() if value is not None})
+        return values | {"out": self.folder, "source": self.source and absolute(self.source)}
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,11 @@ class MapRequest(Request):
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
 
+    def options(self) -> dict[str, Any]:
+        """The options of the command by name, with places that hold in any working directory."""
+        mask = self.cropland_mask and str(CroplandMask.parse(self.cropland_mask))
+        return super().options() | {"cropland_mask": mask}
+
 
 @dataclass(frozen=True)
 class ExportRequest(Request):
@@ -85,18 +99,15 @@ class ExportRequest(Request):
     whole_season: bool = False
     """True for all 73 bins, False for the model window."""
 
-    def to_toml(self) -> str:
-        """The request as the TOML file that repeats it."""
-        rest = tomli_w.dumps(
-            {
-                "bands": list(self.recipe.bands),
-                "cloud_band": self.recipe.cloud.score_band,
-                "cloud_threshold": self.recipe.cloud.threshold,
-                "whole_season": self.whole_season,
-            }
-        )
-        plain = Request(**{f.name: getattr(self, f.name) for f in fields(Request)})
-        return plain.to_toml() + rest
+    def options(self) -> dict[str, Any]:
+        """The options of the command by name, with places that hold in any working directory."""
+        values, cloud = super().options(), self.recipe.cloud
+        del values["recipe"]
+        return values | {
+            "bands": list(self.recipe.bands),
+            "cloud_band": cloud.score_band,
+            "cloud_threshold": cloud.threshold,
+        }
 
 
 @dataclass(frozen=True)
@@ -140,11 +151,12 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
         checkpoint_path=path,
         cropland=cropland,
     )
-    survey = source.survey(aoi.lonlat, season, plan.bins)
-    for text in survey.notices:
-        listener.notice(text)
+    survey = _survey(source, plan, aoi, listener)
     summary = _work(request, plan, listener, device=request.device)
-    notices = (*aoi.notices, *survey.notices, *((gap,) if gap else ()))
+    empty = _nothing_mapped(summary, plan.recipe)
+    for text in empty:
+        listener.notice(f"Warning: {text}")
+    notices = (*aoi.notices, *survey.notices, *((gap,) if gap else ()), *empty)
     facts = _facts(request, plan, checkpoint, summary, notices, aoi, survey.simulated)
     return write_map(request.folder, plan.grid, plan.cells, checkpoint.classes, facts)
 
@@ -162,8 +174,7 @@ def export_composites(request: ExportRequest, listener: Listener | None = None) 
     source = open_source(request, request.recipe)
     bins = range(request.recipe.bins_in_season) if request.whole_season else request.recipe.window
     plan = plan_run(aoi, season, request.recipe, source, bins=bins, crs=request.crs)
-    for text in source.survey(aoi.lonlat, season, bins).notices:
-        listener.notice(text)
+    _survey(source, plan, aoi, listener)
     return _work(request, plan, listener)
 
 
@@ -188,7 +199,31 @@ def _place(request: Request, listener: Listener) -> tuple[Aoi, Season]:
     return aoi, Season.at(request.year, aoi.lonlat.centroid.y, request.season_start)
 
 
+def _survey(source: Source, plan: RunPlan, aoi: Aoi, listener: Listener) -> Survey:
+    survey = source.survey(aoi.lonlat, plan.season, plan.bins)
+    if survey.simulated:
+        listener.notice("The scenes are simulated: no satellite saw them.")
+    for text in survey.notices:
+        listener.notice(text)
+    return survey
+
+
+def _nothing_mapped(summary: RunSummary, recipe: Recipe) -> tuple[str, ...]:
+    """What to say of a map without a single class; it is complete, but hardly what was wanted."""
+    if any(OUTSIDE < code < NOT_CROPLAND for code in summary.pixels):
+        return ()
+    masked, unseen = (summary.pixels.get(code, 0) for code in (NOT_CROPLAND, NOT_ENOUGH))
+    return (
+        f"No pixel of the area has a class: {masked:,} are not cropland (check --cropland-mask), {unseen:,} "
+        f"have fewer than {recipe.min_clear_bins} clear observations (check --source and --year).",
+    )
+
+
 def _work(request: Request, plan: RunPlan, listener: Listener, device: str = "auto") -> RunSummary:
+    if request.scheduler:
+        require_scheduler(request.scheduler)
+    elif plan.model:
+        resolve_device(device)
     plan, resumed = open_or_create(request.folder, plan)
     if resumed:
         listener.notice(f"Continuing the run in {request.folder}.")

@@ -15,7 +15,7 @@ from typing import Any, Final
 import dask
 from dask.system import CPU_COUNT
 from distributed import Client, KilledWorker, LocalCluster, as_completed
-from distributed.comm import get_address_host_port
+from distributed.comm.addressing import get_address_host_port
 from distributed.comm.core import CommClosedError
 from distributed.system import MEMORY_LIMIT
 
