@@ -82,7 +82,11 @@ def _read_frame(path: Path) -> Any:
     try:
         frame = geopandas.read_file(path)
     except (pyogrio.errors.DataSourceError, ValueError) as error:
-        raise InputError(f"The area {path} cannot be read as vectors: {error}") from error
+        reason = str(error).split(";")[0].rstrip(".")  # what follows is advice to programmers
+        raise InputError(
+            f"The area {path} cannot be read as vectors: {reason}. Give a GeoJSON, GeoPackage or Shapefile "
+            "with --aoi."
+        ) from error
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InputError(f"The area {path} holds a table without geometry. Give a file with polygons.")
     return frame

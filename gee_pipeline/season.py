@@ -97,6 +97,6 @@ class Season:
 def _require_imagery(year: int) -> None:
     if not FIRST_YEAR <= year <= 9998:
         raise InputError(
-            f"Sentinel-2 surface reflectance begins in {FIRST_YEAR}, got --year {year}. "
-            f"Choose {FIRST_YEAR} or later."
+            f"A year has four digits and is {FIRST_YEAR}, where Sentinel-2 surface reflectance begins, or later; "
+            f"got --year {year}."
         )

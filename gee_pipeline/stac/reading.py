@@ -127,7 +127,7 @@ def retried(read: Callable[[], T], href: str, retries: int) -> T:
             with rasterio.Env(**(_AFRESH if attempt else {})):
                 return read()
         except (rasterio.errors.RasterioError, IndexError, OSError) as error:
-            reason = str(error.__cause__ or error)
+            reason = str(error.__cause__ or error).rstrip(".")
             if attempt == retries or _permanent(href, reason):
                 raise ReadFailure(reason, attempt + 1) from error
         time.sleep(_FIRST_WAIT[remote] * 2**attempt)

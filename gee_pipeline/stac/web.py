@@ -46,4 +46,4 @@ def reason(error: Exception) -> str:
     if status := getattr(error, "status_code", None):  # set by pystac-client where there was an answer
         return f"the server answered with HTTP status {status}"
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    return lines[0][:300].rstrip(".")
