@@ -28,6 +28,7 @@ MOST_CLASSES: Final = 253
 """Codes 1 to 253; 0, 254 and 255 of a map mean outside, not cropland and not enough observations."""
 
 _ENTRY: Final = "cropmap"
+_DIGEST_ENTRY: Final = "cropmap_digest"
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,7 @@ class Checkpoint:
     @property
     def digest(self) -> str:
         """Sixteen hex digits that are equal exactly when weights and metadata are."""
-        digest = hashlib.sha256(_to_json(self).encode())
-        for name in sorted(self.weights):
-            digest.update(name.encode())
-            digest.update(self.weights[name].detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return _digest(_to_json(self), self.weights)
 
 
 def default_checkpoint() -> Path:
@@ -155,7 +152,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     _require_finite(checkpoint.weights, "This checkpoint", InputError)
     network = checkpoint.build()
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    write_bytes(path, safetensors.torch.save(tensors, {_ENTRY: _to_json(checkpoint)}))
+    text = _to_json(checkpoint)
+    write_bytes(path, safetensors.torch.save(tensors, {_ENTRY: text, _DIGEST_ENTRY: _digest(text, tensors)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -190,7 +188,21 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
             f"{path} holds weights but not the {_ENTRY!r} entry that says what they mean. "
             "Give a file written by cropmap train."
         )
+    # safetensors has no checksum: a copy with a flipped bit would open, and map nonsense.
+    if metadata.get(_DIGEST_ENTRY) != _digest(metadata[_ENTRY], weights):
+        raise CorruptFileError(
+            f"{path} is damaged: its content does not have the digest that was written with it. "
+            "Copy or train the checkpoint again."
+        )
     return metadata[_ENTRY], weights
+
+
+def _digest(text: str, weights: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _to_json(checkpoint: Checkpoint) -> str:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pickle
 from dataclasses import replace
@@ -44,7 +45,11 @@ def _contents(path):
 
 def _rewrite(path, values, tensors):
     text = values if isinstance(values, str) else json.dumps(values)
-    safetensors.torch.save_file(tensors, path, {"cropmap": text})
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].numpy().tobytes())
+    entries = {"cropmap": text, "cropmap_digest": digest.hexdigest()[:16]}
+    safetensors.torch.save_file(tensors, path, entries)
 
 
 def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path, make_checkpoint):
@@ -83,9 +88,9 @@ def test_the_digest_changes_with_every_part(checkpoint):
     assert len({checkpoint.digest, *(other.digest for other in others)}) == 6
 
 
-def test_the_metadata_is_one_readable_entry(path, checkpoint):
+def test_the_metadata_is_readable(path, checkpoint):
     with safetensors.safe_open(path, "pt") as file:
-        assert list(file.metadata()) == ["cropmap"]
+        assert sorted(file.metadata()) == ["cropmap", "cropmap_digest"]
     values, _ = _contents(path)
     assert values["recipe_digest"] == checkpoint.recipe.digest
     assert values["classes"][1] == {"code": 2, "name": "crop 2", "color": "#028040"}
@@ -108,6 +113,17 @@ def test_a_truncated_file_is_refused(path, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(CorruptFileError, match="truncated"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("where", ["weights", "metadata"])
+def test_a_flipped_bit_is_noticed(path, where):
+    """Of the lowest bit of a weight, and of a digit of the normalisation: both leave a valid file."""
+    content = bytearray(path.read_bytes())
+    at = len(content) - 4 if where == "weights" else content.index(b"0.05") + 3
+    content[at] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(CorruptFileError, match=r"is damaged: .* digest"):
         load_checkpoint(path)
 
 
