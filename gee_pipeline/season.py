@@ -97,6 +97,6 @@ class Season:
 def _require_imagery(year: int) -> None:
     if not FIRST_YEAR <= year <= 9998:
         raise InputError(
-            f"A year has four digits and is {FIRST_YEAR}, where Sentinel-2 surface reflectance begins, or later; "
+            f"A year has four digits and is {FIRST_YEAR} (the first with Sentinel-2 reflectance) or later, "
             f"got --year {year}."
         )
