@@ -130,6 +130,7 @@ def local_client(workforce: Workforce) -> Iterator[Client]:
         "distributed.worker.multiprocessing-method": "spawn",
     }
     with (
+        _hushed(),
         dask.config.set(settings),
         tempfile.TemporaryDirectory(prefix="cropmap-", ignore_cleanup_errors=True) as scratch,
         LocalCluster(
@@ -185,6 +186,18 @@ def _connect(address: str) -> Client:
             f"No Dask scheduler answers at {address}: {error}. Start one with 'dask scheduler', give its "
             "address with --scheduler, or leave --scheduler away to work on this machine."
         ) from error
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Dask tells of closed connections while it ends; what matters to the user comes back as records."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _Window:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.features
+import shapely
 import torch
 from fake_runs import (
     LEFT,
     RECIPE,
     SIZE,
+    STEP,
     TOP,
     FakeSource,
     aoi,
@@ -353,6 +356,19 @@ def test_an_interrupted_run_continues(tmp_path: Path) -> None:
     assert Counter(source.called()).most_common(1)[0][1] == 1
 
 
+def test_memory_does_not_grow_with_the_number_of_cells(tmp_path: Path) -> None:
+    peaks = []
+    for cells in (1, 4, 24):  # the first pays for what is loaded once
+        area = shapely.box(LEFT, TOP - 320, LEFT + cells * STEP, TOP)
+        plan = map_plan(tmp_path, FakeSource(), aoi=aoi(area))
+        tracemalloc.start()
+        carry_out(tmp_path / f"run{cells}", plan)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    one_cell = 2 * len(RECIPE.window) * len(RECIPE.bands) * SIZE**2
+    assert peaks[2] < peaks[1] + 2 * one_cell  # twenty more cells, held, would be ten times that
+
+
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="device"):
         carry_out(tmp_path / "run", map_plan(tmp_path, FakeSource()), device="tpu", workers=None)
@@ -407,8 +423,6 @@ def test_a_run_killed_at_a_random_moment_ends_as_if_undisturbed(tmp_path: Path, 
 
 
 def test_a_cell_wholly_outside_in_pixels_is_written_without_a_look_at_scenes(tmp_path: Path) -> None:
-    import shapely
-
     source = FakeSource(tmp_path / "calls.txt")
     # 2 m of the second cell: none of its pixel centres lies inside.
     sliver = shapely.box(LEFT, TOP - 320, LEFT + 322, TOP)
