@@ -128,8 +128,8 @@ class SceneRead:
         except ReadFailure as failure:
             raise SceneReadError(
                 f"{self._place(assets)} cannot be read for cell {self.cell.name}, after {failure.attempts} "
-                f"attempt(s): {failure.reason}. Restore the file, or take the scene out of the catalog, and "
-                "run the same command again."
+                f"attempt(s): {failure.reason}. Restore the file and run the same command again; "
+                "or take the scene out of the catalog, which is then another source and needs another --out."
             ) from failure
 
     def _place(self, assets: list[BandAsset]) -> str:
