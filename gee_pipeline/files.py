@@ -84,8 +84,16 @@ def read_json(path: Path) -> Any:
         raise CorruptFileError(f"{path} is not readable as JSON: {error}. Restore or delete it.") from error
 
 
+def size_text(size: float) -> str:
+    """A number of bytes for a reader, for example `3.0 MiB`."""
+    power = min((int(size).bit_length() - 1) // 10, 4)
+    if power < 1:
+        return f"{size:,.0f} bytes"
+    return f"{size / 1024**power:,.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
 def _disk_full(path: Path, needed: int) -> DiskFullError:
-    size = f"{needed / 2**20:.1f} MiB are needed" if needed else "more space is needed"
+    size = f"{size_text(needed)} are needed" if needed else "more space is needed"
     return DiskFullError(
         f"The disk that holds {path.parent} is full: {size} for {path.name}. "
         "Free some space and run the same command again; finished cells are kept."

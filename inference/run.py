@@ -11,6 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from gee_pipeline.errors import DiskFullError
+from gee_pipeline.files import size_text
 from inference.certificate import Failure, RunSummary, certify
 from inference.ledger import CellRecord, Diary, Goal, Ledger, open_ledger, read_diary
 from inference.open_run import Job
@@ -82,12 +84,32 @@ def run(
         _sweep(folder)
         former = read_diary(folder, goal)
         with (
+            _telling_space(folder, plan),
             open_ledger(folder) as ledger,
             _records(folder, plan, scheduler, workers, device, memory_budget) as records,
         ):
             ledger.start(goal, len(plan.cells))
             errors = _follow(records, ledger, former, len(plan.cells), on_progress)
         return certify(folder, plan, goal, errors, start)
+
+
+@contextmanager
+def _telling_space(folder: Path, plan: RunPlan) -> Iterator[None]:
+    """Say of a full disk what all cells that are left take, not only the file that found no room."""
+    try:
+        yield
+    except DiskFullError as error:
+        needed = size_text(_space_needed(folder, plan))
+        raise DiskFullError(f"{error} The cells that are left take about {needed}.") from error
+
+
+def _space_needed(folder: Path, plan: RunPlan) -> float:
+    """Bytes of the cells that are left if they are like those done; before the first, bytes of the arrays."""
+    planned, needed = len(plan.cells), 0.0
+    for kind in ("composites", "predictions"):
+        sizes = [path.stat().st_size for path in (folder / kind).glob("*.tif")]
+        needed += sum(sizes) / len(sizes) * (planned - len(sizes)) if sizes else 0
+    return needed or planned * _composite_bytes(plan)
 
 
 @contextmanager

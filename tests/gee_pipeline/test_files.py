@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError
-from gee_pipeline.files import atomic_path, read_json, write_bytes, write_json
+from gee_pipeline.files import atomic_path, read_json, size_text, write_bytes, write_json
 
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
@@ -50,6 +50,20 @@ def test_a_device_without_space_is_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError, match="full"):
         write()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1,023 bytes"),
+        (1536, "1.5 KiB"),
+        (3 * 2**20, "3.0 MiB"),
+        (2**50, "1,024.0 TiB"),
+    ],
+)
+def test_sizes_are_told_in_units(size: int, text: str) -> None:
+    assert size_text(size) == text
 
 
 def test_json_comes_back_and_damage_is_named(tmp_path: Path) -> None:

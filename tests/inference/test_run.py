@@ -298,9 +298,13 @@ def test_a_full_disk_stops_the_run_and_it_continues_after(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(DiskFullError, match=r"is full: \d+\.\d MiB are needed for r0000_c0002\.tif"):
+        with pytest.raises(DiskFullError, match=r"are needed for r0000_c0002\.tif") as caught:
             run(tmp_path / "run", opened, workers=0, device="cpu")
     assert len(source.called()) == 3  # it stopped at once
+    kinds = ("composites", "predictions")
+    composites, done = ([p.stat().st_size for p in (tmp_path / "run" / kind).iterdir()] for kind in kinds)
+    left = (3 * sum(composites) / 3 + 4 * sum(done) / 2) / 1024  # of six cells, three and two are there
+    assert str(caught.value).endswith(f"The cells that are left take about {left:.1f} KiB.")
     assert list((tmp_path / "run").rglob("*.part")) == []
     stored = list((tmp_path / "run" / "predictions").iterdir())
     assert len(stored) == 2
