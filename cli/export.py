@@ -9,12 +9,12 @@ import click
 from cli.options import Names, area_options, talk_options, work_options
 
 
-@click.command()
+@click.command(short_help="Write 5-day median composites only, without a map.")
 @area_options
 @click.option(
     "--bands",
     type=Names(),
-    help="Bands in the order of the matrix rows.  [default: B2,B3,B4,B8,B5,B6,B7,B8A,B11,B12]",
+    help="Bands to write, in this order.  [default: B2,B3,B4,B8,B5,B6,B7,B8A,B11,B12]",
 )
 @click.option(
     "--cloud-band",

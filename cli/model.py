@@ -18,7 +18,7 @@ def model() -> None:
     """Look at trained models."""
 
 
-@model.command()
+@model.command(short_help="Print a checkpoint in words.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print all facts as JSON on stdout.")
 def info(file: Path | None, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable
 from datetime import date, datetime
@@ -28,6 +29,22 @@ class Day(click.ParamType[date]):
             return date.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is no day. Write it as 2022-07-01.", param, ctx)
+
+
+class Gibibytes(click.ParamType[float]):
+    """An amount of memory that a machine can have: no infinity and no NaN, which TOML and Python know."""
+
+    name = "GIB"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number of GiB."""
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not 0.1 <= number <= 1e6:
+            self.fail(f"{value!r} is no amount of memory. Write GiB of at least 0.1, such as 2.", param, ctx)
+        return number
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -100,9 +117,10 @@ area_options = apply(
     click.option("--year", type=int, required=True, help="Year to map, 2017 or later."),
     click.option(
         "--source",
-        help="Where scenes come from: a STAC catalog (a catalog.json, or the URL of a STAC API).",
+        help="Where scenes come from: the path of a STAC catalog.json, or the URL of a STAC API.  [required "
+        "in this version]",
     ),
-    click.option("--collection", help="Collection within the STAC API, for example sentinel-2-l2a."),
+    click.option("--collection", help="Collection within the source, for example sentinel-2-l2a."),
     click.option(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
@@ -122,12 +140,13 @@ area_options = apply(
 work_options = apply(
     click.option(
         "--memory",
-        type=click.FloatRange(min=0.1),
-        help="Memory that the arrays of one worker process may take, in GiB.  [default: 2]",
+        type=Gibibytes(),
+        help="Memory that the arrays of one worker process may take.  [default: 2]",
     ),
     click.option(
         "--workers",
         type=click.IntRange(min=0),
+        metavar="N",
         help="Worker processes; 0 works in this process without Dask.  [default: by cores or GPUs]",
     ),
     click.option(

@@ -43,6 +43,7 @@ def show_status(status: RunStatus, as_json: bool) -> None:
     if as_json:
         _print_json(asdict(status))
         return
+    click.echo(f"state    {_state(status):>12}")
     click.echo(f"planned  {status.planned:>12,} cells")
     click.echo(f"done     {status.done:>12,} cells")
     click.echo(f"failed   {status.failed:>12,} cells")
@@ -66,6 +67,12 @@ def export_request(options: dict[str, Any]) -> ExportRequest:
     }
     bands = tuple(values.pop("bands", recipe.bands))
     return ExportRequest(recipe=replace(recipe, bands=bands, cloud=replace(recipe.cloud, **cloud)), **values)
+
+
+def _state(status: RunStatus) -> str:
+    if status.running:
+        return "running"
+    return "complete" if status.done == status.planned else "stopped"
 
 
 def _print_json(values: dict[str, Any]) -> None:

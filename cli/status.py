@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Tell how far a run has come.")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the state as JSON on stdout.")
 def status(run: Path, as_json: bool) -> None:
     """Tell planned, done and failed cells, pixels and time left of a RUN folder.
 
