@@ -1,0 +1,28 @@
+"""Scenes, a model and a finished run, made once a session."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_place import Place, tiny_model
+
+from examples.simulated_scenes import Settings, simulate
+
+torch.set_num_threads(1)  # networks this small only wait for one another
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("place") / "scenes"
+    simulate(folder, Settings(size=64, acquisitions=24))
+    tiny_model(folder / "model.safetensors")
+    return Place(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder to look at; who changes it takes a copy."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    result = place.predict(out)
+    assert result.exit_code == 0, result.stderr
+    return out
