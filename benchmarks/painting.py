@@ -47,7 +47,7 @@ MARGIN: Final = 40
 FINE: Final = ("B2", "B3", "B4", "B8")
 """Bands with 10 m pixels; the others have 20 m."""
 
-LEAST_SHARE: Final = 0.08
+LEAST_SHARE: Final = 0.05
 """Share of the fields that a class has at least; some are rarer among the pixels."""
 
 NO_FIELD: Final = -1
