@@ -85,6 +85,13 @@ class Canvas:
         alike = (quads[..., :, None] == quads[..., None, :]).sum(-1) * (quads != NO_FIELD)
         return np.take_along_axis(quads, alike.argmax(-1)[..., None], -1)[..., 0]
 
+    @property
+    def inner(self) -> NDArray[np.bool_]:
+        """`(y, x)`: True where a 20 m pixel is of one field wholly, so that no band is of another."""
+        quads = _quads(self.field)
+        whole = (quads == quads[..., :1]).all(-1) & (quads[..., 0] != NO_FIELD)
+        return np.kron(whole, np.ones((2, 2), bool))
+
 
 @dataclass(frozen=True)
 class Painting:

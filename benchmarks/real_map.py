@@ -198,11 +198,13 @@ def _report(
         raise RuntimeError(f"{on_field.sum()} field pixels were painted, but {scored.pixels} lie in the map.")
     field_of = painting.canvas.field[on_field]
     right = (read_like(maps / "crop_map.tif", painting) == painting.truth)[on_field]
+    inner = painting.canvas.inner[on_field]
     return Report(
         score=scored,
         forest=Score(CLASSES, forest, scored.unmapped),
         pixels=np.bincount(field_of),
         right=np.bincount(field_of, right).astype(np.int64),
+        inner=(int(inner.sum()), int(right[inner].sum())),
         clear_bins=read_like(maps / "clear_observations.tif", painting)[on_field],
         bare_accuracy=bare,
         training=checkpoint.provenance,

@@ -26,6 +26,8 @@ class Report:
     """`(field,)`: pixels of each field."""
     right: NDArray[np.int64]
     """`(field,)`: pixels of each field mapped as their class."""
+    inner: tuple[int, int]
+    """Pixels whose 20 m bands show their own field too, and how many of them are mapped as their class."""
     clear_bins: NDArray[np.uint8]
     """`(pixel,)`: observed bins of each field pixel in the model window, as the map states them."""
     bare_accuracy: float
@@ -73,6 +75,7 @@ class Report:
             "overall_accuracy": self.score.overall_accuracy,
             "overall_accuracy_interval": list(self.interval),
             "overall_accuracy_of_mapped": self.mapped.overall_accuracy,
+            "overall_accuracy_away_from_borders": self.inner[1] / self.inner[0],
             "macro_f1": self.score.macro_f1,
             "share_not_enough_observations": self.no_class_share,
             "fields": len(self.pixels),
@@ -104,11 +107,13 @@ class Report:
 
     def _figures(self) -> list[str]:
         low, high = self.interval
+        pixels, right = self.inner
         return [
             "| every field pixel | CropNet, `cropmap predict` | Random Forest, same composites |",
             "|---|---|---|",
             f"| overall accuracy | **{self.score.overall_accuracy:.3f}** ({low:.3f} to {high:.3f}) "
             f"| {self.forest.overall_accuracy:.3f} |",
+            f"| away from borders, {pixels / self.score.pixels:.0%} of them | {right / pixels:.3f} | |",
             f"| macro-F1 | **{self.score.macro_f1:.3f}** | {self.forest.macro_f1:.3f} |",
             f"| not enough observations (counted as wrong) | {self.no_class_share:.2%} | the same |",
             f"| fields with most pixels right | {self.fields_right:.1%} of {len(self.pixels)} | |",

@@ -77,6 +77,10 @@ def test_a_20_m_pixel_shows_the_field_with_most_of_its_four_pixels(painting: Pai
     assert only.coarse.tolist() == [[3]]  # background never wins
 
 
+def test_pixels_away_from_borders_share_their_20_m_pixel_with_no_other_field(painting: Painting) -> None:
+    assert painting.canvas.inner.tolist() == [[True, True, False, False]] * 2 + [[False] * 4] * 2
+
+
 def test_clear_pixels_show_the_value_of_their_fields_pixel_unaltered(painting: Painting) -> None:
     bands, score = render(painting, BIN, np.zeros((4, 4), np.float32), 0.75)
     for index, band in enumerate(BANDS):

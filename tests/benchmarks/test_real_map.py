@@ -183,6 +183,7 @@ def report() -> Report:
         forest=Score(("rice", "other"), np.array([[20, 0], [0, 60]]), np.array([0, 20])),
         pixels=np.array([10, 10, 20, 60]),
         right=np.array([10, 5, 20, 40]),
+        inner=(40, 36),
         clear_bins=np.array([4, 9, 12], np.uint8),
         bare_accuracy=0.9,
         training={"training_samples": 80, "samples": {"rice": 100}, "epochs": 3, "best_epoch": 2},
@@ -198,6 +199,7 @@ def test_pixels_without_a_class_count_as_wrong_and_are_told(report: Report) -> N
     assert values["overall_accuracy"] == 0.75
     assert values["overall_accuracy_of_mapped"] == 75 / 80
     assert values["share_not_enough_observations"] == 0.2
+    assert values["overall_accuracy_away_from_borders"] == 0.9
     assert values["fields_right"] == 0.75  # the second field is half right
 
 
