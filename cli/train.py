@@ -112,6 +112,20 @@ _fit_options = apply(
         help="Let observations stand early or late by up to so many five-day bins.",
     ),
     click.option(
+        "--time-shift",
+        type=int,
+        default=TrainingOptions.time_shift,
+        show_default=True,
+        help="Let whole series stand early or late by up to so many five-day bins.",
+    ),
+    click.option(
+        "--magnitude-warp",
+        type=float,
+        default=TrainingOptions.magnitude_warp,
+        show_default=True,
+        help="Spread of the smooth factor that brightens and darkens series through the season; 0 to 1.",
+    ),
+    click.option(
         "--seed",
         type=int,
         default=TrainingOptions.seed,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
-from gee_pipeline.bands import NODATA
+from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
 from gee_pipeline.recipe import Recipe
 from training.options import TrainingOptions
 
@@ -17,15 +19,19 @@ Transform = Callable[[NDArray[np.int16], np.random.Generator], NDArray[np.int16]
 
 def transforms(options: TrainingOptions, recipe: Recipe) -> tuple[Transform, ...]:
     """What the options ask for, in the order in which it is applied."""
-
-    def jitter(series: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
-        return jitter_observations(series, rng, options.time_jitter)
-
-    def drop(series: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
-        shares, least = (0.0, options.drop_observations), recipe.min_clear_bins
-        return drop_observations(series, rng, shares, window=recipe.window, at_least=least)
-
-    return (jitter,) * bool(options.time_jitter) + (drop,) * bool(options.drop_observations)
+    hide = partial(
+        drop_observations,
+        shares=(0.0, options.drop_observations),
+        window=recipe.window,
+        at_least=recipe.min_clear_bins,
+    )
+    steps: tuple[tuple[float, Transform], ...] = (
+        (options.magnitude_warp, partial(warp_magnitude, sigma=options.magnitude_warp)),
+        (options.time_shift, partial(shift_season, most=options.time_shift)),
+        (options.time_jitter, partial(jitter_observations, most=options.time_jitter)),
+        (options.drop_observations, hide),
+    )
+    return tuple(step for strength, step in steps if strength)
 
 
 def apply(
@@ -64,6 +70,50 @@ def drop_observations(
     order = np.argsort(-draws[:, inside] * observed[:, inside], axis=1)  # the safest observations first
     np.put_along_axis(keep[:, inside], order[:, :at_least], True, axis=1)
     return np.where(keep[:, None, :], series, NODATA).astype(np.int16)
+
+
+def warp_magnitude(
+    series: NDArray[np.int16], rng: np.random.Generator, sigma: float, *, knots: int = 5, share: float = 0.5
+) -> NDArray[np.int16]:
+    """Series whose reflectance is a little brighter or darker, differently through the season.
+
+    One smooth curve multiplies all bands of a sample: a cubic spline through evenly spaced knots drawn from
+    N(1, sigma). Haze, soil and canopies differ so from place to place (Tong et al. 2025, magnitude warping).
+
+    Args:
+        series: `(sample, band, bin)`, gaps nodata.
+        rng: Where the draws come from.
+        sigma: Standard deviation of the knots.
+        knots: Number of knots.
+        share: Share of the samples that change.
+    """
+    samples, _, bins = series.shape
+    drawn = rng.normal(1, sigma, (samples, knots))
+    drawn[rng.random(samples) >= share] = 1
+    curve = CubicSpline(np.linspace(0, bins - 1, knots), drawn, axis=1)(np.arange(bins))  # (sample, bin)
+    warped = (series * curve[:, None, :]).round().clip(VALID_MIN, VALID_MAX)
+    return np.where(series == NODATA, NODATA, warped).astype(np.int16)
+
+
+def shift_season(
+    series: NDArray[np.int16], rng: np.random.Generator, most: int, *, share: float = 0.5
+) -> NDArray[np.int16]:
+    """Series that stand some bins early or late as a whole: other sowing dates, other weather.
+
+    What moves in from beyond the season is a gap (Tong et al. 2025, time shifting, in steps of a bin).
+
+    Args:
+        series: `(sample, band, bin)`, gaps nodata.
+        rng: Where the draws come from.
+        most: Largest distance in bins.
+        share: Share of the samples that change.
+    """
+    samples, _, bins = series.shape
+    by: NDArray[np.int64] = rng.integers(-most, most + 1, samples) * (rng.random(samples) < share)
+    came_from = np.arange(bins) - by[:, None]  # (sample, bin)
+    there = (came_from >= 0) & (came_from < bins)
+    moved = np.take_along_axis(series, came_from.clip(0, bins - 1)[:, None, :], axis=2)
+    return np.where(there[:, None, :], moved, NODATA).astype(np.int16)
 
 
 def jitter_observations(series: NDArray[np.int16], rng: np.random.Generator, most: int) -> NDArray[np.int16]:

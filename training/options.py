@@ -67,6 +67,12 @@ class TrainingOptions:
     """Up to this share of a sample's observed bins is hidden, a new draw each time it is seen: clouds."""
     time_jitter: int = 1
     """Bins by which an observation may stand early or late: other orbits, other sampling. 0 for none."""
+    time_shift: int = 2
+    """Bins by which a whole series may stand early or late, for half of the samples: the 10 days of the
+    paper. 0 for none."""
+    magnitude_warp: float = 0.2
+    """Spread of the smooth factor that brightens and darkens half of the samples through the season; 0.2 is
+    the paper's. 0 for none."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
 
@@ -81,8 +87,12 @@ class TrainingOptions:
                 f"A learning rate is above 0 and up to 1 and its schedule one of {', '.join(SCHEDULES)}; "
                 f"got {self.learning_rate:g}, {self.schedule}. Try --learning-rate 0.001."
             )
-        if not 0 <= self.drop_observations < 1 or not 0 <= self.time_jitter <= 10:
+        if not 0 <= self.drop_observations < 1 or not 0 <= self.magnitude_warp < 1:
             raise InputError(
-                "The share of dropped observations is at least 0 and below 1, the time jitter 0 to 10 bins; "
-                f"got {self.drop_observations:g} and {self.time_jitter}."
+                "The share of dropped observations and the magnitude warp are at least 0 and below 1; "
+                f"got {self.drop_observations:g} and {self.magnitude_warp:g}."
+            )
+        if not (0 <= self.time_jitter <= 10 and 0 <= self.time_shift <= 10):
+            raise InputError(
+                f"Time jitter and time shift are 0 to 10 bins; got {self.time_jitter} and {self.time_shift}."
             )

@@ -80,12 +80,14 @@ def test_a_random_split_is_called_optimistic(samples, tmp_path):
 def test_options_reach_the_training(samples, tmp_path):
     out = tmp_path / "model.safetensors"
     given = ["--seed", "7", "--block-size", "0.2", "--learning-rate", "0.002", "--drop-observations", "0.3"]
+    given += ["--time-shift", "1", "--magnitude-warp", "0.1"]
     given += ["--time-jitter", "0", "--schedule", "constant", "--patience", "9", "--year", "2019"]
     invoke(samples, "--out", out, "--data-source", "Made for a test.", *given, *FAST)
     facts = load_checkpoint(out).provenance
     options = facts["options"]
     assert (options["seed"], options["learning_rate"], options["drop_observations"]) == (7, 0.002, 0.3)
     assert (options["time_jitter"], options["schedule"], options["patience"]) == (0, "constant", 9)
+    assert (options["time_shift"], options["magnitude_warp"]) == (1, 0.1)
     assert (facts["split"]["seed"], facts["split"]["block_size"]) == (7, 0.2)
     assert (facts["year"], facts["season_start"], facts["data"]) == (2019, "2019-01-01", "Made for a test.")
 

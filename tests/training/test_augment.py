@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from gee_pipeline.recipe import Recipe
-from training.augment import apply, drop_observations, jitter_observations, transforms
+from training.augment import (
+    apply,
+    drop_observations,
+    jitter_observations,
+    shift_season,
+    transforms,
+    warp_magnitude,
+)
 from training.options import TrainingOptions
 
 WINDOW = range(24, 67)
@@ -72,8 +79,46 @@ def test_jitter_moves_some_but_not_all(series):
     assert 0.3 < same < 0.6  # a third in place, and some of the gaps onto gaps
 
 
+def test_a_shift_moves_whole_series_and_leaves_gaps_behind(series):
+    """Each sample equals one of the five shifts that a plain loop makes."""
+    changed = shift_season(series, np.random.default_rng(1), 2)
+    seen = set()
+    for sample in range(len(series)):
+        for by in range(-2, 3):
+            expected = np.full_like(series[sample], -9999)
+            for bin_ in range(73):
+                if 0 <= bin_ - by < 73:
+                    expected[:, bin_] = series[sample, :, bin_ - by]
+            if np.array_equal(changed[sample], expected):
+                seen.add(by)
+                break
+        else:
+            pytest.fail(f"sample {sample} is no shift of itself")
+    assert len(seen) > 2
+
+
+def test_a_warp_multiplies_all_bands_of_an_observation_by_one_smooth_factor():
+    series = np.full((400, 10, 73), 2_000, np.int16) + np.arange(10, dtype=np.int16)[:, None] * 100
+    series[:, :, ::2] = -9999
+    changed = warp_magnitude(series, np.random.default_rng(1), 0.2)
+    assert (changed[:, :, ::2] == -9999).all()
+    factor = changed[:, :, 1::2] / series[:, :, 1::2]
+    np.testing.assert_allclose(factor, factor[:, :1] * np.ones((1, 10, 1)), atol=6e-4)  # rounding to 1/2,000
+    still = (changed == series).all(axis=(1, 2))
+    assert 0.4 < still.mean() < 0.6
+    assert factor[~still][:, 0, 17].mean() == pytest.approx(1, abs=0.05)
+    assert factor[~still][:, 0, 17].std() == pytest.approx(0.2, abs=0.04)  # bin 35, next to the middle knot
+    assert np.abs(np.diff(factor[:, 0], n=2, axis=1)).max() < 0.1  # independent factors: 0.5 and more
+
+
 @pytest.mark.parametrize(
-    "change", [lambda s, r: jitter_observations(s, r, 1), lambda s, r: drop(s, (0.5, 0.5))]
+    "change",
+    [
+        lambda s, r: jitter_observations(s, r, 1),
+        lambda s, r: drop(s, (0.5, 0.5)),
+        lambda s, r: shift_season(s, r, 2),
+        lambda s, r: warp_magnitude(s, r, 0.2),
+    ],
 )
 def test_the_samples_themselves_stay_as_they_are(series, change):
     before = series.copy()
@@ -82,7 +127,7 @@ def test_the_samples_themselves_stay_as_they_are(series, change):
 
 
 def test_the_options_choose_the_steps(series):
-    none = TrainingOptions(drop_observations=0, time_jitter=0)
+    none = TrainingOptions(drop_observations=0, time_jitter=0, time_shift=0, magnitude_warp=0)
     assert transforms(none, Recipe()) == ()
     assert apply((), series, np.random.default_rng(1)) is series
     steps = transforms(TrainingOptions(), Recipe())

@@ -22,6 +22,8 @@ def test_the_presets_are_those_of_the_network():
         {"drop_observations": 1.0},
         {"drop_observations": -0.1},
         {"time_jitter": -1},
+        {"time_shift": 11},
+        {"magnitude_warp": 1.0},
     ],
 )
 def test_options_out_of_range_are_refused(wrong):
