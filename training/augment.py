@@ -109,7 +109,7 @@ def shift_season(
         share: Share of the samples that change.
     """
     samples, _, bins = series.shape
-    by: NDArray[np.int64] = rng.integers(-most, most + 1, samples) * (rng.random(samples) < share)
+    by = np.where(rng.random(samples) < share, rng.integers(-most, most + 1, samples), 0)
     came_from = np.arange(bins) - by[:, None]  # (sample, bin)
     there = (came_from >= 0) & (came_from < bins)
     moved = np.take_along_axis(series, came_from.clip(0, bins - 1)[:, None, :], axis=2)
