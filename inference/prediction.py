@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
@@ -16,6 +18,7 @@ from gee_pipeline.grid import Cell
 
 RUN_TAG: Final = "CROPMAP_RUN"
 SKIPPED_TAG: Final = "CROPMAP_SKIPPED"
+CHECKSUM_TAG: Final = "CROPMAP_CRC32"
 
 BANDS: Final = ("class code", "confidence", "clear observations")
 
@@ -44,20 +47,21 @@ def write_prediction(
         "width": width,
         "crs": str(cell.geobox.crs),
         "transform": cell.geobox.transform,
-        "compress": "deflate",  # its checksum shows a damaged block
+        "compress": "deflate",
     }
     with MemoryFile() as memory:
         with memory.open(**profile) as file:
             file.write(bands)
             file.descriptions = BANDS
-            file.update_tags(**{RUN_TAG: run, SKIPPED_TAG: str(int(skipped))})
+            file.update_tags(**{RUN_TAG: run, SKIPPED_TAG: str(int(skipped)), CHECKSUM_TAG: _checksum(bands)})
         write_bytes(path, memory.getbuffer())
 
 
 def read_finished(path: Path, cell: Cell, run: str) -> tuple[NDArray[np.uint8], bool] | None:
     """The bands `(3, y, x)` of a finished cell and whether it was skipped; None where it is not finished.
 
-    A file that is missing, damaged, of another size or of another run is not finished.
+    A file that is missing, damaged, of another place or of another run is not finished. A flipped bit shows
+    in our own checksum: GDAL opens most such files, for it leaves that of deflate unread.
 
     Args:
         path: Where the file should stand.
@@ -66,9 +70,14 @@ def read_finished(path: Path, cell: Cell, run: str) -> tuple[NDArray[np.uint8], 
     """
     try:
         with rasterio.open(path) as file:
-            tags = file.tags()
-            if tags.get(RUN_TAG) != run or (file.count, *file.shape) != (len(BANDS), *cell.geobox.shape):
+            tags, place = file.tags(), GeoBox(file.shape, file.transform, file.crs)
+            if tags.get(RUN_TAG) != run or file.count != len(BANDS) or place != cell.geobox:
                 return None
-            return file.read(), tags.get(SKIPPED_TAG) == "1"
+            bands = file.read()
     except RasterioError:  # missing or damaged: the cell is computed again
         return None
+    return (bands, tags.get(SKIPPED_TAG) == "1") if tags.get(CHECKSUM_TAG) == _checksum(bands) else None
+
+
+def _checksum(bands: NDArray[np.uint8]) -> str:
+    return str(zlib.crc32(np.ascontiguousarray(bands).data))
