@@ -54,8 +54,8 @@ _DRIVER: Final = RioDriver()
 
 T = TypeVar("T")
 
-# Warping from and into arrays makes rasterio warn of files without georeference; there are none.
-warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning, module="rasterio.warp")
+# Warping from and into arrays makes rasterio warn of files without georeference; real ones are errors here.
+warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning, module="rasterio")
 logging.getLogger("odc.loader").addHandler(logging.NullHandler())  # failures reach the user as errors
 
 
@@ -87,9 +87,10 @@ def read_bands(href: str, indices: Sequence[int], geobox: GeoBox) -> NDArray[np.
         geobox: Pixels to fill, in any CRS.
 
     Raises:
-        rasterio.errors.RasterioError: The file is missing, damaged or short.
+        rasterio.errors.RasterioError: The file is missing, damaged, short or without georeference.
         IndexError: The file has fewer bands.
     """
+    read_profile(href)
     out = np.full((len(indices), *geobox.shape), np.nan, np.float32)
     context = _DRIVER.new_load(geobox)
     with _DRIVER.restore_env(_gdal_options(), context) as local:
@@ -104,9 +105,12 @@ def read_profile(href: str) -> Profile:
     """The type and nodata of a file's numbers.
 
     Raises:
-        rasterio.errors.RasterioError: The file cannot be opened.
+        rasterio.errors.RasterioError: The file cannot be opened, or lost its georeference: GDAL would place
+            its pixels at 0, 0 and the cell would stay blank.
     """
     with rasterio.Env(**_gdal_options()), rasterio.open(href) as file:
+        if file.crs is None or file.transform.is_identity:
+            raise rasterio.errors.RasterioError("it has no georeference (a CRS and a transform)")
         return Profile(file.dtypes[0], file.nodata)
 
 

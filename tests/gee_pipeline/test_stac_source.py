@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 import shapely
 from fake_catalog import LEFT, TOP, UTM32, FakeCatalog, Layer, cell_at, raster_v1
 from test_composite import slow_composite
@@ -250,12 +251,21 @@ def _overwrite_middle(path):
     path.write_bytes(content)
 
 
+def _lose(path, **lost):
+    with rasterio.open(path) as file:
+        profile, values = file.profile | lost, file.read()
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(values)
+
+
 BREAK = {
     "missing": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("<html>Service unavailable</html>"),
     "truncated": _truncate,
     "scribbled": _overwrite_middle,
+    "without CRS": lambda path: _lose(path, crs=None),
+    "without transform": lambda path: _lose(path, transform=None),
 }
 
 
