@@ -14,7 +14,7 @@ torch.set_num_threads(1)  # networks this small only wait for one another
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("place") / "scenes"
-    simulate(folder, Settings(size=64, acquisitions=24))
+    simulate(folder, Settings(size=64, acquisitions=14))
     tiny_model(folder / "model.safetensors")
     return Place(folder)
 

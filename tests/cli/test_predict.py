@@ -49,7 +49,7 @@ def test_every_pixel_of_the_area_has_a_code_and_no_other(place: Place, finished:
     inside = within(place, finished)
     assert 2_900 < inside.sum() < 3_100  # 0.3 km² of the 64 x 64 pixels; the hole is left out
     assert ((codes(finished) > 0) == inside).all()
-    assert set(np.unique(codes(finished))) == {0, 1, 3, 255}  # corn, rice, not enough observations
+    assert set(np.unique(codes(finished))) == {0, 1, 4, 255}  # corn, cotton, not enough observations
 
 
 def test_confidence_and_observations_belong_to_the_codes(finished: Path) -> None:
@@ -61,8 +61,8 @@ def test_confidence_and_observations_belong_to_the_codes(finished: Path) -> None
     mapped = (found > 0) & (found < 254)
     assert (confidence[mapped] <= 100).all()
     assert (confidence[~mapped] == 255).all()
-    assert (clear[mapped] >= 3).all()  # the recipe's least number
-    assert (clear[found == 255] < 3).all()
+    assert (clear[mapped] >= 2).all()  # the recipe's least number
+    assert (clear[found == 255] < 2).all()
 
 
 def test_the_run_leaves_its_files_and_nothing_half_written(finished: Path) -> None:
@@ -99,7 +99,7 @@ def test_it_tells_what_the_map_covers_and_where_it_is(place: Place, finished: Pa
     assert result.exit_code == 0
     *covers, last = result.stdout.splitlines()
     assert last == f"Map: {finished / 'map' / 'crop_map.tif'}"
-    assert [line.strip().split("  ")[0] for line in covers] == ["corn", "rice", "not enough observations"]
+    assert [line.strip().split("  ")[0] for line in covers] == ["corn", "cotton", "not enough observations"]
 
 
 def test_notices_and_progress_go_to_stderr(place: Place, tmp_path: Path) -> None:
