@@ -168,10 +168,12 @@ def train(
       cropmap train samples.npz --out model.safetensors --classes corn,soybeans,other
     """
     from cli.training_progress import training_progress
+    from gee_pipeline.files import require_writable
     from inference.checkpoint import save_checkpoint
     from training.samples import read_samples
     from training.train import train_checkpoint
 
+    require_writable(out)
     options = TrainingOptions(**given(fit_options))
     split_rule = SplitRule(rule=rule, block_size=block_size, seed=options.seed)
     samples = read_samples(files, classes, source=data_source)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gee_pipeline.errors import CorruptFileError, DiskFullError
+from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -70,6 +71,25 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 def write_json(path: Path, values: Any) -> None:
     """Write JSON values as readable UTF-8, atomically."""
     write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def require_writable(path: Path) -> None:
+    """Make a file's folder and refuse a place that cannot be written to, before hours of work.
+
+    Args:
+        path: Where a file shall stand later.
+
+    Raises:
+        InputError: No file can stand there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"No file can be written to {path}: {error.strerror}. Choose another --out."
+        ) from error
 
 
 def read_json(path: Path) -> Any:

@@ -82,6 +82,8 @@ class TrainingOptions:
                 f"Epochs, batch size and patience are at least 1, got {self.epochs}, {self.batch_size}, "
                 f"{self.patience}."
             )
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"A seed is a number from 0 to {2**32 - 1}, got {self.seed}. Try --seed 1.")
         if not 0 < self.learning_rate <= 1 or self.schedule not in SCHEDULES:
             raise InputError(
                 f"A learning rate is above 0 and up to 1 and its schedule one of {', '.join(SCHEDULES)}; "

@@ -47,8 +47,10 @@ def train_checkpoint(
         progress: Called after each batch and each epoch.
 
     Raises:
-        InputError: The samples cannot be split so, or the training diverged.
+        InputError: There was no imagery in that year, the samples cannot be split so, or the training
+            diverged.
     """
+    origin = _origin(samples, year)  # first of all: a wrong year shall not cost a training
     recipe = recipe or Recipe()
     config = config or CropNetConfig.of(options.preset, len(samples.class_names), len(recipe.bands))
     split = split_samples(samples, split_rule)
@@ -70,7 +72,7 @@ def train_checkpoint(
         recipe=recipe,
         normalisation=normalisation,
         weights=fitted.weights,
-        provenance=_provenance(samples, options, split, fitted, year),
+        provenance=origin | _training_facts(samples, options, split, fitted),
         metrics=_metrics(fitted, validation, split),
     )
 
@@ -100,15 +102,18 @@ def footprint(samples: Samples) -> dict[str, Any] | None:
     return dict(mapping(shapely.set_precision(area, 1e-4)))
 
 
-def _provenance(
-    samples: Samples, options: TrainingOptions, split: Split, fitted: Fit, year: int | None
-) -> dict[str, Any]:
+def _origin(samples: Samples, year: int | None) -> dict[str, Any]:
     return {
         "data": samples.source,
         "year": year,
         "season_start": _season_start(samples, year),
         "footprint": footprint(samples),
         "samples": samples.counts,
+    }
+
+
+def _training_facts(samples: Samples, options: TrainingOptions, split: Split, fitted: Fit) -> dict[str, Any]:
+    return {
         "training_samples": len(split.training),
         "duplicates_dropped": samples.duplicates_dropped,
         "sparse_dropped": samples.sparse_dropped,

@@ -128,6 +128,7 @@ def test_several_files_are_joined(samples, tmp_path):
         (["--block-size", "20"], "--block-size"),
         (["--device", "tpu"], "auto, cpu, cuda"),
         (["--year", "1999"], "2017"),
+        (["--seed", "-1"], "from 0 to 4294967295"),
     ],
 )
 def test_bad_input_ends_before_anything_is_written(samples, tmp_path, options, message):
@@ -135,6 +136,14 @@ def test_bad_input_ends_before_anything_is_written(samples, tmp_path, options, m
     with pytest.raises(CropmapError, match=message):
         invoke(samples, "--out", out, *FAST, *options)
     assert not out.exists()
+
+
+def test_what_would_spoil_the_end_is_told_before_the_training(samples, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.train.fit", lambda *a, **k: pytest.fail("trained for nothing"))
+    (tmp_path / "file").touch()
+    for options in (["--year", "1999", "--out", tmp_path / "m"], ["--out", tmp_path / "file" / "m"]):
+        with pytest.raises(CropmapError, match=r"2017|No file can be written to"):
+            invoke(samples, *options)
 
 
 def test_no_samples_is_a_usage_error(tmp_path):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gee_pipeline.errors import CorruptFileError, DiskFullError
-from gee_pipeline.files import atomic_path, read_json, size_text, write_bytes, write_json
+from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
+from gee_pipeline.files import atomic_path, read_json, require_writable, size_text, write_bytes, write_json
 
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
@@ -50,6 +50,14 @@ def test_a_device_without_space_is_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError, match="full"):
         write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_takes_no_file_is_refused_before_the_work(tmp_path: Path) -> None:
+    require_writable(tmp_path / "new" / "a.bin")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"a\.bin: .*\. Choose another --out"):
+        require_writable(tmp_path / "file" / "a.bin")
 
 
 @pytest.mark.parametrize(
