@@ -31,8 +31,8 @@ with_data = pytest.mark.skipif(
 )
 
 LEAST = 0.8
-"""Overall accuracy that the small run must reach; it reaches 0.87, and 0.83 to 0.89 with other
-seeds. A map two pixels off reaches 0.76, bands in another order 0.36, reflectance off by 0.1 0.65."""
+"""Overall accuracy that the small run must reach. It reaches 0.85 with this seed and 0.88 or 0.89 with the next
+two; a map two pixels off reaches 0.73, half the reflectance 0.60, bands in ESA's order 0.14."""
 
 
 @pytest.fixture(scope="session")
@@ -86,20 +86,20 @@ def test_the_bound_is_out_of_reach_of_a_shifted_or_transposed_map(folder: Path) 
 
 @with_data
 @pytest.mark.parametrize(
-    ("order", "offset"),
+    ("order", "factor"),
     [
-        ([0, 1, 2, 4, 5, 6, 3, 7, 8, 9], 0),  # B8 after B7, as ESA counts
-        (list(range(10)), 1_000),  # the offset of baseline 04.00 not taken off
+        ([0, 1, 2, 4, 5, 6, 3, 7, 8, 9], 1.0),  # B8 after B7, as ESA counts
+        (list(range(10)), 0.5),  # another scale
     ],
 )
 def test_the_bound_is_out_of_reach_of_wrong_bands_or_scale(
-    folder: Path, order: list[int], offset: int
+    folder: Path, order: list[int], factor: float
 ) -> None:
     fields = folder / "scenes" / "fields.tif"
     truth = read_on(fields, fields)[0]
     values = composites(folder)
     observed = (values != NODATA).all(axis=1, keepdims=True)
-    wrong = np.where(observed, values[:, order] + offset, NODATA).astype(np.int16)
+    wrong = np.where(observed, values[:, order] * factor, NODATA).astype(np.int16)
     keep = (truth > 0) & (observed.sum(axis=(0, 1)) >= 8)
     predictor = Predictor(load_checkpoint(folder / "model.safetensors"), "cpu")
     series = wrong[:, :, keep].transpose(2, 1, 0)
