@@ -75,15 +75,23 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{path} is not valid TOML: {error}") from error
-    known = {p.name for p in ctx.command.params} - {"config"}
-    given = {key.replace("-", "_"): value for key, value in values.items()}
-    if unknown := sorted(set(given) - known):
+    names = {_key(text): p.name for p in ctx.command.params for text in p.opts if p.name != "config"}
+    if unknown := sorted(key for key in values if _key(key) not in names):
         raise click.BadParameter(
             f"{path} holds the unknown option {', '.join(unknown)}. "
             f"'{ctx.command_path} --help' lists the options; write them without the leading dashes."
         )
-    ctx.default_map = {**(ctx.default_map or {}), **given}
+    ctx.default_map = {names[_key(key)]: _as_typed(value) for key, value in values.items()}
     return path
+
+
+def _key(text: str) -> str:
+    return text.lstrip("-").replace("-", "_")
+
+
+def _as_typed(value: Any) -> Any:
+    """A number as it would be typed, so that the option's own check sees it: `workers = 1.5` is no 1."""
+    return str(value) if type(value) in (int, float) else value
 
 
 def apply(*options: Callable[[F], F]) -> Callable[[F], F]:

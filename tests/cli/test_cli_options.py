@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli.options import Day, Names, area_options, given
+from cli.options import Day, Names, apply, area_options, config_option, given
 
 seen: dict[str, Any] = {}
 
@@ -48,6 +48,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ('aoi = "a"\nyaer = 2021\n', "unknown option yaer"),
         ("aoi = \n", "not valid TOML"),
         ('aoi = "a"\nyear = "next"\n', "'--year'"),
+        ('aoi = "a"\nyear = 2021.5\n', "'2021.5' is not a valid integer"),
         ('aoi = "a"\nyear = 2021\nseason_start = "July"\n', "2022-07-01"),
     ],
 )
@@ -75,3 +76,21 @@ def test_a_day_is_written_as_iso() -> None:
     assert Day().convert("2022-07-01", None, None) == date(2022, 7, 1)
     with pytest.raises(click.BadParameter, match="2022-07-01"):
         Day().convert("1.7.2022", None, None)
+
+
+def test_a_number_may_name_a_path(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text("aoi = 3\nyear = 2021\n")
+    assert _run("--config", str(tmp_path / "run.toml")).exit_code == 0
+    assert seen["aoi"] == Path("3")
+
+
+def test_an_option_of_another_name_inside_is_written_as_on_the_command_line(tmp_path: Path) -> None:
+    @click.command()
+    @apply(config_option, click.option("--split", "rule"), click.option("--json", "as_json", is_flag=True))
+    def other(**options: Any) -> None:
+        seen.clear()
+        seen.update(options)
+
+    (tmp_path / "c.toml").write_text('split = "random"\njson = true\n')
+    assert CliRunner().invoke(other, ["--config", str(tmp_path / "c.toml")]).exit_code == 0
+    assert seen == {"rule": "random", "as_json": True}
