@@ -31,8 +31,8 @@ with_data = pytest.mark.skipif(
 )
 
 LEAST = 0.8
-"""Overall accuracy that the small run must reach. It reaches 0.85 with this seed and 0.88 or 0.89 with the next
-two; a map two pixels off reaches 0.73, half the reflectance 0.60, bands in ESA's order 0.14."""
+"""Overall accuracy that the small run must reach. It reaches 0.85 with this seed, 0.88 and 0.89 with others;
+a map two pixels off reaches 0.73, half the reflectance 0.60, bands in ESA's order 0.14."""
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +57,7 @@ def read_on(path: Path, fields: Path) -> np.ndarray:
         return file.read(window=window.round_offsets().round_lengths(), boundless=True, fill_value=0)
 
 
+@pytest.mark.slow
 @with_data
 def test_the_map_of_eastern_pixels_is_right_and_the_report_states_how_right(folder: Path) -> None:
     fields = folder / "scenes" / "fields.tif"
@@ -75,6 +76,7 @@ def test_the_map_of_eastern_pixels_is_right_and_the_report_states_how_right(fold
     assert report["macro_f1"] == pytest.approx(macro_f1)
 
 
+@pytest.mark.slow
 @with_data
 def test_the_bound_is_out_of_reach_of_a_shifted_or_transposed_map(folder: Path) -> None:
     fields = folder / "scenes" / "fields.tif"
@@ -84,6 +86,7 @@ def test_the_bound_is_out_of_reach_of_a_shifted_or_transposed_map(folder: Path) 
         assert (wrong == truth)[truth > 0].mean() < LEAST
 
 
+@pytest.mark.slow
 @with_data
 @pytest.mark.parametrize(
     ("order", "factor"),
@@ -106,6 +109,7 @@ def test_the_bound_is_out_of_reach_of_wrong_bands_or_scale(
     assert (predictor.predict(series).codes == truth[keep]).mean() < LEAST
 
 
+@pytest.mark.slow
 @with_data
 def test_composites_hold_observations_of_eastern_pixels_in_their_own_bins_and_no_cloud(folder: Path) -> None:
     _, east = halves(read_samples([DATA / SAMPLES], CLASSES))
@@ -147,6 +151,7 @@ def test_training_and_judging_lie_apart() -> None:
     assert all(east.counts.values())
 
 
+@pytest.mark.slow
 @with_data
 def test_the_report_for_readers_shows_the_same_figures(folder: Path) -> None:
     values = json.loads((folder / "report.json").read_text())
