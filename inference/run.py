@@ -133,7 +133,7 @@ def _records(
     force = plan_workforce(
         workers,
         device,
-        cells=len(plan.cells),
+        cells=_missing(folder, plan),
         cell_bytes=_composite_bytes(plan),
         memory_budget=memory_budget,
         model=plan.model is not None,
@@ -212,6 +212,12 @@ def _sweep(folder: Path) -> None:
 
 def _places(plan: RunPlan) -> Iterator[Place]:
     return ((int(row), int(col)) for row, col in plan.cells)
+
+
+def _missing(folder: Path, plan: RunPlan) -> int:
+    """Number of cells without a file; whether the others are whole is seen when their turn comes."""
+    there = sum(1 for _ in (folder / ("predictions" if plan.model else "composites")).glob("*.tif"))
+    return max(0, len(plan.cells) - there)
 
 
 def _composite_bytes(plan: RunPlan) -> int:

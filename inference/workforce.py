@@ -70,7 +70,7 @@ def plan_workforce(
     Args:
         workers: Processes wanted; None takes one a core, or one a GPU, and none for a single cell.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
-        cells: Number of planned cells.
+        cells: Number of cells to compute; without any, a look at what is there needs no cluster.
         cell_bytes: Bytes of one cell's composite.
         memory_budget: Bytes that the arrays of one process may take.
         model: Whether a model is used at all.
@@ -79,7 +79,7 @@ def plan_workforce(
         InputError: The machine has no such device.
     """
     devices = _devices(device) if model else ("cpu",)
-    if workers == 0 or (workers is None and cells <= 1):
+    if workers == 0 or cells == 0 or (workers is None and cells == 1):
         return Workforce(0, 1, devices)
     on_gpu = devices[0] != "cpu"
     # A cell takes its composite four times: the bins, their series, the scenes of a bin, the file in memory.

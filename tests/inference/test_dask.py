@@ -124,6 +124,7 @@ MIB = 2**20
         ({"cells": 3}, Workforce(3, 2, ("cpu",))),  # no process without a cell
         ({"cells": 1}, Workforce(0, 1, ("cpu",))),  # starting a process takes longer than it saves
         ({"cells": 1, "workers": 1}, Workforce(1, 2, ("cpu",))),
+        ({"cells": 0, "workers": 3}, Workforce(0, 1, ("cpu",))),
         ({"memory_budget": 300 * MIB}, Workforce(4, 1, ("cpu",))),  # two cells would take 448 MiB
         ({"memory_budget": 4_000 * MIB}, Workforce(2, 2, ("cpu",))),  # of 10,000 MiB, a fifth stays free
         ({"memory_budget": 40_000 * MIB}, Workforce(1, 2, ("cpu",))),

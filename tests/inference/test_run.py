@@ -173,6 +173,13 @@ def test_finished_cells_are_not_computed_again(tmp_path: Path) -> None:
     assert len(ledger) == 2 + 6  # two starts; a cell's line is written once
 
 
+def test_a_finished_run_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = map_plan(tmp_path, FakeSource())
+    carry_out(tmp_path / "run", plan)
+    monkeypatch.setattr("inference.run.local_client", lambda force: pytest.fail("a cluster for nothing"))
+    carry_out(tmp_path / "run", plan, workers=2).raise_if_incomplete()
+
+
 @pytest.mark.parametrize("folder", ["predictions", "composites"])
 @pytest.mark.parametrize("damage", ["truncated", "missing", "no raster"])
 def test_a_damaged_file_is_made_again(tmp_path: Path, folder: str, damage: str) -> None:
