@@ -28,6 +28,7 @@ from inference.map_facts import MapFacts, MapSummary
 from inference.plan import RunPlan, open_or_create, plan_run
 from inference.predictor import resolve_device
 from inference.run import MEMORY_BUDGET, Progress, RunSummary, run
+from inference.run_plan import CONFIG_FILE, read_run_file
 from inference.workforce import require_scheduler
 
 
@@ -227,7 +228,8 @@ def _work(request: Request, plan: RunPlan, listener: Listener, device: str = "au
     plan, resumed = open_or_create(request.folder, plan)
     if resumed:
         listener.notice(f"Continuing the run in {request.folder}.")
-    write_bytes(request.folder / "run.toml", request.to_toml().encode())
+    if plan.model or not read_run_file(request.folder)["model"]:  # a map's file outlives a later export
+        write_bytes(request.folder / CONFIG_FILE, request.to_toml().encode())
     summary = run(
         request.folder,
         plan,
@@ -264,7 +266,7 @@ def _facts(
         simulated=simulated,
         notices=tuple(notices),
         certificate=summary.certificate,
-        command=f"cropmap predict --config {request.folder / 'run.toml'}",
+        command=f"cropmap predict --config {request.folder / CONFIG_FILE}",
         config=request.to_toml(),
         area=aoi.lonlat,
     )

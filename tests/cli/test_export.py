@@ -121,3 +121,9 @@ def test_the_window_of_the_tiny_model_is_shorter(finished: Path) -> None:
     _, names, _ = composite(finished)
     assert len(names) == BINS * 3
     assert names[0] == "B2_30"
+
+
+def test_exporting_again_leaves_the_file_that_repeats_the_map(place: Place, tmp_path: Path) -> None:
+    for work in (place.export, place.predict, place.export):
+        assert work(tmp_path / "run").exit_code == 0
+    assert "model" in tomllib.loads((tmp_path / "run" / "run.toml").read_text(encoding="utf-8"))
