@@ -16,7 +16,7 @@ import numpy as np
 from gee_pipeline.errors import IncompleteRunError, InputError, MismatchError
 from gee_pipeline.grid import Cell
 from inference.ledger import CellRecord, Goal
-from inference.mosaic import prediction_path
+from inference.mosaic import bounded_gdal, prediction_path
 from inference.open_run import has_composite
 from inference.prediction import read_finished
 from inference.run_plan import CONFIG_FILE, RunPlan
@@ -63,6 +63,8 @@ class RunSummary:
     """Pixels by map code; empty for composites."""
     seconds: float
     """Wall time of the run."""
+    remade: tuple[str, ...] = ()
+    """Cells whose stored composite was damaged and has been made again from the scenes."""
 
     @property
     def failed(self) -> int:
@@ -77,6 +79,7 @@ class RunSummary:
             "done": self.done,
             "skipped": self.skipped,
             "failed": self.failed,
+            "remade": len(self.remade),
             "pixels": {str(code): count for code, count in sorted(self.pixels.items())},
         }
 
@@ -152,7 +155,7 @@ class _Found:
 def _look_at_all(look: Callable[[Cell], _Found], plan: RunPlan) -> Iterator[_Found]:
     """Look at every cell's file, a few at a time: an executor would queue all of a million at once."""
     cells = plan.grid.cells(plan.cells)
-    with ThreadPoolExecutor(_CHECKERS) as pool:
+    with bounded_gdal(), ThreadPoolExecutor(_CHECKERS) as pool:
         while block := list(islice(cells, 1_024)):
             yield from pool.map(look, block)
 

@@ -19,6 +19,7 @@ from gee_pipeline.season import Season
 from gee_pipeline.source import Source, Survey
 from gee_pipeline.stac import StacSource
 from gee_pipeline.stac.catalog import absolute
+from inference.certificate import NAMED
 from inference.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
 from inference.crop_map import write_map
 from inference.cropland import CroplandMask
@@ -157,7 +158,7 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
     empty = _nothing_mapped(summary, plan.recipe)
     for text in empty:
         listener.notice(f"Warning: {text}")
-    notices = (*aoi.notices, *survey.notices, *((gap,) if gap else ()), *empty)
+    notices = (*aoi.notices, *survey.notices, *((gap,) if gap else ()), *_mended(summary), *empty)
     facts = _facts(request, plan, checkpoint, summary, notices, aoi, survey.simulated)
     return write_map(request.folder, plan.grid, plan.cells, checkpoint.classes, facts)
 
@@ -209,6 +210,14 @@ def _survey(source: Source, plan: RunPlan, aoi: Aoi, listener: Listener) -> Surv
     return survey
 
 
+def _mended(summary: RunSummary) -> tuple[str, ...]:
+    """What to say of composites that were found damaged."""
+    if not summary.remade:
+        return ()
+    named = ", ".join(summary.remade[:NAMED]) + (", ..." if len(summary.remade) > NAMED else "")
+    return (f"Damaged composites were made again from the scenes: {len(summary.remade):,} ({named}).",)
+
+
 def _nothing_mapped(summary: RunSummary, recipe: Recipe) -> tuple[str, ...]:
     """What to say of a map without a single class; it is complete, but hardly what was wanted."""
     if any(OUTSIDE < code < NOT_CROPLAND for code in summary.pixels):
@@ -239,6 +248,8 @@ def _work(request: Request, plan: RunPlan, listener: Listener, device: str = "au
         memory_budget=int(request.memory * 2**30),
         on_progress=listener.progress,
     )
+    for text in _mended(summary):
+        listener.notice(text)
     summary.raise_if_incomplete()
     return summary
 

@@ -89,8 +89,9 @@ def run(
             _records(folder, plan, scheduler, workers, device, memory_budget) as records,
         ):
             ledger.start(goal, len(plan.cells))
-            errors = _follow(records, ledger, former, len(plan.cells), on_progress)
-        return certify(folder, plan, goal, errors, start)
+            tracker = _follow(records, ledger, former, len(plan.cells), on_progress)
+        summary = certify(folder, plan, goal, tracker.failed, start)
+        return replace(summary, remade=tuple(tracker.remade))
 
 
 @contextmanager
@@ -159,8 +160,8 @@ def _follow(
     former: Diary,
     planned: int,
     on_progress: Callable[[Progress], None] | None,
-) -> dict[str, CellRecord]:
-    """Note each cell and tell the progress; returns the failed ones."""
+) -> _Tracker:
+    """Note each cell and tell the progress; returns what was counted."""
     tracker = _Tracker(planned)
     report = on_progress or (lambda progress: None)
     report(tracker.progress())
@@ -169,7 +170,7 @@ def _follow(
             ledger.add(record)
         tracker.add(record)
         report(tracker.progress())
-    return tracker.failed
+    return tracker
 
 
 class _Tracker:
@@ -177,6 +178,7 @@ class _Tracker:
 
     def __init__(self, planned: int) -> None:
         self.failed: dict[str, CellRecord] = {}
+        self.remade: list[str] = []
         self._planned, self._start = planned, time.monotonic()
         self._done = self._worked = self._pixels = 0
 
@@ -185,6 +187,8 @@ class _Tracker:
             self.failed[record.name] = record
         else:
             self._done += 1
+        if record.remade:
+            self.remade.append(record.name)
         if not record.reused:
             self._worked += 1
             self._pixels += record.pixels

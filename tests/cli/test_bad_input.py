@@ -350,7 +350,10 @@ def test_a_damaged_cell_is_made_again(
     (again / "predictions" / CELL).unlink() if kind == "composites" else None
     damage(again / kind / CELL)
     before = times(again)
-    assert place.predict(again).exit_code == 0
+    result = place.predict(again)
+    assert result.exit_code == 0
+    told = "Damaged composites were made again from the scenes: 1 (r0000_c0001)." in result.stderr
+    assert told == (kind == "composites")
     after = times(again)
     changed = {name for name in after if before.get(name) != after[name]}
     assert changed == {f"{kind}/{CELL}", f"predictions/{CELL}"}
