@@ -8,12 +8,11 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-import rasterio
-
 from gee_pipeline.errors import CropmapError, DiskFullError
 from gee_pipeline.files import room_for
 from gee_pipeline.grid import cell_name
 from inference.ledger import CellRecord
+from inference.mosaic import bounded_gdal
 from inference.open_run import Job, OpenRun
 
 ATTEMPTS: Final = 3
@@ -24,11 +23,6 @@ PAUSE: Final = 1.0
 
 _KEPT = 2
 """Runs a worker keeps open: a shared cluster may serve two at once."""
-
-_GDAL_OPTIONS: Final = {
-    "GDAL_CACHEMAX": 64 * 2**20,  # a cell is read once; the default, 5 % of the memory, fills up in vain
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # else each cell lists the folder of all cells
-}
 
 _open_runs: dict[str, OpenRun] = {}
 _opening = threading.Lock()
@@ -84,7 +78,7 @@ def work_on_cell(job: Job, row: int, col: int) -> CellRecord:
     """
     opened = _opened(job)
     cell = opened.plan.grid.cell(row, col)
-    with rasterio.Env(**_GDAL_OPTIONS):
+    with bounded_gdal():
         return opened.composite_only(cell) if job.composites_only else opened.map_cell(cell)
 
 
