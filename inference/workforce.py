@@ -242,7 +242,9 @@ class _Window:
         if error is None:
             record: CellRecord = future.result()
             return record
-        if not isinstance(error, KilledWorker):
+        # Lost: the worker died after the cell, before its record was fetched; the file is there to be found.
+        lost = future.status == "lost" and self._client.status == "running"
+        if not (lost or isinstance(error, KilledWorker)):
             raise error
         if not self._alone:
             self._suspects.append(place)
@@ -270,7 +272,7 @@ def _why(future: Any) -> BaseException:
     )
 
 
-def _explain(error: KilledWorker) -> BaseException:
+def _explain(error: BaseException) -> BaseException:
     return RuntimeError(
         f"the workers on this cell died, mostly for want of memory ({error}). Fewer --workers or a smaller "
         "--memory leave more for each"
