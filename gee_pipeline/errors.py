@@ -35,3 +35,15 @@ class IncompleteRunError(CropmapError):
     """Planned cells are missing from the map; the same command continues the run."""
 
     exit_code = 3
+
+
+class AccessError(InputError):
+    """Earth Engine cannot be used: credentials, project, permission or quota; the same for every cell."""
+
+
+class EarthEngineError(CropmapError):
+    """One request to Earth Engine failed for good; the cell that needs it fails, the run goes on."""
+
+
+class BudgetSpentError(IncompleteRunError):
+    """The computing budget of a run is used up; the run continues with a larger one."""

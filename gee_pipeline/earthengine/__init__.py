@@ -1,0 +1,1 @@
+"""Composites computed on Google Earth Engine's servers."""

@@ -1,0 +1,55 @@
+"""How Earth Engine is reached and how hard it is asked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from gee_pipeline.errors import InputError
+
+URL_VARIABLE: Final = "CROPMAP_EE_URL"
+"""Environment variable with the endpoint, for example Google's high-volume one."""
+
+ANSWER_LIMIT: Final = 48 * 2**20
+"""Bytes, uncompressed, that Earth Engine answers at most to one request for pixels (50,331,648)."""
+
+PROJECT_LIMIT: Final = 40
+"""Interactive requests that a project may have under way at once (Earth Engine usage guide)."""
+
+
+def _url() -> str | None:
+    return os.environ.get(URL_VARIABLE) or None
+
+
+@dataclass(frozen=True)
+class EarthEngineSettings:
+    """Access, endpoint and limits; small to pickle, and without secrets of its own."""
+
+    project: str | None = None
+    """Google Cloud project that pays and counts; None takes the one of the credentials."""
+    service_account: Path | None = None
+    """Key file of a service account; None looks for other credentials."""
+    url: str | None = field(default_factory=_url)
+    """Endpoint of the REST API; None is Google's standard one."""
+    deadline: float = 330.0
+    """Seconds until an answer is given up; Earth Engine itself stops at 300."""
+    most_requests: int = 32
+    """Most requests under way at once, for the whole job."""
+    request_bytes: int = 16 * 2**20
+    """Bytes of pixels that one request asks for at most."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.request_bytes <= ANSWER_LIMIT:
+            raise InputError(
+                f"A request for pixels takes 1 to {ANSWER_LIMIT:,} bytes (Earth Engine's limit), got "
+                f"{self.request_bytes:,}."
+            )
+        if not 1 <= self.most_requests <= PROJECT_LIMIT:
+            raise InputError(
+                f"Earth Engine takes 1 to {PROJECT_LIMIT} requests of a project at once, got "
+                f"{self.most_requests}."
+            )
+        if self.deadline <= 0:
+            raise InputError(f"A deadline is a number of seconds above 0, got {self.deadline}.")
