@@ -145,6 +145,19 @@ area_options = apply(
     ),
 )
 
+earth_engine_options = apply(
+    click.option(
+        "--project",
+        help="Google Cloud project that Earth Engine counts the work for.  [default: that of the credentials]",
+    ),
+    click.option(
+        "--service-account",
+        metavar="KEY.json",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Key file of a service account.  [default: application default or stored credentials]",
+    ),
+)
+
 work_options = apply(
     click.option(
         "--memory",
