@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,20 @@ class SceneCounts:
     """Scenes that touch the cell within the bins."""
     without_score: int = 0
     """Scenes of these that had no Cloud Score+ and were masked by their scene classes (SCL)."""
-    duplicates_dropped: int = 0
-    """Clear pixel observations left out because the same day had another of the same pixel."""
+    same_day: int = 0
+    """Scenes of these that share their day with another of them: what both show counts once."""
+    duplicates_dropped: int | None = 0
+    """Clear pixel observations left out because the same day had another of the same pixel; None where
+    counting them would cost computing time (Earth Engine)."""
+
+
+def same_day(days: Iterable[Hashable]) -> int:
+    """How many scenes share their day with another one.
+
+    Args:
+        days: The day of each scene, in any form that compares.
+    """
+    return sum(count for count in Counter(days).values() if count > 1)
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,39 @@ class Composite:
     """Bands in order."""
     counts: SceneCounts
     """What it was made of."""
+    cropland: NDArray[np.bool_] | None = None
+    """`(y, x)`: where the source says there is cropland; elsewhere all bins are nodata. None where it has
+    no mask of its own."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a server was asked for and what that cost."""
+
+    requests: int = 0
+    """Requests that were answered or refused."""
+    bytes: int = 0
+    """Bytes of the answers."""
+    eecu_seconds: float = 0.0
+    """Earth Engine compute units times seconds, as its profiler says."""
+    unmeasured: int = 0
+    """Requests whose computing time is not known."""
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.requests + other.requests,
+            self.bytes + other.bytes,
+            self.eecu_seconds + other.eecu_seconds,
+            self.unmeasured + other.unmeasured,
+        )
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(
+            self.requests - other.requests,
+            self.bytes - other.bytes,
+            self.eecu_seconds - other.eecu_seconds,
+            self.unmeasured - other.unmeasured,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,3 +125,20 @@ class Source(Protocol):
         Raises:
             SceneReadError: An asset could not be read, also after retries.
         """
+
+
+@runtime_checkable
+class RemoteSource(Source, Protocol):
+    """A source whose cells a server computes: they are fetched in one process, ahead of the workers.
+
+    So one limit of requests and one budget hold for the whole job, and workers need no credentials.
+    """
+
+    def cells_ahead(self, bins: int, cell_size: int) -> int:
+        """Cells worth fetching at a time, so that the server is kept as busy as it allows."""
+
+    def spent(self) -> Spent:
+        """What this process has asked the server for so far."""
+
+    def take_notices(self) -> list[str]:
+        """What the user should know since the last call, one sentence each."""

@@ -27,6 +27,9 @@ from gee_pipeline.source import Composite, SceneCounts
 BLOCK: Final = 256
 """Pixels along a side of a block: a cell is one block a band."""
 
+CROPLAND_BAND: Final = "cropland"
+"""Name of the band that holds a source's own cropland mask."""
+
 _WAY_OUT: Final = "Delete it to have it made anew, or choose another --out."
 
 
@@ -45,6 +48,8 @@ def write_composite(
 ) -> None:
     """Write a composite atomically: int16, nodata -9999, bands `B2_24`, `B3_24`, ... bin by bin.
 
+    A source's own cropland mask follows as one more band, `cropland`, 1 or 0.
+
     The file is made in memory first, so that a full disk leaves nothing behind.
 
     Args:
@@ -57,11 +62,22 @@ def write_composite(
     Raises:
         DiskFullError: The disk has no room.
     """
-    label = _Label(recipe, season, composite.bins, _checksums(composite.values), composite.counts)
+    mask = composite.cropland
+    label = _Label(
+        recipe,
+        season,
+        composite.bins,
+        _checksums(composite.values),
+        composite.counts,
+        None if mask is None else _checksum(mask),
+    )
     with MemoryFile() as memory:
         with memory.open(**_profile(composite)) as file:
-            file.write(composite.values.reshape(-1, *composite.geobox.shape))
-            file.descriptions = _descriptions(composite.bins, composite.bands)
+            count = len(composite.bins) * len(composite.bands)
+            file.write(composite.values.reshape(count, *composite.geobox.shape), list(range(1, count + 1)))
+            if mask is not None:
+                file.write(mask.astype(np.int16), count + 1)
+            file.descriptions = _descriptions(label)
             file.update_tags(**label.to_tags(source))
         write_bytes(path, memory.getbuffer())
 
@@ -85,9 +101,10 @@ def read_composite(path: Path, cell: Cell, recipe: Recipe, season: Season, bins:
             label = _read_label(path, file)
             _require_match(path, file, label, cell, recipe, season)
             values = _read_bins(path, file, label, bins)
+            cropland = _read_cropland(path, file, label)
     except rasterio.errors.RasterioError as error:
         raise _corrupt(path, str(error.__cause__ or error)) from error
-    return Composite(values, cell.geobox, bins, recipe.bands, label.counts)
+    return Composite(values, cell.geobox, bins, recipe.bands, label.counts, cropland)
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,7 @@ class _Label:
     bins: range
     checksums: list[int]
     counts: SceneCounts
+    mask_checksum: int | None
 
     def to_tags(self, source: dict[str, Any]) -> dict[str, str]:
         return {
@@ -108,6 +126,7 @@ class _Label:
             "CROPMAP_BINS": json.dumps([self.bins.start, self.bins.stop]),
             "CROPMAP_CRC32": json.dumps(self.checksums),
             "CROPMAP_COUNTS": json.dumps(asdict(self.counts)),
+            "CROPMAP_CROPLAND_CRC32": json.dumps(self.mask_checksum),
             "CROPMAP_SOURCE": json.dumps(source),
         }
 
@@ -120,6 +139,7 @@ class _Label:
             bins=range(*json.loads(tags["CROPMAP_BINS"])),
             checksums=json.loads(tags["CROPMAP_CRC32"]),
             counts=SceneCounts(**json.loads(tags["CROPMAP_COUNTS"])),
+            mask_checksum=json.loads(tags.get("CROPMAP_CROPLAND_CRC32", "null")),
         )
 
 
@@ -128,7 +148,7 @@ def _read_label(path: Path, file: DatasetReader) -> _Label:
         label = _Label.of_tags(file.tags())
     except (KeyError, ValueError, TypeError, InputError) as error:
         raise _corrupt(path, f"it carries no label of a composite ({error!r})") from error
-    expected = _descriptions(label.bins, label.recipe.bands)
+    expected = _descriptions(label)
     if list(file.descriptions) != expected or set(file.dtypes) != {"int16"}:
         raise _corrupt(path, f"its bands are not the {len(expected)} of int16 that its label names")
     return label
@@ -168,9 +188,23 @@ def _read_bins(path: Path, file: DatasetReader, label: _Label, bins: range) -> N
     return values
 
 
+def _read_cropland(path: Path, file: DatasetReader, label: _Label) -> NDArray[np.bool_] | None:
+    """The cropland mask `(y, x)` behind the bins, verified by its checksum."""
+    if label.mask_checksum is None:
+        return None
+    mask: NDArray[np.bool_] = file.read(file.count) == 1
+    if _checksum(mask) != label.mask_checksum:
+        raise _corrupt(path, "its cropland mask does not have the checksum that was written with it")
+    return mask
+
+
 def _checksums(values: NDArray[np.int16]) -> list[int]:
     """One a bin, so that a part of the file can be verified."""
-    return [zlib.crc32(np.ascontiguousarray(of_bin).data) for of_bin in values]
+    return [_checksum(of_bin) for of_bin in values]
+
+
+def _checksum(values: NDArray[Any]) -> int:
+    return zlib.crc32(np.ascontiguousarray(values).data)
 
 
 def _outline(geobox: GeoBox) -> str:
@@ -190,7 +224,7 @@ def _profile(composite: Composite) -> dict[str, Any]:
     return {
         "driver": "GTiff",
         "dtype": "int16",
-        "count": len(composite.bins) * len(composite.bands),
+        "count": len(composite.bins) * len(composite.bands) + (composite.cropland is not None),
         "height": height,
         "width": width,
         "crs": str(composite.geobox.crs),
@@ -206,5 +240,6 @@ def _profile(composite: Composite) -> dict[str, Any]:
     }
 
 
-def _descriptions(bins: range, bands: tuple[str, ...]) -> list[str]:
-    return [f"{band}_{index}" for index in bins for band in bands]
+def _descriptions(label: _Label) -> list[str]:
+    values = [f"{band}_{index}" for index in label.bins for band in label.recipe.bands]
+    return values if label.mask_checksum is None else [*values, CROPLAND_BAND]

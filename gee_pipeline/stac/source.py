@@ -15,7 +15,7 @@ from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
-from gee_pipeline.source import Composite, SceneCounts, Survey
+from gee_pipeline.source import Composite, SceneCounts, Survey, same_day
 from gee_pipeline.stac.catalog import SceneCatalog, absolute, open_catalog
 from gee_pipeline.stac.index import within
 from gee_pipeline.stac.observation import SceneRead
@@ -104,15 +104,18 @@ class StacSource:
         scenes = within(scenes, season.bin(index, self.recipe.bin_days))
         stack = np.empty((len(scenes), *out.shape[1:]), np.int16)
         clear = np.zeros((len(scenes), *out.shape[2:]), np.bool_)
-        seen = [self._read(scene, cell, stack[i], clear[i]) for i, scene in enumerate(scenes)]
+        seen = np.array(
+            [self._read(scene, cell, stack[i], clear[i]) for i, scene in enumerate(scenes)], np.bool_
+        )
         days = np.array([(scene.day - season.start).days for scene in scenes], np.int64)
         bins = range(index, index + 1)
         _, dropped = median_composite(stack, clear, days, bins, self.recipe.bin_days, out=out)
         return SceneCounts(
-            scenes=sum(seen),
+            scenes=int(seen.sum()),
             without_score=sum(
-                there and scene.score is None for there, scene in zip(seen, scenes, strict=True)
+                bool(there) and scene.score is None for there, scene in zip(seen, scenes, strict=True)
             ),
+            same_day=same_day(days[seen].tolist()),
             duplicates_dropped=dropped,
         )
 
@@ -128,7 +131,8 @@ def _added(one: SceneCounts, other: SceneCounts) -> SceneCounts:
     return SceneCounts(
         one.scenes + other.scenes,
         one.without_score + other.without_score,
-        one.duplicates_dropped + other.duplicates_dropped,
+        one.same_day + other.same_day,
+        (one.duplicates_dropped or 0) + (other.duplicates_dropped or 0),
     )
 
 
