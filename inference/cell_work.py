@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from gee_pipeline.errors import CropmapError, DiskFullError
+from gee_pipeline.errors import AccessError, CropmapError, DiskFullError
 from gee_pipeline.files import room_for
 from gee_pipeline.grid import cell_name
 from inference.ledger import CellRecord
 from inference.mosaic import bounded_gdal
-from inference.open_run import Job, OpenRun
+from inference.open_run import Job, OpenRun, Ready
 
 ATTEMPTS: Final = 3
 """Times a cell is tried when the operating system reports an error, which may pass."""
@@ -23,6 +25,8 @@ PAUSE: Final = 1.0
 
 _KEPT = 2
 """Runs a worker keeps open: a shared cluster may serve two at once."""
+
+T = TypeVar("T")
 
 _open_runs: dict[str, OpenRun] = {}
 _opening = threading.Lock()
@@ -37,13 +41,50 @@ def settle_cell(job: Job, row: int, col: int) -> CellRecord:
         col: Column of the cell.
 
     Raises:
-        DiskFullError: The disk has no room: the one failure that all further cells share.
+        DiskFullError: The disk has no room: a failure that all further cells share.
+        AccessError: The server refuses all cells.
     """
+    return _settled(job, cell_name(row, col), lambda: work_on_cell(job, row, col))
+
+
+def fetch_cell(job: Job, row: int, col: int) -> Ready | CellRecord:
+    """Bring the composite of a cell to the disk; a record where that is all, or where it failed.
+
+    Args:
+        job: The run.
+        row: Row of the cell.
+        col: Column of the cell.
+
+    Raises:
+        DiskFullError: The disk has no room.
+        AccessError: The server refuses all cells.
+    """
+    if job.composites_only:
+        return settle_cell(job, row, col)
+    return _settled(job, cell_name(row, col), lambda: _fetch(job, row, col))
+
+
+def completed(record: CellRecord, ready: Ready) -> CellRecord:
+    """The record of a cell with what fetching it took."""
+    if ready.reused:
+        return record
+    seconds = {**record.seconds, "fetch": ready.seconds}
+    return replace(record, remade=record.remade or ready.remade, seconds=seconds)
+
+
+def _fetch(job: Job, row: int, col: int) -> Ready:
+    opened = _opened(job)
+    with bounded_gdal():
+        return opened.fetch(opened.plan.grid.cell(row, col))
+
+
+def _settled(job: Job, name: str, work: Callable[[], T]) -> T | CellRecord:
+    """What some work on a cell returns, or the record of its failure."""
     for attempt in range(ATTEMPTS):
         try:
             with room_for(job.folder):
-                return work_on_cell(job, row, col)
-        except DiskFullError:
+                return work()
+        except (DiskFullError, AccessError):
             raise
         except OSError as error:  # a worker's network or disk may recover
             failure: Exception = error
@@ -51,7 +92,7 @@ def settle_cell(job: Job, row: int, col: int) -> CellRecord:
         except Exception as error:  # the border of the batch: whatever it is, it is recorded and counted
             failure = error
             break
-    return failed(cell_name(row, col), failure)
+    return failed(name, failure)
 
 
 def failed(name: str, error: BaseException) -> CellRecord:

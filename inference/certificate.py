@@ -6,22 +6,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from gee_pipeline.errors import IncompleteRunError, InputError, MismatchError
+from gee_pipeline.errors import BudgetSpentError, IncompleteRunError, InputError, MismatchError
 from gee_pipeline.grid import Cell
+from gee_pipeline.source import Spent
 from inference.ledger import CellRecord, Goal
 from inference.mosaic import bounded_gdal, prediction_path
 from inference.open_run import has_composite
 from inference.prediction import read_finished
 from inference.run_plan import CONFIG_FILE, RunPlan
 
-INPUT_FAULTS: Final = {"SceneReadError", "CorruptFileError", "InputError", "MismatchError"}
+INPUT_FAULTS: Final = {"SceneReadError", "CorruptFileError", "InputError", "MismatchError", "AccessError"}
 """Errors that trying again does not mend: something the user gave has to change."""
 
 NAMED: Final = 5
@@ -65,6 +66,10 @@ class RunSummary:
     """Wall time of the run."""
     remade: tuple[str, ...] = ()
     """Cells whose stored composite was damaged and has been made again from the scenes."""
+    spent: Spent = field(default_factory=Spent)
+    """What a server was asked for, by all starts of the run."""
+    stopped: str | None = None
+    """Why the run ended before its last cell; None where it did not."""
 
     @property
     def failed(self) -> int:
@@ -89,9 +94,12 @@ class RunSummary:
         Raises:
             IncompleteRunError: Names the cells and the command that continues; its exit code is 2 where
                 something the user gave has to change, else 3.
+            BudgetSpentError: The budget did not suffice for all cells.
         """
         if not self.failures:
             return
+        if self.stopped:
+            raise BudgetSpentError(self._continued())
         error = IncompleteRunError(self._missing())
         if all(failure.kind in INPUT_FAULTS for failure in self.failures):
             error.exit_code = InputError.exit_code
@@ -100,12 +108,23 @@ class RunSummary:
     def _missing(self) -> str:
         named = "".join(f"\n  {f.name}: {f.error}" for f in self.failures[:NAMED])
         more = f"\n  and {self.failed - NAMED:,} more" if self.failed > NAMED else ""
-        command = "predict" if self.goal == "map" else "export"
         return (
             f"{self.failed:,} of {self.planned:,} cells are missing:{named}{more}\n"
             f"'cropmap status {self.folder}' lists all; finished cells are kept, continue with "
-            f"'cropmap {command} --config {self.folder / CONFIG_FILE}'."
+            f"'{self._command}'."
         )
+
+    def _continued(self) -> str:
+        return (
+            f"The run stopped within its budget: {self.stopped}. {self.failed:,} of {self.planned:,} cells "
+            f"are missing, finished cells are kept. Continue with '{self._command} --max-eecu-hours HOURS', "
+            "where HOURS counts what is used already."
+        )
+
+    @property
+    def _command(self) -> str:
+        command = "predict" if self.goal == "map" else "export"
+        return f"cropmap {command} --config {self.folder / CONFIG_FILE}"
 
 
 def certify(
@@ -178,5 +197,5 @@ def _look_at_composite(folder: Path, plan: RunPlan, cell: Cell) -> _Found:
 
 def _failure(name: str, record: CellRecord | None) -> Failure:
     if record is None:
-        return Failure(name, "its file was written but is missing or damaged now")
+        return Failure(name, "it was not begun, or its file is missing or damaged now")
     return Failure(name, record.error or "unknown", record.kind)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from gee_pipeline.files import room_for
+from gee_pipeline.source import Spent
 from inference.run_lock import is_running
 from inference.run_plan import read_run_file
 
@@ -63,6 +64,8 @@ class Diary:
     """Time of the last start, in seconds since 1970."""
     last: float = 0.0
     """Time of the last event."""
+    spent: Spent = field(default_factory=Spent)
+    """What a server was asked for by all starts, whatever their goal."""
 
     def start(self, event: Mapping[str, Any]) -> None:
         """Take note of a start: what had failed is pending again."""
@@ -133,6 +136,14 @@ class Ledger:
         values = {key: value for key, value in asdict(record).items() if value}
         self._append({"cell": values.pop("name"), **values})
 
+    def spent(self, more: Spent) -> None:
+        """Note what a server was asked for since the last note.
+
+        Raises:
+            DiskFullError: The disk has no room.
+        """
+        self._append({"spent": asdict(more)})
+
     def _append(self, event: dict[str, Any]) -> None:
         line = json.dumps({**event, "time": round(time.time(), 3)}, separators=(",", ":")) + "\n"
         with room_for(self._path, len(line)):
@@ -154,7 +165,9 @@ def read_diary(folder: Path, goal: Goal) -> Diary:
     """What the ledger of a run folder tells about one goal; lines that are no JSON are passed over."""
     diary, heard = Diary(), False
     for event in _events(folder / LEDGER_FILE):
-        if "start" in event:
+        if "spent" in event:
+            diary.spent += Spent(**event["spent"])
+        elif "start" in event:
             heard = event["start"] == goal
             if heard:
                 diary.start(event)

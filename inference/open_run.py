@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, MismatchError
 from gee_pipeline.grid import Cell, inside
-from gee_pipeline.source import Composite, SceneCounts, Source
+from gee_pipeline.source import Composite, Source
 from gee_pipeline.store import composite_path, read_composite, write_composite
 from inference.ledger import CellRecord
 from inference.legend import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
@@ -52,6 +52,22 @@ class Job:
     """Tells two runs of one folder apart."""
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A cell that can be worked on; what a server computes of it has been fetched."""
+
+    row: int
+    """Row of the cell."""
+    col: int
+    """Column of the cell."""
+    remade: bool = False
+    """True where the composite of a former run was damaged and made anew."""
+    seconds: float = 0.0
+    """Wall time of fetching it."""
+    reused: bool = True
+    """True where there was nothing to fetch."""
+
+
 class OpenRun:
     """The plan, the source and the model of a run, opened once a process; its threads share them."""
 
@@ -81,39 +97,70 @@ class OpenRun:
         if finished := read_finished(path, cell, self.plan.digest):
             bands, skipped = finished
             return _record(cell, bands, skipped, reused=True)
-        area = inside(self.plan.area, cell.geobox)
-        wanted = area & self._mask.read(cell.geobox) if self._mask else area
+        area, wanted = self._wanted(cell)
         if not wanted.any():
-            bands = _blank(area)
-            write_prediction(path, bands, cell, self.plan.digest, skipped=True)
-            return _record(cell, bands, skipped=True)
+            return self._skip(cell, area)
         return self._predict_cell(cell, area, wanted)
+
+    def fetch(self, cell: Cell) -> Ready:
+        """Bring the composite of a cell to the disk, unless its prediction is there or needs none."""
+        path, clock = composite_path(self.job.folder, cell), _Clock()
+        if not self._needs_composite(cell) or self._kept(cell):
+            return Ready(cell.row, cell.col)
+        there = path.exists()
+        with clock.step("composite"):
+            self._make_composite(cell)
+        return Ready(cell.row, cell.col, remade=there, seconds=clock.seconds["composite"], reused=False)
+
+    def _needs_composite(self, cell: Cell) -> bool:
+        if read_finished(prediction_path(self.job.folder, cell), cell, self.plan.digest):
+            return False
+        return bool(self._wanted(cell)[1].any())
+
+    def _wanted(self, cell: Cell) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which pixels `(y, x)` lie in the area, and which of these are to be mapped."""
+        area = inside(self.plan.area, cell.geobox)
+        return area, area & self._mask.read(cell.geobox) if self._mask else area
+
+    def _skip(self, cell: Cell, area: NDArray[np.bool_]) -> CellRecord:
+        bands = _blank(area)
+        path = prediction_path(self.job.folder, cell)
+        write_prediction(path, bands, cell, self.plan.digest, skipped=True)
+        return _record(cell, bands, skipped=True)
 
     def _predict_cell(self, cell: Cell, area: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> CellRecord:
         clock, path = _Clock(), prediction_path(self.job.folder, cell)
         with clock.step("composite"):
-            values, counts, remade = self._window(cell)
+            composite, remade = self._window(cell)
+        if composite.cropland is not None:
+            wanted = wanted & composite.cropland
+        if not wanted.any():
+            return self._skip(cell, area)
         with clock.step("predict"):
-            bands = self._predict(values, area, wanted)
+            bands = self._predict(composite.values, area, wanted)
         write_prediction(path, bands, cell, self.plan.digest)
         return _record(
-            cell, bands, skipped=False, remade=remade, seconds=clock.seconds, scenes=asdict(counts)
+            cell, bands, skipped=False, remade=remade, seconds=clock.seconds, scenes=asdict(composite.counts)
         )
 
-    def _window(self, cell: Cell) -> tuple[NDArray[np.int16], SceneCounts, bool]:
-        """The bins of the model window `(bin, band, y, x)`, and whether a damaged file was made anew."""
-        path, window = composite_path(self.job.folder, cell), self.plan.recipe.window
-        there = path.exists()
-        if there:
-            try:
-                kept = read_composite(path, cell, self.plan.recipe, self.plan.season, window)
-            except CorruptFileError:
-                pass  # a composite is ours to make again, unlike a scene
-            else:
-                return kept.values, kept.counts, False
-        made = self._make_composite(cell)
+    def _window(self, cell: Cell) -> tuple[Composite, bool]:
+        """The bins of the model window, and whether a damaged file was made anew."""
+        there = composite_path(self.job.folder, cell).exists()
+        if kept := self._kept(cell):
+            return kept, False
+        made, window = self._make_composite(cell), self.plan.recipe.window
         first = window.start - self.plan.bins.start
-        return made.values[first : first + len(window)], made.counts, there
+        return replace(made, values=made.values[first : first + len(window)], bins=window), there
+
+    def _kept(self, cell: Cell) -> Composite | None:
+        """The bins of the model window as they are stored; None where they are missing or damaged."""
+        path = composite_path(self.job.folder, cell)
+        try:
+            if path.exists():
+                return read_composite(path, cell, self.plan.recipe, self.plan.season, self.plan.recipe.window)
+        except CorruptFileError:
+            pass  # a composite is ours to make again, unlike a scene
+        return None
 
     def _make_composite(self, cell: Cell) -> Composite:
         plan, path = self.plan, composite_path(self.job.folder, cell)

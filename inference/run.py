@@ -13,14 +13,17 @@ import numpy as np
 
 from gee_pipeline.errors import DiskFullError
 from gee_pipeline.files import size_text
+from gee_pipeline.source import RemoteSource, Source, Spent
+from inference.budget import Budget
 from inference.certificate import Failure, RunSummary, certify
 from inference.ledger import CellRecord, Diary, Goal, Ledger, open_ledger, read_diary
 from inference.open_run import Job
 from inference.run_lock import run_lock
 from inference.run_plan import RunPlan
+from inference.supply import FetchAhead, Place, Planned, Supply
 from inference.workforce import (
-    Place,
     Workforce,
+    cells_in_memory,
     local_client,
     plan_workforce,
     remote_client,
@@ -60,7 +63,9 @@ def run(
     workers: int | None = None,
     device: str = "auto",
     memory_budget: int = MEMORY_BUDGET,
+    max_eecu_hours: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> RunSummary:
     """Work on every planned cell that is not finished; a failed cell does not end the run.
 
@@ -71,10 +76,13 @@ def run(
         workers: Worker processes here; 0 is this process without Dask, None by cores or GPUs.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         memory_budget: Bytes that the arrays of one worker process may take.
+        max_eecu_hours: Computing time that Earth Engine may take for the whole run; None sets no limit.
         on_progress: Told the state at the start and after each cell.
+        on_notice: Told what the source wants the user to know.
 
     Raises:
         InputError: Another process works in the folder, or the scheduler or device is not there.
+        AccessError: The server refuses all cells.
         DiskFullError: The disk is full; the same call continues once there is space.
         IncompleteRunError: The connection to the scheduler was lost.
     """
@@ -83,15 +91,26 @@ def run(
     with run_lock(folder):
         _sweep(folder)
         former = read_diary(folder, goal)
+        reader = _reader(plan)
+        job = Job(folder, reader, composites_only=plan.model is None, memory_budget=memory_budget)
+        expenses = _Expenses(reader)
+        budget = None if max_eecu_hours is None else Budget(max_eecu_hours, former.spent, expenses.now)
         with (
             _telling_space(folder, plan),
             open_ledger(folder) as ledger,
-            _records(folder, plan, scheduler, workers, device, memory_budget) as records,
+            _supply(job, plan, budget) as supply,
+            _records(job, plan, supply, scheduler, workers, device) as records,
         ):
             ledger.start(goal, len(plan.cells))
-            tracker = _follow(records, ledger, former, len(plan.cells), on_progress)
+            followed = _noting(records, ledger, expenses, on_notice)
+            tracker = _follow(followed, ledger, former, len(plan.cells), on_progress)
         summary = certify(folder, plan, goal, tracker.failed, start)
-        return replace(summary, remade=tuple(tracker.remade))
+        return replace(
+            summary,
+            remade=tuple(tracker.remade),
+            spent=former.spent + expenses.now(),
+            stopped=budget.reason if budget else None,
+        )
 
 
 @contextmanager
@@ -113,38 +132,97 @@ def _space_needed(folder: Path, plan: RunPlan) -> float:
     return needed or planned * _composite_bytes(plan)
 
 
-@contextmanager
-def _records(
-    folder: Path,
-    plan: RunPlan,
-    scheduler: str | None,
-    workers: int | None,
-    device: str,
-    memory_budget: int,
-) -> Iterator[Iterator[CellRecord]]:
-    """How each cell ends, one after another, by whatever does the work."""
+def _reader(plan: RunPlan) -> Source:
     if plan.reader is None:
         raise AssertionError("a plan that is run comes from open_or_create, with its source")
-    job = Job(folder, plan.reader, composites_only=plan.model is None, memory_budget=memory_budget)
+    return plan.reader
+
+
+@contextmanager
+def _supply(job: Job, plan: RunPlan, budget: Budget | None) -> Iterator[Supply]:
+    """The cells of the plan; those of a remote source are fetched here, ahead of the work on them."""
+    if not isinstance(job.source, RemoteSource):
+        yield Planned(_places(plan))
+        return
+    wanted = job.source.cells_ahead(len(plan.bins), plan.grid.cell_size)
+    threads = max(1, min(wanted, cells_in_memory(job.memory_budget, _composite_bytes(plan))))
+    fetching = FetchAhead(job, _places(plan), threads=threads, budget=budget)
+    try:
+        yield fetching
+    finally:
+        fetching.close()
+
+
+@contextmanager
+def _records(
+    job: Job, plan: RunPlan, supply: Supply, scheduler: str | None, workers: int | None, device: str
+) -> Iterator[Iterator[CellRecord]]:
+    """How each cell ends, one after another, by whatever does the work."""
+    if job.composites_only and isinstance(job.source, RemoteSource):
+        yield work_here(job, supply)  # fetching is all there is to do
+        return
     if scheduler:
         job = replace(job, devices=(device,), torch_threads=1)
-        with remote_client(scheduler, folder) as client:
-            yield work_on_cluster(job, _places(plan), client)
+        with remote_client(scheduler, job.folder) as client:
+            yield work_on_cluster(job, supply, client)
         return
     force = plan_workforce(
         workers,
         device,
-        cells=_missing(folder, plan),
+        cells=_missing(job.folder, plan),
         cell_bytes=_composite_bytes(plan),
-        memory_budget=memory_budget,
+        memory_budget=job.memory_budget,
         model=plan.model is not None,
     )
     job = replace(job, devices=force.devices)
     if force.processes == 0:
-        yield work_here(job, _places(plan))
+        yield work_here(job, supply)
         return
     with local_client(force) as client:
-        yield work_on_cluster(_shared_by_threads(job, force), _places(plan), client)
+        yield work_on_cluster(_shared_by_threads(job, force), supply, client)
+
+
+class _Expenses:
+    """What the source has spent since the run started."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source if isinstance(source, RemoteSource) else None
+        self._start = self._noted = self._source.spent() if self._source else Spent()
+
+    def now(self) -> Spent:
+        """Everything since the start."""
+        return self._source.spent() - self._start if self._source else Spent()
+
+    def take(self) -> Spent:
+        """Everything since the last call."""
+        now = self._source.spent() if self._source else Spent()
+        more, self._noted = now - self._noted, now
+        return more
+
+    def take_notices(self) -> list[str]:
+        return self._source.take_notices() if self._source else []
+
+
+def _noting(
+    records: Iterator[CellRecord],
+    ledger: Ledger,
+    expenses: _Expenses,
+    on_notice: Callable[[str], None] | None,
+) -> Iterator[CellRecord]:
+    """The same records; what the source spent and has to say is taken note of on the way."""
+    try:
+        for record in records:
+            yield record
+            for text in expenses.take_notices():
+                (on_notice or (lambda text: None))(text)
+            _note(ledger, expenses)
+    finally:
+        _note(ledger, expenses)
+
+
+def _note(ledger: Ledger, expenses: _Expenses) -> None:
+    if (more := expenses.take()) != Spent():
+        ledger.spent(more)
 
 
 def _shared_by_threads(job: Job, force: Workforce) -> Job:

@@ -6,7 +6,7 @@ import logging
 import math
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,10 @@ from distributed.system import MEMORY_LIMIT
 
 from gee_pipeline.errors import IncompleteRunError, InputError
 from gee_pipeline.grid import cell_name
-from inference.cell_work import failed, settle_cell
+from inference.cell_work import completed, failed, settle_cell
 from inference.ledger import CellRecord
-from inference.open_run import Job
+from inference.open_run import Job, Ready
+from inference.supply import Supply
 
 CPU_THREADS: Final = 2
 """Threads of a worker on a CPU: while one waits for scenes, the other computes."""
@@ -50,8 +51,8 @@ _PATIENCE = 10.0
 _NO_WORKERS = 60
 """Seconds to wait for the first worker of a cluster elsewhere."""
 
-Place = tuple[int, int]
-"""Row and column of a cell."""
+_BLINK = 0.05
+"""Seconds between two looks at what ended and what arrived, while both are waited for."""
 
 
 @dataclass(frozen=True)
@@ -86,38 +87,50 @@ def plan_workforce(
     if workers == 0 or cells == 0 or (workers is None and cells == 1):
         return Workforce(0, 1, devices)
     on_gpu = devices[0] != "cpu"
-    # A cell takes its composite four times: the bins, their series, the scenes of a bin, the file in memory.
-    fitting = max(1, memory_budget // (4 * cell_bytes))
+    fitting = cells_in_memory(memory_budget, cell_bytes)
     threads = min(GPU_THREADS if on_gpu else CPU_THREADS, fitting)
     affordable = int(SHARE * MEMORY_LIMIT) // memory_budget
     wanted = workers or min(len(devices) if on_gpu else CPU_COUNT, affordable)
     return Workforce(max(1, min(wanted, cells)), threads, devices)
 
 
-def work_here(job: Job, places: Iterable[Place]) -> Iterator[CellRecord]:
+def cells_in_memory(memory_budget: int, cell_bytes: int) -> int:
+    """Cells that one process may hold at a time, at least one.
+
+    A cell takes its composite four times: the bins, their series, the scenes of a bin, the file in memory.
+
+    Args:
+        memory_budget: Bytes that the arrays of one process may take.
+        cell_bytes: Bytes of one cell's composite.
+    """
+    return max(1, memory_budget // (4 * cell_bytes))
+
+
+def work_here(job: Job, supply: Supply) -> Iterator[CellRecord]:
     """Work on one cell after another in this process."""
-    return (settle_cell(job, row, col) for row, col in places)
+    while cell := supply.take(wait=True):
+        yield cell if isinstance(cell, CellRecord) else completed(settle_cell(job, cell.row, cell.col), cell)
 
 
-def work_on_cluster(job: Job, places: Iterable[Place], client: Client) -> Iterator[CellRecord]:
+def work_on_cluster(job: Job, supply: Supply, client: Client) -> Iterator[CellRecord]:
     """Work on cells by Dask, in the order in which they end; few are in flight at a time.
 
     Args:
         job: The run; the workers must see its folder.
-        places: Rows and columns of the cells.
+        supply: The cells.
         client: Connection to the scheduler.
 
     Raises:
         DiskFullError: The disk has no room.
         IncompleteRunError: The connection to the scheduler was lost.
     """
-    window, todo = _Window(job, client), iter(places)
-    window.fill(todo)
+    window = _Window(job, client, supply)
     try:
-        for future in window.running:
-            if record := window.outcome(future):
-                yield record
-            window.fill(todo)
+        while True:
+            yield from window.fill()
+            if window.empty:
+                return
+            yield from window.ended()
     except CommClosedError as error:
         raise IncompleteRunError(
             f"The connection to the Dask scheduler was lost ({error}). Finished cells are kept: run the same "
@@ -212,50 +225,76 @@ class _Window:
     end, with no other cell in flight.
     """
 
-    def __init__(self, job: Job, client: Client) -> None:
-        self.running = as_completed(loop=client.loop)
-        self._job, self._client = job, client
-        self._places: dict[str, Place] = {}
-        self._suspects: list[Place] = []
+    def __init__(self, job: Job, client: Client, supply: Supply) -> None:
+        self._running = as_completed(loop=client.loop)
+        self._job, self._client, self._supply = job, client, supply
+        self._cells: dict[str, Ready] = {}
+        self._suspects: list[Ready] = []
         self._alone = False
         self._looked, self._size = -math.inf, 2
 
-    def fill(self, todo: Iterator[Place]) -> None:
-        """Hand out cells until there are enough in flight; at the end the suspects, one at a time."""
-        while not self._alone and len(self._places) < self._wanted():
-            place = next(todo, None)
-            if place is None:
+    @property
+    def empty(self) -> bool:
+        """Whether no cell is in flight."""
+        return not self._cells
+
+    def fill(self) -> Iterator[CellRecord]:
+        """Hand out cells until there are enough in flight; at the end the suspects, one at a time.
+
+        Yields the records of cells that need no worker.
+        """
+        while self._has_room:
+            cell = self._supply.take(wait=self.empty)
+            if cell is None:
                 break
-            self._submit(place)
-        if not self._places and self._suspects:
+            if isinstance(cell, CellRecord):
+                yield cell
+            else:
+                self._submit(cell)
+        if self.empty and self._suspects:
             self._alone = True
             self._submit(self._suspects.pop(0))
 
-    def outcome(self, future: Any) -> CellRecord | None:
+    def ended(self) -> Iterator[CellRecord]:
+        """The records of cells that ended; waits for one, or for room and a cell to hand out."""
+        if self._has_room and not self._supply.ended:
+            batch = self._running.next_batch(block=False)
+            if not batch:
+                time.sleep(_BLINK)
+        else:
+            batch = [next(self._running)]
+        for future in batch:
+            if record := self._outcome(future):
+                yield record
+
+    @property
+    def _has_room(self) -> bool:
+        return not self._alone and len(self._cells) < self._wanted()
+
+    def _outcome(self, future: Any) -> CellRecord | None:
         """How a cell ended; None where it will be tried again.
 
         Raises:
             DiskFullError: The disk of a worker has no room.
         """
-        place = self._places.pop(future.key)
+        cell = self._cells.pop(future.key)
         error = None if future.status == "finished" else _why(future)
         if error is None:
-            record: CellRecord = future.result()
-            return record
+            return completed(future.result(), cell)
         # Lost: the worker died after the cell, before its record was fetched; the file is there to be found.
         lost = future.status == "lost" and self._client.status == "running"
         if not (lost or isinstance(error, KilledWorker)):
             raise error
         if not self._alone:
-            self._suspects.append(place)
+            self._suspects.append(cell)
             return None
-        return failed(cell_name(*place), _explain(error))
+        return failed(cell_name(cell.row, cell.col), _explain(error))
 
-    def _submit(self, place: Place) -> None:
-        key = f"{cell_name(*place)}-{int(self._alone)}-{self._job.token}"
-        future = self._client.submit(settle_cell, self._job, *place, key=key, pure=False)
-        self._places[key] = place
-        self.running.add(future)
+    def _submit(self, cell: Ready) -> None:
+        key = f"{cell_name(cell.row, cell.col)}-{int(self._alone)}-{self._job.token}"
+        future = self._client.submit(settle_cell, self._job, cell.row, cell.col, key=key, pure=False)
+        self._cells[key] = cell
+        self._running.add(future)
 
     def _wanted(self) -> int:
         if time.monotonic() - self._looked > _LOOK_AGAIN:
