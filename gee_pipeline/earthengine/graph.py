@@ -1,0 +1,226 @@
+"""Expression graphs: what Earth Engine's servers are asked to compute, written down and not yet run.
+
+Every function here is pure: the same arguments give the same expression, and nothing is sent. An initialised
+client is needed only because its classes are built from the servers' list of algorithms.
+
+The composite is the one of `gee_pipeline.composite`, pixel by pixel. Days and bins are written out one by one
+instead of being looped over on the servers, so that some bins can be asked for alone, exactly as they stand
+in the whole.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any, Final
+
+import ee
+import pyproj
+from odc.geo.geobox import GeoBox
+
+from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
+from gee_pipeline.recipe import CloudRule, Recipe
+from gee_pipeline.season import Season, TimeBin
+
+COLLECTION: Final = "COPERNICUS/S2_SR_HARMONIZED"
+"""Sentinel-2 L2A; DN of all processing baselines mean reflectance x 10,000."""
+
+CLOUD_SCORE: Final = "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
+"""Cloud Score+ (Pasquarella et al. 2023), one image a scene under the same `system:index`."""
+
+WORLDCOVER: Final = "ESA/WorldCover/v200"
+"""ESA WorldCover 2021 at 10 m (Zanaga et al. 2022); the collection holds one image."""
+
+_CROPLAND_CLASS: Final = 40
+"""Cropland in the legend of WorldCover: annual crops, sown or harvested within twelve months."""
+
+_SCENE_CLASSES: Final = "SCL"
+"""Band of ESA's scene classification (Sen2Cor)."""
+
+_MARGIN: Final = 0.005
+"""Degrees, about 500 m: how far a tile may reach beyond the straight edges of its footprint in degrees."""
+
+_SCORE_MARGIN: Final = 1.0
+"""Degrees, about a tile: a scene keeps its score, also where the footprint of the score ends short of the
+region."""
+
+_SCORE_DAYS: Final = timedelta(days=1)
+"""A score counts although its clock differs from its scene's around midnight."""
+
+_ROUNDING: Final = 1e-9
+"""75 steps of 0.01 reach a threshold of 0.75, whatever binary fractions make of it."""
+
+_INDEX: Final = "system:index"
+_TIME: Final = "system:time_start"
+
+_ORDER: Final = "cropmap:order"
+"""Property by which the scenes of a day are laid on one another. No two scenes share it, so that the result
+does not hang on how the servers break ties."""
+
+
+def search_region(geobox: GeoBox) -> ee.Geometry:
+    """The box of longitude and latitude in which the scenes of some pixels are looked for.
+
+    It reaches 0.005 degrees further, and may cross the antimeridian.
+
+    Args:
+        geobox: Pixels, in any CRS.
+    """
+    crs = pyproj.CRS.from_user_input(str(geobox.crs))
+    to_lonlat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    west, south, east, north = to_lonlat.transform_bounds(*geobox.boundingbox.bbox)
+    if east < west:  # pyproj's sign of a box across the antimeridian
+        east += 360
+    return _box(west, south, east, north, _MARGIN)
+
+
+def composite(
+    region: ee.Geometry, season: Season, bins: range, recipe: Recipe, *, cropland: ee.Image | None = None
+) -> ee.Image:
+    """The medians of some bins: int16, bands `B2_24`, `B3_24`, ... bin by bin, gaps as nodata -9999.
+
+    An observation is whole or absent: a pixel of a scene counts where it is clear and valid in every band.
+    Of the observations of one day the last in order of acquisition time and id counts. The median of an even
+    number is the mean of the middle two, and halves round up.
+
+    Args:
+        region: Where scenes are looked for, made by `search_region`; it holds all pixels that are asked for.
+        season: The season whose days the bins mean.
+        bins: Bins within the season.
+        recipe: Bands, bin length and cloud rule.
+        cropland: Image of one band without masked pixels; where it is 0 all bins are nodata.
+    """
+    medians = ee.Image.cat([_median(region, season, index, recipe) for index in bins])
+    rounded = medians.add(0.5).floor()
+    kept = rounded if cropland is None else rounded.updateMask(cropland)
+    # Without False only the footprint would be filled. The cast comes last: it decides the type of all bands.
+    return kept.unmask(NODATA, False).toInt16()
+
+
+def scene_list(region: ee.Geometry, span: TimeBin, recipe: Recipe) -> ee.Dictionary:
+    """What there is in a region and span: `times` of its scenes in ms since 1970, and how many of them have
+    no Cloud Score+ (`without_score`).
+
+    It costs a look at the catalog and no pixel.
+
+    Args:
+        region: Where scenes are looked for, made by `search_region`.
+        span: Days.
+        recipe: Unused by the catalog of today: all its scenes have all bands.
+    """
+    scenes = _scenes(region, span)
+    without = _without_partner(scenes, _scores(region, span))
+    return ee.Dictionary({"times": scenes.aggregate_array(_TIME), "without_score": without.size()})
+
+
+def cropland(name: str) -> ee.Image:
+    """A cropland mask: uint8 1 or 0, one band `cropland`, no pixel masked.
+
+    Args:
+        name: `worldcover`, the only one there is.
+
+    Raises:
+        ValueError: Another name.
+    """
+    if name != "worldcover":
+        raise ValueError(f"There is no cropland mask {name!r}, only 'worldcover'.")
+    classes = ee.ImageCollection(WORLDCOVER).first().select(["Map"])
+    return classes.eq(_CROPLAND_CLASS).unmask(0, False).rename(["cropland"]).toUint8()
+
+
+def _median(region: ee.Geometry, season: Season, index: int, recipe: Recipe) -> ee.Image:
+    """Median over the days of one bin, not rounded, masked where there is none."""
+    span = season.bin(index, recipe.bin_days)
+    observations = _observations(region, span, recipe)
+    blank = _blank(recipe.bands)
+    days = [_day(observations, blank, span.start + timedelta(days=i)) for i in range(recipe.bin_days)]
+    return ee.ImageCollection(days).median().rename([f"{band}_{index}" for band in recipe.bands])
+
+
+def _day(observations: ee.ImageCollection, blank: ee.ImageCollection, day: date) -> ee.Image:
+    """One image of a UTC day, the last observation on top; all masked where there is none."""
+    return _within(observations, TimeBin(day, day + timedelta(days=1))).merge(blank).sort(_ORDER).mosaic()
+
+
+def _blank(bands: tuple[str, ...]) -> ee.ImageCollection:
+    """One fully masked image: the mosaic of an empty collection would have no bands."""
+    image = ee.Image.constant([0] * len(bands)).rename(list(bands)).toInt16().updateMask(0)
+    return ee.ImageCollection([image.set(_ORDER, "")])
+
+
+def _observations(region: ee.Geometry, span: TimeBin, recipe: Recipe) -> ee.ImageCollection:
+    """The scenes of a span, masked where they do not count, int16, with their time and order.
+
+    A scene without score comes in twice: all masked among the linked ones, and with its scene classes.
+    """
+    scenes, scores = _scenes(region, span), _scores(region, span)
+    cloud, bands = recipe.cloud, list(recipe.bands)
+    linked = scenes.linkCollection(scores, [cloud.score_band])
+    scored = linked.map(lambda scene: _observation(scene, _clear_by_score(scene, cloud), bands))
+    if not cloud.scl_clear:
+        return scored
+    without = _without_partner(scenes, scores)
+    return scored.merge(
+        without.map(lambda scene: _observation(scene, _clear_by_classes(scene, cloud), bands))
+    )
+
+
+def _observation(scene: ee.Image, clear: ee.Image, bands: list[str]) -> ee.Image:
+    """The bands of a scene where all of them are valid and it is clear, clipped to what can be stored.
+
+    Its time and order are set anew: not every operation on pixels keeps properties.
+    """
+    values = scene.select(bands)
+    whole = values.mask().reduce(ee.Reducer.min())
+    seen = values.updateMask(whole).updateMask(clear).clamp(VALID_MIN, VALID_MAX).toInt16()
+    return seen.set(_TIME, scene.get(_TIME)).set(_ORDER, _order(scene))
+
+
+def _order(scene: ee.Image) -> ee.String:
+    """Acquisition time, then id, as text of fixed width that sorts like the two."""
+    time = ee.Date(scene.get(_TIME)).format("yyyyMMddHHmmssSSS")
+    return time.cat(" ").cat(ee.String(scene.get(_INDEX)))
+
+
+def _clear_by_score(scene: ee.Image, cloud: CloudRule) -> ee.Image:
+    """1 where the linked Cloud Score+ reaches the threshold; masked where the scene has none."""
+    return scene.select([cloud.score_band]).gte(cloud.threshold - _ROUNDING)
+
+
+def _clear_by_classes(scene: ee.Image, cloud: CloudRule) -> ee.Image:
+    """1 where the scene class is a clear one, else 0."""
+    classes = list(cloud.scl_clear)
+    return scene.select([_SCENE_CLASSES]).remap(classes, [1] * len(classes), 0)
+
+
+def _scenes(region: ee.Geometry, span: TimeBin) -> ee.ImageCollection:
+    """The scenes of a span that touch a region; the servers find them by their index of times and places."""
+    return _within(ee.ImageCollection(COLLECTION), span).filterBounds(region)
+
+
+def _scores(region: ee.Geometry, span: TimeBin) -> ee.ImageCollection:
+    """The scores among which the partners of `_scenes` are, found generously."""
+    days = TimeBin(span.start - _SCORE_DAYS, span.end + _SCORE_DAYS)
+    return _within(ee.ImageCollection(CLOUD_SCORE), days).filterBounds(_widened(region))
+
+
+def _without_partner(scenes: ee.ImageCollection, scores: ee.ImageCollection) -> ee.ImageCollection:
+    """The scenes to which no score belongs."""
+    same = ee.Filter.equals(leftField=_INDEX, rightField=_INDEX)
+    return ee.ImageCollection(ee.Join.inverted().apply(scenes, scores, same))
+
+
+def _within(images: ee.ImageCollection, span: TimeBin) -> ee.ImageCollection:
+    """The images acquired on a UTC day of a span."""
+    return images.filterDate(span.start.isoformat(), span.end.isoformat())
+
+
+def _widened(region: ee.Geometry) -> ee.Geometry:
+    corners: list[Any] = region.toGeoJSON()["coordinates"][0]
+    longitudes, latitudes = zip(*corners, strict=True)
+    return _box(min(longitudes), min(latitudes), max(longitudes), max(latitudes), _SCORE_MARGIN)
+
+
+def _box(west: float, south: float, east: float, north: float, margin: float) -> ee.Geometry:
+    """A planar box in EPSG:4326, a margin wider on each side, to 0.1 m."""
+    corners = (west - margin, south - margin, east + margin, north + margin)
+    return ee.Geometry.BBox(*(round(value, 6) for value in corners))
