@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.options import Names, area_options, talk_options, work_options
+from cli.options import Names, area_options, server_options, talk_options, work_options
 
 
 @click.command(short_help="Write 5-day median composites only, without a map.")
@@ -27,6 +27,7 @@ from cli.options import Names, area_options, talk_options, work_options
     help="A pixel is clear where the score is at least this, 0 to 1.  [default: 0.75]",
 )
 @click.option("--whole-season", is_flag=True, help="All 73 bins of the season instead of the model window.")
+@server_options
 @work_options
 @talk_options
 def export(quiet: bool, as_json: bool, **options: Any) -> None:

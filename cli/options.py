@@ -125,8 +125,8 @@ area_options = apply(
     click.option("--year", type=int, required=True, help="Year to map, 2017 or later."),
     click.option(
         "--source",
-        help="Where scenes come from: the path of a STAC catalog.json, or the URL of a STAC API.  [required "
-        "in this version]",
+        help="Where scenes come from: the path of a STAC catalog.json, or the URL of a STAC API.  [default: "
+        "Google Earth Engine]",
     ),
     click.option("--collection", help="Collection within the source, for example sentinel-2-l2a."),
     click.option(
@@ -148,13 +148,29 @@ area_options = apply(
 earth_engine_options = apply(
     click.option(
         "--project",
-        help="Google Cloud project that Earth Engine counts the work for.  [default: that of the credentials]",
+        help="Google Cloud project that Earth Engine counts the work for.  [default: the credentials' own]",
     ),
     click.option(
         "--service-account",
         metavar="KEY.json",
         type=click.Path(path_type=Path, dir_okay=False),
         help="Key file of a service account.  [default: application default or stored credentials]",
+    ),
+)
+
+server_options = apply(
+    earth_engine_options,
+    click.option(
+        "--cropland",
+        type=click.Choice(["worldcover", "none"]),
+        help="Cropland mask that Earth Engine applies on its servers: ESA WorldCover 2021 or none. Cells "
+        "without cropland are not fetched.  [default: none]",
+    ),
+    click.option(
+        "--max-eecu-hours",
+        type=float,
+        help="Stop before Earth Engine has computed for so long, former starts of the run included; see "
+        "'cropmap estimate'.  [default: no limit]",
     ),
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.options import area_options, given, talk_options, work_options
+from cli.options import area_options, given, server_options, talk_options, work_options
 
 
 @click.command()
@@ -26,6 +26,7 @@ from cli.options import area_options, given, talk_options, work_options
     "--device",
     help="Where the model runs: auto, cpu, cuda or cuda:N.  [default: auto, a GPU where there is one]",
 )
+@server_options
 @work_options
 @talk_options
 def predict(quiet: bool, as_json: bool, **options: Any) -> None:

@@ -13,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
+from gee_pipeline.source import Spent
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class MapFacts:
     """What the reader of the map should know, one sentence each."""
     certificate: Mapping[str, Any] = field(default_factory=dict)
     """Counts of cells: `planned`, `done`, `failed`, `skipped`; more keys are kept as they are."""
+    spent: Spent = field(default_factory=Spent)
+    """What a server was asked for the map; nothing where the scenes were read from files."""
     command: str = ""
     """The command that made the map."""
     config: str = ""

@@ -12,6 +12,7 @@ from typing import Any
 import tomli_w
 
 from gee_pipeline.aoi import Aoi, read_aoi
+from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import write_bytes
 from gee_pipeline.recipe import Recipe
@@ -42,7 +43,7 @@ class Request:
     year: int
     """Mapped year."""
     source: str | None = None
-    """STAC catalog or API; None is Earth Engine."""
+    """STAC catalog or API; None is Google Earth Engine."""
     collection: str | None = None
     """Collection within a STAC API."""
     out: Path | None = None
@@ -57,6 +58,38 @@ class Request:
     """Worker processes; 0 is this process without Dask, None by cores or GPUs."""
     scheduler: str | None = None
     """Address of a running Dask scheduler."""
+    project: str | None = None
+    """Google Cloud project for Earth Engine; None takes that of the credentials."""
+    service_account: Path | None = None
+    """Key file of a service account for Earth Engine; None looks for other credentials."""
+    cropland: Cropland = "none"
+    """Cropland mask that Earth Engine applies on its servers."""
+    max_eecu_hours: float | None = None
+    """Computing time that Earth Engine may take for the whole run; None sets no limit."""
+
+    def __post_init__(self) -> None:
+        if self.max_eecu_hours is not None and not self.max_eecu_hours > 0:
+            raise InputError(f"--max-eecu-hours is a number above 0, got {self.max_eecu_hours}.")
+        if self.source is not None and (names := self._of_earth_engine()):
+            raise InputError(
+                f"{', '.join(names)} concern Earth Engine, but --source {self.source} reads scenes from a "
+                "STAC catalog. Leave one of the two away; for a mask of your own there is --cropland-mask."
+            )
+        if self.source is None and self.collection is not None:
+            raise InputError(
+                "--collection names a collection of a STAC API, but no --source is given. Name the API with "
+                "--source, or leave --collection away to use Earth Engine."
+            )
+
+    def _of_earth_engine(self) -> list[str]:
+        """Options given that only Earth Engine has."""
+        values = {
+            "--project": self.project,
+            "--service-account": self.service_account,
+            "--cropland": None if self.cropland == "none" else self.cropland,
+            "--max-eecu-hours": self.max_eecu_hours,
+        }
+        return [name for name, value in values.items() if value is not None]
 
     @property
     def folder(self) -> Path:
@@ -133,6 +166,7 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
         InputError: Something in the request cannot be used; nothing was written.
         MismatchError: The folder holds a run of something else.
         IncompleteRunError: Cells failed; the same request continues.
+        BudgetSpentError: `max_eecu_hours` did not suffice.
     """
     listener = listener or Listener()
     path = request.model or default_checkpoint()
@@ -181,17 +215,18 @@ def export_composites(request: ExportRequest, listener: Listener | None = None) 
 
 
 def open_source(request: Request, recipe: Recipe) -> Source:
-    """The source of composites that a request names.
+    """The source of composites that a request names: Earth Engine, unless it names scenes.
 
     Raises:
-        InputError: No source is named, or it cannot be opened.
+        InputError: The source cannot be opened.
     """
-    if request.source is None:
-        raise InputError(
-            "This version reads scenes from a STAC catalog, and none was given. Name a catalog.json or the "
-            "URL of a STAC API with --source, for example --source scenes/catalog.json."
-        )
-    return StacSource(request.source, recipe, collection=request.collection)
+    if request.source is not None:
+        return StacSource(request.source, recipe, collection=request.collection)
+    # Imported here: who reads scenes from a catalog need not load Earth Engine's client (0.5 s).
+    from gee_pipeline.earthengine.source import EarthEngineSource
+
+    settings = EarthEngineSettings(request.project, request.service_account)
+    return EarthEngineSource(recipe, settings, cropland=request.cropland)
 
 
 def _place(request: Request, listener: Listener) -> tuple[Aoi, Season]:
@@ -246,7 +281,9 @@ def _work(request: Request, plan: RunPlan, listener: Listener, device: str = "au
         workers=request.workers,
         device=device,
         memory_budget=int(request.memory * 2**30),
+        max_eecu_hours=request.max_eecu_hours,
         on_progress=listener.progress,
+        on_notice=listener.notice,
     )
     for text in _mended(summary):
         listener.notice(text)
@@ -277,6 +314,7 @@ def _facts(
         simulated=simulated,
         notices=tuple(notices),
         certificate=summary.certificate,
+        spent=summary.spent,
         command=f"cropmap predict --config {request.folder / CONFIG_FILE}",
         config=request.to_toml(),
         area=aoi.lonlat,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gee_pipeline.grid import Grid, name_crs
 from gee_pipeline.season import Season, TimeBin
+from gee_pipeline.source import Spent
 from inference.map_facts import MapFacts, MapSummary
 
 SIMULATED: Final = (
@@ -48,11 +49,24 @@ def build_report(grid: Grid, summary: MapSummary, facts: MapFacts) -> dict[str, 
             },
             "recipe": {"digest": facts.recipe.digest, **facts.recipe.to_dict()},
             "source": facts.source,
+            "spent": spent(facts.spent),
             "cropmap_version": facts.version,
             "command": facts.command,
             "config": facts.config,
         }
     )
+
+
+def spent(used: Spent) -> dict[str, Any] | None:
+    """What a server was asked for, as JSON values; None where there was no server to ask."""
+    if used == Spent():
+        return None
+    return {
+        "requests": used.requests,
+        "bytes": used.bytes,
+        "eecu_hours": used.eecu_seconds / 3600,
+        "requests_not_measured": used.unmeasured,
+    }
 
 
 def notices(facts: MapFacts) -> list[str]:

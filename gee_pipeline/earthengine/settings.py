@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from gee_pipeline.errors import InputError
+
+Cropland = Literal["worldcover", "none"]
+"""Cropland masks that are applied on the servers."""
 
 URL_VARIABLE: Final = "CROPMAP_EE_URL"
 """Environment variable with the endpoint, for example Google's high-volume one."""

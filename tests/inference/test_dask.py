@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fake_runs import FakeSource, carry_out, map_plan, predictions
@@ -15,8 +17,10 @@ from fake_runs import FakeSource, carry_out, map_plan, predictions
 from gee_pipeline.errors import IncompleteRunError, InputError
 from inference import workforce
 from inference.ledger import status
+from inference.open_run import Job, Ready
 from inference.plan import open_or_create
 from inference.run import Progress, RunSummary, run
+from inference.supply import Planned
 from inference.workforce import Workforce, plan_workforce
 
 HERE = str(Path(__file__).parent)
@@ -146,3 +150,30 @@ def test_each_gpu_gets_a_process_with_several_threads(monkeypatch: pytest.Monkey
         None, "auto", cells=100, cell_bytes=56 * MIB, memory_budget=2_000 * MIB, model=True
     )
     assert force == Workforce(2, 4, ("cuda:0", "cuda:1"))
+
+
+def test_a_record_lost_with_its_worker_is_looked_for_again_and_then_given_up(tmp_path: Path) -> None:
+    window, lost = window_with_one_cell(tmp_path, client_status="running")
+    assert window._outcome(lost) is None
+    (suspect,) = window._suspects
+
+    window._alone, window._cells[lost.key] = True, suspect
+    record = window._outcome(lost)
+    assert record is not None
+    assert (record.name, record.state) == ("r0002_c0003", "failed")
+    assert "workers on this cell died" in str(record.error)
+
+
+def test_a_record_lost_with_its_scheduler_ends_the_run(tmp_path: Path) -> None:
+    window, lost = window_with_one_cell(tmp_path, client_status="closed")
+    with pytest.raises(IncompleteRunError, match="the same command continues"):
+        window._outcome(lost)
+
+
+def window_with_one_cell(folder: Path, client_status: str) -> tuple[workforce._Window, Any]:
+    """A window whose one cell has ended in a state that real clusters reach only by chance."""
+    client = SimpleNamespace(loop=object(), status=client_status)
+    job = Job(folder, FakeSource(), composites_only=False)
+    window = workforce._Window(job, client, Planned([]))  # type: ignore[arg-type]
+    window._cells["key"] = Ready(2, 3)
+    return window, SimpleNamespace(key="key", status="lost")

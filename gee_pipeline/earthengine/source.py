@@ -1,0 +1,188 @@
+"""The Earth Engine source: a cell's medians are computed on Google's servers and fetched in parts."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import ee
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.bands import NODATA
+from gee_pipeline.earthengine import graph
+from gee_pipeline.earthengine.fetch import Fetcher
+from gee_pipeline.earthengine.session import Session, connect
+from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
+from gee_pipeline.errors import InputError
+from gee_pipeline.grid import Cell
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Season
+from gee_pipeline.source import Composite, SceneCounts, Spent, Survey, same_day
+
+COUNTED: Final = 5_000
+"""Scenes of an area up to which those without Cloud Score+ are counted before work starts."""
+
+LEAST_AHEAD: Final = 2
+"""Cells fetched at a time at least: while the last parts of one come in, the next has begun."""
+
+_fetchers: dict[EarthEngineSettings, Fetcher] = {}
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True)
+class EarthEngineSource:
+    """Composites of Sentinel-2 with Cloud Score+, computed by Earth Engine; small to pickle."""
+
+    recipe: Recipe
+    """Bands, bin length and cloud rule."""
+    settings: EarthEngineSettings = field(default_factory=EarthEngineSettings)
+    """Access and limits."""
+    cropland: Cropland = field(default="none", kw_only=True)
+    """Mask of cropland; pixels outside come back as nodata, and cells without any are not composited."""
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the source, as JSON values; who pays and where the servers stand does not."""
+        return {
+            "kind": "earthengine",
+            "collection": graph.COLLECTION,
+            "cloud_score": graph.CLOUD_SCORE,
+            "cropland": self.cropland,
+        }
+
+    def survey(self, area: BaseGeometry, season: Season, bins: range) -> Survey:
+        """How many scenes there are, and how many of them have no Cloud Score+.
+
+        Args:
+            area: Polygon in EPSG:4326.
+            season: Season to map.
+            bins: Bins within the season.
+
+        Raises:
+            AccessError: Earth Engine cannot be used.
+            InputError: No scene touches the area or season.
+        """
+        fetcher, region = self._fetcher, _hull(area)
+        span = season.span(bins, self.recipe.bin_days)
+        scenes = int(fetcher.value(graph.scenes(region, span).size()))
+        if scenes == 0:
+            raise InputError(
+                f"Earth Engine's {graph.COLLECTION} has no scene of this area from {span.start} until "
+                f"{span.end}. Check --year, --season-start and where --aoi lies."
+            )
+        if scenes > COUNTED:
+            return Survey(scenes)
+        without = int(fetcher.value(graph.without_score(region, span).size()))
+        return Survey(scenes, _notices(scenes, without, self.recipe))
+
+    def read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
+        """The composite of one cell; without scenes, or without cropland, it is all nodata.
+
+        Raises:
+            AccessError: Earth Engine cannot be used.
+            EarthEngineError: A part of the cell failed for good.
+        """
+        mask = self._cropland(cell.geobox)
+        values = np.full((len(bins), len(self.recipe.bands), *cell.geobox.shape), NODATA, np.int16)
+        if mask is not None and not mask.any():
+            return self._composite(cell, bins, values, SceneCounts(duplicates_dropped=None), mask)
+        times, counts = self._scenes(cell.geobox, season, bins)
+        if seen := _seen(times, season, bins, self.recipe.bin_days):
+            first = seen.start - bins.start
+            values[first : first + len(seen)] = self._fetch(cell.geobox, season, seen)
+        return self._composite(cell, bins, values, counts, mask)
+
+    def cells_ahead(self, bins: int, cell_size: int) -> int:
+        """Cells whose requests together are as many as Earth Engine takes at once."""
+        size = bins * len(self.recipe.bands) * cell_size**2 * np.dtype(np.int16).itemsize
+        return max(LEAST_AHEAD, math.ceil(self.settings.most_requests * self.settings.request_bytes / size))
+
+    def spent(self) -> Spent:
+        """What this process has asked Earth Engine for so far."""
+        session = self._session
+        return session.meter.spent if session else Spent()
+
+    def take_notices(self) -> list[str]:
+        """What the user should know since the last call, one sentence each."""
+        session = self._session
+        return session.take_notices() if session else []
+
+    @property
+    def _fetcher(self) -> Fetcher:
+        """One a process and settings, so that all cells share its limits and what it learned."""
+        with _opening:
+            if self.settings not in _fetchers:
+                _fetchers[self.settings] = Fetcher(connect(self.settings))
+            return _fetchers[self.settings]
+
+    @property
+    def _session(self) -> Session | None:
+        """The session, unless nothing was asked yet."""
+        fetcher = _fetchers.get(self.settings)
+        return fetcher.session if fetcher else None
+
+    def _cropland(self, geobox: GeoBox) -> NDArray[np.bool_] | None:
+        """Where the servers see cropland, `(y, x)`."""
+        if self.cropland == "none":
+            return None
+        mask: NDArray[np.bool_] = self._fetcher.raster(graph.cropland(self.cropland), geobox)[0] == 1
+        return mask
+
+    def _scenes(self, geobox: GeoBox, season: Season, bins: range) -> tuple[list[datetime], SceneCounts]:
+        """Times of the scenes that may touch a cell, and their counts."""
+        span = season.span(bins, self.recipe.bin_days)
+        found = self._fetcher.value(graph.scene_list(graph.search_region(geobox), span, self.recipe))
+        times = [datetime.fromtimestamp(time / 1000, UTC) for time in found["times"]]
+        return times, SceneCounts(
+            scenes=len(times),
+            without_score=int(found["without_score"]),
+            same_day=same_day(time.date() for time in times),
+            duplicates_dropped=None,
+        )
+
+    def _fetch(self, geobox: GeoBox, season: Season, bins: range) -> NDArray[np.int16]:
+        mask = None if self.cropland == "none" else graph.cropland(self.cropland)
+
+        def image_of(part: GeoBox, some: range) -> ee.Image:
+            return graph.composite(graph.search_region(part), season, some, self.recipe, cropland=mask)
+
+        return self._fetcher.composite(image_of, geobox, bins, self.recipe.bands)
+
+    def _composite(
+        self,
+        cell: Cell,
+        bins: range,
+        values: NDArray[np.int16],
+        counts: SceneCounts,
+        mask: NDArray[np.bool_] | None,
+    ) -> Composite:
+        fetcher = self._fetcher
+        fetcher.session.meter.settle(fetcher.session)
+        return Composite(values, cell.geobox, bins, self.recipe.bands, counts, mask)
+
+
+def _seen(times: list[datetime], season: Season, bins: range, bin_days: int) -> range:
+    """The bins from the first to the last that have a scene; those outside need no request."""
+    found = {season.bin_of(time.date(), bin_days) for time in times}
+    there = sorted(index for index in found if index is not None and index in bins)
+    return range(there[0], there[-1] + 1) if there else range(0)
+
+
+def _hull(area: BaseGeometry) -> ee.Geometry:
+    """The outline of an area with few corners: a search with many is slow on the servers."""
+    hull = area.convex_hull.simplify(0.01).buffer(0.02, join_style="mitre")
+    return ee.Geometry.Polygon([[float(x), float(y)] for x, y in hull.exterior.coords], None, False)
+
+
+def _notices(scenes: int, without: int, recipe: Recipe) -> tuple[str, ...]:
+    if not without:
+        return ()
+    return (
+        f"{without} of {scenes} scenes have no Cloud Score+ (band `{recipe.cloud.score_band}`): their clear "
+        f"pixels are those of the scene classes (SCL) {', '.join(map(str, recipe.cloud.scl_clear))}.",
+    )
