@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from fake_runs import FakeSource, carry_out, export_plan, map_plan, predictions
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,8 @@ from gee_pipeline.source import Composite, RemoteSource, Spent
 from inference.budget import RESERVE, Budget
 from inference.ledger import read_diary
 from inference.open_run import Job
+from inference.plan import open_or_create
+from inference.run_plan import RunPlan
 from inference.supply import FetchAhead, Planned
 
 
@@ -100,8 +104,6 @@ def test_a_remote_source_gives_the_same_map_as_a_local_one(tmp_path: Path, worke
 
 def bands_of(run: Path) -> dict[str, bytes]:
     """Pixels of the predictions; the tags differ, for they name the run's source."""
-    import rasterio
-
     found = {}
     for path in sorted((run / "predictions").glob("*.tif")):
         with rasterio.open(path) as file:
@@ -218,21 +220,14 @@ def test_taking_without_waiting_says_that_there_is_nothing_yet(tmp_path: Path) -
         assert ahead.ended
 
 
-class fetching:
+@contextmanager
+def fetching(folder: Path, plan: RunPlan, source: FakeRemote) -> Iterator[FetchAhead]:
     """One thread that fetches the cells of a plan."""
-
-    def __init__(self, folder: Path, plan: Any, source: FakeRemote) -> None:
-        from inference.plan import open_or_create
-
-        opened, _ = open_or_create(folder, plan)
-        places = ((int(row), int(col)) for row, col in opened.cells)
-        self.ahead = FetchAhead(Job(folder, source, composites_only=True), places, threads=1, budget=None)
-
-    def __enter__(self) -> FetchAhead:
-        return self.ahead
-
-    def __exit__(self, *error: Any) -> None:
-        self.ahead.close()
+    opened, _ = open_or_create(folder, plan)
+    places = ((int(row), int(col)) for row, col in opened.cells)
+    ahead = FetchAhead(Job(folder, source, composites_only=True), places, threads=1, budget=None)
+    yield ahead
+    ahead.close()
 
 
 def test_planned_cells_come_in_order_and_end() -> None:
