@@ -96,6 +96,22 @@ def composite(
     return kept.unmask(NODATA, False).toInt16()
 
 
+def scenes(region: ee.Geometry, span: TimeBin) -> ee.ImageCollection:
+    """The scenes of a span that touch a region; the servers find them by their index of times and places.
+
+    Args:
+        region: Where scenes are looked for: a polygon of known corners in EPSG:4326.
+        span: UTC days.
+    """
+    return _within(ee.ImageCollection(COLLECTION), span).filterBounds(region)
+
+
+def without_score(region: ee.Geometry, span: TimeBin) -> ee.ImageCollection:
+    """Those of `scenes` to which no Cloud Score+ belongs."""
+    same = ee.Filter.equals(leftField=_INDEX, rightField=_INDEX)
+    return ee.ImageCollection(ee.Join.inverted().apply(scenes(region, span), _scores(region, span), same))
+
+
 def scene_list(region: ee.Geometry, span: TimeBin, recipe: Recipe) -> ee.Dictionary:
     """What there is in a region and span: `times` of its scenes in ms since 1970, and how many of them have
     no Cloud Score+ (`without_score`).
@@ -103,13 +119,12 @@ def scene_list(region: ee.Geometry, span: TimeBin, recipe: Recipe) -> ee.Diction
     It costs a look at the catalog and no pixel.
 
     Args:
-        region: Where scenes are looked for, made by `search_region`.
-        span: Days.
-        recipe: Unused by the catalog of today: all its scenes have all bands.
+        region: Where scenes are looked for: a polygon of known corners in EPSG:4326.
+        span: UTC days.
+        recipe: Without effect today: all scenes of the catalog have all bands.
     """
-    scenes = _scenes(region, span)
-    without = _without_partner(scenes, _scores(region, span))
-    return ee.Dictionary({"times": scenes.aggregate_array(_TIME), "without_score": without.size()})
+    times = scenes(region, span).aggregate_array(_TIME)
+    return ee.Dictionary({"times": times, "without_score": without_score(region, span).size()})
 
 
 def cropland(name: str) -> ee.Image:
@@ -152,16 +167,15 @@ def _observations(region: ee.Geometry, span: TimeBin, recipe: Recipe) -> ee.Imag
 
     A scene without score comes in twice: all masked among the linked ones, and with its scene classes.
     """
-    scenes, scores = _scenes(region, span), _scores(region, span)
     cloud, bands = recipe.cloud, list(recipe.bands)
-    linked = scenes.linkCollection(scores, [cloud.score_band])
+    linked = scenes(region, span).linkCollection(_scores(region, span), [cloud.score_band])
     scored = linked.map(lambda scene: _observation(scene, _clear_by_score(scene, cloud), bands))
     if not cloud.scl_clear:
         return scored
-    without = _without_partner(scenes, scores)
-    return scored.merge(
-        without.map(lambda scene: _observation(scene, _clear_by_classes(scene, cloud), bands))
+    classed = without_score(region, span).map(
+        lambda scene: _observation(scene, _clear_by_classes(scene, cloud), bands)
     )
+    return scored.merge(classed)
 
 
 def _observation(scene: ee.Image, clear: ee.Image, bands: list[str]) -> ee.Image:
@@ -192,21 +206,10 @@ def _clear_by_classes(scene: ee.Image, cloud: CloudRule) -> ee.Image:
     return scene.select([_SCENE_CLASSES]).remap(classes, [1] * len(classes), 0)
 
 
-def _scenes(region: ee.Geometry, span: TimeBin) -> ee.ImageCollection:
-    """The scenes of a span that touch a region; the servers find them by their index of times and places."""
-    return _within(ee.ImageCollection(COLLECTION), span).filterBounds(region)
-
-
 def _scores(region: ee.Geometry, span: TimeBin) -> ee.ImageCollection:
-    """The scores among which the partners of `_scenes` are, found generously."""
+    """The scores among which the partners of `scenes` are, found generously."""
     days = TimeBin(span.start - _SCORE_DAYS, span.end + _SCORE_DAYS)
     return _within(ee.ImageCollection(CLOUD_SCORE), days).filterBounds(_widened(region))
-
-
-def _without_partner(scenes: ee.ImageCollection, scores: ee.ImageCollection) -> ee.ImageCollection:
-    """The scenes to which no score belongs."""
-    same = ee.Filter.equals(leftField=_INDEX, rightField=_INDEX)
-    return ee.ImageCollection(ee.Join.inverted().apply(scenes, scores, same))
 
 
 def _within(images: ee.ImageCollection, span: TimeBin) -> ee.ImageCollection:
