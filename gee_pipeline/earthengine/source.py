@@ -6,7 +6,7 @@ import math
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import ee
 import numpy as np
@@ -31,7 +31,7 @@ COUNTED: Final = 5_000
 LEAST_AHEAD: Final = 2
 """Cells fetched at a time at least: while the last parts of one come in, the next has begun."""
 
-_fetchers: dict[EarthEngineSettings, Fetcher] = {}
+_open: dict[EarthEngineSettings, Fetcher] = {}
 _opening = threading.Lock()
 
 
@@ -114,17 +114,20 @@ class EarthEngineSource:
 
     @property
     def _fetcher(self) -> Fetcher:
-        """One a process and settings, so that all cells share its limits and what it learned."""
+        """One a process, so that all cells share its limits and what it learned."""
         with _opening:
-            if self.settings not in _fetchers:
-                _fetchers[self.settings] = Fetcher(connect(self.settings))
-            return _fetchers[self.settings]
+            session = connect(self.settings)
+            found = _open.get(self.settings)
+            if found is None or found.session is not session:
+                _open.clear()
+                found = _open[self.settings] = Fetcher(session)
+            return found
 
     @property
     def _session(self) -> Session | None:
         """The session, unless nothing was asked yet."""
-        fetcher = _fetchers.get(self.settings)
-        return fetcher.session if fetcher else None
+        fetcher = _open.get(self.settings)
+        return cast(Session, fetcher.session) if fetcher else None
 
     def _cropland(self, geobox: GeoBox) -> NDArray[np.bool_] | None:
         """Where the servers see cropland, `(y, x)`."""
@@ -161,8 +164,8 @@ class EarthEngineSource:
         counts: SceneCounts,
         mask: NDArray[np.bool_] | None,
     ) -> Composite:
-        fetcher = self._fetcher
-        fetcher.session.meter.settle(fetcher.session)
+        if session := self._session:
+            session.meter.settle(session)
         return Composite(values, cell.geobox, bins, self.recipe.bands, counts, mask)
 
 
