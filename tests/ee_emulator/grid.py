@@ -48,13 +48,17 @@ def grid_of(message: dict[str, Any] | None) -> Grid:
     if not message:
         raise BadGrid("The emulator answers pixels only on an explicit grid, and this request has none.")
     if unknown := set(message) - _FIELDS:
-        raise BadGrid(f'Invalid JSON payload received. Unknown name "{min(unknown)}" at \'grid\': Cannot find field.')
+        raise BadGrid(
+            f"Invalid JSON payload received. Unknown name \"{min(unknown)}\" at 'grid': Cannot find field."
+        )
     crs = message.get("crsCode") or message.get("crsWkt")
     size, affine = message.get("dimensions", {}), message.get("affineTransform", {})
     if not crs or not affine or not size:
         raise BadGrid("The emulator needs dimensions, affineTransform and crsCode (or crsWkt) in a grid.")
     if unknown := set(affine) - set(_AFFINE_FIELDS) | set(size) - {"width", "height"}:
-        raise BadGrid(f'Invalid JSON payload received. Unknown name "{min(unknown)}" at \'grid\': Cannot find field.')
+        raise BadGrid(
+            f"Invalid JSON payload received. Unknown name \"{min(unknown)}\" at 'grid': Cannot find field."
+        )
     width, height = int(size.get("width", 0)), int(size.get("height", 0))
     if width < 1 or height < 1:
         raise BadGrid(f"Pixel grid dimensions ({width}x{height}) must be positive.")
