@@ -1,0 +1,152 @@
+"""`cropmap estimate`: what an area and a year take on Earth Engine, before they are asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import Day, config_option, earth_engine_options, given, talk_options
+
+if TYPE_CHECKING:
+    from gee_pipeline.earthengine.estimate import Estimate, Spread, Tariff
+
+
+@click.command(short_help="Tell what an area takes on Earth Engine.")
+@config_option
+@click.option(
+    "--aoi",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
+)
+@click.option("--year", type=int, required=True, help="Year to map, 2017 or later.")
+@click.option(
+    "--season-start",
+    type=Day(),
+    help="First day of the season.  [default: 1 January; south of the equator 1 July of the year before]",
+)
+@click.option(
+    "--crs",
+    help="Projected CRS of the map, in metres, such as EPSG:3035.  [default: UTM zone of the area]",
+)
+@click.option("--whole-season", is_flag=True, help="All 73 bins of the season instead of the model window.")
+@click.option(
+    "--cropland",
+    type=click.Choice(["worldcover", "none"]),
+    help="Cropland mask that Earth Engine applies; cells without cropland are not fetched.  [default: none]",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Cells to fetch and measure; 0 only counts and needs no credentials.  [default: 5]",
+)
+@click.option("--seed", type=int, help="Chooses which cells are measured.  [default: 1]")
+@earth_engine_options
+@talk_options
+def estimate(
+    quiet: bool, as_json: bool, project: str | None, service_account: Path | None, **options: Any
+) -> None:
+    """Tell what the composites of an area and a year take on Earth Engine; no run is begun.
+
+    Cells, requests and gigabytes are counted. With credentials N cells, chosen at random, are really
+    fetched, and computing time (EECU-hours), wall clock and gigabytes of the whole area are extrapolated from
+    them and set against the monthly tiers and prices of docs/earth_engine.md. The cells count against the
+    project's quota and are not kept.
+
+    \b
+    Example:
+      cropmap estimate --aoi region.geojson --year 2023 --project my-project
+    """
+    from gee_pipeline.earthengine.estimate import EstimateRequest, estimate_area
+    from gee_pipeline.earthengine.settings import EarthEngineSettings
+
+    settings = EarthEngineSettings(project=project, service_account=service_account)
+    request = EstimateRequest(settings=settings, **given(options))
+    tell = (lambda text: None) if quiet else (lambda text: click.echo(text, err=True))
+    found = estimate_area(request, tell)
+    if as_json:
+        click.echo(json.dumps(found.to_dict()))
+        return
+    for line in lines(found):
+        click.echo(line)
+
+
+def lines(found: Estimate) -> list[str]:
+    """An estimate for a reader."""
+    size = found.size
+    counted = [
+        f"cells     {size.cells:>12,}  of {size.cell_size} x {size.cell_size} pixels, {size.bins} bins of "
+        f"{size.bands} bands",
+        f"requests  {size.requests:>12,}  for pixels, when none has to be split or repeated",
+        f"network   {gigabytes(size.network_bytes):>12}  at most: pixels without compression",
+        f"disk      {gigabytes(size.disk_bytes):>12}  at most: composites, predictions and map without "
+        "compression",
+    ]
+    if not found.cells:
+        return [*counted, f"Computing and time were not measured: {found.why_not}"]
+    return [*counted, "", *_measured(found), "", *_tariffs(found)]
+
+
+def _measured(found: Estimate) -> list[str]:
+    from cli.progress import duration
+
+    sample = (
+        "every cell"
+        if len(found.cells) == found.size.cells
+        else f"a random sample (--seed {found.seed}), extrapolated to all cells"
+    )
+    rows = [
+        ("a cell", found.eecu_seconds_a_cell, "{:,.1f} EECU-seconds".format),
+        ("", found.seconds_a_cell, "{:,.1f} s alone".format),
+        ("computing", found.eecu_hours, "{:,.3g} EECU-hours".format),
+        ("time", found.seconds, duration),
+        ("network", found.network_bytes, gigabytes),
+        ("disk", found.disk_bytes, lambda size: f"{gigabytes(size)} of composites"),
+    ]
+    told = [
+        f"Measured: {len(found.cells)} of {found.size.cells:,} cells, {sample}. Mean (lowest to highest):"
+    ]
+    told += [f"{name:<10}{_range(value, text)}" for name, value, text in rows if value is not None]
+    if found.eecu_hours is None:
+        told.append("computing was not measured: Earth Engine gave no readable profile of these cells")
+    elif found.eecu_hours.measured < len(found.cells):
+        told.append(f"computing is known of {found.eecu_hours.measured} of these cells only")
+    told.append(f"The time is that of {found.at_once} cells at once that do not slow each other.")
+    told += [f"{name} failed and does not count: {text}" for name, text in found.failed]
+    return told
+
+
+def _tariffs(found: Estimate) -> list[str]:
+    from gee_pipeline.earthengine.estimate import TABLE_DATE, TARIFFS
+
+    hours = found.eecu_hours
+    if hours is None:
+        return []
+    head = f"Against monthly tiers and prices as of {TABLE_DATE} (docs/earth_engine.md, which names sources):"
+    return [head, *(f"{tariff.name:<30} {_burden(tariff, hours)}" for tariff in TARIFFS)]
+
+
+def _burden(tariff: Tariff, hours: Spread) -> str:
+    from gee_pipeline.earthengine.estimate import dollars, months
+
+    if tariff.eecu_hours is not None:
+        share = f"{_range(hours, lambda h: f'{months(tariff, h):,.1%}')} of a month's"
+        return f"{share} {tariff.eecu_hours:,} free EECU-hours"
+    price = _range(hours, lambda h: f"US$ {dollars(tariff, h):,.2f}")
+    return f"{price} at US$ {tariff.dollars:.2f} an EECU-hour, {tariff.source}"
+
+
+def _range(value: Spread, text: Any) -> str:
+    return f"{text(value.mean)} ({text(value.low)} to {text(value.high)})"
+
+
+def gigabytes(size: float) -> str:
+    """An amount of data in decimal units, for example `86.2 GB`."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:,.1f} {unit}"
+    return f"{size / 1e3:,.1f} kB"

@@ -1,0 +1,333 @@
+"""The questions of `cropmap ee selfcheck`, each with the answer that is assumed.
+
+Every question is one assumption of docs/earth_engine_semantics.md, put with constants alone, so that the
+answer can be worked out by hand and does not change with the archive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ee
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
+
+PLACE: Final = GeoBox((1, 2), Affine(10, 0, 690_000, 0, -10, 3_870_000), "EPSG:32615")
+"""Two pixels in Arkansas, side by side."""
+
+MANY_BANDS: Final = 600
+"""Bands whose names need a longer NPY header than numpy's limit of 10,000 bytes."""
+
+_START: Final = 1_622_505_600_000
+"""2021-06-01T00:00:00Z in milliseconds since 1970."""
+
+_DAY: Final = 86_400_000
+"""Milliseconds."""
+
+_TIME: Final = "system:time_start"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, how it is put and the answer that is assumed."""
+
+    id: str
+    """Assumption in docs/earth_engine_semantics.md."""
+    question: str
+    """What is asked, in words."""
+    build: Callable[[], Any]
+    """Makes the expression; needs an initialised client."""
+    expected: Any
+    """The answer, worked out by hand, as JSON values."""
+    read: str = "value"
+    """How it is asked and what of the answer counts: a name in `selfcheck.READERS`."""
+
+
+def _bands(*values: float) -> ee.Image:
+    """Bands a, b, c, ... of one value each, everywhere."""
+    return ee.Image.constant(list(values)).rename([chr(ord("a") + i) for i in range(len(values))])
+
+
+def _named(name: str, value: float, band: str = "a", time: int = 0) -> ee.Image:
+    """One band of a value; an image with a name and a time."""
+    return ee.Image(_bands(value).rename([band]).set({"name": name, _TIME: time}))
+
+
+def _stack(*images: ee.Image) -> ee.ImageCollection:
+    return ee.ImageCollection(list(images))
+
+
+def _masked(*values: float) -> ee.Image:
+    return _bands(*values).updateMask(0)
+
+
+def _shown(image: ee.Image) -> ee.Image:
+    """Masked pixels become -1."""
+    return image.unmask(-1, False)
+
+
+def _everywhere(**bands: float) -> dict[str, Any]:
+    """The same value of a band at both pixels of `PLACE`."""
+    return {name: [[value, value]] for name, value in bands.items()}
+
+
+def _timed(*offsets: int) -> ee.ImageCollection:
+    """Images named by their time in milliseconds after `_START`."""
+    return _stack(*(_named(str(offset), 1, time=_START + offset) for offset in offsets))
+
+
+def _names(images: ee.ImageCollection) -> ee.List:
+    return images.aggregate_array("name")
+
+
+def _scenes_and_scores() -> tuple[ee.ImageCollection, ee.ImageCollection]:
+    """Scenes x and y, and a score of 7 for x alone."""
+    return _stack(_named("x", 1), _named("y", 2)), _stack(_named("x", 7, "score"))
+
+
+def _linked(name: str) -> ee.Image:
+    """A scene with its score, masked pixels shown."""
+    scenes, scores = _scenes_and_scores()
+    linked = scenes.linkCollection(scores, ["score"], matchPropertyName="name")
+    return _shown(linked.filter(ee.Filter.eq("name", name)).mosaic())
+
+
+def _without_partner() -> ee.ImageCollection:
+    same_name = ee.Filter.equals(leftField="name", rightField="name")
+    return ee.ImageCollection(ee.Join.inverted().apply(*_scenes_and_scores(), same_name))
+
+
+def _half_seen() -> ee.Image:
+    """Two bands, of which the second is masked."""
+    return _bands(1).addBands(_masked(2).rename(["b"]))
+
+
+def _clipped() -> ee.Image:
+    """An image that ends at the border between the two pixels of `PLACE`: it covers the left one."""
+    left = PLACE[:, :1].boundingbox
+    box = ee.Geometry.Rectangle(list(left.bbox), str(PLACE.crs), False, False)
+    return _bands(5).clip(box)
+
+
+def _sum_of_ones(count: int) -> ee.Number:
+    total = ee.Number(0)
+    for _ in range(count):
+        total = total.add(1)
+    return total
+
+
+def _set_within_a_map() -> ee.List:
+    """Images whose time is moved by a day in a map, and that are then looked for at the new time."""
+    moved = _timed(0).map(lambda image: image.set(_TIME, ee.Number(image.get(_TIME)).add(_DAY)))
+    return _names(moved.filterDate("2021-06-02", "2021-06-03"))
+
+
+EXPERIMENTS: Final = (
+    Experiment(
+        "S01",
+        "The median of an even number is the mean of the middle two",
+        lambda: _stack(_bands(20), _bands(1), _bands(10), _bands(3)).median(),
+        _everywhere(a=6.5),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "Masked pixels do not count in a median",
+        lambda: _stack(_bands(1), _masked(2), _bands(10), _bands(30)).median(),
+        _everywhere(a=10),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "A median over masked images alone is masked and keeps its bands",
+        lambda: _shown(_stack(_masked(1, 2), _masked(3, 4)).median()),
+        _everywhere(a=-1, b=-1),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "An empty collection merged with a masked image has that image's bands, masked",
+        lambda: _shown(
+            _timed(0).filterDate("2000-01-01", "2000-01-02").merge(_stack(_masked(1, 2))).mosaic()
+        ),
+        _everywhere(a=-1, b=-1),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "Half is added and the floor taken: halves go up, below zero too",
+        lambda: _bands(1.5, 2.5, -1.5, -2.5, 2.4999).add(0.5).floor(),
+        _everywhere(a=2, b=3, c=-1, d=-2, e=2),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "A cast to int16 clamps and cuts decimals off towards zero",
+        lambda: _bands(40_000, -40_000, 1.9, -1.9).toInt16(),
+        _everywhere(a=32_767, b=-32_768, c=1, d=-1),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "clamp() holds values within both bounds",
+        lambda: _bands(-20_000, 40_000, 5).clamp(VALID_MIN, VALID_MAX),
+        _everywhere(a=VALID_MIN, b=VALID_MAX, c=5),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "unmask() keeps values and fills masked pixels",
+        lambda: _half_seen().unmask(NODATA, False),
+        _everywhere(a=1, b=NODATA),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "unmask() fills beyond the footprint when sameFootprint is False",
+        lambda: _clipped().unmask(NODATA, False),
+        {"a": [[5, NODATA]]},
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "A masked pixel is 0 in an NPY answer",
+        lambda: _masked(7).toInt16(),
+        _everywhere(a=0),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "The smallest of the bands' masks is 0 where one band is masked",
+        lambda: _half_seen().mask().reduce(ee.Reducer.min()),
+        _everywhere(min=0),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "A mask of one band masks all bands of an image",
+        lambda: _shown(_bands(1, 2).updateMask(_bands(0))),
+        _everywhere(a=-1, b=-1),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "The last image of a mosaic is on top where it is not masked",
+        lambda: _stack(_bands(1, 1), _bands(2, 2), _masked(3, 3)).mosaic(),
+        _everywhere(a=2, b=2),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "The mosaic of a sorted collection has the last in order on top",
+        lambda: _stack(_named("c", 3), _named("a", 1), _named("b", 2)).sort("name").mosaic(),
+        _everywhere(a=3),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "Text is sorted character by character, the empty one first",
+        lambda: _names(_stack(*(_named(name, 1) for name in ("2", "10", "", "1"))).sort("name")),
+        ["", "1", "10", "2"],
+    ),
+    Experiment(
+        "S01",
+        "A scene with a partner is linked to it",
+        lambda: _linked("x"),
+        _everywhere(a=1, score=7),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "A scene without a partner stays, and its linked band is masked",
+        lambda: _linked("y"),
+        _everywhere(a=2, score=-1),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "An inverted join keeps what has no partner",
+        lambda: _names(_without_partner()),
+        ["y"],
+    ),
+    Experiment(
+        "S01",
+        "filterDate takes its first day and leaves its last out",
+        lambda: _names(_timed(-1, 0, _DAY - 1, _DAY).filterDate("2021-06-01", "2021-06-02")),
+        ["0", str(_DAY - 1)],
+    ),
+    Experiment("S01", "A time that is set within a map is the one that counts", _set_within_a_map, ["0"]),
+    Experiment(
+        "S01",
+        "A date is written in UTC with milliseconds",
+        lambda: ee.Date(_START + 61_001).format("yyyyMMddHHmmssSSS").cat(" x"),
+        "20210601000101001 x",
+    ),
+    Experiment(
+        "S01",
+        "remap() gives its default where no class matches and leaves masked pixels masked",
+        lambda: _shown(
+            ee.Image.cat(
+                [
+                    _bands(3).remap([4, 5], [1, 1], 0).rename(["other"]),
+                    _bands(5).remap([4, 5], [1, 1], 0).rename(["clear"]),
+                    _masked(5).remap([4, 5], [1, 1], 0).rename(["masked"]),
+                ]
+            )
+        ),
+        _everywhere(other=0, clear=1, masked=-1),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "A score of the threshold reaches it",
+        lambda: ee.Image.cat([_bands(0.75), _bands(0.74)]).toFloat().gte(0.75 - 1e-9).rename(["at", "below"]),
+        _everywhere(at=1, below=0),
+        "pixels",
+    ),
+    Experiment(
+        "S01",
+        "Image.cat keeps the order of the bands and numbers a name that comes again",
+        lambda: ee.Image.cat([_bands(1), _bands(2), _bands(3)]).bandNames(),
+        ["a", "a_1", "a_2"],
+    ),
+    Experiment(
+        "S01",
+        "A GeoTIFF answer has the grid, type and band names that were asked for",
+        lambda: ee.Image.constant([1, 2]).rename(["B2_24", "B3_24"]).toInt16(),
+        {
+            "bands": ["B2_24", "B3_24"],
+            "types": ["int16", "int16"],
+            "crs": "EPSG:32615",
+            "transform": [10, 0, 690_000, 0, -10, 3_870_000],
+            "shape": [1, 2],
+            "values": [1, 2],
+        },
+        "geotiff",
+    ),
+    Experiment(
+        "S01",
+        f"An NPY answer of {MANY_BANDS} bands has a header longer than numpy allows by default",
+        lambda: (
+            ee.Image.constant(list(range(MANY_BANDS)))
+            .rename([f"B2_{i}" for i in range(MANY_BANDS)])
+            .toInt16()
+        ),
+        {"bands": MANY_BANDS, "first": "B2_0", "last": f"B2_{MANY_BANDS - 1}", "type": "int16", "long": True},
+        "npy",
+    ),
+    Experiment(
+        "S01",
+        "A profile is a table whose first column is the computing time",
+        lambda: _sum_of_ones(3),
+        {"columns": ["EECU·s", "PeakMem", "Count", "Description"], "readable": True},
+        "profile",
+    ),
+    Experiment(
+        "S01", "An expression of 300 steps, one in the other, is computed", lambda: _sum_of_ones(300), 300
+    ),
+)
+"""Several questions may belong to one assumption."""
