@@ -20,7 +20,7 @@ CDL: Final = ClassTable(
             *(*range(204, 225), 227, 229, *range(242, 251)),
         ),
     },
-    source="USDA NASS Cropland Data Layer (Boryan et al. 2011); other field crops, orchards and hay are other.",
+    source="USDA NASS Cropland Data Layer (Boryan et al. 2011); other crops, orchards and hay are other.",
 )
 """The Cropland Data Layer's values, after the legend in Google's catalog (USDA/NASS/CDL, band cropland).
 

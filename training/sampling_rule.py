@@ -44,9 +44,9 @@ class SamplingRule:
             )
         if not 0 <= self.buffer <= LARGEST_BUFFER:
             raise InputError(f"The buffer is 0 to {LARGEST_BUFFER} metres, got --buffer {self.buffer:g}.")
-        if not 0.01 <= self.grid <= ZONE_WIDTH or abs(ZONE_WIDTH / self.grid - self.cells_in_zone) > 1e-6:
+        if not 0.01 <= self.grid <= 1 or abs(ZONE_WIDTH / self.grid - self.cells_in_zone) > 1e-6:
             raise InputError(
-                f"A whole number of squares of 0.01 to 6 degrees makes the 6 degrees of a UTM zone, got "
+                f"A whole number of squares of 0.01 to 1 degree makes the 6 degrees of a UTM zone, got "
                 f"--grid {self.grid:g}. Take 0.05, 0.1, 0.2, 0.25 or 0.5."
             )
 
