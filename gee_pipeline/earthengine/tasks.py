@@ -14,6 +14,7 @@ import pyproj
 from odc.geo.geobox import GeoBox
 
 from gee_pipeline.bands import NODATA
+from gee_pipeline.earthengine.faults import FAILURES, fault_of
 from gee_pipeline.errors import InputError
 
 TILE: Final = 256
@@ -174,6 +175,18 @@ def export_request(
     else:
         task = ee.batch.Export.image.toDrive(image, folder=destination.place, **options)
     return dict(task.config or {})
+
+
+def list_operations() -> list[dict[str, Any]]:
+    """The tasks of the session's project, newest first: those at work, and those of the last days.
+
+    Raises:
+        Fault: The request failed.
+    """
+    try:
+        return list(ee.data.listOperations())
+    except FAILURES as error:
+        raise fault_of(error) from error
 
 
 def crs_code(geobox: GeoBox) -> str:

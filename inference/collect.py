@@ -1,0 +1,365 @@
+"""Exported files become composites of the run, each verified before it is written."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from gee_pipeline.earthengine import graph
+from gee_pipeline.earthengine.blocks import Block, file_prefix
+from gee_pipeline.earthengine.fetch import Fetcher
+from gee_pipeline.earthengine.session import find_access
+from gee_pipeline.earthengine.storage import (
+    Storage,
+    StoredFile,
+    files_by_cell,
+    open_places,
+    open_storage,
+    read_export,
+)
+from gee_pipeline.earthengine.tasks import Destination
+from gee_pipeline.errors import (
+    CorruptFileError,
+    CropmapError,
+    IncompleteRunError,
+    InputError,
+    MismatchError,
+    SceneReadError,
+)
+from gee_pipeline.grid import Cell, inside
+from gee_pipeline.source import Composite, SceneCounts, same_day
+from gee_pipeline.store import composite_path, write_composite
+from inference.certificate import NAMED, Failure
+from inference.ledger import CellRecord, Ledger, open_ledger, read_diary
+from inference.mosaic import bounded_gdal
+from inference.open_run import has_composite
+from inference.run import Progress
+from inference.run_lock import run_lock
+from inference.run_plan import CONFIG_FILE, RunPlan
+from inference.task_journal import TaskRecord, open_journal, read_tasks, run_name
+
+MEMORY: Final = 2**30
+"""Bytes that the cells under way may take together; one takes its values about four times."""
+
+MOST_AT_ONCE: Final = 8
+"""Files that are fetched at once."""
+
+Files = Mapping[tuple[int, int], list[tuple[Block, StoredFile]]]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was taken in."""
+
+    folder: Path
+    """Folder of the run."""
+    origin: str
+    """Where the files came from."""
+    planned: int
+    """Cells of the run."""
+    taken: int
+    """Cells whose composite was written now."""
+    present: int
+    """Cells whose composite was there and whole."""
+    missing: tuple[Failure, ...]
+    """Cells without a file, and what is known of their task."""
+    damaged: tuple[Failure, ...]
+    """Cells whose files are damaged or could not be read."""
+    way_out: str
+    """What to do about missing and damaged cells, a full sentence."""
+    seconds: float
+    """Wall time."""
+
+    @property
+    def done(self) -> int:
+        """Cells whose composite the run has."""
+        return self.taken + self.present
+
+    def raise_if_incomplete(self) -> None:
+        """Refuse to call a run complete while cells are missing or damaged.
+
+        Raises:
+            IncompleteRunError: Names the cells, the reasons and the next command.
+        """
+        failures = (*self.damaged, *self.missing)
+        if not failures:
+            return
+        named = "".join(f"\n  {failure.name}: {failure.error}" for failure in failures[:NAMED])
+        more = f"\n  and {len(failures) - NAMED:,} more" if len(failures) > NAMED else ""
+        raise IncompleteRunError(
+            f"{len(failures):,} of {self.planned:,} cells could not be taken in from {self.origin}: "
+            f"{len(self.missing):,} files are missing and {len(self.damaged):,} damaged.{named}{more}\n"
+            f"{self.done:,} cells are kept. {self.way_out}"
+        )
+
+
+def collect(
+    folder: Path,
+    plan: RunPlan,
+    session: Any,
+    destination: Destination,
+    *,
+    places: str | None = None,
+    notice: Callable[[str], None] = lambda text: None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Collected:
+    """Take in the files that tasks have written; what the run has already is kept.
+
+    It can be called while tasks are still at work, and again later. A file that is missing or damaged
+    although its task is done is noted, so that `export_by_tasks` exports its block once more.
+
+    Args:
+        folder: Run folder of the plan, as `open_or_create` left it.
+        plan: What `open_or_create` returned.
+        session: Session of Earth Engine; None where the files lie in a folder, and scenes are not counted.
+        destination: Where the tasks wrote.
+        places: Folder into which the files were downloaded; None reads the destination itself.
+        notice: Takes one sentence for the user.
+        progress: Takes the state of the cells.
+
+    Raises:
+        AccessError: The destination is not there or may not be read.
+        InputError: Another process works in the folder, or there is no such folder of downloads.
+        DiskFullError: The disk has no room; the same call continues.
+    """
+    start = time.monotonic()
+    storage = _storage(session, destination, places)
+    with run_lock(folder), bounded_gdal():
+        files = files_by_cell(storage, file_prefix(run_name(plan)), plan.grid.cell_size)
+        intake = _Intake(folder, plan, storage, files, _SceneCounter(session, plan, notice))
+        outcomes = _Outcomes(len(plan.cells))
+        _take_in(intake, plan, folder, outcomes, progress or (lambda state: None))
+        missing = _explained(outcomes.missing, folder, plan)
+        if places is None:
+            _mark_lost(folder, plan, destination, {*outcomes.missing, *outcomes.damaged})
+    return Collected(
+        folder=folder,
+        origin=places or str(destination),
+        planned=len(plan.cells),
+        taken=outcomes.taken,
+        present=outcomes.present,
+        missing=missing,
+        damaged=tuple(outcomes.damaged.values()),
+        way_out=_way_out(folder, destination, places),
+        seconds=round(time.monotonic() - start, 3),
+    )
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """How it went with a cell."""
+
+    cell: Cell
+    kind: Literal["taken", "present", "missing", "damaged"]
+    pixels: int = 0
+    counts: SceneCounts | None = None
+    error: str = ""
+
+
+class _Outcomes:
+    """Counts cells as they come."""
+
+    def __init__(self, planned: int) -> None:
+        self.taken = self.present = 0
+        self.missing: dict[tuple[int, int], Failure] = {}
+        self.damaged: dict[tuple[int, int], Failure] = {}
+        self._planned, self._start, self._pixels = planned, time.monotonic(), 0
+
+    def add(self, outcome: _Outcome) -> None:
+        place = (outcome.cell.row, outcome.cell.col)
+        if outcome.kind == "taken":
+            self.taken += 1
+            self._pixels += outcome.pixels
+        elif outcome.kind == "present":
+            self.present += 1
+        elif outcome.kind == "missing":
+            self.missing[place] = Failure(outcome.cell.name, outcome.error)
+        else:
+            self.damaged[place] = Failure(outcome.cell.name, outcome.error)
+
+    def progress(self) -> Progress:
+        elapsed = max(time.monotonic() - self._start, 1e-6)
+        done, failed = self.taken + self.present, len(self.missing) + len(self.damaged)
+        left = self._planned - done - failed
+        return Progress(
+            done=done,
+            failed=failed,
+            planned=self._planned,
+            pixels=self._pixels,
+            pixels_per_second=self._pixels / elapsed,
+            seconds_left=left * elapsed / self.taken if self.taken else None,
+        )
+
+
+@dataclass(frozen=True)
+class _Intake:
+    """What is needed to settle one cell."""
+
+    folder: Path
+    plan: RunPlan
+    storage: Storage
+    files: Files
+    scenes: _SceneCounter
+
+    def settle(self, cell: Cell) -> _Outcome:
+        """Take in the file of a cell unless its composite is there."""
+        pixels = int(inside(self.plan.area, cell.geobox).sum())
+        try:
+            if has_composite(self.folder, self.plan, cell):
+                return _Outcome(cell, "present", pixels)
+        except MismatchError as error:
+            return _Outcome(cell, "damaged", error=str(error))
+        reasons = []
+        for _, file in self.files.get((cell.row, cell.col), []):
+            try:
+                return _Outcome(cell, "taken", pixels, self._take(cell, file))
+            except (CorruptFileError, SceneReadError) as error:
+                reasons.append(str(error))
+        return _Outcome(cell, "damaged" if reasons else "missing", error=reasons[0] if reasons else "")
+
+    def _take(self, cell: Cell, file: StoredFile) -> SceneCounts:
+        """Write the composite that a file holds, after it was found whole."""
+        plan = self.plan
+        names = [f"{band}_{index}" for index in plan.bins for band in plan.recipe.bands]
+        values, mask = read_export(self.storage.content(file), file, cell.geobox, names)
+        if mask is None and plan.source.get("cropland", "none") != "none":
+            raise CorruptFileError(f"The exported file {file.name} lacks the band of the cropland mask.")
+        shape = (len(plan.bins), len(plan.recipe.bands), *cell.geobox.shape)
+        counts = self.scenes.count(cell)
+        composite = Composite(values.reshape(shape), cell.geobox, plan.bins, plan.recipe.bands, counts, mask)
+        path = composite_path(self.folder, cell)
+        write_composite(path, composite, plan.recipe, plan.season, dict(plan.source))
+        return counts
+
+
+class _SceneCounter:
+    """Counts the scenes of cells through a session; the files themselves do not say."""
+
+    def __init__(self, session: Any, plan: RunPlan, notice: Callable[[str], None]) -> None:
+        self._fetcher = Fetcher(session) if session else None
+        self._plan, self._notice, self._lock = plan, notice, threading.Lock()
+        self._told = False
+
+    def count(self, cell: Cell) -> SceneCounts:
+        """What the composite of a cell was made of; zeros where that cannot be asked."""
+        if self._fetcher is None:
+            self._tell("no session of Earth Engine was opened")
+            return SceneCounts(duplicates_dropped=None)
+        plan = self._plan
+        span = plan.season.span(plan.bins, plan.recipe.bin_days)
+        region = graph.search_region(cell.geobox)
+        try:
+            found = self._fetcher.value(graph.scene_list(region, span, plan.recipe))
+        except CropmapError as error:
+            self._tell(str(error))
+            return SceneCounts(duplicates_dropped=None)
+        days = [datetime.fromtimestamp(time / 1000, UTC).date() for time in found["times"]]
+        return SceneCounts(len(days), int(found["without_score"]), same_day(days), None)
+
+    def _tell(self, reason: str) -> None:
+        with self._lock:
+            told, self._told = self._told, True
+        if not told:
+            self._notice(f"The scenes of the cells are not counted: {reason}")
+
+
+def _take_in(
+    intake: _Intake, plan: RunPlan, folder: Path, outcomes: _Outcomes, report: Callable[[Progress], None]
+) -> None:
+    """Settle every planned cell, a few at a time, and note each in the ledger."""
+    former, cells = read_diary(folder, "composites"), plan.grid.cells(plan.cells)
+    with open_ledger(folder) as ledger, ThreadPoolExecutor(_at_once(plan)) as pool:
+        ledger.start("composites", len(plan.cells))
+        report(outcomes.progress())
+        while some := list(islice(cells, 256)):  # an executor would queue all of a million at once
+            for outcome in pool.map(intake.settle, some):
+                outcomes.add(outcome)
+                if not (outcome.kind == "present" and outcome.cell.name in former.done):
+                    _note(ledger, outcome)
+                report(outcomes.progress())
+
+
+def _note(ledger: Ledger, outcome: _Outcome) -> None:
+    if outcome.kind in ("taken", "present"):
+        scenes = asdict(outcome.counts) if outcome.counts else {}
+        reused = outcome.kind == "present"
+        ledger.add(CellRecord(outcome.cell.name, "done", outcome.pixels, reused=reused, scenes=scenes))
+    elif outcome.kind == "damaged":
+        ledger.add(CellRecord(outcome.cell.name, "failed", error=outcome.error))
+
+
+def _at_once(plan: RunPlan) -> int:
+    """Cells whose values fit the memory together."""
+    size = len(plan.bins) * len(plan.recipe.bands) * plan.grid.cell_size**2 * np.dtype(np.int16).itemsize
+    return max(1, min(MOST_AT_ONCE, MEMORY // (4 * size)))
+
+
+def _storage(session: Any, destination: Destination, places: str | None) -> Storage:
+    if places is not None:
+        return open_places(places)
+    if session is None:
+        raise InputError(
+            f"Reading {destination} needs credentials, and no session of Earth Engine was opened. Download "
+            "the files and name their folder."
+        )
+    access = find_access(session.settings)
+    return open_storage(destination, access.credentials, access.project)
+
+
+def _explained(
+    missing: Mapping[tuple[int, int], Failure], folder: Path, plan: RunPlan
+) -> tuple[Failure, ...]:
+    """The cells without files, each with what is known of its task."""
+    if not missing:
+        return ()
+    tasks = read_tasks(folder)
+    told = dict.fromkeys(missing, "there is no file of it, and no task is known")
+    for record in tasks.leaves(plan.cells) if tasks.records else ():
+        for place in _places(record, plan) & set(missing):
+            told[place] = _standing(record)
+    return tuple(replace(failure, error=told[place]) for place, failure in missing.items())
+
+
+def _standing(record: TaskRecord) -> str:
+    """Why a cell of a block may have no file."""
+    if record.state in ("done", "lost"):
+        return "its task is done, but the file is not there"
+    if record.state == "active":
+        return "its task is still at work"
+    if record.state in ("failed", "cancelled"):
+        return f"its task failed: {record.message}"
+    return "its task is not started yet"
+
+
+def _mark_lost(folder: Path, plan: RunPlan, destination: Destination, failed: set[tuple[int, int]]) -> None:
+    """Have the blocks of missing and damaged files exported once more, where their tasks are done."""
+    tasks = read_tasks(folder)
+    if not failed or tasks.destination != str(destination):
+        return
+    with open_journal(folder, destination) as journal:
+        for record in list(tasks.leaves(plan.cells)):
+            if record.state == "done" and _places(record, plan) & failed:
+                journal.note(replace(record, state="lost"))
+
+
+def _places(record: TaskRecord, plan: RunPlan) -> set[tuple[int, int]]:
+    return {(int(row), int(col)) for row, col in record.block.cells(plan.cells)}
+
+
+def _way_out(folder: Path, destination: Destination, places: str | None) -> str:
+    if places is not None:
+        return f"Put the missing files into {places} and run the same command again."
+    command = f"cropmap export --config {folder / CONFIG_FILE} --to {destination}"
+    return (
+        f"'{command}' waits for tasks that are still at work and exports what is missing or damaged once "
+        f"more; then '{command} --collect' takes it in."
+    )
