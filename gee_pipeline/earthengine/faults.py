@@ -106,7 +106,7 @@ def request_error(fault: Fault, tries: int = 1) -> EarthEngineError:
         )
     if fault.kind is FaultKind.TOO_LARGE:
         return EarthEngineError(
-            f"Earth Engine cannot compute even the smallest part of a cell in one request{code}: {said}."
+            f"Earth Engine cannot compute this in one request, however little is asked for{code}: {said}."
         )
     return EarthEngineError(f"Earth Engine refused a request{code}: {said}.")
 

@@ -32,6 +32,9 @@ T = TypeVar("T")
 VALUE_BYTES: Final = 2
 """int16."""
 
+MOST_BANDS: Final = 1024
+"""Bands that Earth Engine puts into one answer at most, in its own words."""
+
 SMALLEST_SIDE: Final = 64
 """Pixels to which a cell is split at most: smaller requests cost more in overhead than they save."""
 
@@ -95,7 +98,8 @@ class PixelRequest:
 def plan_requests(geobox: GeoBox, bins: range, bands: int, budget: int) -> list[PixelRequest]:
     """Requests that together cover each pixel of each bin once, none larger than a budget.
 
-    Bins are divided first, as evenly as they go; a cell of which not even one bin fits is halved.
+    None has more than `MOST_BANDS` bands either. Bins are divided first, as evenly as they go; a cell of
+    which not even one bin fits is halved.
 
     Args:
         geobox: Pixels of the cell.
@@ -106,8 +110,10 @@ def plan_requests(geobox: GeoBox, bins: range, bands: int, budget: int) -> list[
     Raises:
         InputError: Not even one pixel fits.
     """
+    if not bins:
+        return []
     one_bin = PixelRequest(geobox, bins[:1], bands)
-    if fitting := budget // one_bin.bytes:
+    if fitting := min(budget // one_bin.bytes, max(MOST_BANDS // bands, 1)):
         requests = -(-len(bins) // fitting)
         return [PixelRequest(geobox, part, bands) for part in _divide(bins, requests)]
     if not (halves := one_bin.halves()):

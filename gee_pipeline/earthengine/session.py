@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import os
 import threading
@@ -23,7 +22,8 @@ from google.auth import _cloud_sdk, environment_vars  # gcloud's file has no pub
 from google.oauth2.credentials import Credentials
 from odc.geo.geobox import GeoBox
 
-from gee_pipeline.earthengine.faults import FAILURES, NO_PROJECT, Fault, FaultKind, access_error, fault_of
+from gee_pipeline.earthengine.faults import FAILURES, Fault, FaultKind, access_error, fault_of
+from gee_pipeline.earthengine.faults import NO_PROJECT as NO_PROJECT
 from gee_pipeline.earthengine.limiter import Limiter
 from gee_pipeline.earthengine.retry import persistently
 from gee_pipeline.earthengine.settings import PROJECT_LIMIT, EarthEngineSettings
@@ -317,12 +317,11 @@ def _not_opened(fault: Fault, settings: EarthEngineSettings, project: str) -> Ac
 def _credentials(settings: EarthEngineSettings) -> tuple[Any, str | None]:
     if settings.service_account:
         return _service_account(settings.service_account)
-    stored = Path(oauth.get_credentials_path())
-    if _default_file() or not stored.exists():
-        if found := _default_credentials():
-            return found
-        raise AccessError(NO_CREDENTIALS)
-    return _stored(stored)
+    if not _default_file() and (found := _stored_credentials()):
+        return found
+    if found := _default_credentials():
+        return found
+    raise AccessError(NO_CREDENTIALS)
 
 
 def _service_account(path: Path) -> tuple[Any, str | None]:
@@ -360,13 +359,16 @@ def _default_credentials() -> tuple[Any, str | None] | None:
         ) from error
 
 
-def _stored(path: Path) -> tuple[Any, str | None]:
+def _stored_credentials() -> tuple[Any, str | None] | None:
     try:
         arguments = oauth.get_credentials_arguments()
-    except (OSError, json.JSONDecodeError) as error:
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
         raise AccessError(
-            f"The stored credentials in {path} cannot be read: {error}. Run `earthengine authenticate` again."
+            f"The stored credentials in {oauth.get_credentials_path()} cannot be read: {error}. Run "
+            "`earthengine authenticate` again."
         ) from error
-    if not arguments.get("refresh_token"):
-        raise AccessError(NO_CREDENTIALS)
+    if not arguments["refresh_token"]:
+        return None
     return Credentials(None, **arguments), None  # type: ignore[no-untyped-call]

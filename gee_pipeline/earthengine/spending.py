@@ -23,7 +23,8 @@ _BATCH: Final = 100
 _PATIENCE: Final = 3
 """Times that profiles are asked for before they count as unmeasured."""
 
-_ROW: Final = re.compile(r"\s*(-|[\d.,]+(?:e[+-]?\d+)?)\s+\S+\s+\S+\s+\S", re.IGNORECASE)
+_ROW: Final = re.compile(r"\s*(-|\d[\d,]*\.\d+|\d+)\s+\S+\s+\d\S*\s+\S")
+"""A line of a profile; others go on with a description."""
 
 
 class Meter:
@@ -109,19 +110,11 @@ def eecu_seconds(table: object) -> float | None:
     Returns:
         None where the text is no such table.
     """
-    header, *lines = table.strip("\n").split("\n") if isinstance(table, str) else ("",)
-    if not header.strip().startswith("EECU"):
+    header, _, body = table.lstrip("\n").partition("\n") if isinstance(table, str) else ("", "", "")
+    rows = [row[1] for line in body.split("\n") if (row := _ROW.match(line))]
+    if not header.strip().startswith("EECU") or not rows:
         return None
-    try:
-        return sum(_first_column(line) for line in lines if line.strip())
-    except ValueError:
-        return None
-
-
-def _first_column(line: str) -> float:
-    if (row := _ROW.match(line)) is None:
-        raise ValueError(line)
-    return 0.0 if row[1] == "-" else float(row[1].replace(",", ""))
+    return sum(float(seconds.replace(",", "")) for seconds in rows if seconds != "-")
 
 
 def _profiles(ids: list[str]) -> ee.ComputedObject:

@@ -48,6 +48,7 @@ class Transport:
         self.deadline = deadline
         self._on_answer = on_answer
         self._session = requests.Session()
+        self._session.auth = _as_it_is
         adapter = HTTPAdapter(pool_connections=10, pool_maxsize=connections)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -105,6 +106,11 @@ class Transport:
 
     def _too_late(self, uri: str) -> TimeoutError:
         return TimeoutError(f"No whole answer from {_host(uri)} within {self.deadline:g} seconds")
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep the token of the request: without any `auth`, an entry of ~/.netrc would take its place."""
+    return request
 
 
 def _wait_at_most(answer: requests.Response, seconds: float) -> None:
