@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import threading
 from collections.abc import Mapping
@@ -90,7 +89,7 @@ class Drive:
         with self._lock:
             del self._files[name]
 
-    def listing(self, query: Mapping[str, str]) -> bytes:
+    def listing(self, query: Mapping[str, str]) -> dict[str, Any]:
         """One page of `files.list`, newest first: q, pageSize and pageToken."""
         found = [f for f in reversed(self._files.values()) if _matches(f, query.get("q", ""))]
         first, size = int(query.get("pageToken", 0)), min(int(query.get("pageSize", 100)), 1000)
@@ -98,7 +97,7 @@ class Drive:
         answer: dict[str, Any] = {"kind": "drive#fileList", "files": [f.resource() for f in page]}
         if first + size < len(found):
             answer["nextPageToken"] = str(first + size)
-        return json.dumps(answer).encode()
+        return answer
 
     def _folder(self, name: str) -> str:
         for file in reversed(self._files.values()):

@@ -139,8 +139,8 @@ def _image_and_grid(body: dict[str, Any]) -> tuple[dict[str, Any], Grid]:
 def _unwrapped(expression: dict[str, Any]) -> tuple[dict[str, Any], Grid]:
     """Undo `clipToBoundsAndScale(reproject(image, crs, crsTransform), Rectangle([0, 0, width, height]))`.
 
-    That is what the client makes of crs, crsTransform and dimensions. On exactly this grid reprojecting changes
-    nothing, so the image inside is what is computed.
+    That is what the client makes of crs, crsTransform and dimensions. On exactly this grid reprojecting
+    changes nothing, so the image inside is what is computed.
     """
     graph = _Graph(expression["values"])
     clip = graph.call(graph.values[expression["result"]], "Image.clipToBoundsAndScale")
@@ -182,13 +182,12 @@ class _Graph:
 def _no_grid() -> Refusal:
     return Refusal(
         400,
-        "The emulator exports on an exact grid only: give crs, crsTransform and dimensions, and no region or scale.",
+        "The emulator exports on an exact grid only: give crs, crsTransform and dimensions, and no region or "
+        "scale.",
     )
 
 
 def check_request_id(name: str) -> None:
     """Refuse an id that the service would refuse: up to 60 letters, digits and hyphens."""
     if not re.fullmatch(r"[A-Za-z0-9-]{1,60}", name):
-        raise Refusal(
-            400, f"Invalid request_id: '{name}'. It takes up to 60 of the characters a-z, A-Z, 0-9, '-'."
-        )
+        raise Refusal(400, f"Invalid request_id: '{name}' (up to 60 of the characters a-z, A-Z, 0-9, '-').")

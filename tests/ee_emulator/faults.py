@@ -46,8 +46,8 @@ def no_token() -> Refusal:
     """A request without credentials."""
     return Refusal(
         401,
-        "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or "
-        "other valid authentication credential. See "
+        "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie "
+        "or other valid authentication credential. See "
         "https://developers.google.com/identity/sign-in/web/devconsole-project.",
     )
 
@@ -56,8 +56,8 @@ def bad_token() -> Refusal:
     """A token that was never given or has expired."""
     return Refusal(
         401,
-        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other "
-        "valid authentication credential. See "
+        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
+        "other valid authentication credential. See "
         "https://developers.google.com/identity/sign-in/web/devconsole-project.",
     )
 

@@ -18,7 +18,7 @@ class LoggedRequest:
     """One request; `status` and what follows it are set when it is answered."""
 
     kind: str
-    """discovery, algorithms, token, value, pixels, export, operation, operations, storage, drive or unknown."""
+    """One of `services.KINDS`, or unknown."""
     method: str
     path: str
     """Path and query, as they were sent."""
@@ -46,20 +46,21 @@ class Log:
     def __init__(self) -> None:
         self._entries: list[LoggedRequest] = []
         self._lock = threading.Lock()
-        self._under_way = 0
+        self._open: set[int] = set()
 
     def begin(self, entry: LoggedRequest) -> None:
         """Note a request that has come."""
         with self._lock:
             if entry.kind in INTERACTIVE:
-                self._under_way += 1
-                entry.threads_at_once = self._under_way
+                self._open.add(id(entry))
+                entry.threads_at_once = len(self._open)
             self._entries.append(entry)
 
     def end(self, entry: LoggedRequest) -> None:
-        """It is no longer under way."""
+        """It is no longer under way; said twice, it counts once."""
         with self._lock:
-            self._under_way -= entry.kind in INTERACTIVE
+            if id(entry) in self._open:
+                self._open.remove(id(entry))
 
     def of(self, kind: str) -> list[LoggedRequest]:
         """Those of one kind."""

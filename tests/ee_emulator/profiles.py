@@ -1,8 +1,8 @@
 """What requests cost, made up, and the profiles that tell it.
 
-The cost of a request for pixels is `bands x pixels x EECU_OF_A_SAMPLE + EECU_OF_A_REQUEST`, of a computed value
-`EECU_OF_A_REQUEST` alone, rounded up to the thousandth that the text table shows. It has nothing to do with what
-the service would charge; it is there so that sums can be compared.
+The cost of a request for pixels is `bands x pixels x EECU_OF_A_SAMPLE + EECU_OF_A_REQUEST`, of a computed
+value `EECU_OF_A_REQUEST` alone, rounded up to the thousandth that the text table shows. It has nothing to do
+with what the service would charge; it is there so that sums can be compared.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,7 +83,7 @@ class Storage:
             "updated": blob.created,
         }
 
-    def listing(self, bucket: str, query: Mapping[str, str], url: str) -> bytes:
+    def listing(self, bucket: str, query: Mapping[str, str], url: str) -> dict[str, Any]:
         """One page of a list: prefix, delimiter, maxResults, pageToken, startOffset and endOffset."""
         self._bucket(bucket)
         entries = self._entries(bucket, query)
@@ -99,20 +98,12 @@ class Storage:
         answer |= {"items": items} if items else {}
         answer |= {"prefixes": prefixes} if prefixes else {}
         answer |= {"nextPageToken": base64.b64encode(page[-1].encode()).decode()} if rest else {}
-        return json.dumps(answer).encode()
+        return answer
 
-    def bucket_metadata(self, bucket: str) -> bytes:
+    def bucket_metadata(self, bucket: str) -> dict[str, Any]:
         """The bucket's resource."""
         self._bucket(bucket)
-        return json.dumps(
-            {
-                "kind": "storage#bucket",
-                "id": bucket,
-                "name": bucket,
-                "location": "US",
-                "locationType": "region",
-            }
-        ).encode()
+        return {"kind": "storage#bucket", "id": bucket, "name": bucket, "location": "US"}
 
     def _entries(self, bucket: str, query: Mapping[str, str]) -> list[str]:
         """Names and, with a delimiter, common prefixes in one sorted list."""

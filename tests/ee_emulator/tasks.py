@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import string
 import threading
@@ -131,8 +130,8 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, body: dict[str, Any], kind: str) -> tuple[Task, bool]:
-        """The task of a request, and whether it is new.
+    def start(self, body: dict[str, Any], kind: str) -> Task:
+        """The task of a request.
 
         The same request with the same requestId comes back as the task that it made the first time.
 
@@ -144,31 +143,31 @@ class Tasks:
             if request_id:
                 check_request_id(request_id)
             if known := self._requests.get(request_id):
-                return self._same(known, body), False
+                return self._same(known, body)
             export = export_of(body) if kind == "EXPORT_IMAGE" else None
             if sum(task.state == "PENDING" for task in self) >= self.queue_limit:
                 raise Refusal(
                     429,
-                    f"Too many tasks already in the queue ({self.queue_limit}). Please wait for some of them to "
-                    "complete.",
+                    f"Too many tasks already in the queue ({self.queue_limit}). Please wait for some of "
+                    "them to complete.",
                 )
             failure = self.failures.popleft() if self.failures else None
             task = Task(self._new_name(), kind, body, export, failure)
             self._tasks[task.name] = task
             if request_id:
                 self._requests[request_id] = task
-            return task, True
+            return task
 
-    def look(self, name: str) -> bytes:
-        """The operation as JSON; it moves on afterwards if tasks advance by themselves."""
+    def look(self, name: str) -> dict[str, Any]:
+        """The operation; it moves on afterwards if tasks advance by themselves."""
         with self._lock:
             task = self._task(name)
-            told = json.dumps(task.resource()).encode()
+            told = task.resource()
             if self.auto_advance:
                 self._step(task)
             return told
 
-    def listing(self, query: Mapping[str, str]) -> bytes:
+    def listing(self, query: Mapping[str, str]) -> dict[str, Any]:
         """One page of the operations, newest first; all move on after the last page."""
         with self._lock:
             newest = list(reversed(self._tasks.values()))
@@ -178,9 +177,9 @@ class Tasks:
                 answer["nextPageToken"] = str(first + size)
             elif self.auto_advance:
                 self.advance()
-            return json.dumps(answer).encode()
+            return answer
 
-    def cancel(self, name: str) -> bytes:
+    def cancel(self, name: str) -> dict[str, Any]:
         """Ask for its end: at once while it waits, at the next step when it runs."""
         with self._lock:
             task = self._task(name)
@@ -188,7 +187,7 @@ class Tasks:
                 self._cancelled(task)
             elif task.state == "RUNNING":
                 task.move("CANCELLING")
-            return b"{}"
+            return {}
 
     def advance(self, steps: int = 1) -> None:
         """Move every task on by so many states."""
