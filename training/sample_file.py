@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +20,9 @@ from gee_pipeline.errors import CorruptFileError
 from gee_pipeline.files import write_bytes
 from training.cell_samples import CellSamples, Facts
 from training.crops import NAMES
+from training.origin import METADATA
 from training.sample_plan import SamplePlan
 from training.sampling_grid import SampleCell
-
-METADATA: Final = "metadata"
-"""Key of the JSON text in the npz file."""
 
 
 @dataclass(frozen=True)

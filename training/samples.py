@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE, VALID_MAX, VALID_MIN
 from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Season
 from training.crops import NAMES, choose_classes, class_index
+from training.origin import Origin, joint_recipe, joint_season, origin_of
 
 LEAST_MAXIMUM: Final = 100
 """A whole file of crops whose largest value stays below reflectance 0.01 is not scaled by 10,000."""
@@ -41,6 +43,10 @@ class Samples:
     """Samples left out because an earlier one had the same series."""
     sparse_dropped: int = 0
     """Samples left out because their window has fewer observed bins than the recipe asks for."""
+    recipe: Recipe = field(default_factory=Recipe)
+    """How the series were made."""
+    season: Season | None = None
+    """The days that the bins mean, where the files tell."""
 
     def __post_init__(self) -> None:
         lengths = {len(a) for a in (self.series, self.labels, self.lon, self.lat) if a is not None}
@@ -84,34 +90,44 @@ def read_samples(
     A file is an npz with `fea` (sample, 10, 73), reflectance x 10,000 in the recipe's band order, and `lbl`
     (sample,), labels of `training.crops.CROPS`. Where it also has `observed` (sample, 73), bins that are
     False there become gaps again, so that training and mapping fill gaps by one rule. `lon` and `lat`
-    (sample,) in degrees make a validation split by place possible.
+    (sample,) in degrees make a validation split by place possible. A file of `cropmap sample` also tells its
+    recipe and season.
 
     Args:
         paths: One or more files.
         classes: Class names in the order of the codes; None takes every class that occurs. Other crops
             become "other" where that is among the names, and are left out where not.
-        recipe: Bands and bins the series must have; None is the default recipe.
+        recipe: Bands and bins the series must have; None is that of the files, or the default one.
         source: One sentence for the provenance; None names the files.
 
     Raises:
         InputError: A file lacks a key, or a value is outside its range; key and row are named.
         CorruptFileError: A file is damaged or no npz.
+        MismatchError: Two files have different recipes, or a file has not the one that is asked for.
     """
-    recipe = recipe or Recipe()
     if not paths:
         raise InputError("Training needs at least one file of samples, got none. Name an npz file.")
     names = NAMES if classes is None else choose_classes(classes)
-    joined = _join([_read_file(path, recipe) for path in paths], source or _default_source(paths))
+    files = [(path, _load(path)) for path in paths]
+    origins = [origin for path, arrays in files if (origin := origin_of(path, arrays))]
+    recipe = joint_recipe(origins, recipe)
+    parts = [_samples(path, arrays, recipe) for path, arrays in files]
+    joined = replace(
+        _join(parts, source or _default_source(paths, origins)),
+        recipe=recipe,
+        season=joint_season(origins, len(files)),
+    )
     kept = _drop_duplicates(_drop_sparse(joined, recipe))
     return _choose(kept, _occurring(kept) if classes is None else names)
 
 
-def _default_source(paths: Sequence[Path]) -> str:
-    return f"Samples of {', '.join(path.name for path in paths)}."
+def _default_source(paths: Sequence[Path], origins: Sequence[Origin]) -> str:
+    silent = [path.name for path in paths if path not in {origin.path for origin in origins}]
+    told = list(dict.fromkeys(origin.source for origin in origins))
+    return " ".join([*told, *([f"Samples of {', '.join(silent)}."] if silent else [])])
 
 
-def _read_file(path: Path, recipe: Recipe) -> Samples:
-    arrays = _load(path)
+def _samples(path: Path, arrays: dict[str, NDArray[Any]], recipe: Recipe) -> Samples:
     series = _series(path, arrays, recipe)
     lon, lat = _places(path, arrays, len(series))
     return Samples(series, _labels(path, arrays, len(series)), NAMES, lon, lat)

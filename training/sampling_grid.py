@@ -98,8 +98,7 @@ def cells_touching(area: BaseGeometry, rule: SamplingRule) -> list[SampleCell]:
     west, south, east, north = (edge * n / ZONE_WIDTH for edge in area.bounds)
     rows, cols = np.mgrid[math.floor(south) : math.ceil(north), math.floor(west) : math.ceil(east)]
     rows, cols = rows.ravel(), cols.ravel()
-    side = ZONE_WIDTH / n
-    boxes = shapely.box(cols * side, rows * side, (cols + 1) * side, (rows + 1) * side)
+    boxes = shapely.box(_degrees(cols, n), _degrees(rows, n), _degrees(cols + 1, n), _degrees(rows + 1, n))
     shapely.prepare(area)
     shared = shapely.intersects(area, boxes)
     border = shared & ~shapely.contains_properly(area, boxes)
@@ -197,7 +196,7 @@ def _away_from_other_lattices(
     return keep
 
 
-def _degrees(index: int, cells_in_zone: int) -> float:
+def _degrees(index: Any, cells_in_zone: int) -> Any:
     return index * ZONE_WIDTH / cells_in_zone
 
 

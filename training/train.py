@@ -41,8 +41,8 @@ def train_checkpoint(
         samples: Labelled series.
         options: How to train.
         split_rule: Which samples are held out.
-        recipe: How the series were made; None is the default recipe.
-        year: Year of the series, for the provenance.
+        recipe: How the series were made; None is what the samples say.
+        year: Year of the series, for the provenance; None is what the samples say.
         config: Shape of the network; None takes the preset of the options.
         progress: Called after each batch and each epoch.
 
@@ -50,8 +50,8 @@ def train_checkpoint(
         InputError: There was no imagery in that year, the samples cannot be split so, or the training
             diverged.
     """
-    origin = _origin(samples, year)  # first of all: a wrong year shall not cost a training
-    recipe = recipe or Recipe()
+    season = _season(samples, year)  # first of all: a wrong year shall not cost a training
+    recipe = recipe or samples.recipe
     config = config or CropNetConfig.of(options.preset, len(samples.class_names), len(recipe.bands))
     split = split_samples(samples, split_rule)
     training, validation = samples.take(split.training), samples.take(split.validation)
@@ -72,7 +72,7 @@ def train_checkpoint(
         recipe=recipe,
         normalisation=normalisation,
         weights=fitted.weights,
-        provenance=origin | _training_facts(samples, options, split, fitted),
+        provenance=_origin(samples, year, season) | _training_facts(samples, options, split, fitted),
         metrics=_metrics(fitted, validation, split),
     )
 
@@ -102,11 +102,11 @@ def footprint(samples: Samples) -> dict[str, Any] | None:
     return dict(mapping(shapely.set_precision(area, 1e-4)))
 
 
-def _origin(samples: Samples, year: int | None) -> dict[str, Any]:
+def _origin(samples: Samples, year: int | None, season: Season | None) -> dict[str, Any]:
     return {
         "data": samples.source,
-        "year": year,
-        "season_start": _season_start(samples, year),
+        "year": season.year if season else year,
+        "season_start": season.start.isoformat() if season else None,
         "footprint": footprint(samples),
         "samples": samples.counts,
     }
@@ -127,11 +127,14 @@ def _training_facts(samples: Samples, options: TrainingOptions, split: Split, fi
     }
 
 
-def _season_start(samples: Samples, year: int | None) -> str | None:
-    """First day of bin 0 as text; unknown without year and places, or where they lie in both hemispheres."""
-    if year is None or samples.lat is None or samples.lat.min() < 0 <= samples.lat.max():
+def _season(samples: Samples, year: int | None) -> Season | None:
+    """What the samples say; else the year's season, unknown where they lie in both hemispheres."""
+    if year is None or (samples.season and samples.season.year == year):
+        return samples.season
+    at = Season.at(year, 0)  # a wrong year is told, also where the places are unknown
+    if samples.lat is None or samples.lat.min() < 0 <= samples.lat.max():
         return None
-    return Season.at(year, float(samples.lat.mean())).start.isoformat()
+    return Season.at(at.year, float(samples.lat.mean()))
 
 
 def _metrics(fitted: Fit, validation: Samples, split: Split) -> dict[str, Any]:
