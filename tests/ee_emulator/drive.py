@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -91,7 +92,8 @@ class Drive:
 
     def listing(self, query: Mapping[str, str]) -> dict[str, Any]:
         """One page of `files.list`, newest first: q, pageSize and pageToken."""
-        found = [f for f in reversed(self._files.values()) if _matches(f, query.get("q", ""))]
+        terms = [_term(part) for part in query.get("q", "").split(" and ") if part.strip()]
+        found = [f for f in reversed(self._files.values()) if all(holds(f) for holds in terms)]
         first, size = int(query.get("pageToken", 0)), min(int(query.get("pageSize", 100)), 1000)
         page = found[first : first + size]
         answer: dict[str, Any] = {"kind": "drive#fileList", "files": [f.resource() for f in page]}
@@ -113,12 +115,9 @@ class Drive:
         return key
 
 
-def _matches(file: DriveFile, query: str) -> bool:
-    return all(_holds(file, term.strip()) for term in query.split(" and ") if term.strip())
-
-
-def _holds(file: DriveFile, term: str) -> bool:
+def _term(text: str) -> Callable[[DriveFile], bool]:
+    spaced = re.sub(r"\s*(!?=)\s*", r" \1 ", text.strip())
     for pattern, test in _TERMS:
-        if match := pattern.fullmatch(re.sub(r"\s*(!?=)\s*", r" \1 ", term)):
-            return test(file, match["value"])
-    raise Refusal(400, f"The emulator does not know this part of a query for files: {term}")
+        if match := pattern.fullmatch(spaced):
+            return partial(test, value=match["value"])
+    raise Refusal(400, f"The emulator does not know this part of a query for files: {text}")
