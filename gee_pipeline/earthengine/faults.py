@@ -161,6 +161,9 @@ _QUOTA_GONE = (
     "--project; finished cells are kept."
 )
 
+_NAME: Final = r"['\"]?[^'\" /]*(/[^'\" /]+)?['\"]?"
+"""A project as messages write it: crop-maps, 'crop-maps' or 'projects/crop-maps', and no asset within it."""
+
 _CURES: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), text)
     for pattern, text in (
@@ -170,7 +173,10 @@ _CURES: Final = tuple(
         (r"insufficient .*scope", _NARROW),
         (r"invalid_grant|invalid_client|deleted_client|reauth|expired|revoked", _EXPIRED),
         (r"permission to use project|(invalid|unknown) project|consumer.*invalid", _WRONG_PROJECT),
-        (r"project.*(not found|deleted|not exist|not valid|invalid)", _WRONG_PROJECT),
+        (
+            rf"project {_NAME} (was |is |does )?(not found|not exist|not valid|invalid|deleted)",
+            _WRONG_PROJECT,
+        ),
         (_SPENT.pattern + r"|quota", _QUOTA_GONE),
     )
 )

@@ -316,6 +316,8 @@ def read_answer(content: bytes, geobox: GeoBox, expected: Expected) -> NDArray[A
     Raises:
         Fault: It is no whole GeoTIFF, or one of something else; the next answer may be right.
     """
+    if not content:
+        raise _broken("it is empty")
     try:
         with MemoryFile(content) as memory, memory.open(driver="GTiff") as file:
             _require_expected(file, geobox, expected)
