@@ -27,23 +27,57 @@ from cli.options import Names, area_options, server_options, talk_options, work_
     help="A pixel is clear where the score is at least this, 0 to 1.  [default: 0.75]",
 )
 @click.option("--whole-season", is_flag=True, help="All 73 bins of the season instead of the model window.")
+@click.option(
+    "--to",
+    metavar="DESTINATION",
+    help="Let batch tasks of Earth Engine write the cells to gcs://BUCKET/PREFIX or drive:FOLDER instead of "
+    "fetching them one by one.",
+)
+@click.option(
+    "--no-wait", is_flag=True, help="With --to: return once tasks are started; the same command looks again."
+)
+@click.option(
+    "--collect", is_flag=True, help="Verify the files that tasks wrote, and take them into the run."
+)
+@click.option(
+    "--downloads",
+    metavar="FOLDER",
+    help="With --collect: where the files lie after you brought them from --to by other means.",
+)
 @server_options
 @work_options
 @talk_options
-def export(quiet: bool, as_json: bool, **options: Any) -> None:
+def export(
+    quiet: bool, as_json: bool, no_wait: bool, collect: bool, downloads: str | None, **options: Any
+) -> None:
     """Write the 5-day median composites of an area and a year, without a map.
 
     One GeoTIFF a cell in OUT/composites: int16, reflectance x 10,000, nodata -9999, bands B2_24, B3_24, ...
     'cropmap predict' with the same area, year and source in the same folder uses what is there.
 
     \b
-    Example:
+    Examples:
       cropmap export --aoi region.geojson --year 2021 --source scenes/catalog.json --out run/
+      cropmap export --aoi country.geojson --year 2021 --to gcs://my-bucket/country --out run/
+      cropmap export --config run/run.toml --collect
     """
     from cli.progress import listener
-    from cli.results import export_request, show_export
-    from inference.produce import export_composites
+    from cli.results import export_request, show_collected, show_export, show_tasks
+    from inference.produce import collect_files, export_composites, start_tasks
 
+    request = export_request(options)
+    _require_together(no_wait, collect, downloads, to=request.to)
     with listener(quiet) as told:
-        summary = export_composites(export_request(options), told)
-    show_export(summary, as_json)
+        if collect:
+            show_collected(collect_files(request, told, downloads=downloads), as_json)
+        elif request.to:
+            show_tasks(start_tasks(request, told, wait=not no_wait), as_json)
+        else:
+            show_export(export_composites(request, told), as_json)
+
+
+def _require_together(no_wait: bool, collect: bool, downloads: str | None, to: str | None) -> None:
+    if no_wait and (collect or not to):
+        raise click.UsageError("--no-wait goes with --to alone: it is about the tasks that --to starts.")
+    if downloads and not collect:
+        raise click.UsageError("--downloads goes with --collect, which reads the files there.")

@@ -12,9 +12,12 @@ from gee_pipeline.errors import CropmapError
 COMMANDS: Final = {
     "predict": "cli.predict:predict",
     "export": "cli.export:export",
+    "estimate": "cli.estimate:estimate",
     "status": "cli.status:status",
+    "sample": "cli.sample:sample",
     "train": "cli.train:train",
     "model": "cli.model:model",
+    "ee": "cli.ee:ee",
 }
 """Name of a subcommand -> where its click command stands."""
 
@@ -55,8 +58,9 @@ def cropmap() -> None:
     """Make wall-to-wall crop maps from Sentinel-2.
 
     \b
-    A first map:
-      cropmap predict --aoi region.geojson --year 2021 --source scenes/catalog.json
+    A first map, from Google Earth Engine or from scenes of your own:
+      cropmap predict --aoi region.geojson --year 2023 --project my-project
+      cropmap predict --aoi region.geojson --year 2023 --source scenes/catalog.json
 
     Exit codes: 0 all done; 2 something to mend (bad input); 3 an incomplete run, which the same command
     continues; 130 interrupted.

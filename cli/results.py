@@ -12,6 +12,7 @@ from cli.options import given
 from cli.progress import duration
 
 if TYPE_CHECKING:
+    from inference.batch_export import Collected, TaskSummary
     from inference.ledger import RunStatus
     from inference.map_facts import MapSummary
     from inference.produce import ExportRequest
@@ -36,6 +37,32 @@ def show_export(summary: RunSummary, as_json: bool) -> None:
         _print_json(asdict(summary))
         return
     click.echo(f"Composites of {summary.done:,} cells: {summary.folder / 'composites'}")
+
+
+def show_tasks(summary: TaskSummary, as_json: bool) -> None:
+    """Print how batch tasks stand and what to do next."""
+    if as_json:
+        _print_json({**asdict(summary), "complete": summary.complete})
+        return
+    click.echo(
+        f"Tasks: {summary.cells_done:,} of {summary.cells:,} cells written to {summary.destination}, "
+        f"{summary.active:,} tasks at work, {summary.waiting:,} waiting to be started; "
+        f"{summary.eecu_seconds / 3600:.3g} EECU-hours"
+    )
+    if not summary.complete:
+        click.echo(f"Look again: {summary.command}")
+    if summary.cells_done:
+        click.echo(f"Take in what is written: {summary.command} --collect")
+
+
+def show_collected(collected: Collected, as_json: bool) -> None:
+    """Print what was taken in."""
+    if as_json:
+        _print_json({**asdict(collected), "done": collected.done})
+        return
+    click.echo(
+        f"Composites of {collected.done:,} cells ({collected.taken:,} new): {collected.folder / 'composites'}"
+    )
 
 
 def show_status(status: RunStatus, as_json: bool) -> None:

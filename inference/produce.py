@@ -12,7 +12,9 @@ from typing import Any
 import tomli_w
 
 from gee_pipeline.aoi import Aoi, read_aoi
+from gee_pipeline.earthengine.session import Session
 from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
+from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import write_bytes
 from gee_pipeline.recipe import Recipe
@@ -20,6 +22,7 @@ from gee_pipeline.season import Season
 from gee_pipeline.source import Source, Survey
 from gee_pipeline.stac import StacSource
 from gee_pipeline.stac.catalog import absolute
+from inference.batch_export import Collected, Destination, TaskSummary, collect, export_by_tasks
 from inference.certificate import NAMED
 from inference.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
 from inference.crop_map import write_map
@@ -133,6 +136,20 @@ class ExportRequest(Request):
     """How the composites are made."""
     whole_season: bool = False
     """True for all 73 bins, False for the model window."""
+    to: str | None = None
+    """Where Earth Engine's batch tasks write the cells, `gcs://bucket/prefix` or `drive:folder`; None fetches
+    them at once."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.to is not None and self.max_eecu_hours is not None:
+            raise InputError(
+                "--max-eecu-hours bounds what is fetched at once, not the batch tasks of --to: what a task takes "
+                "is known when it ends. Leave it away, and see 'cropmap estimate' before."
+            )
+
+    def _of_earth_engine(self) -> list[str]:
+        return super()._of_earth_engine() + (["--to"] if self.to is not None else [])
 
     def options(self) -> dict[str, Any]:
         """The options of the command by name, with places that hold in any working directory."""
@@ -204,14 +221,76 @@ def export_composites(request: ExportRequest, listener: Listener | None = None) 
         InputError: Something in the request cannot be used; nothing was written.
         MismatchError: The folder holds a run of something else.
         IncompleteRunError: Cells failed; the same request continues.
+        BudgetSpentError: `max_eecu_hours` did not suffice.
     """
     listener = listener or Listener()
+    return _work(request, _planned_export(request, listener), listener)
+
+
+def start_tasks(
+    request: ExportRequest, listener: Listener | None = None, *, wait: bool = True
+) -> TaskSummary:
+    """Batch tasks that write the composites of an area and a year to `request.to`, followed to their end.
+
+    Args:
+        request: What to export; `to` is set and `source` is not.
+        listener: Told the notices and the progress.
+        wait: False returns once the tasks are started.
+
+    Raises:
+        InputError: Something in the request cannot be used; nothing was written.
+        AccessError: Earth Engine cannot be used.
+        MismatchError: The folder holds a run of something else.
+        IncompleteRunError: Tasks failed; the same request starts them again.
+    """
+    listener = listener or Listener()
+    destination = _destination(request)
+    plan = _open(request, _planned_export(request, listener), listener)
+    summary = export_by_tasks(
+        request.folder,
+        plan,
+        _session(plan),
+        destination,
+        notice=listener.notice,
+        progress=listener.progress,
+        wait=wait,
+    )
+    summary.raise_if_failed()
+    return summary
+
+
+def collect_files(
+    request: ExportRequest, listener: Listener | None = None, *, downloads: str | None = None
+) -> Collected:
+    """The files that batch tasks wrote, verified and taken into the run as its composites.
+
+    Args:
+        request: What was exported.
+        listener: Told the notices and the progress.
+        downloads: Folder, or address that fsspec knows, into which the files were brought by other means;
+            None reads `request.to` itself. No access to Earth Engine is needed then.
+
+    Raises:
+        InputError: Something in the request cannot be used; nothing was written.
+        AccessError: The bucket or Drive cannot be read.
+        MismatchError: The folder holds a run of something else.
+        IncompleteRunError: Files are missing or damaged; the message says what to do.
+    """
+    listener = listener or Listener()
+    destination = _destination(request)
     aoi, season = _place(request, listener)
-    source = open_source(request, request.recipe)
-    bins = range(request.recipe.bins_in_season) if request.whole_season else request.recipe.window
-    plan = plan_run(aoi, season, request.recipe, source, bins=bins, crs=request.crs)
-    _survey(source, plan, aoi, listener)
-    return _work(request, plan, listener)
+    plan = _open(request, _plan_export(request, aoi, season), listener)
+    collected = collect(
+        request.folder,
+        plan,
+        None if downloads else _session(plan),
+        destination,
+        places=downloads,
+        notice=listener.notice,
+        progress=listener.progress,
+    )
+    collected.raise_if_incomplete()
+    return collected
 
 
 def open_source(request: Request, recipe: Recipe) -> Source:
@@ -222,9 +301,6 @@ def open_source(request: Request, recipe: Recipe) -> Source:
     """
     if request.source is not None:
         return StacSource(request.source, recipe, collection=request.collection)
-    # Imported here: who reads scenes from a catalog need not load Earth Engine's client (0.5 s).
-    from gee_pipeline.earthengine.source import EarthEngineSource
-
     settings = EarthEngineSettings(request.project, request.service_account)
     return EarthEngineSource(recipe, settings, cropland=request.cropland)
 
@@ -234,6 +310,42 @@ def _place(request: Request, listener: Listener) -> tuple[Aoi, Season]:
     for text in aoi.notices:
         listener.notice(text)
     return aoi, Season.at(request.year, aoi.lonlat.centroid.y, request.season_start)
+
+
+def _planned_export(request: ExportRequest, listener: Listener) -> RunPlan:
+    """The plan of an export whose source has scenes of the area."""
+    aoi, season = _place(request, listener)
+    plan = _plan_export(request, aoi, season)
+    _survey(_reader(plan), plan, aoi, listener)
+    return plan
+
+
+def _plan_export(request: ExportRequest, aoi: Aoi, season: Season) -> RunPlan:
+    bins = range(request.recipe.bins_in_season) if request.whole_season else request.recipe.window
+    source = open_source(request, request.recipe)
+    return plan_run(aoi, season, request.recipe, source, bins=bins, crs=request.crs)
+
+
+def _destination(request: ExportRequest) -> Destination:
+    if request.to is None:
+        raise InputError(
+            "Batch tasks need a place to write to: --to gcs://BUCKET/PREFIX or --to drive:FOLDER. "
+            "To collect, give the same --to as for the tasks, or --config with the run's run.toml."
+        )
+    return Destination.parse(request.to)
+
+
+def _reader(plan: RunPlan) -> Source:
+    if plan.reader is None:
+        raise AssertionError("a plan that was just made holds its source")
+    return plan.reader
+
+
+def _session(plan: RunPlan) -> Session:
+    reader = _reader(plan)
+    if not isinstance(reader, EarthEngineSource):
+        raise AssertionError("only Earth Engine has batch tasks; the request was checked for it")
+    return reader.session
 
 
 def _survey(source: Source, plan: RunPlan, aoi: Aoi, listener: Listener) -> Survey:
@@ -264,16 +376,22 @@ def _nothing_mapped(summary: RunSummary, recipe: Recipe) -> tuple[str, ...]:
     )
 
 
-def _work(request: Request, plan: RunPlan, listener: Listener, device: str = "auto") -> RunSummary:
-    if request.scheduler:
-        require_scheduler(request.scheduler)
-    elif plan.model:
-        resolve_device(device)
+def _open(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
+    """The run of a folder, made or continued, with the options that reproduce it beside."""
     plan, resumed = open_or_create(request.folder, plan)
     if resumed:
         listener.notice(f"Continuing the run in {request.folder}.")
     if plan.model or not read_run_file(request.folder)["model"]:  # a map's file outlives a later export
         write_bytes(request.folder / CONFIG_FILE, request.to_toml().encode())
+    return plan
+
+
+def _work(request: Request, plan: RunPlan, listener: Listener, device: str = "auto") -> RunSummary:
+    if request.scheduler:
+        require_scheduler(request.scheduler)
+    elif plan.model:
+        resolve_device(device)
+    plan = _open(request, plan, listener)
     summary = run(
         request.folder,
         plan,

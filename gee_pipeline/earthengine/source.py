@@ -97,6 +97,15 @@ class EarthEngineSource:
             values[first : first + len(seen)] = self._fetch(cell.geobox, season, seen)
         return self._composite(cell, bins, values, counts, mask)
 
+    @property
+    def session(self) -> Session:
+        """The session with Earth Engine, opened at the first call.
+
+        Raises:
+            AccessError: Earth Engine cannot be used.
+        """
+        return connect(self.settings)
+
     def cells_ahead(self, bins: int, cell_size: int) -> int:
         """Cells whose requests together are as many as Earth Engine takes at once."""
         size = bins * len(self.recipe.bands) * cell_size**2 * np.dtype(np.int16).itemsize
