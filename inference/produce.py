@@ -144,8 +144,8 @@ class ExportRequest(Request):
         super().__post_init__()
         if self.to is not None and self.max_eecu_hours is not None:
             raise InputError(
-                "--max-eecu-hours bounds what is fetched at once, not the batch tasks of --to: what a task takes "
-                "is known when it ends. Leave it away, and see 'cropmap estimate' before."
+                "--max-eecu-hours bounds what is fetched at once, not the batch tasks of --to: what a task "
+                "takes is known when it ends. Leave it away, and see 'cropmap estimate' before."
             )
 
     def _of_earth_engine(self) -> list[str]:
