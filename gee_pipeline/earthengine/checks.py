@@ -53,7 +53,6 @@ def log_in(
     *,
     force: bool = False,
     interactive: bool = True,
-    authenticate: Callable[..., Any] = ee.Authenticate,
 ) -> list[str]:
     """Let a person log in with a Google account; the credentials are stored in the home folder.
 
@@ -62,7 +61,6 @@ def log_in(
         auth_mode: Way of `ee.Authenticate`; None takes what fits the machine.
         force: Log in although there are credentials that work.
         interactive: Whether a person is there to ask.
-        authenticate: Asks the person.
 
     Returns:
         What to do next, one line each.
@@ -75,7 +73,7 @@ def log_in(
             "Logging in asks a person, and standard input is no terminal. In a job give the key of a service "
             "account with --service-account KEY.json, or use application default credentials."
         )
-    there = _authenticated(authenticate, auth_mode, force)
+    there = _authenticated(auth_mode, force)
     if project:
         _remember(project)
     told = ["There were credentials that work; --force logs in anew."] if there else ["Logged in."]
@@ -145,10 +143,10 @@ def _composite(session: Session, fetcher: Fetcher) -> str:
     )
 
 
-def _authenticated(authenticate: Callable[..., Any], auth_mode: str | None, force: bool) -> bool:
+def _authenticated(auth_mode: str | None, force: bool) -> bool:
     """Whether there were credentials already."""
     try:
-        return bool(authenticate(auth_mode=auth_mode, force=force))
+        return bool(ee.Authenticate(auth_mode=auth_mode, force=force))
     except Exception as error:
         # The client raises this very class where a login fails; everything else but its own is a bug.
         if type(error) is not Exception and not isinstance(error, FAILURES):
