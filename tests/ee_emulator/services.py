@@ -150,7 +150,7 @@ def _value(call: Call) -> Reply:
     profiles = asked_profiles(body["expression"])
     if profiles is not None:
         return _told({"result": call.emulator.profiles.table(profiles)})
-    reply = _told({"result": call.emulator.value(body["expression"])})
+    reply = _told({"result": call.emulator.plain(call.emulator.value(body["expression"]))})
     call.entry.eecu_seconds = cost(0)
     return reply
 

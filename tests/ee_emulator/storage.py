@@ -1,4 +1,9 @@
-"""As much of the Cloud Storage JSON API as reading exported files takes."""
+"""As much of the Cloud Storage JSON API as reading exported files takes.
+
+gcsfs reads from here with `gcsfs.core.GCSFileSystem(endpoint_url=server.url)`. Its default class first asks
+over gRPC, not spoken here, what kind a bucket is, and gives up after 60 s; the environment variable
+GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false, set before gcsfs is imported, spares that.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +35,14 @@ class Blob:
 
 
 class Storage:
-    """Buckets and their objects; safe in threads. Buckets come to be with their first object."""
+    """Buckets and their objects; safe in threads. Every bucket exists that is not said to be missing."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, dict[str, Blob]] = {}
         self._generations = count(1_700_000_000_000_001)
         self._lock = threading.Lock()
         self.missing_buckets: set[str] = set()
-        """Buckets into which no export can write."""
+        """Buckets that do not exist."""
 
     def put(self, bucket: str, name: str, data: bytes) -> None:
         """Write an object, over one of the same name."""
@@ -119,9 +124,9 @@ class Storage:
         return sorted(entries)
 
     def _bucket(self, bucket: str) -> dict[str, Blob]:
-        if bucket not in self._buckets:
+        if bucket in self.missing_buckets:
             raise Refusal(404, "The specified bucket does not exist.")
-        return self._buckets[bucket]
+        return self._buckets.get(bucket, {})
 
     def _blob(self, bucket: str, name: str) -> Blob:
         blob = self._bucket(bucket).get(name)

@@ -317,6 +317,15 @@ def test_storage_lists_in_pages(server: Emulator) -> None:
     assert requests.get(url, params={"delimiter": "/"}, timeout=5).json()["prefixes"] == ["0/", "1/", "2/"]
 
 
+def test_a_bucket_is_empty_or_missing(server: Emulator) -> None:
+    server.storage.missing_buckets.add("nowhere")
+    answers = [
+        requests.get(f"{server.url}/storage/v1/b/{name}/o", timeout=5) for name in ("crops", "nowhere")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 404]
+    assert answers[0].json() == {"kind": "storage#objects"}
+
+
 def test_a_range_beyond_the_end_is_416(server: Emulator) -> None:
     server.storage.put("crops", "a", b"0123456789")
     url = f"{server.url}/storage/v1/b/crops/o/a?alt=media"
