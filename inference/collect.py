@@ -21,6 +21,7 @@ from gee_pipeline.earthengine.session import find_access
 from gee_pipeline.earthengine.storage import (
     Storage,
     StoredFile,
+    fetch,
     files_by_cell,
     open_places,
     open_storage,
@@ -140,7 +141,7 @@ def collect(
         _take_in(intake, plan, folder, outcomes, progress or (lambda state: None))
         missing = _explained(outcomes.missing, folder, plan)
         if places is None:
-            _mark_lost(folder, plan, destination, {*outcomes.missing, *outcomes.damaged})
+            _mark_lost(folder, plan, destination, outcomes.lost)
     return Collected(
         folder=folder,
         origin=places or str(destination),
@@ -163,6 +164,8 @@ class _Outcome:
     pixels: int = 0
     counts: SceneCounts | None = None
     error: str = ""
+    lost: bool = False
+    """Whether only another export can bring its file."""
 
 
 class _Outcomes:
@@ -172,10 +175,13 @@ class _Outcomes:
         self.taken = self.present = 0
         self.missing: dict[tuple[int, int], Failure] = {}
         self.damaged: dict[tuple[int, int], Failure] = {}
+        self.lost: set[tuple[int, int]] = set()
         self._planned, self._start, self._pixels = planned, time.monotonic(), 0
 
     def add(self, outcome: _Outcome) -> None:
         place = (outcome.cell.row, outcome.cell.col)
+        if outcome.lost:
+            self.lost.add(place)
         if outcome.kind == "taken":
             self.taken += 1
             self._pixels += outcome.pixels
@@ -218,21 +224,24 @@ class _Intake:
                 return _Outcome(cell, "present", pixels)
         except MismatchError as error:
             return _Outcome(cell, "damaged", error=str(error))
-        reasons = []
+        errors: list[CropmapError] = []
         for _, file in self.files.get((cell.row, cell.col), []):
             try:
                 return _Outcome(cell, "taken", pixels, self._take(cell, file))
             except (CorruptFileError, SceneReadError) as error:
-                reasons.append(str(error))
-        return _Outcome(cell, "damaged" if reasons else "missing", error=reasons[0] if reasons else "")
+                errors.append(error)
+        if not errors:
+            return _Outcome(cell, "missing", lost=True)
+        lost = all(isinstance(error, CorruptFileError) for error in errors)
+        return _Outcome(cell, "damaged", error=str(errors[0]), lost=lost)
 
     def _take(self, cell: Cell, file: StoredFile) -> SceneCounts:
         """Write the composite that a file holds, after it was found whole."""
         plan = self.plan
         names = [f"{band}_{index}" for index in plan.bins for band in plan.recipe.bands]
-        values, mask = read_export(self.storage.content(file), file, cell.geobox, names)
-        if mask is None and plan.source.get("cropland", "none") != "none":
-            raise CorruptFileError(f"The exported file {file.name} lacks the band of the cropland mask.")
+        masked = plan.source.get("cropland", "none") != "none"
+        content = fetch(self.storage, file)
+        values, mask = read_export(content, file, cell.geobox, names, masked=masked)
         shape = (len(plan.bins), len(plan.recipe.bands), *cell.geobox.shape)
         counts = self.scenes.count(cell)
         composite = Composite(values.reshape(shape), cell.geobox, plan.bins, plan.recipe.bands, counts, mask)
@@ -309,7 +318,7 @@ def _storage(session: Any, destination: Destination, places: str | None) -> Stor
     if session is None:
         raise InputError(
             f"Reading {destination} needs credentials, and no session of Earth Engine was opened. Download "
-            "the files and name their folder."
+            "the files and name their folder with --downloads."
         )
     access = find_access(session.settings)
     return open_storage(destination, access.credentials, access.project)
@@ -340,14 +349,14 @@ def _standing(record: TaskRecord) -> str:
     return "its task is not started yet"
 
 
-def _mark_lost(folder: Path, plan: RunPlan, destination: Destination, failed: set[tuple[int, int]]) -> None:
-    """Have the blocks of missing and damaged files exported once more, where their tasks are done."""
+def _mark_lost(folder: Path, plan: RunPlan, destination: Destination, lost: set[tuple[int, int]]) -> None:
+    """Note blocks whose tasks are done and whose files are not there or damaged, to be exported again."""
     tasks = read_tasks(folder)
-    if not failed or tasks.destination != str(destination):
+    if not lost or tasks.destination != str(destination):
         return
     with open_journal(folder, destination) as journal:
         for record in list(tasks.leaves(plan.cells)):
-            if record.state == "done" and _places(record, plan) & failed:
+            if record.state == "done" and _places(record, plan) & lost:
                 journal.note(replace(record, state="lost"))
 
 

@@ -6,27 +6,25 @@ import base64
 import hashlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final, Protocol
 
 import fsspec  # type: ignore[import-untyped]
 import numpy as np
-import pyproj
-import rasterio.errors
 import requests
 import tenacity
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.io import DatasetReader, MemoryFile
 
 from gee_pipeline.earthengine.blocks import Block, cell_of_file
+from gee_pipeline.earthengine.faults import Fault
+from gee_pipeline.earthengine.fetch import Expected, read_answer
 from gee_pipeline.earthengine.tasks import Destination
 from gee_pipeline.errors import AccessError, CorruptFileError, InputError, SceneReadError
-from gee_pipeline.grid import name_crs
 
 CROPLAND_BAND: Final = "cropland"
 """Name of the last band, 0 or 1, where the servers masked by cropland."""
@@ -45,7 +43,16 @@ _TIMEOUT: Final = (30, 300)
 _ATTEMPTS: Final = 5
 """Times a request to Drive is made while its failures may pass."""
 
+_FETCHES: Final = 3
+"""Times a file is fetched whose bytes are damaged on the way."""
+
 _PASSING = (429, 500, 502, 503, 504)
+_BROKEN_OFF = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
 
 
 @dataclass(frozen=True)
@@ -212,7 +219,7 @@ def open_storage(destination: Destination, credentials: Any, project: str | None
     except ImportError as error:
         raise InputError(
             "Files in Cloud Storage are read with the package gcsfs, which is missing. Type: "
-            "pip install 'cropmap[gcs]'. Or download the files and name their folder."
+            "pip install 'cropmap[gcs]'. Or download the files and name their folder with --downloads."
         ) from error
     system = core.GCSFileSystem(
         token=credentials, project=project, skip_instance_cache=True, use_listings_cache=False
@@ -235,7 +242,9 @@ def open_places(places: str) -> Storage:
     except Exception as error:  # each file system has its own kinds of error
         raise InputError(f"The folder {places} cannot be read: {_words(error)}.") from error
     if not there:
-        raise InputError(f"{places} is no folder. Name the folder into which the exported files were put.")
+        raise InputError(
+            f"--downloads takes the folder into which the exported files were put, {places} is none."
+        )
     return FolderStorage(root, system)
 
 
@@ -264,72 +273,57 @@ def files_by_cell(
     return found
 
 
+def fetch(storage: Storage, file: StoredFile) -> bytes:
+    """All bytes of a file, as the storage keeps them: what was damaged on the way is fetched again.
+
+    Args:
+        storage: Where it lies.
+        file: What the storage says of it.
+
+    Raises:
+        SceneReadError: It cannot be read, or did not come whole in three tries.
+    """
+    fault = ""
+    for _ in range(_FETCHES):
+        content = storage.content(file)
+        if not (fault := _fault_of_bytes(content, file)):
+            return content
+    raise SceneReadError(f"The file {file.name} cannot be read whole in {_FETCHES} tries: {fault}.")
+
+
 def read_export(
-    content: bytes, file: StoredFile, geobox: GeoBox, names: list[str]
+    content: bytes, file: StoredFile, geobox: GeoBox, names: Sequence[str], *, masked: bool = False
 ) -> tuple[NDArray[np.int16], NDArray[np.bool_] | None]:
     """The values of an exported file, after all that can be checked was found right.
 
     Args:
-        content: Its bytes.
-        file: What the storage says of it.
+        content: Its bytes, whole.
+        file: Its name, for messages.
         geobox: The pixels it must have.
-        names: The bands it must have; `cropland` may follow.
+        names: The bands it must have, in order.
+        masked: Whether the band `cropland` follows.
 
     Returns:
         Values `(band, y, x)`, and the cropland mask `(y, x)` where the file has one.
 
     Raises:
-        CorruptFileError: It is cut off, damaged, or not the export of these pixels and bands.
+        CorruptFileError: It is damaged, or not the export of these pixels and bands.
     """
-    _require_bytes(content, file)
+    bands = (*names, CROPLAND_BAND) if masked else tuple(names)
     try:
-        with MemoryFile(content) as memory, memory.open(driver="GTiff") as dataset:
-            masked = _require_bands(dataset, file, names)
-            _require_pixels(dataset, file, geobox)
-            values = dataset.read()
-    except rasterio.errors.RasterioError as error:
-        raise _damaged(file, str(error.__cause__ or error)) from error
+        values: NDArray[np.int16] = read_answer(content, geobox, Expected(bands, "int16"))
+    except Fault as fault:
+        raise _damaged(file, fault.message) from fault
     return (values[:-1], values[-1] == 1) if masked else (values, None)
 
 
-def _require_bytes(content: bytes, file: StoredFile) -> None:
+def _fault_of_bytes(content: bytes, file: StoredFile) -> str:
+    """What is wrong with bytes that came; empty where they are what the storage keeps."""
     if len(content) != file.size:
-        raise _damaged(file, f"{len(content):,} of {file.size:,} bytes came")
+        return f"{len(content):,} of {file.size:,} bytes came"
     if file.md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != file.md5:
-        raise _damaged(file, "its bytes do not have the MD5 that the storage keeps")
-
-
-def _require_bands(dataset: DatasetReader, file: StoredFile, names: list[str]) -> bool:
-    """Whether the file has a cropland band after the bands it must have."""
-    if set(dataset.dtypes) != {"int16"}:
-        raise _damaged(file, f"its values are {', '.join(sorted(set(dataset.dtypes)))}, not int16")
-    masked = bool(dataset.count == len(names) + 1)
-    expected = [*names, CROPLAND_BAND] if masked else names
-    described = list(dataset.descriptions)
-    if dataset.count != len(expected) or (any(described) and described != expected):
-        raise _damaged(
-            file,
-            f"it has {dataset.count:,} bands from {described[0]} to {described[-1]}, not {len(names):,} from "
-            f"{names[0]} to {names[-1]}",
-        )
-    return masked
-
-
-def _require_pixels(dataset: DatasetReader, file: StoredFile, geobox: GeoBox) -> None:
-    if dataset.shape != tuple(geobox.shape):
-        raise _damaged(file, f"it has {dataset.shape} rows and columns, not {tuple(geobox.shape)}")
-    mine, theirs = pyproj.CRS.from_user_input(str(geobox.crs)), dataset.crs and pyproj.CRS(dataset.crs)
-    if theirs is None or not (mine.equals(theirs, ignore_axis_order=True) or _same_code(mine, theirs)):
-        raise _damaged(file, f"its CRS is {name_crs(theirs) if theirs else 'unknown'}, not {name_crs(mine)}")
-    if not dataset.transform.almost_equals(geobox.transform, precision=1e-6):
-        origin = f"{dataset.transform.c:.0f} {dataset.transform.f:.0f}"
-        raise _damaged(
-            file, f"it begins at {origin}, not at {geobox.transform.c:.0f} {geobox.transform.f:.0f}"
-        )
-
-
-def _same_code(mine: pyproj.CRS, theirs: pyproj.CRS) -> bool:
-    return mine.to_epsg() is not None and mine.to_epsg() == theirs.to_epsg()
+        return "the bytes that came do not have the MD5 that the storage keeps"
+    return ""
 
 
 def _damaged(file: StoredFile, reason: str) -> CorruptFileError:
@@ -350,7 +344,7 @@ def _passes(error: BaseException) -> bool:
     """Whether a failure of a request may pass by itself."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return error.response.status_code in _PASSING
-    return isinstance(error, (requests.ConnectionError, requests.Timeout))
+    return isinstance(error, _BROKEN_OFF)
 
 
 def _words(error: BaseException) -> str:
@@ -366,5 +360,5 @@ def _words(error: BaseException) -> str:
 def _no_access(place: str, error: BaseException) -> AccessError:
     return AccessError(
         f"The exported files in {place} cannot be listed: {_words(error)}. Check the name in --to, and that "
-        "these credentials may read there; or download the files and name their folder."
+        "these credentials may read there; or download the files and name their folder with --downloads."
     )
