@@ -17,6 +17,9 @@ from .faults import Refusal
 FOLDER: Final = "application/vnd.google-apps.folder"
 ROOT: Final = "root"
 
+_AND: Final = re.compile(r" and (?=(?:[^']*'[^']*')*[^']*$)")
+"""Between terms, not within quotes."""
+
 _TERMS: Final = (
     (re.compile(r"'(?P<value>[^']*)' in parents"), lambda file, value: file.parent == value),
     (re.compile(r"name = '(?P<value>[^']*)'"), lambda file, value: file.name == value),
@@ -92,7 +95,7 @@ class Drive:
 
     def listing(self, query: Mapping[str, str]) -> dict[str, Any]:
         """One page of `files.list`, newest first: q, pageSize and pageToken."""
-        terms = [_term(part) for part in query.get("q", "").split(" and ") if part.strip()]
+        terms = [_term(part) for part in _AND.split(query.get("q", "")) if part.strip()]
         found = [f for f in reversed(self._files.values()) if all(holds(f) for holds in terms)]
         first, size = int(query.get("pageToken", 0)), min(int(query.get("pageSize", 100)), 1000)
         page = found[first : first + size]

@@ -371,6 +371,13 @@ def test_drive_writes_into_the_newest_folder_of_a_name(server: Emulator) -> None
     assert file["name"] == "block.tif"
 
 
+def test_a_folder_s_name_may_hold_the_word_and(server: Emulator) -> None:
+    server.drive.make_folder("corn and soy")
+    (folder,) = drive(server, q="name='corn and soy' and trashed=false").json()["files"]
+    assert folder["name"] == "corn and soy"
+    assert drive(server, q="name = 'corn' and trashed = false").json()["files"] == []
+
+
 def test_drive_needs_a_token_and_a_query_that_it_knows(server: Emulator) -> None:
     assert requests.get(f"{server.url}/drive/v3/files", timeout=5).status_code == 401
     answer = drive(server, q="fullText contains 'x'")
