@@ -54,7 +54,7 @@ _TIME: Final = "system:time_start"
 
 _ORDER: Final = "cropmap:order"
 """Property by which the scenes of a day are laid on one another. No two scenes share it, so that the result
-does not hang on how the servers break ties."""
+does not depend on how the servers break ties."""
 
 
 def search_region(geobox: GeoBox) -> ee.Geometry:
@@ -165,7 +165,8 @@ def _blank(bands: tuple[str, ...]) -> ee.ImageCollection:
 def _observations(region: ee.Geometry, span: TimeBin, recipe: Recipe) -> ee.ImageCollection:
     """The scenes of a span, masked where they do not count, int16, with their time and order.
 
-    A scene without score comes in twice: all masked among the linked ones, and with its scene classes.
+    A scene without score comes in twice, at the same place in the order: all masked among the linked ones, and
+    with its scene classes.
     """
     cloud, bands = recipe.cloud, list(recipe.bands)
     linked = scenes(region, span).linkCollection(_scores(region, span), [cloud.score_band])
