@@ -81,6 +81,8 @@ class Session:
     """Google Cloud project that pays and counts."""
     limiter: Limiter
     """Requests at once; who asks in parallel goes through it."""
+    transport: Transport
+    """Connections of the client."""
     meter: Meter = field(default_factory=Meter)
     """Requests, bytes and computing time so far."""
     _notices: list[str] = field(default_factory=list)
@@ -211,6 +213,8 @@ def disconnect() -> None:
     """Forget the session and the state of the client; the next `connect` starts anew."""
     global _open
     with _lock:
+        if _open is not None:
+            _open.transport.close()
         _open = None
         ee.Reset()
 
@@ -260,11 +264,9 @@ def find_access(settings: EarthEngineSettings) -> Access:
 
 def _connect(settings: EarthEngineSettings, sleep: Callable[[float], None]) -> Session:
     access = find_access(settings)
-    limiter = Limiter(most=settings.most_requests)
-    session = Session(settings, access.project, limiter)
-    transport = Transport(
-        min(OPENING_DEADLINE, settings.deadline), connections=PROJECT_LIMIT, on_answer=session.hear
-    )
+    transport = Transport(min(OPENING_DEADLINE, settings.deadline), connections=PROJECT_LIMIT)
+    session = Session(settings, access.project, Limiter(most=settings.most_requests), transport)
+    transport.on_answer = session.hear
     try:
         persistently(
             functools.partial(_initialize, settings, access, transport),

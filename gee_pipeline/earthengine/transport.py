@@ -30,6 +30,12 @@ class Transport:
     away connections with a warning each, and its timeout starts anew with every byte that arrives.
     """
 
+    deadline: float
+    """Seconds in which a whole answer must have arrived."""
+    on_answer: Callable[[int, bool], None]
+    """Told of each answer, in the thread that asked: its bytes, and whether the server says that the project
+    is restricted in how much it may ask at once."""
+
     def __init__(
         self,
         deadline: float,
@@ -40,13 +46,12 @@ class Transport:
         """Open no connection yet.
 
         Args:
-            deadline: Seconds in which a whole answer must have arrived.
+            deadline: Seconds.
             connections: Connections that are kept open.
-            on_answer: Told of each answer, in the thread that asked: its bytes, and whether the server
-                says that the project is restricted in how much it may ask at once.
+            on_answer: Who is told of answers.
         """
         self.deadline = deadline
-        self._on_answer = on_answer
+        self.on_answer = on_answer
         self._session = requests.Session()
         self._session.auth = _as_it_is
         adapter = HTTPAdapter(pool_connections=10, pool_maxsize=connections)
@@ -90,7 +95,7 @@ class Transport:
             content = b"".join(self._pieces(answer, uri, end))
         response = _response(answer)
         restricted = _RESTRICTED in response.pop(QUOTA_HEADER, "")  # popped: the client would warn every time
-        self._on_answer(len(content), restricted)
+        self.on_answer(len(content), restricted)
         return response, content
 
     def _pieces(self, answer: requests.Response, uri: str, end: float) -> Iterator[bytes]:
