@@ -165,8 +165,8 @@ def _blank(bands: tuple[str, ...]) -> ee.ImageCollection:
 def _observations(region: ee.Geometry, span: TimeBin, recipe: Recipe) -> ee.ImageCollection:
     """The scenes of a span, masked where they do not count, int16, with their time and order.
 
-    A scene without score comes in twice, at the same place in the order: all masked among the linked ones, and
-    with its scene classes.
+    A scene without score comes in twice, at one place in the order: all masked among those that were linked,
+    and with its scene classes.
     """
     cloud, bands = recipe.cloud, list(recipe.bands)
     linked = scenes(region, span).linkCollection(_scores(region, span), [cloud.score_band])
