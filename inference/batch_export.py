@@ -15,7 +15,6 @@ from odc.geo.geobox import GeoBox
 from gee_pipeline.earthengine import graph
 from gee_pipeline.earthengine.blocks import file_prefix
 from gee_pipeline.earthengine.faults import Fault, FaultKind, access_error
-from gee_pipeline.earthengine.storage import CROPLAND_BAND
 from gee_pipeline.earthengine.tasks import (
     PENDING_LIMIT,
     Cure,
@@ -26,6 +25,7 @@ from gee_pipeline.earthengine.tasks import (
 )
 from gee_pipeline.errors import IncompleteRunError, InputError
 from gee_pipeline.grid import inside
+from gee_pipeline.store import CROPLAND_BAND
 from inference.certificate import NAMED
 from inference.collect import Collected, collect
 from inference.open_run import has_composite

@@ -25,9 +25,7 @@ from gee_pipeline.earthengine.faults import Fault
 from gee_pipeline.earthengine.fetch import Expected, read_answer
 from gee_pipeline.earthengine.tasks import Destination
 from gee_pipeline.errors import AccessError, CorruptFileError, InputError, SceneReadError
-
-CROPLAND_BAND: Final = "cropland"
-"""Name of the last band, 0 or 1, where the servers masked by cropland."""
+from gee_pipeline.store import CROPLAND_BAND
 
 DRIVE_URL_VARIABLE: Final = "CROPMAP_DRIVE_URL"
 """Environment variable with the address of the Drive API; Google's own unless it is set."""

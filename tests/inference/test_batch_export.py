@@ -174,27 +174,22 @@ def test_collected_cells_tell_their_scenes_and_count_in_the_status(
 
 
 def test_the_cropland_band_becomes_the_mask_of_the_composite(
-    tmp_path: Path, server: Emulator, session: Session, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: Emulator, session: Session
 ) -> None:
-    with_mask = server._image_pixels
+    of_bands = server._image_pixels
 
     def pixels(image: Any, grid: Any) -> Any:
-        bands = with_mask(image, grid)
+        bands = of_bands(image, grid)
         _, values, valid = bands[0]
         return [*bands, ("cropland", (values > 3_000).astype(np.int16), valid)]
 
     server._image_pixels = pixels
     plan = planned(tmp_path, cells=2, cropland="worldcover")
-    written: list[Any] = []
-    monkeypatch.setattr(
-        "inference.collect.write_composite", lambda path, composite, *rest: written.append(composite)
-    )
     export(tmp_path, plan, session)
     collect(tmp_path, plan, session, BUCKET)
-    assert len(written) == 2
-    written.sort(key=lambda composite: composite.geobox.transform.c)
-    for col, composite in enumerate(written):
-        np.testing.assert_array_equal(composite.cropland, expected_values(0, col)[0, 0] > 3_000)
+    for (row, col), composite in composites(tmp_path, plan).items():
+        np.testing.assert_array_equal(composite.cropland, expected_values(row, col)[0, 0] > 3_000)
+    assert_as_expected(tmp_path, plan)
 
 
 def test_a_missing_cropland_band_is_a_damaged_file(

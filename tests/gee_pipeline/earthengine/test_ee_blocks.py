@@ -39,7 +39,8 @@ def test_each_planned_cell_lies_in_exactly_one_block(chosen: set[tuple[int, int]
         assert sum(cell in covered(block) for block in blocks) == 1
     for block in blocks:
         held = covered(block) & chosen
-        assert 1 <= block.rows <= side and 1 <= block.cols <= side
+        assert 1 <= block.rows <= side
+        assert 1 <= block.cols <= side
         # clipped: a planned cell touches each of the four sides
         assert {r for r, _ in held} >= {block.row, block.row + block.rows - 1}
         assert {c for _, c in held} >= {block.col, block.col + block.cols - 1}
