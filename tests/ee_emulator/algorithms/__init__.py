@@ -1,0 +1,16 @@
+"""What the emulator does for each algorithm; importing this package declares them all."""
+
+from . import (  # noqa: F401
+    collections,
+    containers,
+    dates,
+    elements,
+    filters,
+    geometry,
+    image_math,
+    images,
+    joins,
+    placing,
+    reducers,
+    sampling,
+)
