@@ -240,6 +240,8 @@ class Fetcher:
             except Fault as fault:
                 if fault.kind is FaultKind.TOO_MANY:
                     limiter.too_many()
+                if stop and fault.kind in (FaultKind.ACCESS, FaultKind.NEVER):
+                    stop.set()
                 raise
 
     def _persistently(self, ask: Callable[[], T]) -> T:
@@ -269,6 +271,8 @@ class Fetcher:
                     request = running.pop(future)
                     try:
                         values = future.result()
+                    except _Stopped:
+                        continue  # the fault that stopped it comes with another answer
                     except Fault as fault:
                         waiting.extendleft(self._smaller(request, fault, smallest_side))
                         continue

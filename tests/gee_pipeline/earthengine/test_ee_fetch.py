@@ -214,6 +214,13 @@ def test_parts_are_put_where_they_belong() -> None:
     assert sorted(len(part.bins) for part in session.asked) == [3, 4, 4]
 
 
+def test_the_size_of_a_planned_request_is_nothing_to_learn_from() -> None:
+    settings = EarthEngineSettings(url=None, request_bytes=4 * 3 * 8 * 8 * 2)
+    one = fetcher(FakeSession(settings=settings))
+    one.composite(Part, geobox(8), range(5), BANDS)
+    assert one.budget == settings.request_bytes
+
+
 def test_parts_of_a_cell_are_put_where_they_belong() -> None:
     settings = EarthEngineSettings(url=None, request_bytes=3 * 100 * 2)
     session = FakeSession(settings=settings)
@@ -376,12 +383,13 @@ def test_what_never_succeeds_is_asked_once() -> None:
 
 
 def test_a_lack_of_access_ends_it_with_the_cure_and_the_waiting_requests_are_not_made() -> None:
-    settings = EarthEngineSettings(url=None, most_requests=2, request_bytes=8 * 8 * 3 * 2)
-    session = FakeSession(lambda part: ACCESS, settings=settings, limiter=Limiter(most=2))
+    settings = EarthEngineSettings(url=None, request_bytes=8 * 8 * 3 * 2)
+    session = FakeSession(lambda part: ACCESS, settings=settings, limiter=Limiter(1))
     with pytest.raises(AccessError, match="is not registered for Earth Engine"):
         fetch(session, geobox(8), range(60))
-    time.sleep(0.05)
-    assert len(session.asked) <= 4
+    for thread in [thread for thread in threading.enumerate() if thread.name == "earth-engine"]:
+        thread.join(5)
+    assert len(session.asked) == 1, "of the 32 that waited for their turn"
 
 
 def test_a_mistake_of_ours_is_raised_as_it_is() -> None:

@@ -160,7 +160,9 @@ def test_the_project_is_the_named_one_or_that_of_the_credentials(home, key_file)
 
 def test_the_quota_project_of_gcloud_is_taken(home) -> None:
     log_in_with_gcloud(home, user("of gcloud", quota_project_id="of-the-quota"))
-    assert find_access(settings(project=None)).project == "of-the-quota"
+    access = find_access(settings(project=None))
+    assert access.project == "of-the-quota"
+    assert access.credentials.quota_project_id is None, "the client sends it, and copies credentials with one"
 
 
 def test_no_project_is_asked_for(home) -> None:

@@ -78,8 +78,16 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(BODY[:1000])
         time.sleep(1)
 
-    def trickle(self) -> None:
-        self.begin(len(BODY))
+    def silent_within_after_a_while(self) -> None:
+        time.sleep(0.25)
+        self.silent_within()
+
+    def trickle_and_close(self) -> None:
+        """The client gives the socket away as soon as it knows that the connection will close."""
+        self.trickle(Connection="close")
+
+    def trickle(self, **headers: str) -> None:
+        self.begin(len(BODY), **headers)
         for _ in range(100):
             self.wfile.write(b"x")
             time.sleep(0.02)
@@ -121,12 +129,14 @@ def test_a_body_is_sent(url) -> None:
     assert content == b'{"expression": 1}'
 
 
-@pytest.mark.parametrize("path", ["silent", "silent_within", "trickle"])
+@pytest.mark.parametrize(
+    "path", ["silent", "silent_within", "silent_within_after_a_while", "trickle", "trickle_and_close"]
+)
 def test_an_answer_that_is_not_whole_at_the_deadline_is_given_up(url, path) -> None:
     start = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"127\.0\.0\.1 within 0\.2 seconds"):
-        Transport(0.2).request(f"{url}/{path}")
-    assert 0.15 < time.monotonic() - start < 0.6
+    with pytest.raises(TimeoutError, match=r"127\.0\.0\.1 within 0\.3 seconds"):
+        Transport(0.3).request(f"{url}/{path}")
+    assert 0.25 < time.monotonic() - start < 0.5
 
 
 @pytest.mark.parametrize("path", ["truncated", "truncated_chunks"])
