@@ -188,7 +188,9 @@ def _seen(times: list[datetime], season: Season, bins: range, bin_days: int) -> 
 def _hull(area: BaseGeometry) -> ee.Geometry:
     """The outline of an area with few corners: a search with many is slow on the servers."""
     hull = area.convex_hull.simplify(0.01).buffer(0.02, join_style="mitre")
-    return ee.Geometry.Polygon([[float(x), float(y)] for x, y in hull.exterior.coords], None, False)
+    ring = [[float(x), float(y)] for x, y in hull.exterior.coords]
+    # from GeoJSON: of a geometry that the servers would construct the corners cannot be read here
+    return ee.Geometry({"type": "Polygon", "coordinates": [ring]}, None, False)
 
 
 def _notices(scenes: int, without: int, recipe: Recipe) -> tuple[str, ...]:
