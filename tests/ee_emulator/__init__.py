@@ -3,17 +3,13 @@
 It is a test tool. What it assumes about the service is listed in docs/earth_engine_semantics.md.
 """
 
-from contextlib import suppress
-
+from .answers import Answer
 from .archive import Archive, ImageAsset, Raster
+from .catalog import archive_of_catalog
 from .evaluate import evaluate, image_pixels
+from .log import LoggedRequest
+from .server import Emulator
 from .values import EmulatorError
-
-with suppress(ImportError):
-    from .catalog import archive_of_catalog
-with suppress(ImportError):
-    from .answers import Answer
-    from .server import Emulator
 
 __all__ = [
     "Answer",
@@ -21,6 +17,7 @@ __all__ = [
     "Emulator",
     "EmulatorError",
     "ImageAsset",
+    "LoggedRequest",
     "Raster",
     "archive_of_catalog",
     "evaluate",

@@ -19,7 +19,6 @@ import threading
 import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +26,9 @@ from typing import Any
 from .answers import Answer
 from .connection import Server
 from .drive import Drive
+from .evaluate import evaluate as own_evaluate
+from .evaluate import image_pixels as own_image_pixels
+from .evaluate import plain
 from .exports import Export
 from .faults import Refusal
 from .grid import Grid
@@ -37,6 +39,7 @@ from .services import KINDS
 from .storage import Storage
 from .tasks import QUEUE_LIMIT, Tasks
 from .tokens import Tokens
+from .values import EmulatorError
 
 
 class Emulator:
@@ -98,9 +101,9 @@ class Emulator:
         )
         self.profiles = Profiles()
         self.stopped = threading.Event()
-        self._evaluate = evaluate or _own("evaluate")
-        self._image_pixels = image_pixels or _own("image_pixels")
-        self._plain = _own("plain") if evaluate is None else _as_it_is
+        self._evaluate = evaluate or own_evaluate
+        self._image_pixels = image_pixels or own_image_pixels
+        self._plain = plain if evaluate is None else _as_it_is
         self._computing = threading.Lock()  # the evaluator's caches are plain dictionaries
         self._scripts: dict[str, deque[Answer]] = defaultdict(deque)
         self._scripting = threading.Lock()
@@ -194,21 +197,11 @@ class Emulator:
         try:
             with self._computing:
                 return function(*arguments)
-        except Refusal:
-            raise
+        except EmulatorError as error:
+            raise Refusal(400, str(error)) from error
         except Exception as error:
-            if type(error).__module__.startswith("ee_emulator"):
-                raise Refusal(400, str(error)) from error
             self.errors.append(traceback.format_exc())
             raise Refusal(400, f"The emulator failed: {traceback.format_exc()}") from error
-
-
-def _own(name: str) -> Callable[..., Any]:
-    def call(*arguments: Any) -> Any:
-        # imported late: a test with a stand-in for the evaluator needs none of it
-        return getattr(import_module(f"{__package__}.evaluate"), name)(*arguments)
-
-    return call
 
 
 def _as_it_is(value: Any) -> Any:

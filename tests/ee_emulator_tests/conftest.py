@@ -52,7 +52,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     servers: list[Emulator] = []
 
     def start_server(**options: Any) -> Emulator:
-        server = Emulator(None, **{"evaluate": stub_evaluate, "image_pixels": stub_pixels, **options})
+        defaults = {"archive": None, "evaluate": stub_evaluate, "image_pixels": stub_pixels}
+        server = Emulator(**defaults | options)
         servers.append(server.__enter__())
         connect(server, tmp_path)
         return server
