@@ -150,8 +150,9 @@ class DriveStorage:
                 "Drive of its own; name the folder and the credentials the tasks were started with."
             )
         for folder in folders:
-            where = f"'{folder['id']}' in parents and name contains {_quoted(prefix)} and trashed = false"
-            for found in self._search(where):
+            # All names: a search by `name contains` takes words apart in ways that are not documented.
+            inside = f"'{folder['id']}' in parents and mimeType != '{_FOLDER_TYPE}' and trashed = false"
+            for found in self._search(inside):
                 if str(found["name"]).startswith(prefix):
                     size, md5 = int(found.get("size") or 0), found.get("md5Checksum")
                     yield StoredFile(str(found["name"]), str(found["id"]), size, md5)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ee
 import numpy as np
 import pytest
 import rasterio
@@ -69,7 +70,9 @@ def session(server: Emulator, open_session: Session) -> Session:
 def export(
     folder: Path, plan: RunPlan, session: Any, to: Destination = BUCKET, **options: Any
 ) -> TaskSummary:
-    return export_by_tasks(folder, plan, session, to, **{"sleep": lambda seconds: None, **options})
+    """All tasks to their end without pauses; the server computes by its formula, whatever is asked."""
+    defaults = {"sleep": lambda seconds: None, "image_of": lambda geobox: ee.Image.constant(0).toInt16()}
+    return export_by_tasks(folder, plan, session, to, **(defaults | options))
 
 
 def composites(folder: Path, plan: RunPlan) -> dict[tuple[int, int], Any]:
@@ -102,17 +105,17 @@ def blocks_of(server: Emulator) -> list[str]:
 # From tasks to composites
 
 
-@pytest.mark.parametrize("to", [BUCKET, DRIVE], ids=str)
+@pytest.mark.parametrize("to", [BUCKET, DRIVE, Destination("gcs", "whole-bucket")], ids=str)
 def test_exported_and_collected_composites_are_those_of_the_servers(
     tmp_path: Path, server: Emulator, session: Session, to: Destination
 ) -> None:
-    plan = planned(tmp_path)
+    plan = planned(tmp_path, cells=9)
     summary = export(tmp_path, plan, session, to)
-    assert (summary.cells, summary.cells_done, summary.done) == (17, 17, 3)
+    assert (summary.cells, summary.cells_done, summary.done) == (9, 9, 2)
     assert summary.complete
     collected = collect(tmp_path, plan, session, to)
     collected.raise_if_incomplete()
-    assert (collected.taken, collected.present) == (17, 0)
+    assert (collected.taken, collected.present) == (9, 0)
     assert_as_expected(tmp_path, plan)
 
 
@@ -432,7 +435,7 @@ class DyingSession:
         return self._session.operation(name)
 
 
-@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("at", [1, 3])
 @pytest.mark.parametrize("after_submission", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("listing", [True, False], ids=["listed", "not listed"])
 def test_a_kill_between_submission_and_note_starts_no_task_twice(
@@ -446,8 +449,7 @@ def test_a_kill_between_submission_and_note_starts_no_task_twice(
     summary = export(tmp_path, plan, session)
     assert summary.complete
     assert len(started(server)) == len(set(blocks_of(server))) == 3
-    collect(tmp_path, plan, session, BUCKET)
-    assert_as_expected(tmp_path, plan)
+    assert len(server.storage.names("crop-bucket")) == 17
 
 
 def test_an_answer_that_was_lost_on_the_way_starts_no_task_twice(

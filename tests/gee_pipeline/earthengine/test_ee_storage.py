@@ -206,7 +206,7 @@ class Drive:
             return answer(200, content=b"12345")
         assert address == "http://drive.test/drive/v3/files"
         self.asked.append(params)
-        if "mimeType =" in params["q"]:
+        if "mimeType = " in params["q"]:
             return answer(200, {"files": self.folders})
         page = int(params.get("pageToken", 0))
         names = [["cropmap-0a1b-r0000_c0000_1x1.tif"], ["cropmap-0a1b-r0000_c0001_1x1.tif", "x.tif"]][page]
