@@ -32,21 +32,23 @@ ABSURD: Final = 10.0
 """Reflectance from which a number is no measurement."""
 
 
-def archive_of_catalog(catalog: Path) -> Archive:
+def archive_of_catalog(catalog: Path, *, signed: bool = False) -> Archive:
     """The scenes of a catalog as Sentinel-2 and Cloud Score+ images under their item ids.
 
     Reflectance becomes DN = reflectance x 10,000 as uint16, halves up, at least 0; nodata is masked. A scene
-    without a score asset has no image in the Cloud Score+ collection. Files are read when pixels are asked for.
+    without a score asset has no image in the Cloud Score+ collection. Files are read when they are needed.
 
     Args:
         catalog: Path of `catalog.json`.
+        signed: Keep reflectance below 0, as int32. The real collection cuts it off and a local catalog
+            does not, so this compares the two engines to the last pixel.
 
     Raises:
         ValueError: An item has no bands.
     """
     archive = Archive(collections=[COLLECTION, CLOUD_SCORE])
     for item in pystac.Catalog.from_file(str(catalog)).get_items(recursive=True):
-        archive.add(_scene(item))
+        archive.add(_scene(item, np.dtype(np.int32 if signed else np.uint16)))
         if scores := {name: _plain_raster(item, name, np.float32) for name in SCORES if _asset(item, name)}:
             archive.add(ImageAsset(f"{CLOUD_SCORE}/{item.id}", item.datetime, scores))
     return archive
@@ -85,8 +87,8 @@ class FileRaster(Raster):
         return Pixels(values.clip(*self._limits).astype(self.dtype), mask)
 
 
-def _scene(item: pystac.Item) -> ImageAsset:
-    found = {name: _reflectance_raster(item, name) for name in BANDS if _asset(item, name)}
+def _scene(item: pystac.Item, dtype: np.dtype[Any]) -> ImageAsset:
+    found = {name: _reflectance_raster(item, name, dtype) for name in BANDS if _asset(item, name)}
     if not found:
         raise ValueError(f"Item {item.id} has no asset of a Sentinel-2 band, only {sorted(item.assets)}.")
     if _asset(item, "SCL"):
@@ -101,9 +103,9 @@ def _asset(item: pystac.Item, name: str) -> pystac.Asset | None:
     return next((item.assets[key] for key in keys if key in item.assets), None)
 
 
-def _reflectance_raster(item: pystac.Item, name: str) -> Raster:
+def _reflectance_raster(item: pystac.Item, name: str, dtype: np.dtype[Any]) -> Raster:
     """Stored steps become whole numbers of 0.0001, by the declared scale and offset or those of ESA."""
-    raster, fields = _opened(item, name, np.uint16)
+    raster, fields = _opened(item, name)
     whole = raster.values.dtype.kind in "iu"
     declared = "scale" in fields or "offset" in fields
     scale = fields.get("scale", 1.0) if declared or not whole else 0.0001
@@ -113,7 +115,7 @@ def _reflectance_raster(item: pystac.Item, name: str) -> Raster:
         nodata = 0
     return _finished(
         raster,
-        np.uint16,
+        dtype,
         gain=round(scale * 10_000, 9),
         offset=round(offset * 10_000, 9),
         stored_nodata=nodata,
@@ -122,7 +124,7 @@ def _reflectance_raster(item: pystac.Item, name: str) -> Raster:
 
 
 def _plain_raster(item: pystac.Item, name: str, dtype: Any) -> Raster:
-    raster, fields = _opened(item, name, dtype)
+    raster, fields = _opened(item, name)
     return _finished(raster, dtype, gain=fields.get("scale", 1.0), offset=fields.get("offset", 0.0))
 
 
@@ -137,7 +139,7 @@ def _default_offset(item: pystac.Item) -> float:
     return -0.1 if number >= OFFSET_BASELINE else 0.0
 
 
-def _opened(item: pystac.Item, name: str, dtype: Any) -> tuple[FileRaster, dict[str, Any]]:
+def _opened(item: pystac.Item, name: str) -> tuple[FileRaster, dict[str, Any]]:
     """The raster of an asset, its values not read, and what the item declares of it."""
     asset = _asset(item, name)
     assert asset is not None

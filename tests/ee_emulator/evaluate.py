@@ -7,6 +7,7 @@ bands = image_pixels(value, grid)             # where the value is an image
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,9 @@ __all__ = ["evaluate", "image_pixels", "plain"]
 
 Node = Mapping[str, Any]
 
+DEEPEST = 20_000
+"""Calls within calls: a step of an expression takes about five of them, and one of its pixels two."""
+
 
 def evaluate(expression: Node, archive: Archive) -> Any:
     """The value of a serialized expression; images stay uncomputed until their pixels are asked for.
@@ -39,6 +43,7 @@ def evaluate(expression: Node, archive: Archive) -> Any:
     """
     if set(expression) != {"result", "values"}:
         raise EmulatorError(f"An expression has a result and values, this one {sorted(expression)}.")
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEPEST))
     return Request(archive, expression["values"]).result(expression["result"])
 
 
@@ -92,6 +97,16 @@ class Request:
         self._values = values
         self._outermost = _Frame()
         self._free: dict[str, frozenset[str]] = {}
+        self._kinds = {
+            "constantValue": lambda content, frame: content,
+            "integerValue": lambda content, frame: int(content),
+            "valueReference": self._reference,
+            "argumentReference": lambda content, frame: frame.argument(content),
+            "arrayValue": self._array,
+            "dictionaryValue": self._dictionary,
+            "functionDefinitionValue": self._function,
+            "functionInvocationValue": self._invocation,
+        }
 
     def result(self, name: str) -> Any:
         """The value that a reference names."""
@@ -110,24 +125,15 @@ class Request:
         if len(node) != 1:
             raise EmulatorError(f"A node has one field, this one has {sorted(node)}.")
         ((kind, content),) = node.items()
-        match kind:
-            case "constantValue":
-                return content
-            case "integerValue":
-                return int(content)
-            case "valueReference":
-                return self._reference(content, frame)
-            case "argumentReference":
-                return frame.argument(content)
-            case "arrayValue":
-                return [self._node(item, frame) for item in content.get("values", [])]
-            case "dictionaryValue":
-                return {key: self._node(item, frame) for key, item in content.get("values", {}).items()}
-            case "functionDefinitionValue":
-                return self._function(content, frame)
-            case "functionInvocationValue":
-                return self._invocation(content, frame)
-        raise EmulatorError(f"The emulator does not know the node {kind}.")
+        if kind not in self._kinds:
+            raise EmulatorError(f"The emulator does not know the node {kind}.")
+        return self._kinds[kind](content, frame)
+
+    def _array(self, content: Node, frame: _Frame) -> list[Any]:
+        return [self._node(item, frame) for item in content.get("values", [])]
+
+    def _dictionary(self, content: Node, frame: _Frame) -> dict[str, Any]:
+        return {key: self._node(item, frame) for key, item in content.get("values", {}).items()}
 
     def _function(self, content: Node, frame: _Frame) -> Function:
         names = tuple(content["argumentNames"])

@@ -103,8 +103,8 @@ def require_fine(grid: Grid, projection: Projection) -> None:
     ratio = pixel_size(grid, projection.crs) / max(abs(projection.transform.a), abs(projection.transform.b))
     if ratio > COARSEST:
         raise EmulatorError(
-            f"The emulator has no pyramids: it was asked for pixels {ratio:.3g} times as large as those of an "
-            f"asset in {projection.crs}."
+            f"The emulator has no pyramids: it was asked for pixels {ratio:.3g} times as large as those of "
+            f"an asset in {projection.crs}."
         )
 
 

@@ -20,6 +20,8 @@ TIME = "system:time_start"
 
 Properties = Mapping[str, Any]
 
+IDENTITY = Affine.identity()
+
 
 class EmulatorError(Exception):
     """An expression that Earth Engine would refuse, or that this emulator does not know."""
@@ -38,7 +40,7 @@ class Projection:
     """A CRS and the transform from its pixels to its coordinates."""
 
     crs: str
-    transform: Affine = Affine.identity()
+    transform: Affine = IDENTITY
 
 
 WGS84 = Projection("EPSG:4326")

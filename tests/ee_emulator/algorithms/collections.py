@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """Collections: loading, filtering, ordering, mapping and what is aggregated over their elements."""
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..values import INDEX, Collection, Element, EmulatorError, Feature, Filter, Function, Image
+from . import reducing
 from .comparing import compare
 from .reducing import Reducer
 from .registry import algorithm, register_as
-from . import reducing
 
 
 @algorithm("ImageCollection.load")

@@ -1,16 +1,15 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """List.*, Dictionary.* and String.*"""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cmp_to_key
 from typing import Any
 
-from ..values import Collection, Date, EmulatorError, Feature, Filter, Function
+from ..values import EmulatorError, Feature, Filter, Function
 from .comparing import compare
-from .image_math import _number as _plain_number
 from .reducing import Reducer
 from .registry import algorithm
 

@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """Date.* and DateRange.*, in UTC."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """Properties of elements: get, set, copy."""
 
 from __future__ import annotations

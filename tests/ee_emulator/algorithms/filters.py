@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """Filter.*: conditions on the properties and places of elements."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..values import INDEX, Date, DateRange, Element, EmulatorError, Feature, Filter, Geometry, Image
+from ..values import DateRange, Element, EmulatorError, Feature, Filter, Geometry, Image
 from .comparing import comparable, compare, equal
 from .registry import algorithm, register_as
 from .shapes import lonlat, meets

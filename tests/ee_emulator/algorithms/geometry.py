@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """GeometryConstructors.*, Geometry.*, Projection and Feature."""
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _at_scale(request: Any, projection: Projection, meters: float) -> Projection
 
 
 def at_scale(projection: Projection, metres: float) -> Projection:
-    """The same CRS with pixels of a size in metres; the origin stays and so does the direction of the axes."""
+    """The same CRS with pixels of a size in metres; origin and direction of the axes stay."""
     factor = metres / nominal_scale(projection)
     t = projection.transform
     if t == Affine.identity():  # a CRS alone: rows run south

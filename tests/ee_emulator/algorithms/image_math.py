@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """Arithmetic, comparisons and casts of images, and of numbers by the same rules."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """Images: bands chosen, named, masked, put together, reduced and placed."""
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from affine import Affine
-from numpy.typing import NDArray
 
 from ..grid import Grid
 from ..reading import Reader, shape_of
@@ -26,7 +25,7 @@ from ..values import (
     Projection,
 )
 from . import reducing
-from .image_math import cast, cast_band
+from .image_math import cast_band
 from .pixels import (
     constant_band,
     mask_of,
@@ -235,7 +234,7 @@ def _where(request: Any, input: Image, test: Image, value: Image) -> Image:
 
 
 def _replaced(band: Band, test: Band, value: Band) -> Band:
-    """Where test is valid and not 0 and the value is valid, the value; elsewhere, and where masked, the input."""
+    """The value where it is valid and the test is valid and not 0; the mask stays that of the input."""
     dtype = union_type([band.dtype, value.dtype])
 
     def compute(reader: Reader, grid: Grid) -> Pixels:
@@ -374,9 +373,8 @@ def _mosaic(request: Any, collection: Collection) -> Image:
     if not images:
         return Image((), {}, union_footprint([]))
     if any(image.names != images[0].names for image in images):
-        raise EmulatorError(
-            f"The emulator makes mosaics of images with the same bands, got {sorted({tuple(i.names) for i in images})}."
-        )
+        found = sorted({tuple(image.names) for image in images})
+        raise EmulatorError(f"The emulator makes mosaics of images with the same bands, got {found}.")
     columns = zip(*(image.bands for image in images), strict=True)
     bands = tuple(mosaic_band(column, union_type(band.dtype for band in column)) for column in columns)
     return Image(bands, {}, union_footprint([image.footprint for image in images]))

@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """Join.*: elements of two collections put together."""
 
 from __future__ import annotations

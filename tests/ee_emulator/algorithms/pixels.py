@@ -137,7 +137,7 @@ def stacked_bands(bands: Sequence[Band], reducer: Any, names: Sequence[str]) -> 
 
 
 def union_type(dtypes: Iterable[np.dtype[Any]]) -> np.dtype[Any]:
-    """The type that holds the values of all; 32-bit integers and floats stay float, as Earth Engine has it."""
+    """The type that holds the values of all; integers and floats make floats."""
     found = list(dtypes)
     kinds = {dtype.kind for dtype in found}
     if "f" in kinds and DOUBLE not in found:

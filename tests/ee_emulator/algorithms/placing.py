@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """Images on other grids: projections, clipping, neighbourhoods."""
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ..grid import Grid
-from ..reading import Reader, centres_in, metres_per_pixel, nominal_scale, shape_of, window
+from ..reading import Reader, centres_in, metres_per_pixel, shape_of, window
 from ..values import (
     Band,
     Collection,
     EmulatorError,
-    Feature,
     Footprint,
     Geometry,
     Image,
@@ -26,7 +26,7 @@ from ..values import (
     Projection,
 )
 from .geometry import affine_of, at_scale, geometry_of
-from .reducing import MAX, MIN, Reducer
+from .reducing import MAX, MIN, Reducer, folded
 from .registry import algorithm
 from .shapes import lonlat, projected
 
@@ -55,7 +55,8 @@ def _projection(request: Any, image: Image) -> Projection:
     found = {band.projection for band in image.bands}
     if len(found) != 1:
         raise EmulatorError(
-            f"Image.projection: The bands of the specified image contains different projections: {len(found)}."
+            "Image.projection: The bands of the specified image contains different projections. Use "
+            f"Image.select to pick a single band. There are {len(found)}."
         )
     return found.pop()
 
@@ -287,7 +288,7 @@ def _neighbourhood(band: Band, reducer: Reducer, kernel: Kernel, *, skip_masked:
         places = [(row, col) for row, col in np.argwhere(weights != 0)]
         height, width = shape_of(grid)
         views = [(slice(row, row + height), slice(col, col + width)) for row, col in places]
-        results = reducer.stacked([wide.values[view] for view in views], [wide.mask[view] for view in views])
+        results = folded(reducer, [wide.values[view] for view in views], [wide.mask[view] for view in views])
         middle = wide.mask[reach : reach + height, reach : reach + width]
         return [
             Pixels(

@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """Reducer.*"""
 
 from __future__ import annotations

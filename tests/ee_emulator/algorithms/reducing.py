@@ -35,6 +35,8 @@ class Reducer:
     weighted: bool = False
     """Whether weights count; else a pixel of a region counts where its centre is inside."""
     inputs: int = 1
+    fold: tuple[Any, Callable[[np.dtype[Any]], Any]] | None = None
+    """The function of two values and its neutral value, where the order of values does not matter."""
 
     def stacked(self, values: Sequence[NDArray[Any]], masks: Sequence[Mask]) -> list[tuple[Stack, Mask]]:
         """Values and mask of each output from those of several bands or images.
@@ -113,6 +115,21 @@ def _mean(stack: Stack, mask: Mask) -> list[tuple[NDArray[Any], Mask]]:
 
 def _product(stack: Stack, mask: Mask) -> list[tuple[NDArray[Any], Mask]]:
     return [(np.where(mask, stack.astype(np.float64), 1).prod(axis=0), mask.any(axis=0))]
+
+
+def folded(
+    reducer: Reducer, values: Sequence[NDArray[Any]], masks: Sequence[Mask]
+) -> list[tuple[NDArray[Any], Mask]]:
+    """`Reducer.stacked` without a stack: many neighbours of many pixels would not fit into memory."""
+    if reducer.fold is None:
+        return reducer.stacked(values, masks)
+    function, neutral = reducer.fold
+    result = np.full(values[0].shape, neutral(values[0].dtype), values[0].dtype)
+    valid = np.zeros(values[0].shape, bool)
+    for value, mask in zip(values, masks, strict=True):
+        function(result, value, out=result, where=mask)
+        valid |= mask
+    return [(result, valid)]
 
 
 def _extreme(function: Any, worst: Callable[[np.dtype[Any]], Any]) -> Over:
@@ -209,8 +226,8 @@ MEDIAN = _simple("median", _median_of, median, dtype=_as(DOUBLE))
 COUNT = _simple("count", lambda values, weights: [len(values)], _count, dtype=_as(INTEGER))
 SUM = _simple("sum", _sum_of, _sum, dtype=_as(DOUBLE), weighted=True)
 MEAN = _simple("mean", _mean_of, _mean, dtype=_as(DOUBLE), weighted=True)
-MIN = _simple("min", _plain_of(min), _extreme(np.minimum, _highest))
-MAX = _simple("max", _plain_of(max), _extreme(np.maximum, _lowest))
+MIN = _simple("min", _plain_of(min), _extreme(np.minimum, _highest), fold=(np.minimum, _highest))
+MAX = _simple("max", _plain_of(max), _extreme(np.maximum, _lowest), fold=(np.maximum, _lowest))
 FIRST = _simple("first", _plain_of(lambda values: values[0]), _at(False))
 LAST = _simple("last", _plain_of(lambda values: values[-1]), _at(True))
 ALL = _simple(

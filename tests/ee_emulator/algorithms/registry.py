@@ -72,8 +72,8 @@ def implementation_of(name: str) -> Implementation:
 def algorithm(*names: str) -> Callable[[Implementation], Implementation]:
     """Declares what the emulator does for some algorithms.
 
-    The function takes the request, then the arguments of the signature by their names. An underscore at the end
-    of a name keeps it apart from Python's own words.
+    The function takes the request, then the arguments of the signature by their names. An underscore at the
+    end of a name keeps it apart from Python's own words.
     """
 
     def register(function: Implementation) -> Implementation:

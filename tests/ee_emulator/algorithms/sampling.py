@@ -1,3 +1,4 @@
+# ruff: noqa: N803 (arguments are named by Google)
 """Pixels of a region as numbers: reduceRegion and its relatives."""
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,9 @@ def meets(one: BaseGeometry | None, other: BaseGeometry | None) -> bool:
 @lru_cache(maxsize=16_384)
 def _meets(one: BaseGeometry, other: BaseGeometry) -> bool:
     return any(
-        shapely.intersects(one, shapely.transform(other, lambda points, turn=turn: points + [turn, 0]))
+        shapely.intersects(
+            one, shapely.transform(other, lambda points, turn=turn: points + np.array([turn, 0]))
+        )
         for turn in (0, -360, 360)
     )
 
@@ -76,6 +79,6 @@ def _dense(shape: BaseGeometry, crs: str, geodesic: bool) -> BaseGeometry:
 def _curved(line: Any) -> list[tuple[float, float]]:
     points = list(line.coords)
     curved = [points[0]]
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         curved += [*_SPHERE.npts(x0, y0, x1, y1, _PIECES - 1), (x1, y1)]
     return curved
