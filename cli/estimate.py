@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="Cells to fetch and measure; 0 only counts and needs no credentials.  [default: 5]",
 )
-@click.option("--seed", type=int, help="Chooses which cells are measured.  [default: 1]")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Chooses which cells are measured.  [default: 1]"
+)
 @earth_engine_options
 @talk_options
 def estimate(

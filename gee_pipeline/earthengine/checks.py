@@ -13,7 +13,6 @@ import numpy as np
 from affine import Affine
 from ee import oauth
 from google.oauth2 import credentials as user
-from google.oauth2 import service_account
 from odc.geo.geobox import GeoBox
 
 from gee_pipeline.bands import NODATA
@@ -33,6 +32,7 @@ JULY: Final = range(38, 40)
 """Ten days from 10 July 2021 on, in which Sentinel-2 passed over `FIELD` several times."""
 
 STORED: Final = "stored by a login"
+DEFAULT: Final = "application default credentials"
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,14 @@ def check_access(
 def describe(access: Access, settings: EarthEngineSettings) -> str:
     """Which kind of credentials these are, and whose."""
     credentials = access.credentials
-    if isinstance(credentials, service_account.Credentials):
-        where = f", key {settings.service_account}" if settings.service_account else ", application default"
-        return f"service account {credentials.service_account_email}{where}"
     if isinstance(credentials, user.Credentials):
-        where = STORED if credentials.refresh_token == _stored_token() else "application default"
+        where = STORED if credentials.refresh_token == _stored_token() else DEFAULT
         whose = f" {credentials.account}" if credentials.account else ""
         return f"user account{whose}, {where}"
-    return f"application default: {type(credentials).__module__.rsplit('.', 1)[-1]}"
+    where = f"key {settings.service_account}" if settings.service_account else DEFAULT
+    # Of federated identities only some stand for a service account.
+    email = getattr(credentials, "service_account_email", None)
+    return f"service account {email}, {where}" if email else where
 
 
 def _composite(session: Session, fetcher: Fetcher) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.earthengine.fetch import plan_requests
-from gee_pipeline.earthengine.session import NO_CREDENTIALS, find_access
+from gee_pipeline.earthengine.session import NO_CREDENTIALS, connect, find_access
 from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
 from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.errors import AccessError, EarthEngineError, InputError
@@ -110,6 +111,8 @@ class EstimateRequest:
     def __post_init__(self) -> None:
         if self.samples < 0:
             raise InputError(f"A sample has 0 or more cells, got --samples {self.samples}.")
+        if self.seed < 0:
+            raise InputError(f"A seed is 0 or larger, got --seed {self.seed}.")
 
 
 @dataclass(frozen=True)
@@ -337,6 +340,8 @@ def measure(
     source: RemoteSource,
     cells: Sequence[Cell],
     tell: Callable[[str], None],
+    *,
+    settle: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[list[MeasuredCell], list[tuple[str, str]]]:
     """What some cells really take, fetched one after another; they are not kept.
@@ -346,6 +351,7 @@ def measure(
         source: Who fetches.
         cells: The sample.
         tell: Takes one line a cell.
+        settle: Reads the profiles of the requests so far, so that each cell counts its own.
         clock: Seconds.
 
     Returns:
@@ -357,21 +363,26 @@ def measure(
     """
     measured: list[MeasuredCell] = []
     failed: list[tuple[str, str]] = []
+    settle()
     for place, cell in enumerate(cells, 1):
         try:
-            measured.append(_measure_cell(job, source, cell, clock))
+            measured.append(_measure_cell(job, source, cell, settle, clock))
         except EarthEngineError as error:
             failed.append((cell.name, str(error)))
             if len(failed) == len(cells):
                 raise
+            settle()
         tell(f"{place} of {len(cells)} cells measured: {cell.name}")
     return measured, failed
 
 
-def _measure_cell(job: Job, source: RemoteSource, cell: Cell, clock: Callable[[], float]) -> MeasuredCell:
+def _measure_cell(
+    job: Job, source: RemoteSource, cell: Cell, settle: Callable[[], None], clock: Callable[[], float]
+) -> MeasuredCell:
     before, start = source.spent(), clock()
     composite = source.read_cell(cell, job.season, job.bins)
     seconds = clock() - start
+    settle()
     stored = stored_bytes(composite, job.recipe, job.season)
     return MeasuredCell(cell.name, seconds, stored, source.spent() - before)
 
@@ -426,7 +437,10 @@ def _measured(request: EstimateRequest, job: Job, size: Size, tell: Callable[[st
     for text in source.survey(job.aoi.lonlat, job.season, job.bins).notices:
         tell(text)
     sample = list(job.grid.cells(choose(job.cells, request.samples, request.seed)))
-    measured, failed = measure(job, source, sample, tell)
+    session = connect(request.settings)
+    measured, failed = measure(
+        job, source, sample, tell, settle=functools.partial(session.meter.settle, session)
+    )
     for text in source.take_notices():
         tell(text)
     at_once = source.cells_ahead(size.bins, size.cell_size)

@@ -327,7 +327,7 @@ EXPERIMENTS: Final = (
         "profile",
     ),
     Experiment(
-        "S01", "An expression of 300 steps, one in the other, is computed", lambda: _sum_of_ones(300), 300
+        "S01", "An expression of 100 steps, one in the other, is computed", lambda: _sum_of_ones(100), 100
     ),
 )
 """Several questions may belong to one assumption."""

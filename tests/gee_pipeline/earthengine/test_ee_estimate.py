@@ -5,6 +5,7 @@ import re
 from datetime import date
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import geopandas
 import numpy as np
@@ -219,6 +220,21 @@ def test_a_cell_takes_what_was_spent_while_it_was_read(job: module.Job) -> None:
     assert source.asked[0][1:] == (Season(2021, date(2021, 1, 1)), range(24, 67))
 
 
+def test_profiles_are_read_before_the_first_cell_and_after_each(job: module.Job) -> None:
+    """Otherwise the first cell would pay for the survey, and the next for a cell that failed."""
+    source = FakeSource(frozenset({0}))
+    pending = [10.0]  # EECU-seconds asked for and not yet read
+
+    def settle() -> None:
+        source.total += Spent(0, 0, pending.pop() if pending else 0.0)
+
+    read_cell = source.read_cell
+    source.read_cell = lambda *asked: pending.append(5.0) or read_cell(*asked)  # type: ignore[method-assign]
+    cells = [job.grid.cell(0, 0), job.grid.cell(0, 1)]
+    measured, _ = measure(job, source, cells, lambda text: None, settle=settle)
+    assert [cell.eecu_seconds for cell in measured] == [2 + 5]
+
+
 def test_a_cell_that_fails_is_named_and_does_not_count(job: module.Job) -> None:
     cells = [job.grid.cell(0, 0), job.grid.cell(0, 1)]
     measured, failed = measure(job, FakeSource(frozenset({1})), cells, lambda text: None)
@@ -232,15 +248,18 @@ def test_an_estimate_is_an_error_where_every_cell_fails(job: module.Job) -> None
         measure(job, FakeSource(frozenset({0, 1})), cells, lambda text: None)
 
 
-def test_a_negative_sample_is_refused(tmp_path: Path) -> None:
+def test_a_negative_sample_or_seed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--samples"):
         EstimateRequest(tmp_path, 2021, samples=-1)
+    with pytest.raises(InputError, match="--seed"):
+        EstimateRequest(tmp_path, 2021, seed=-1)
 
 
 @pytest.fixture
 def offered(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
     source = FakeSource()
     monkeypatch.setattr(module, "find_access", lambda settings: None)
+    monkeypatch.setattr(module, "connect", lambda settings: MagicMock())
     monkeypatch.setattr(module, "EarthEngineSource", lambda recipe, settings, cropland: source)
     return source
 
