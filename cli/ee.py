@@ -90,7 +90,7 @@ def selfcheck(project: str | None, service_account: Path | None, out: Path | Non
     """Ask Earth Engine small questions and compare its answers with what cropmap assumes.
 
     Each question is one assumption of docs/earth_engine_semantics.md, with an answer worked out by hand.
-    Exits with 2 where one differs: maps would differ too. Costs a few EECU-seconds.
+    Exits with 2 where one differs: maps may differ too. Costs a few EECU-seconds.
 
     \b
     Example:

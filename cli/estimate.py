@@ -83,7 +83,7 @@ def lines(found: Estimate) -> list[str]:
     counted = [
         f"cells     {size.cells:>12,}  of {size.cell_size} x {size.cell_size} pixels, {size.bins} bins of "
         f"{size.bands} bands",
-        f"requests  {size.requests:>12,}  for pixels, when none has to be split or repeated",
+        f"requests  {size.requests:>12,}  for pixels at most, unless some are split or repeated",
         f"network   {gigabytes(size.network_bytes):>12}  at most: pixels without compression",
         f"disk      {gigabytes(size.disk_bytes):>12}  at most: composites, predictions and map without "
         "compression",
@@ -102,22 +102,21 @@ def _measured(found: Estimate) -> list[str]:
         else f"a random sample (--seed {found.seed}), extrapolated to all cells"
     )
     rows = [
-        ("a cell", found.eecu_seconds_a_cell, "{:,.1f} EECU-seconds".format),
-        ("", found.seconds_a_cell, "{:,.1f} s alone".format),
-        ("computing", found.eecu_hours, "{:,.3g} EECU-hours".format),
-        ("time", found.seconds, duration),
-        ("network", found.network_bytes, gigabytes),
-        ("disk", found.disk_bytes, lambda size: f"{gigabytes(size)} of composites"),
+        ("a cell", found.eecu_seconds_a_cell, "{:,.1f}".format, " EECU-seconds"),
+        ("", found.seconds_a_cell, "{:,.1f}".format, " s alone"),
+        ("computing", found.eecu_hours, "{:,.3g}".format, " EECU-hours"),
+        ("time", found.seconds, duration, f" with {found.cells_at_once} at once that do not slow each other"),
+        ("network", found.network_bytes, gigabytes, ""),
+        ("disk", found.disk_bytes, gigabytes, " of composites"),
     ]
     told = [
         f"Measured: {len(found.cells)} of {found.size.cells:,} cells, {sample}. Mean (lowest to highest):"
     ]
-    told += [f"{name:<10}{_range(value, text)}" for name, value, text in rows if value is not None]
+    told += [f"{name:<10}{_range(value, text)}{unit}" for name, value, text, unit in rows if value]
     if found.eecu_hours is None:
         told.append("computing was not measured: Earth Engine gave no readable profile of these cells")
     elif found.eecu_hours.measured < len(found.cells):
         told.append(f"computing is known of {found.eecu_hours.measured} of these cells only")
-    told.append(f"The time is that of {found.at_once} cells at once that do not slow each other.")
     told += [f"{name} failed and does not count: {text}" for name, text in found.failed]
     return told
 
@@ -136,10 +135,10 @@ def _burden(tariff: Tariff, hours: Spread) -> str:
     from gee_pipeline.earthengine.estimate import dollars, months
 
     if tariff.eecu_hours is not None:
-        share = f"{_range(hours, lambda h: f'{months(tariff, h):,.1%}')} of a month's"
-        return f"{share} {tariff.eecu_hours:,} free EECU-hours"
-    price = _range(hours, lambda h: f"US$ {dollars(tariff, h):,.2f}")
-    return f"{price} at US$ {tariff.dollars:.2f} an EECU-hour, {tariff.source}"
+        share = _range(hours, lambda h: f"{100 * (months(tariff, h) or 0):,.3g}")
+        return f"{share} % of a month's {tariff.eecu_hours:,} free EECU-hours"
+    price = _range(hours, lambda h: f"{dollars(tariff, h):,.2f}")
+    return f"{price} US$ at {tariff.dollars:.2f} an EECU-hour, {tariff.source}"
 
 
 def _range(value: Spread, text: Any) -> str:

@@ -146,7 +146,7 @@ class Size:
     bands: int
     """Bands of a bin."""
     requests: int
-    """Requests for pixels when none has to be split or repeated."""
+    """Requests for pixels at most, when none has to be split or repeated; bins without scenes need none."""
     network_bytes: int
     """Pixels of the answers without compression: the most that they take."""
     disk_bytes: int
@@ -200,9 +200,14 @@ class Estimate:
     failed: tuple[tuple[str, str], ...] = ()
     """Cells of the sample that failed: name and reason."""
     at_once: int = 1
-    """Cells that a run fetches at the same time."""
+    """Cells that a source fetches at the same time."""
     why_not: str | None = None
     """Why nothing was measured."""
+
+    @property
+    def cells_at_once(self) -> int:
+        """Cells that a run of this job fetches at the same time."""
+        return min(self.at_once, self.size.cells)
 
     @property
     def eecu_hours(self) -> Spread | None:
@@ -224,7 +229,7 @@ class Estimate:
     def seconds(self) -> Spread | None:
         """Wall clock of the whole job, cells at once as in a run, none slowed by another."""
         a_cell = self.seconds_a_cell
-        return a_cell and a_cell.times(self.size.cells / min(self.at_once, self.size.cells))
+        return a_cell and a_cell.times(self.size.cells / self.cells_at_once)
 
     @property
     def network_bytes(self) -> Spread | None:
@@ -262,7 +267,7 @@ class Estimate:
         return {
             "a_sample_of_cells": len(self.cells),
             "seed": self.seed,
-            "cells_at_once": self.at_once,
+            "cells_at_once": self.cells_at_once,
             "cells": [asdict(cell) for cell in self.cells],
             "failed": dict(self.failed),
         } | {name: value and asdict(value) for name, value in whole.items()}

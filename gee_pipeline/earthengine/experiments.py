@@ -19,6 +19,12 @@ from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
 PLACE: Final = GeoBox((1, 2), Affine(10, 0, 690_000, 0, -10, 3_870_000), "EPSG:32615")
 """Two pixels in Arkansas, side by side."""
 
+AROUND: Final = GeoBox((7, 7), Affine(10, 0, 690_000, 0, -10, 3_870_000), "EPSG:32615")
+"""Seven times seven pixels."""
+
+TOO_LARGE: Final = GeoBox((6_000, 6_000), Affine(10, 0, 690_000, 0, -10, 3_870_000), "EPSG:32615")
+"""Pixels of which one band of int16 takes 72 MB; an answer holds at most 50.3 MB."""
+
 MANY_BANDS: Final = 600
 """Bands whose names need a longer NPY header than numpy's limit of 10,000 bytes."""
 
@@ -45,6 +51,8 @@ class Experiment:
     """The answer, worked out by hand, as JSON values."""
     read: str = "value"
     """How it is asked and what of the answer counts: a name in `selfcheck.READERS`."""
+    place: GeoBox = PLACE
+    """Pixels that are asked for, where the answer is pixels."""
 
 
 def _bands(*values: float) -> ee.Image:
@@ -106,11 +114,22 @@ def _half_seen() -> ee.Image:
     return _bands(1).addBands(_masked(2).rename(["b"]))
 
 
-def _clipped() -> ee.Image:
-    """An image that ends at the border between the two pixels of `PLACE`: it covers the left one."""
-    left = PLACE[:, :1].boundingbox
-    box = ee.Geometry.Rectangle(list(left.bbox), str(PLACE.crs), False, False)
-    return _bands(5).clip(box)
+def _within(geobox: GeoBox, value: float) -> ee.Image:
+    """An image that ends at the edges of some pixels."""
+    box = ee.Geometry.Rectangle(list(geobox.boundingbox.bbox), str(geobox.crs), False, False)
+    return _bands(value).clip(box)
+
+
+def _circle() -> ee.Image:
+    """1 within three pixels of the one in the middle of `AROUND`, elsewhere 0."""
+    middle = _within(AROUND[3:4, 3:4], 1).unmask(0, False)
+    circle = ee.Kernel.circle(3, "pixels", False)
+    return middle.reproject("EPSG:32615", [10, 0, 0, 0, -10, 0]).focalMax(kernel=circle)
+
+
+def _indices(images: ee.ImageCollection) -> ee.ImageCollection:
+    """Images named by their index."""
+    return images.map(lambda image: image.set("name", image.get("system:index")))
 
 
 def _sum_of_ones(count: int) -> ee.Number:
@@ -135,21 +154,28 @@ EXPERIMENTS: Final = (
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S02",
         "Masked pixels do not count in a median",
         lambda: _stack(_bands(1), _masked(2), _bands(10), _bands(30)).median(),
         _everywhere(a=10),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S02",
         "A median over masked images alone is masked and keeps its bands",
         lambda: _shown(_stack(_masked(1, 2), _masked(3, 4)).median()),
         _everywhere(a=-1, b=-1),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S02",
+        "A count of masked pixels is 0, and valid",
+        lambda: _shown(_stack(_masked(1), _masked(2)).count()),
+        _everywhere(a=0),
+        "pixels",
+    ),
+    Experiment(
+        "S23",
         "An empty collection merged with a masked image has that image's bands, masked",
         lambda: _shown(
             _timed(0).filterDate("2000-01-01", "2000-01-02").merge(_stack(_masked(1, 2))).mosaic()
@@ -158,116 +184,142 @@ EXPERIMENTS: Final = (
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S23",
+        "A mosaic of no images has no bands",
+        lambda: _timed(0).filterDate("2000-01-01", "2000-01-02").mosaic().bandNames(),
+        [],
+    ),
+    Experiment(
+        "S05",
         "Half is added and the floor taken: halves go up, below zero too",
         lambda: _bands(1.5, 2.5, -1.5, -2.5, 2.4999).add(0.5).floor(),
         _everywhere(a=2, b=3, c=-1, d=-2, e=2),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S03",
         "A cast to int16 clamps and cuts decimals off towards zero",
         lambda: _bands(40_000, -40_000, 1.9, -1.9).toInt16(),
         _everywhere(a=32_767, b=-32_768, c=1, d=-1),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S03",
         "clamp() holds values within both bounds",
         lambda: _bands(-20_000, 40_000, 5).clamp(VALID_MIN, VALID_MAX),
         _everywhere(a=VALID_MIN, b=VALID_MAX, c=5),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S08",
         "unmask() keeps values and fills masked pixels",
         lambda: _half_seen().unmask(NODATA, False),
         _everywhere(a=1, b=NODATA),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S08",
         "unmask() fills beyond the footprint when sameFootprint is False",
-        lambda: _clipped().unmask(NODATA, False),
+        lambda: _within(PLACE[:, :1], 5).unmask(NODATA, False),
         {"a": [[5, NODATA]]},
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S08",
+        "unmask() fills the footprint alone otherwise",
+        lambda: _shown(_within(PLACE[:, :1], 5).updateMask(0).unmask(NODATA)),
+        {"a": [[NODATA, -1]]},
+        "pixels",
+    ),
+    Experiment(
+        "S07",
         "A masked pixel is 0 in an NPY answer",
         lambda: _masked(7).toInt16(),
         _everywhere(a=0),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S06",
         "The smallest of the bands' masks is 0 where one band is masked",
         lambda: _half_seen().mask().reduce(ee.Reducer.min()),
         _everywhere(min=0),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S06",
         "A mask of one band masks all bands of an image",
         lambda: _shown(_bands(1, 2).updateMask(_bands(0))),
         _everywhere(a=-1, b=-1),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S06",
+        "A masked mask masks",
+        lambda: _shown(_bands(1).updateMask(_masked(1))),
+        _everywhere(a=-1),
+        "pixels",
+    ),
+    Experiment(
+        "S09",
         "The last image of a mosaic is on top where it is not masked",
         lambda: _stack(_bands(1, 1), _bands(2, 2), _masked(3, 3)).mosaic(),
         _everywhere(a=2, b=2),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S09",
         "The mosaic of a sorted collection has the last in order on top",
         lambda: _stack(_named("c", 3), _named("a", 1), _named("b", 2)).sort("name").mosaic(),
         _everywhere(a=3),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S12",
         "Text is sorted character by character, the empty one first",
         lambda: _names(_stack(*(_named(name, 1) for name in ("2", "10", "", "1"))).sort("name")),
         ["", "1", "10", "2"],
     ),
     Experiment(
-        "S01",
+        "S10",
         "A scene with a partner is linked to it",
         lambda: _linked("x"),
         _everywhere(a=1, score=7),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S10",
         "A scene without a partner stays, and its linked band is masked",
         lambda: _linked("y"),
         _everywhere(a=2, score=-1),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S11",
         "An inverted join keeps what has no partner",
         lambda: _names(_without_partner()),
         ["y"],
     ),
     Experiment(
-        "S01",
+        "S13",
         "filterDate takes its first day and leaves its last out",
         lambda: _names(_timed(-1, 0, _DAY - 1, _DAY).filterDate("2021-06-01", "2021-06-02")),
         ["0", str(_DAY - 1)],
     ),
-    Experiment("S01", "A time that is set within a map is the one that counts", _set_within_a_map, ["0"]),
+    Experiment("S17", "A time that is set within a map is the one that counts", _set_within_a_map, ["0"]),
     Experiment(
-        "S01",
+        "S17",
+        "Listed images are numbered, a map keeps their index, and a merge puts 1_ or 2_ before it",
+        lambda: _names(_indices(_stack(_bands(1), _bands(2)).merge(_stack(_bands(3))))),
+        ["1_0", "1_1", "2_0"],
+    ),
+    Experiment(
+        "S21",
         "A date is written in UTC with milliseconds",
         lambda: ee.Date(_START + 61_001).format("yyyyMMddHHmmssSSS").cat(" x"),
         "20210601000101001 x",
     ),
     Experiment(
-        "S01",
+        "S20",
         "remap() gives its default where no class matches and leaves masked pixels masked",
         lambda: _shown(
             ee.Image.cat(
@@ -282,20 +334,58 @@ EXPERIMENTS: Final = (
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S22",
         "A score of the threshold reaches it",
         lambda: ee.Image.cat([_bands(0.75), _bands(0.74)]).toFloat().gte(0.75 - 1e-9).rename(["at", "below"]),
         _everywhere(at=1, below=0),
         "pixels",
     ),
     Experiment(
-        "S01",
+        "S19",
         "Image.cat keeps the order of the bands and numbers a name that comes again",
         lambda: ee.Image.cat([_bands(1), _bands(2), _bands(3)]).bandNames(),
         ["a", "a_1", "a_2"],
     ),
     Experiment(
-        "S01",
+        "S04",
+        "A sum of 16-bit numbers does not overflow",
+        lambda: _bands(60_000).toUint16().add(_bands(60_000).toUint16()),
+        _everywhere(a=120_000),
+        "pixels",
+    ),
+    Experiment(
+        "S44",
+        "where() takes the value where its test holds and is not masked",
+        lambda: ee.Image.cat(
+            [
+                _bands(1).where(_bands(1), 5).rename(["holds"]),
+                _bands(1).where(_bands(0), 5).rename(["fails"]),
+                _bands(1).where(_masked(1), 5).rename(["masked"]),
+            ]
+        ),
+        _everywhere(holds=5, fails=1, masked=1),
+        "pixels",
+    ),
+    Experiment(
+        "S41",
+        "A circle of three pixels holds 29, those at a distance of exactly three included",
+        _circle,
+        {
+            "a": [
+                [0, 0, 0, 1, 0, 0, 0],
+                [0, 1, 1, 1, 1, 1, 0],
+                [0, 1, 1, 1, 1, 1, 0],
+                [1, 1, 1, 1, 1, 1, 1],
+                [0, 1, 1, 1, 1, 1, 0],
+                [0, 1, 1, 1, 1, 1, 0],
+                [0, 0, 0, 1, 0, 0, 0],
+            ]
+        },
+        "pixels",
+        AROUND,
+    ),
+    Experiment(
+        "S30",
         "A GeoTIFF answer has the grid, type and band names that were asked for",
         lambda: ee.Image.constant([1, 2]).rename(["B2_24", "B3_24"]).toInt16(),
         {
@@ -309,7 +399,7 @@ EXPERIMENTS: Final = (
         "geotiff",
     ),
     Experiment(
-        "S01",
+        "S31",
         f"An NPY answer of {MANY_BANDS} bands has a header longer than numpy allows by default",
         lambda: (
             ee.Image.constant(list(range(MANY_BANDS)))
@@ -320,14 +410,29 @@ EXPERIMENTS: Final = (
         "npy",
     ),
     Experiment(
-        "S01",
+        "S34",
+        "An answer above 48 MiB is refused in words that mean: ask for less",
+        lambda: _bands(1).toInt16(),
+        "too large",
+        "refusal",
+        TOO_LARGE,
+    ),
+    Experiment(
+        "S34",
+        "More than 1,024 bands are refused in words that mean: ask for less",
+        lambda: ee.Image.constant(list(range(1_025))).toInt16(),
+        "too large",
+        "refusal",
+    ),
+    Experiment(
+        "S32",
         "A profile is a table whose first column is the computing time",
         lambda: _sum_of_ones(3),
         {"columns": ["EECU·s", "PeakMem", "Count", "Description"], "readable": True},
         "profile",
     ),
     Experiment(
-        "S01", "An expression of 100 steps, one in the other, is computed", lambda: _sum_of_ones(100), 100
+        "S33", "An expression of 100 steps, one in the other, is computed", lambda: _sum_of_ones(100), 100
     ),
 )
 """Several questions may belong to one assumption."""

@@ -18,9 +18,11 @@ from typing import Any, Final
 
 import ee
 import numpy as np
+from affine import Affine
+from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 
-from gee_pipeline.earthengine.experiments import EXPERIMENTS, PLACE, Experiment
+from gee_pipeline.earthengine.experiments import EXPERIMENTS, Experiment
 from gee_pipeline.earthengine.faults import FAILURES, Fault, FaultKind, access_error, fault_of, request_error
 from gee_pipeline.earthengine.retry import persistently
 from gee_pipeline.earthengine.session import Session, connect
@@ -42,6 +44,8 @@ class Outcome:
     read: str
     expression: dict[str, Any]
     """The question as it went over the network."""
+    grid: dict[str, Any]
+    """Pixels that were asked for: CRS, shape and affine transform."""
     expected: Any
     answer: Any
     """JSON values, or the server's own words where it refused."""
@@ -138,7 +142,13 @@ def replay(record: Mapping[str, Any], session: Session) -> list[Outcome]:
             read=former["read"],
             expression=former["expression"],
             expected=former["answer"],
-            answer=_answer(session, former["read"], ee.deserializer.decodeCloudApi(former["expression"])),
+            grid=former["grid"],
+            answer=_answer(
+                session,
+                former["read"],
+                ee.deserializer.decodeCloudApi(former["expression"]),
+                GeoBox(former["grid"]["shape"], Affine(*former["grid"]["transform"]), former["grid"]["crs"]),
+            ),
         )
         for former in record["outcomes"]
     ]
@@ -151,15 +161,26 @@ def _outcome(session: Session, experiment: Experiment) -> Outcome:
         question=experiment.question,
         read=experiment.read,
         expression=ee.serializer.encode(expression, for_cloud_api=True),
+        grid=_grid(experiment.place),
         expected=experiment.expected,
-        answer=_answer(session, experiment.read, expression),
+        answer=_answer(session, experiment.read, expression, experiment.place),
     )
 
 
-def _answer(session: Session, read: str, expression: Any) -> Any:
+def _grid(geobox: GeoBox) -> dict[str, Any]:
+    return {
+        "crs": name_crs(geobox.crs),
+        "shape": list(geobox.shape),
+        "transform": list(geobox.transform)[:6],
+    }
+
+
+def _answer(session: Session, read: str, expression: Any, place: GeoBox) -> Any:
     """The answer, or the server's own words where it does not compute that."""
     try:
-        return persistently(lambda: READERS[read](session, expression), sleep=time.sleep, random=Random())
+        return persistently(
+            lambda: READERS[read](session, expression, place), sleep=time.sleep, random=Random()
+        )
     except Fault as fault:
         if fault.kind is FaultKind.ACCESS:
             raise access_error(fault, session.project) from fault
@@ -168,19 +189,19 @@ def _answer(session: Session, read: str, expression: Any) -> Any:
         return {"refused": fault.message}
 
 
-def _value(session: Session, expression: Any) -> Any:
+def _value(session: Session, expression: Any, place: GeoBox) -> Any:
     return session.value(expression)
 
 
-def _pixels(session: Session, image: Any) -> dict[str, Any]:
-    """Values by band, as rows of `PLACE`."""
-    table = _read_npy(session.pixels(image, PLACE, file_format="NPY"))
+def _pixels(session: Session, image: Any, place: GeoBox) -> dict[str, Any]:
+    """Values by band, as rows."""
+    table = _read_npy(session.pixels(image, place, file_format="NPY"))
     return {name: table[name].tolist() for name in table.dtype.names}
 
 
-def _npy(session: Session, image: Any) -> dict[str, Any]:
+def _npy(session: Session, image: Any, place: GeoBox) -> dict[str, Any]:
     """The form of an answer with many bands."""
-    answer = session.pixels(image, PLACE, file_format="NPY")
+    answer = session.pixels(image, place, file_format="NPY")
     table = _read_npy(answer)
     names = table.dtype.names
     return {
@@ -192,20 +213,29 @@ def _npy(session: Session, image: Any) -> dict[str, Any]:
     }
 
 
-def _geotiff(session: Session, image: Any) -> dict[str, Any]:
+def _geotiff(session: Session, image: Any, place: GeoBox) -> dict[str, Any]:
     """The form of an answer as GeoTIFF, and the values of its first pixel."""
-    with MemoryFile(session.pixels(image, PLACE)) as memory, memory.open() as file:
+    with MemoryFile(session.pixels(image, place)) as memory, memory.open() as file:
         return {
             "bands": list(file.descriptions),
             "types": list(file.dtypes),
-            "crs": name_crs(file.crs),
-            "transform": list(file.transform)[:6],
-            "shape": list(file.shape),
+            **_grid(GeoBox(file.shape, file.transform, file.crs)),
             "values": file.read()[:, 0, 0].tolist(),
         }
 
 
-def _profile(session: Session, expression: Any) -> dict[str, Any]:
+def _refusal(session: Session, image: Any, place: GeoBox) -> str:
+    """How cropmap understands the server's words."""
+    try:
+        answer = session.pixels(image, place)
+    except Fault as fault:
+        if fault.temporary or fault.kind is FaultKind.ACCESS:
+            raise
+        return fault.kind.value
+    return f"{len(answer)} bytes"
+
+
+def _profile(session: Session, expression: Any, place: GeoBox) -> dict[str, Any]:
     """The form of the profile of an expression; its numbers differ from time to time."""
     profiles: list[str] = []
     try:
@@ -222,11 +252,12 @@ def _profile(session: Session, expression: Any) -> dict[str, Any]:
     }
 
 
-READERS: Final[Mapping[str, Callable[[Session, Any], Any]]] = {
+READERS: Final[Mapping[str, Callable[[Session, Any, GeoBox], Any]]] = {
     "value": _value,
     "pixels": _pixels,
     "npy": _npy,
     "geotiff": _geotiff,
+    "refusal": _refusal,
     "profile": _profile,
 }
 """How an expression is asked for and what of the answer counts."""
