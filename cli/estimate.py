@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     "--crs",
     help="Projected CRS of the map, in metres, such as EPSG:3035.  [default: UTM zone of the area]",
 )
+@click.option(
+    "--cell-size",
+    type=int,
+    metavar="PIXELS",
+    help="Side of a cell, which is computed as a whole; a multiple of 16.  [default: 256]",
+)
 @click.option("--whole-season", is_flag=True, help="All 73 bins of the season instead of the model window.")
 @click.option(
     "--cropland",

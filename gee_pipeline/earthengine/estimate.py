@@ -20,7 +20,7 @@ from gee_pipeline.earthengine.session import NO_CREDENTIALS, connect, find_acces
 from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
 from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.errors import AccessError, EarthEngineError, InputError
-from gee_pipeline.grid import Cell, Grid, make_grid
+from gee_pipeline.grid import CELL_SIZE, Cell, Grid, make_grid
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Composite, RemoteSource, Spent
@@ -37,6 +37,9 @@ MAP_BYTES: Final = 7
 (a third more)."""
 
 HOUR: Final = 3600.0
+
+_CELL_SIZES: Final = range(32, 1025, 16)
+"""Pixels along one side that a cell may have: whole tiles of a GeoTIFF."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ class EstimateRequest:
     """First day of the season; None takes the hemisphere's rule."""
     crs: str | None = None
     """Projected CRS of the grid; None takes the UTM zone."""
+    cell_size: int = CELL_SIZE
+    """Pixels along one side of a cell."""
     whole_season: bool = False
     """True for all 73 bins, False for the model window."""
     samples: int = 5
@@ -109,6 +114,11 @@ class EstimateRequest:
     """Access, endpoint and limits."""
 
     def __post_init__(self) -> None:
+        if self.cell_size not in _CELL_SIZES:
+            raise InputError(
+                f"--cell-size is a multiple of 16 from {_CELL_SIZES[0]} to {_CELL_SIZES[-1]} pixels, got "
+                f"{self.cell_size}."
+            )
         if self.samples < 0:
             raise InputError(f"A sample has 0 or more cells, got --samples {self.samples}.")
         if self.seed < 0:
@@ -299,7 +309,7 @@ def plan_job(request: EstimateRequest) -> Job:
     """
     aoi = read_aoi(request.aoi)
     season = Season.at(request.year, aoi.lonlat.centroid.y, request.season_start)
-    grid = make_grid(aoi, request.crs)
+    grid = make_grid(aoi, request.crs, request.cell_size)
     cells = grid.cells_touching(aoi.to(str(grid.geobox.crs)))
     recipe = request.recipe
     bins = range(recipe.bins_in_season) if request.whole_season else recipe.window

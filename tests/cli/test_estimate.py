@@ -118,6 +118,23 @@ def test_no_sample_is_counted_only(run: Run, server: Emulator) -> None:
     assert list(server.log) == []
 
 
+def test_computing_without_a_readable_profile_is_told_as_unmeasured(run: Run, server: Emulator) -> None:
+    gone = Answer.error(404, "Profile not found.")
+    server.rule = lambda request: gone if "Profile.getProfiles" in str(request.body) else None
+    result = run("--samples", "1")
+    assert result.exit_code == 0, result.output
+    assert "computing was not measured" in result.stdout
+    assert "EECU-hours" not in result.stdout
+    assert "s alone" in result.stdout
+
+
+def test_a_small_cell_is_measured_too(run: Run) -> None:
+    found = json.loads(run("--samples", "1", "--cell-size", "64", "--json").stdout)
+    assert found["counted"]["cells"] == 48  # 3 x 16
+    (cell,) = found["measured"]["cells"]
+    assert 0 < cell["disk_bytes"] < 64 * 64 * 43 * 10 * 2
+
+
 def test_another_crs_has_other_cells(run: Run) -> None:
     found = json.loads(run("--samples", "0", "--crs", "EPSG:5070", "--json").stdout)
     assert found["counted"]["cells"] > 3

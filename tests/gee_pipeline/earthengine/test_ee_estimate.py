@@ -72,6 +72,19 @@ def test_a_whole_season_has_seventy_three_bins(tmp_path: Path) -> None:
     assert (size.cells, size.bins, size.requests) == (1, 73, 7)  # 12 bins a request: 73 / 12 = 6.1
 
 
+def test_smaller_cells_are_more_and_need_fewer_requests_each(tmp_path: Path) -> None:
+    job = plan_job(EstimateRequest(_area(tmp_path, 2_560, 2_560), 2021, cell_size=128))
+    size = count(job, SIXTEEN_MIB)
+    # 43 bins of 128 x 128 pixels and 10 bands are 14.1 MB
+    assert (size.cells, size.cell_size, size.requests) == (4, 128, 4)
+    assert size.network_bytes == 256 * 256 * 43 * 10 * 2
+
+
+def test_a_cell_has_whole_tiles(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="multiple of 16 from 32 to 1024 pixels, got 100"):
+        EstimateRequest(tmp_path, 2021, cell_size=100)
+
+
 def test_smaller_requests_are_more_requests(tmp_path: Path) -> None:
     job = plan_job(EstimateRequest(_area(tmp_path, 2_560, 2_560), 2021))
     assert count(job, 256 * 256 * 10 * 2).requests == 43  # one bin each
