@@ -143,6 +143,13 @@ area_options = apply(
         "--crs",
         help="Projected CRS of the map, in metres, such as EPSG:3035.  [default: UTM zone of the area]",
     ),
+    click.option(
+        "--cell-size",
+        type=int,
+        metavar="PIXELS",
+        help="Side of a cell, which is computed as a whole and is what an interruption can cost; a multiple "
+        "of 16.  [default: 256]",
+    ),
 )
 
 earth_engine_options = apply(

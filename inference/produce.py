@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import tomli_w
 
 from gee_pipeline.aoi import Aoi, read_aoi
-from gee_pipeline.earthengine.session import Session
 from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
 from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import write_bytes
+from gee_pipeline.grid import CELL_SIZE
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
-from gee_pipeline.source import Source, Survey
+from gee_pipeline.source import Source, Spent, Survey
 from gee_pipeline.stac import StacSource
 from gee_pipeline.stac.catalog import absolute
 from inference.batch_export import Collected, Destination, TaskSummary, collect, export_by_tasks
@@ -32,9 +32,12 @@ from inference.legend import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from inference.map_facts import MapFacts, MapSummary
 from inference.plan import RunPlan, open_or_create, plan_run
 from inference.predictor import resolve_device
-from inference.run import MEMORY_BUDGET, Progress, RunSummary, run
+from inference.run import MEMORY_BUDGET, Progress, RunSummary, run, spent
 from inference.run_plan import CONFIG_FILE, read_run_file
 from inference.workforce import require_scheduler
+
+CELL_SIZES: Final = range(32, 1025, 16)
+"""Pixels along one side that a cell may have: whole tiles of a GeoTIFF."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Request:
     """First day of the season; None takes the hemisphere's rule."""
     crs: str | None = None
     """Projected CRS of the map; None takes the UTM zone."""
+    cell_size: int = CELL_SIZE
+    """Pixels along one side of a cell, the unit of work and of loss."""
     memory: float = MEMORY_BUDGET / 2**30
     """GiB that the arrays of one worker process may take."""
     workers: int | None = None
@@ -71,6 +76,11 @@ class Request:
     """Computing time that Earth Engine may take for the whole run; None sets no limit."""
 
     def __post_init__(self) -> None:
+        if self.cell_size not in CELL_SIZES:
+            raise InputError(
+                f"--cell-size is a multiple of 16 from {CELL_SIZES[0]} to {CELL_SIZES[-1]} pixels, got "
+                f"{self.cell_size}."
+            )
         if self.max_eecu_hours is not None and not self.max_eecu_hours > 0:
             raise InputError(f"--max-eecu-hours is a number above 0, got {self.max_eecu_hours}.")
         if self.source is not None and (names := self._of_earth_engine()):
@@ -193,6 +203,7 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
     if gap := training_gap(checkpoint, aoi.lonlat):
         listener.notice(f"Warning: {gap}")
     source = open_source(request, checkpoint.recipe)
+    since = spent(source)
     cropland = CroplandMask.parse(request.cropland_mask) if request.cropland_mask else None
     plan = plan_run(
         aoi,
@@ -200,12 +211,13 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
         checkpoint.recipe,
         source,
         crs=request.crs,
+        cell_size=request.cell_size,
         checkpoint=checkpoint,
         checkpoint_path=path,
         cropland=cropland,
     )
     survey = _survey(source, plan, aoi, listener)
-    summary = _work(request, plan, listener, device=request.device)
+    summary = _work(request, plan, listener, device=request.device, since=since)
     empty = _nothing_mapped(summary, plan.recipe)
     for text in empty:
         listener.notice(f"Warning: {text}")
@@ -224,7 +236,9 @@ def export_composites(request: ExportRequest, listener: Listener | None = None) 
         BudgetSpentError: `max_eecu_hours` did not suffice.
     """
     listener = listener or Listener()
-    return _work(request, _planned_export(request, listener), listener)
+    source = open_source(request, request.recipe)
+    since = spent(source)
+    return _work(request, _planned_export(request, source, listener), listener, since=since)
 
 
 def start_tasks(
@@ -245,11 +259,12 @@ def start_tasks(
     """
     listener = listener or Listener()
     destination = _destination(request)
-    plan = _open(request, _planned_export(request, listener), listener)
+    source = _earth_engine(request, request.recipe)
+    plan = _open(request, _planned_export(request, source, listener), listener)
     summary = export_by_tasks(
         request.folder,
         plan,
-        _session(plan),
+        source.session,
         destination,
         notice=listener.notice,
         progress=listener.progress,
@@ -278,12 +293,13 @@ def collect_files(
     """
     listener = listener or Listener()
     destination = _destination(request)
+    source = _earth_engine(request, request.recipe)
     aoi, season = _place(request, listener)
-    plan = _open(request, _plan_export(request, aoi, season), listener)
+    plan = _open(request, _plan_export(request, source, aoi, season), listener)
     collected = collect(
         request.folder,
         plan,
-        None if downloads else _session(plan),
+        None if downloads else source.session,
         destination,
         places=downloads,
         notice=listener.notice,
@@ -301,6 +317,10 @@ def open_source(request: Request, recipe: Recipe) -> Source:
     """
     if request.source is not None:
         return StacSource(request.source, recipe, collection=request.collection)
+    return _earth_engine(request, recipe)
+
+
+def _earth_engine(request: Request, recipe: Recipe) -> EarthEngineSource:
     settings = EarthEngineSettings(request.project, request.service_account)
     return EarthEngineSource(recipe, settings, cropland=request.cropland)
 
@@ -312,18 +332,19 @@ def _place(request: Request, listener: Listener) -> tuple[Aoi, Season]:
     return aoi, Season.at(request.year, aoi.lonlat.centroid.y, request.season_start)
 
 
-def _planned_export(request: ExportRequest, listener: Listener) -> RunPlan:
+def _planned_export(request: ExportRequest, source: Source, listener: Listener) -> RunPlan:
     """The plan of an export whose source has scenes of the area."""
     aoi, season = _place(request, listener)
-    plan = _plan_export(request, aoi, season)
-    _survey(_reader(plan), plan, aoi, listener)
+    plan = _plan_export(request, source, aoi, season)
+    _survey(source, plan, aoi, listener)
     return plan
 
 
-def _plan_export(request: ExportRequest, aoi: Aoi, season: Season) -> RunPlan:
+def _plan_export(request: ExportRequest, source: Source, aoi: Aoi, season: Season) -> RunPlan:
     bins = range(request.recipe.bins_in_season) if request.whole_season else request.recipe.window
-    source = open_source(request, request.recipe)
-    return plan_run(aoi, season, request.recipe, source, bins=bins, crs=request.crs)
+    return plan_run(
+        aoi, season, request.recipe, source, bins=bins, crs=request.crs, cell_size=request.cell_size
+    )
 
 
 def _destination(request: ExportRequest) -> Destination:
@@ -333,19 +354,6 @@ def _destination(request: ExportRequest) -> Destination:
             "To collect, give the same --to as for the tasks, or --config with the run's run.toml."
         )
     return Destination.parse(request.to)
-
-
-def _reader(plan: RunPlan) -> Source:
-    if plan.reader is None:
-        raise AssertionError("a plan that was just made holds its source")
-    return plan.reader
-
-
-def _session(plan: RunPlan) -> Session:
-    reader = _reader(plan)
-    if not isinstance(reader, EarthEngineSource):
-        raise AssertionError("only Earth Engine has batch tasks; the request was checked for it")
-    return reader.session
 
 
 def _survey(source: Source, plan: RunPlan, aoi: Aoi, listener: Listener) -> Survey:
@@ -386,7 +394,9 @@ def _open(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
     return plan
 
 
-def _work(request: Request, plan: RunPlan, listener: Listener, device: str = "auto") -> RunSummary:
+def _work(
+    request: Request, plan: RunPlan, listener: Listener, *, since: Spent, device: str = "auto"
+) -> RunSummary:
     if request.scheduler:
         require_scheduler(request.scheduler)
     elif plan.model:
@@ -400,6 +410,7 @@ def _work(request: Request, plan: RunPlan, listener: Listener, device: str = "au
         device=device,
         memory_budget=int(request.memory * 2**30),
         max_eecu_hours=request.max_eecu_hours,
+        since=since,
         on_progress=listener.progress,
         on_notice=listener.notice,
     )

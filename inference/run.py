@@ -64,6 +64,7 @@ def run(
     device: str = "auto",
     memory_budget: int = MEMORY_BUDGET,
     max_eecu_hours: float | None = None,
+    since: Spent | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
 ) -> RunSummary:
@@ -77,6 +78,7 @@ def run(
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         memory_budget: Bytes that the arrays of one worker process may take.
         max_eecu_hours: Computing time that Earth Engine may take for the whole run; None sets no limit.
+        since: What the source had spent before it was asked anything for this run; None is what it has now.
         on_progress: Told the state at the start and after each cell.
         on_notice: Told what the source wants the user to know.
 
@@ -93,7 +95,7 @@ def run(
         former = read_diary(folder, goal)
         reader = _reader(plan)
         job = Job(folder, reader, composites_only=plan.model is None, memory_budget=memory_budget)
-        expenses = _Expenses(reader)
+        expenses = _Expenses(reader, since)
         budget = None if max_eecu_hours is None else Budget(max_eecu_hours, former.spent, expenses.now)
         with (
             _telling_space(folder, plan),
@@ -182,25 +184,30 @@ def _records(
         yield work_on_cluster(_shared_by_threads(job, force), supply, client)
 
 
-class _Expenses:
-    """What the source has spent since the run started."""
+def spent(source: Source) -> Spent:
+    """What a source has asked a server for in this process; nothing where there is no server."""
+    return source.spent() if isinstance(source, RemoteSource) else Spent()
 
-    def __init__(self, source: Source) -> None:
-        self._source = source if isinstance(source, RemoteSource) else None
-        self._start = self._noted = self._source.spent() if self._source else Spent()
+
+class _Expenses:
+    """What the source has spent since it was first asked for the run."""
+
+    def __init__(self, source: Source, since: Spent | None) -> None:
+        self._source = source
+        self._start = self._noted = spent(source) if since is None else since
 
     def now(self) -> Spent:
         """Everything since the start."""
-        return self._source.spent() - self._start if self._source else Spent()
+        return spent(self._source) - self._start
 
     def take(self) -> Spent:
         """Everything since the last call."""
-        now = self._source.spent() if self._source else Spent()
+        now = spent(self._source)
         more, self._noted = now - self._noted, now
         return more
 
     def take_notices(self) -> list[str]:
-        return self._source.take_notices() if self._source else []
+        return self._source.take_notices() if isinstance(self._source, RemoteSource) else []
 
 
 def _noting(

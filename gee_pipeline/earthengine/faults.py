@@ -148,11 +148,11 @@ _NOT_ALLOWED = (
     "{roles}, or name another project with --project."
 )
 _NARROW = (
-    "The credentials do not cover Earth Engine. Log in again with `earthengine authenticate`, or give a key "
+    "The credentials do not cover Earth Engine. Log in again with `cropmap ee login`, or give a key "
     "with --service-account KEY.json."
 )
 _EXPIRED = (
-    "The credentials are expired, revoked or not valid. Log in again with `earthengine authenticate` or "
+    "The credentials are expired, revoked or not valid. Log in again with `cropmap ee login` or "
     "`gcloud auth application-default login`, or give a valid key with --service-account KEY.json."
 )
 _QUOTA_GONE = (

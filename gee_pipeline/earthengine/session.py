@@ -49,7 +49,7 @@ RESTRICTED_NOTICE: Final = (
 )
 
 NO_CREDENTIALS: Final = (
-    "Earth Engine needs credentials, and none were found. Do one of these: run `earthengine authenticate`; "
+    "Earth Engine needs credentials, and none were found. Do one of these: run `cropmap ee login`; "
     "run `gcloud auth application-default login`; or give the key of a service account with "
     "--service-account KEY.json. To map without Earth Engine, name a STAC catalog or API with --source."
 )
@@ -369,7 +369,7 @@ def _stored_credentials() -> tuple[Any, str | None] | None:
     except (OSError, ValueError) as error:
         raise AccessError(
             f"The stored credentials in {oauth.get_credentials_path()} cannot be read: {error}. Run "
-            "`earthengine authenticate` again."
+            "`cropmap ee login` again."
         ) from error
     if not arguments["refresh_token"]:
         return None

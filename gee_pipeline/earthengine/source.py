@@ -109,7 +109,8 @@ class EarthEngineSource:
     def cells_ahead(self, bins: int, cell_size: int) -> int:
         """Cells whose requests together are as many as Earth Engine takes at once."""
         size = bins * len(self.recipe.bands) * cell_size**2 * np.dtype(np.int16).itemsize
-        return max(LEAST_AHEAD, math.ceil(self.settings.most_requests * self.settings.request_bytes / size))
+        requests = math.ceil(size / self.settings.request_bytes)
+        return max(LEAST_AHEAD, math.ceil(self.settings.most_requests / requests))
 
     def spent(self) -> Spent:
         """What this process has asked Earth Engine for so far."""

@@ -145,7 +145,7 @@ NO_ACCESS = [
         401,
         "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
         "other valid authentication credential.",
-        ["expired, revoked or not valid", "earthengine authenticate", "--service-account"],
+        ["expired, revoked or not valid", "cropmap ee login", "--service-account"],
     ),
     (
         429,
@@ -216,7 +216,7 @@ def test_revoked_credentials_are_told_to_be_renewed() -> None:
         "invalid_grant: Token has been expired or revoked.", {"error": "invalid_grant"}
     )
     text = str(access_error(fault_of(refused), PROJECT))
-    assert "earthengine authenticate" in text
+    assert "cropmap ee login" in text
     assert "{" not in text, "the second argument, the raw answer, is left out"
 
 

@@ -119,7 +119,7 @@ def test_no_credentials_name_the_ways_to_get_them_and_the_one_that_needs_none(ho
     with pytest.raises(AccessError) as caught:
         find_access(settings())
     for way in (
-        "earthengine authenticate",
+        "cropmap ee login",
         "gcloud auth application-default login",
         "--service-account",
         "--source",
@@ -145,7 +145,7 @@ def test_unreadable_default_credentials_are_no_reason_to_take_others(home) -> No
 
 def test_unreadable_stored_credentials_are_named(home) -> None:
     path = store(home, "no JSON")
-    with pytest.raises(AccessError, match="earthengine authenticate") as caught:
+    with pytest.raises(AccessError, match="cropmap ee login") as caught:
         find_access(settings())
     assert str(path) in str(caught.value)
 
