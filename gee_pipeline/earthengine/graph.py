@@ -67,10 +67,7 @@ def search_region(geobox: GeoBox) -> ee.Geometry:
     """
     crs = pyproj.CRS.from_user_input(str(geobox.crs))
     to_lonlat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-    west, south, east, north = to_lonlat.transform_bounds(*geobox.boundingbox.bbox)
-    if east < west:  # pyproj's sign of a box across the antimeridian
-        east += 360
-    return _box(west, south, east, north, _MARGIN)
+    return _box(*to_lonlat.transform_bounds(*geobox.boundingbox.bbox), _MARGIN)
 
 
 def composite(
@@ -225,6 +222,9 @@ def _widened(region: ee.Geometry) -> ee.Geometry:
 
 
 def _box(west: float, south: float, east: float, north: float, margin: float) -> ee.Geometry:
-    """A planar box in EPSG:4326, a margin wider on each side, to 0.1 m."""
+    """A planar box in EPSG:4326, a margin wider on each side, to 0.1 m.
+
+    Across the antimeridian, east is the smaller number, or lies beyond 180.
+    """
     corners = (west - margin, south - margin, east + margin, north + margin)
     return ee.Geometry.BBox(*(round(value, 6) for value in corners))

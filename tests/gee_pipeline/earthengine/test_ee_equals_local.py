@@ -19,6 +19,7 @@ from ee_emulator.grid import Grid
 from fake_catalog import LEFT, TOP, FakeCatalog, Layer, cell_at, raster_v1
 from odc.geo.geobox import GeoBox
 
+from gee_pipeline.bands import BANDS
 from gee_pipeline.earthengine import graph
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import CloudRule, Recipe
@@ -33,7 +34,7 @@ RAW = raster_v1(scale=0.0001, offset=0, nodata=EMPTY, data_type="uint16")
 TWO_BANDS = Recipe(bands=("B4", "B11"))
 SEASON = Season.at(2021, 46.0)
 MAY = range(24, 26)  # bins 24 and 25: 1 to 5 and 6 to 10 May
-ASSETS = {"B4": "B04", "B11": "B11"}
+ASSETS = {band: f"B{band[1:]:0>2}" for band in BANDS}  # B2 lies in B02
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,20 @@ def test_of_one_day_the_last_clear_observation_counts(tmp_path, first, second, w
     for name, where in ((wins, clear[wins]), (loses, clear[loses] & ~clear[wins])):
         assert where.any()
         np.testing.assert_array_equal(found[where], shots[name].layers["B04"].values[:12, :12][where])
+
+
+@pytest.mark.parametrize("scored", ["A", "B"])
+def test_a_score_does_not_put_a_scene_on_top_of_another(tmp_path, scored):
+    """Equal times, one scene with a score and one without: the id decides."""
+    time = "2021-05-02T10:30:00Z"
+    scenes = Scenes(
+        tmp_path, *(shot(name, time, i, score=name == scored, clear=0.8) for i, name in enumerate("BA"))
+    )
+    clear = np.stack(
+        [~gaps(loop([each], cell_at(size=16).geobox, SEASON.start, MAY))[0] for each in scenes.shots]
+    )
+    assert clear.all(0).any()
+    agreed(scenes)
 
 
 def test_duplicates_do_not_weigh_twice_in_a_median(tmp_path):
@@ -538,10 +553,26 @@ def random_shot(rng: np.random.Generator, name: str) -> Shot:
     left, top = LEFT + rng.integers(-12, 10) * 10 + 2, TOP + rng.integers(-9, 12) * 10 - 3
     seed, clear, score = int(rng.integers(1e6)), rng.random(), bool(rng.random() < 0.7)
     found = shot(name, f"{when.isoformat()}Z", seed, clear=clear, score=score, left=left, top=top)
-    for key in ASSETS.values():
+    for key in ("B04", "B11"):
         values = found.layers[key].values
         values[rng.random(values.shape) < 0.05] = EMPTY
     return found
+
+
+def test_a_whole_season_of_ten_bands(tmp_path):
+    """730 bands, in their order; most bins are empty."""
+    rng = np.random.default_rng(1)
+    shots = []
+    for i, day in enumerate(range(0, 365, 17)):
+        layers = {
+            key: Layer(rng.integers(0, 10_000, (4, 4)).astype(np.uint16), fields=RAW)
+            for key in ASSETS.values()
+        }
+        score = Layer(rng.choice([0.7, 0.8], (4, 4)).astype(np.float32))
+        when = datetime(2021, 1, 1, 10) + timedelta(day)
+        shots.append(Shot(f"S{i:02d}", f"{when.isoformat()}Z", layers | {"cs": score}))
+    found = agreed(Scenes(tmp_path, *shots), range(73), cell_at(size=4), recipe=Recipe())
+    assert found.shape == (73, 10, 4, 4)
 
 
 def test_some_bins_alone_have_the_values_of_the_whole(tmp_path):

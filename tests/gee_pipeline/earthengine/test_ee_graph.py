@@ -152,6 +152,15 @@ def test_nothing_decides_pixels_but_the_grid_of_the_request():
     assert [name for name in used if any(word.lower() in name.lower() for word in forbidden)] == []
 
 
+def test_gaps_are_filled_with_nodata_everywhere_and_all_bands_are_cast_last():
+    """Unmasking fills an image's own footprint alone unless it is told not to."""
+    last = tree(graph_of(range(24, 26)))["functionInvocationValue"]
+    filled = last["arguments"]["value"]["functionInvocationValue"]
+    assert (last["functionName"], filled["functionName"]) == ("Image.toInt16", "Image.unmask")
+    assert filled["arguments"]["sameFootprint"] == {"constantValue": False}
+    assert constants(filled["arguments"]["value"]) == [-9999]
+
+
 def test_nothing_is_sent(monkeypatch):
     def refuse(*_args: Any, **_options: Any) -> None:
         raise AssertionError("a graph is only written")
