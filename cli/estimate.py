@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import Day, config_option, earth_engine_options, given, talk_options
+from cli.options import (
+    config_option,
+    cropland_option,
+    earth_engine_options,
+    given,
+    grid_options,
+    place_options,
+    talk_options,
+)
 
 if TYPE_CHECKING:
     from gee_pipeline.earthengine.estimate import Estimate, Spread, Tariff
@@ -16,34 +24,10 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Tell what an area takes on Earth Engine.")
 @config_option
-@click.option(
-    "--aoi",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
-)
-@click.option("--year", type=int, required=True, help="Year to map, 2017 or later.")
-@click.option(
-    "--season-start",
-    type=Day(),
-    help="First day of the season.  [default: 1 January; south of the equator 1 July of the year before]",
-)
-@click.option(
-    "--crs",
-    help="Projected CRS of the map, in metres, such as EPSG:3035.  [default: UTM zone of the area]",
-)
-@click.option(
-    "--cell-size",
-    type=int,
-    metavar="PIXELS",
-    help="Side of a cell, which is computed as a whole; a multiple of 16.  [default: 256]",
-)
+@place_options
+@grid_options
 @click.option("--whole-season", is_flag=True, help="All 73 bins of the season instead of the model window.")
-@click.option(
-    "--cropland",
-    type=click.Choice(["worldcover", "none"]),
-    help="Cropland mask that Earth Engine applies; cells without cropland are not fetched.  [default: none]",
-)
+@cropland_option
 @click.option(
     "--samples",
     type=click.IntRange(min=0),

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.options import Names, area_options, server_options, talk_options, work_options
+from cli.options import Names, area_options, cloud_options, server_options, talk_options, work_options
 
 
 @click.command(short_help="Write 5-day median composites only, without a map.")
@@ -16,16 +16,7 @@ from cli.options import Names, area_options, server_options, talk_options, work_
     type=Names(),
     help="Bands to write, in this order.  [default: B2,B3,B4,B8,B5,B6,B7,B8A,B11,B12]",
 )
-@click.option(
-    "--cloud-band",
-    type=click.Choice(["cs", "cs_cdf"]),
-    help="Cloud Score+ band.  [default: cs]",
-)
-@click.option(
-    "--cloud-threshold",
-    type=float,
-    help="A pixel is clear where the score is at least this, 0 to 1.  [default: 0.75]",
-)
+@cloud_options
 @click.option("--whole-season", is_flag=True, help="All 73 bins of the season instead of the model window.")
 @click.option(
     "--to",

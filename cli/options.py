@@ -114,15 +114,38 @@ config_option = click.option(
     help="TOML file with any of these options; the command line wins. Each run writes its own as run.toml.",
 )
 
-area_options = apply(
-    config_option,
+place_options = apply(
     click.option(
         "--aoi",
         type=click.Path(path_type=Path),
         required=True,
         help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
     ),
-    click.option("--year", type=int, required=True, help="Year to map, 2017 or later."),
+    click.option("--year", type=int, required=True, help="Year of the season, 2017 or later."),
+    click.option(
+        "--season-start",
+        type=Day(),
+        help="First day of the season.  [default: 1 January; south of the equator 1 July of the year before]",
+    ),
+)
+
+grid_options = apply(
+    click.option(
+        "--crs",
+        help="Projected CRS of the map, in metres, such as EPSG:3035.  [default: UTM zone of the area]",
+    ),
+    click.option(
+        "--cell-size",
+        type=int,
+        metavar="PIXELS",
+        help="Side of a cell, which is computed as a whole and is what an interruption can cost; a multiple "
+        "of 16.  [default: 256]",
+    ),
+)
+
+area_options = apply(
+    config_option,
+    place_options,
     click.option(
         "--source",
         help="Where scenes come from: the path of a STAC catalog.json, or the URL of a STAC API.  [default: "
@@ -134,21 +157,26 @@ area_options = apply(
         type=click.Path(path_type=Path, file_okay=False),
         help="Folder of the run.  [default: the area's name and the year, for example region-2023]",
     ),
+    grid_options,
+)
+
+cropland_option = click.option(
+    "--cropland",
+    type=click.Choice(["worldcover", "none"]),
+    help="Cropland mask that Earth Engine applies on its servers: ESA WorldCover 2021 or none. Cells "
+    "without cropland are not fetched.  [default: none]",
+)
+
+cloud_options = apply(
     click.option(
-        "--season-start",
-        type=Day(),
-        help="First day of the season.  [default: 1 January; south of the equator 1 July of the year before]",
+        "--cloud-band",
+        type=click.Choice(["cs", "cs_cdf"]),
+        help="Cloud Score+ band.  [default: cs]",
     ),
     click.option(
-        "--crs",
-        help="Projected CRS of the map, in metres, such as EPSG:3035.  [default: UTM zone of the area]",
-    ),
-    click.option(
-        "--cell-size",
-        type=int,
-        metavar="PIXELS",
-        help="Side of a cell, which is computed as a whole and is what an interruption can cost; a multiple "
-        "of 16.  [default: 256]",
+        "--cloud-threshold",
+        type=float,
+        help="A pixel is clear where the score is at least this, 0 to 1.  [default: 0.75]",
     ),
 )
 
@@ -167,12 +195,7 @@ earth_engine_options = apply(
 
 server_options = apply(
     earth_engine_options,
-    click.option(
-        "--cropland",
-        type=click.Choice(["worldcover", "none"]),
-        help="Cropland mask that Earth Engine applies on its servers: ESA WorldCover 2021 or none. Cells "
-        "without cropland are not fetched.  [default: none]",
-    ),
+    cropland_option,
     click.option(
         "--max-eecu-hours",
         type=float,

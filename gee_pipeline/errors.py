@@ -41,6 +41,14 @@ class AccessError(InputError):
     """Earth Engine cannot be used: credentials, project, permission or quota; the same for every cell."""
 
 
+class NoCredentialsError(AccessError):
+    """There is nothing to log in to Earth Engine with."""
+
+
+class NoProjectError(AccessError):
+    """There are credentials, but no Google Cloud project to count the work for."""
+
+
 class EarthEngineError(CropmapError):
     """One request to Earth Engine failed for good; the cell that needs it fails, the run goes on."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyproj
@@ -21,6 +21,9 @@ from gee_pipeline.errors import InputError
 
 CELL_SIZE = 256
 """Pixels along one side of a cell: Earth Engine's own tile and a GeoTIFF block."""
+
+CELL_SIZES: Final = range(32, 1025, 16)
+"""Pixels along one side that a cell may have: whole tiles of a GeoTIFF."""
 
 WIDEST_UTM = 8.0
 """Degrees of longitude up to which one UTM zone still serves (a zone is 6 wide)."""
@@ -133,6 +136,19 @@ def make_grid(aoi: Aoi, crs: str | None = None, cell_size: int = CELL_SIZE) -> G
     cols, rows = math.ceil(east / step) - left, top - math.floor(south / step)
     transform = Affine(PIXEL_SIZE, 0, left * step, 0, -PIXEL_SIZE, top * step)
     return Grid(GeoBox((rows * cell_size, cols * cell_size), transform, target.to_wkt()), cell_size)
+
+
+def require_cell_size(cell_size: int) -> None:
+    """Refuse a side of cells that files or memory would not bear.
+
+    Raises:
+        InputError: It is not in `CELL_SIZES`.
+    """
+    if cell_size not in CELL_SIZES:
+        raise InputError(
+            f"--cell-size is a multiple of 16 from {CELL_SIZES[0]} to {CELL_SIZES[-1]} pixels, got "
+            f"{cell_size}."
+        )
 
 
 def parse_crs(text: str) -> pyproj.CRS:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import tomli_w
 
@@ -16,7 +16,7 @@ from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
 from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import write_bytes
-from gee_pipeline.grid import CELL_SIZE
+from gee_pipeline.grid import CELL_SIZE, require_cell_size
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Source, Spent, Survey
@@ -35,9 +35,6 @@ from inference.predictor import resolve_device
 from inference.run import MEMORY_BUDGET, Progress, RunSummary, run, spent
 from inference.run_plan import CONFIG_FILE, read_run_file
 from inference.workforce import require_scheduler
-
-CELL_SIZES: Final = range(32, 1025, 16)
-"""Pixels along one side that a cell may have: whole tiles of a GeoTIFF."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,7 @@ class Request:
     """Computing time that Earth Engine may take for the whole run; None sets no limit."""
 
     def __post_init__(self) -> None:
-        if self.cell_size not in CELL_SIZES:
-            raise InputError(
-                f"--cell-size is a multiple of 16 from {CELL_SIZES[0]} to {CELL_SIZES[-1]} pixels, got "
-                f"{self.cell_size}."
-            )
+        require_cell_size(self.cell_size)
         if self.max_eecu_hours is not None and not self.max_eecu_hours > 0:
             raise InputError(f"--max-eecu-hours is a number above 0, got {self.max_eecu_hours}.")
         if self.source is not None and (names := self._of_earth_engine()):

@@ -17,11 +17,11 @@ from odc.geo.geobox import GeoBox
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.earthengine import graph
-from gee_pipeline.earthengine.faults import FAILURES, NO_PROJECT
+from gee_pipeline.earthengine.faults import FAILURES
 from gee_pipeline.earthengine.fetch import Fetcher
 from gee_pipeline.earthengine.session import Access, Session, connect, find_access
 from gee_pipeline.earthengine.settings import EarthEngineSettings
-from gee_pipeline.errors import AccessError, EarthEngineError
+from gee_pipeline.errors import AccessError, EarthEngineError, NoProjectError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 
@@ -105,7 +105,7 @@ def check_access(
         notices = session.take_notices()
         yield Step("quota", True, " ".join(notices) or "no restriction")
     except (AccessError, EarthEngineError) as error:
-        if str(error) == NO_PROJECT:
+        if isinstance(error, NoProjectError):
             yield Step("credentials", True, "found")
             name = "project"
         yield Step(name, False, str(error))

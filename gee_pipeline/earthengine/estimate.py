@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.earthengine.fetch import plan_requests
-from gee_pipeline.earthengine.session import NO_CREDENTIALS, connect, find_access
+from gee_pipeline.earthengine.session import connect, find_access
 from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
 from gee_pipeline.earthengine.source import EarthEngineSource
-from gee_pipeline.errors import AccessError, EarthEngineError, InputError
-from gee_pipeline.grid import CELL_SIZE, Cell, Grid, make_grid
+from gee_pipeline.errors import EarthEngineError, InputError, NoCredentialsError
+from gee_pipeline.grid import CELL_SIZE, Cell, Grid, make_grid, require_cell_size
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Composite, RemoteSource, Spent
@@ -37,9 +37,6 @@ MAP_BYTES: Final = 7
 (a third more)."""
 
 HOUR: Final = 3600.0
-
-_CELL_SIZES: Final = range(32, 1025, 16)
-"""Pixels along one side that a cell may have: whole tiles of a GeoTIFF."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +111,7 @@ class EstimateRequest:
     """Access, endpoint and limits."""
 
     def __post_init__(self) -> None:
-        if self.cell_size not in _CELL_SIZES:
-            raise InputError(
-                f"--cell-size is a multiple of 16 from {_CELL_SIZES[0]} to {_CELL_SIZES[-1]} pixels, got "
-                f"{self.cell_size}."
-            )
+        require_cell_size(self.cell_size)
         if self.samples < 0:
             raise InputError(f"A sample has 0 or more cells, got --samples {self.samples}.")
         if self.seed < 0:
@@ -440,9 +433,7 @@ def estimate_area(request: EstimateRequest, tell: Callable[[str], None] = lambda
         return Estimate(size, request.seed, why_not="--samples 0 asks for no measurement.")
     try:
         find_access(request.settings)
-    except AccessError as error:
-        if str(error) != NO_CREDENTIALS:
-            raise
+    except NoCredentialsError as error:
         return Estimate(size, request.seed, why_not=str(error))
     return _measured(request, job, size, tell)
 

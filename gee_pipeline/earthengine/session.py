@@ -29,7 +29,7 @@ from gee_pipeline.earthengine.retry import persistently
 from gee_pipeline.earthengine.settings import PROJECT_LIMIT, EarthEngineSettings
 from gee_pipeline.earthengine.spending import Meter
 from gee_pipeline.earthengine.transport import Transport
-from gee_pipeline.errors import AccessError
+from gee_pipeline.errors import AccessError, NoCredentialsError, NoProjectError
 from gee_pipeline.grid import name_crs
 
 T = TypeVar("T")
@@ -256,7 +256,7 @@ def find_access(settings: EarthEngineSettings) -> Access:
     credentials, project = _credentials(settings)
     project = settings.project or credentials.quota_project_id or project
     if not project or oauth.is_sdk_project(project):
-        raise AccessError(NO_PROJECT)
+        raise NoProjectError(NO_PROJECT)
     if credentials.quota_project_id:  # the client sends the project itself; one object, so one token
         credentials = credentials.with_quota_project(None)
     return Access(credentials, project)
@@ -323,7 +323,7 @@ def _credentials(settings: EarthEngineSettings) -> tuple[Any, str | None]:
         return found
     if found := _default_credentials():
         return found
-    raise AccessError(NO_CREDENTIALS)
+    raise NoCredentialsError(NO_CREDENTIALS)
 
 
 def _service_account(path: Path) -> tuple[Any, str | None]:

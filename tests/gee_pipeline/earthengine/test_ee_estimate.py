@@ -34,7 +34,7 @@ from gee_pipeline.earthengine.estimate import (
 )
 from gee_pipeline.earthengine.session import NO_CREDENTIALS
 from gee_pipeline.earthengine.settings import EarthEngineSettings
-from gee_pipeline.errors import AccessError, EarthEngineError, InputError
+from gee_pipeline.errors import AccessError, EarthEngineError, InputError, NoCredentialsError
 from gee_pipeline.grid import Cell
 from gee_pipeline.season import Season
 from gee_pipeline.source import Composite, SceneCounts, Spent, Survey
@@ -292,7 +292,7 @@ def test_the_whole_estimate_writes_nothing_and_tells_what_it_does(
 
 def test_without_credentials_an_area_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(settings: EarthEngineSettings) -> None:
-        raise AccessError(NO_CREDENTIALS)
+        raise NoCredentialsError(NO_CREDENTIALS)
 
     monkeypatch.setattr(module, "find_access", none)
     found = estimate_area(EstimateRequest(_area(tmp_path, 2_560, 2_560), 2021))
