@@ -59,8 +59,11 @@ class Raster:
         """Its edge in EPSG:4326."""
         height, width = self.shape
         edge = shapely.segmentize(shapely.box(0, 0, width, height), max(height, width) / EDGE_POINTS)
-        x, y = self.transform * np.array(edge.exterior.coords).T
-        return shapely.Polygon(np.column_stack(transformer(self.crs, "EPSG:4326").transform(x, y)))
+        x, y = self.transform @ tuple(np.array(edge.exterior.coords).T)
+        lon, lat = transformer(self.crs, "EPSG:4326").transform(x, y)
+        if np.ptp(lon) > 180:  # it crosses the antimeridian
+            lon = np.where(lon < 0, lon + 360, lon)
+        return shapely.Polygon(np.column_stack([lon, lat]))
 
     def read(self, rows: slice, cols: slice) -> Pixels:
         """A window of it."""

@@ -114,8 +114,6 @@ class Request:
 
     def _reference(self, name: str, frame: _Frame) -> Any:
         """Each reference is computed once; within functions, once a call."""
-        if name not in self._values:
-            raise EmulatorError(f"Unknown value reference '{name}'.")
         home = frame if self._free_arguments(name) else self._outermost
         if name not in home.known:
             home.known[name] = self._node(self._values[name], home)
@@ -164,6 +162,8 @@ class Request:
 
     def _free_arguments(self, name: str) -> frozenset[str]:
         """Arguments of functions on which a reference depends."""
+        if name not in self._values:
+            raise EmulatorError(f"Unknown value reference '{name}'.")
         if name not in self._free:
             self._free[name] = self._free_in(self._values[name])
         return self._free[name]

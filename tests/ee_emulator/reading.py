@@ -89,7 +89,7 @@ def locate(grid: Grid, projection: Projection) -> tuple[NDArray[np.int64], NDArr
     if t.b == 0 and t.d == 0:
         cols, rows = (x - t.c) / t.a, (y - t.f) / t.e
     else:
-        cols, rows = ~t * (x, y)
+        cols, rows = ~t @ (x, y)
     if not (np.isfinite(cols).all() and np.isfinite(rows).all()):
         raise EmulatorError(f"The grid in {grid.crs} cannot be projected to {projection.crs}.")
     return np.floor(rows).astype(np.int64), np.floor(cols).astype(np.int64)
@@ -115,7 +115,7 @@ def pixel_size(grid: Grid, crs: str) -> float:
     row, col = grid.height / 2, grid.width / 2
     if same_crs(grid.crs, crs):
         return float(np.hypot(t.a, t.d))
-    (x0, y0), (x1, y1) = t * (col - 0.5, row), t * (col + 0.5, row)
+    (x0, y0), (x1, y1) = t @ (col - 0.5, row), t @ (col + 0.5, row)
     (u0, u1), (v0, v1) = transformer(grid.crs, crs).transform([x0, x1], [y0, y1])
     return float(np.hypot(u1 - u0, v1 - v0))
 

@@ -77,9 +77,10 @@ def _point_of(item: Any) -> tuple[float, float]:
 
 
 def _made(shape: BaseGeometry, crs: Projection | None, geodesic: bool | None) -> Geometry:
-    code = "EPSG:4326" if crs is None else crs.crs
-    default = same_crs(code, "EPSG:4326")
-    return Geometry(shape, code, default if geodesic is None else geodesic)
+    """Coordinates are those of the projection's pixels, where it has any."""
+    base = Projection("EPSG:4326") if crs is None else crs
+    default = same_crs(base.crs, "EPSG:4326")
+    return Geometry(moved(shape, base.transform), base.crs, default if geodesic is None else geodesic)
 
 
 def _ring_lists(coordinates: list[Any]) -> list[list[Any]]:
@@ -95,6 +96,13 @@ def _ring_lists(coordinates: list[Any]) -> list[list[Any]]:
 def _polygon(coordinates: list[Any]) -> shapely.Polygon:
     shell, *holes = [points_of(ring) for ring in _ring_lists(coordinates)]
     return shapely.Polygon(shell, holes)
+
+
+def moved(shape: BaseGeometry, transform: Affine) -> BaseGeometry:
+    """A shape whose points are transformed."""
+    if transform == Affine.identity():
+        return shape
+    return shapely.transform(shape, lambda points: np.column_stack(transform @ tuple(points.T)))
 
 
 @algorithm("GeometryConstructors.Point")
@@ -196,9 +204,6 @@ def _transform(
 
 def _in_projection(geometry: Geometry, projection: Projection) -> Geometry:
     shape = projected(geometry, projection.crs)
-    if projection.transform != Affine.identity():
-        inverse = ~projection.transform
-        shape = shapely.transform(shape, lambda points: np.column_stack(inverse * points.T))
     return Geometry(shape, projection.crs, False)
 
 

@@ -40,6 +40,10 @@ def _union(left: np.dtype[Any], right: np.dtype[Any]) -> np.dtype[Any]:
     return union_type([left, right])
 
 
+def _product_type(left: np.dtype[Any], right: np.dtype[Any]) -> np.dtype[Any]:
+    return union_type([left, right, np.dtype(np.int64)])
+
+
 def _divided(one: NDArray[Any], two: NDArray[Any]) -> NDArray[Any]:
     """Division by 0 gives 0."""
     return np.where(two == 0, 0.0, np.asarray(one, np.float64) / np.where(two == 0, 1, two))
@@ -58,7 +62,7 @@ def halves_up(values: NDArray[Any]) -> NDArray[Any]:
 _BINARY: dict[str, tuple[Binary, Rule]] = {
     "add": (np.add, arithmetic_type),
     "subtract": (np.subtract, arithmetic_type),
-    "multiply": (np.multiply, arithmetic_type),
+    "multiply": (np.multiply, _product_type),
     "divide": (_divided, _double),
     "mod": (_remainder, _union),
     "pow": (lambda one, two: np.power(np.asarray(one, np.float64), two), _double),
@@ -108,13 +112,17 @@ def cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     if values.dtype.kind == "f":
-        whole = np.trunc(np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=math.inf, neginf=-math.inf))
-        inside = whole.clip(float(limits.min), float(limits.max))
-        return np.where(
-            inside >= 2.0**63, limits.max, inside.clip(max=2.0**62) if dtype.itemsize == 8 else inside
-        ).astype(dtype)
+        return _whole(values.astype(np.float64), limits).astype(dtype)
     source = np.iinfo(values.dtype)
     return values.clip(max(limits.min, source.min), min(limits.max, source.max)).astype(dtype)
+
+
+def _whole(values: NDArray[np.float64], limits: Any) -> NDArray[Any]:
+    """Decimals cut off, within limits; those of 64 bits are no doubles, so they are set as integers."""
+    whole = np.trunc(np.nan_to_num(values, nan=0.0, posinf=math.inf, neginf=-math.inf))
+    too_high, too_low = whole >= float(limits.max), whole <= float(limits.min)
+    kept = np.where(too_high | too_low, 0, whole).astype(np.int64)
+    return np.where(too_high, limits.max, np.where(too_low, limits.min, kept))
 
 
 def _register_binary(name: str, function: Binary, rule: Rule) -> None:
@@ -128,7 +136,8 @@ def _register_binary(name: str, function: Binary, rule: Rule) -> None:
         return combined_band(one, two, _widened(function, wide), dtype, band)
 
     def of_numbers(request: Any, left: float, right: float) -> float:
-        return _number(function(np.asarray(left), np.asarray(right)))
+        with np.errstate(all="ignore"):
+            return _number(np.asarray(function(np.asarray(left), np.asarray(right))))
 
     register_as(f"Image.{name}", of_images)
     register_as(f"Number.{name}", of_numbers)
@@ -156,7 +165,8 @@ def _register_unary(name: str, function: Unary, dtype: np.dtype[Any] | None) -> 
         return mapped_image(value, lambda band: mapped_band(band, function, dtype or band.dtype))
 
     def of_numbers(request: Any, input: float) -> float:
-        return _number(np.asarray(function(np.asarray(input))))
+        with np.errstate(all="ignore"):
+            return _number(np.asarray(function(np.asarray(input))))
 
     register_as(f"Image.{name}", of_images)
     register_as(f"Number.{name}", of_numbers)
