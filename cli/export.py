@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.options import Names, area_options, cloud_options, server_options, talk_options, work_options
+from cli.options import Names, area_options, cloud_options, given, server_options, talk_options, work_options
 
 
 @click.command(short_help="Write 5-day median composites only, without a map.")
@@ -28,6 +28,12 @@ from cli.options import Names, area_options, cloud_options, server_options, talk
     "--no-wait", is_flag=True, help="With --to: return once tasks are started; the same command looks again."
 )
 @click.option(
+    "--most-tasks",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --to: tasks of this run that wait or work at once.  [default: 100]",
+)
+@click.option(
     "--collect", is_flag=True, help="Verify the files that tasks wrote, and take them into the run."
 )
 @click.option(
@@ -39,7 +45,13 @@ from cli.options import Names, area_options, cloud_options, server_options, talk
 @work_options
 @talk_options
 def export(
-    quiet: bool, as_json: bool, no_wait: bool, collect: bool, downloads: str | None, **options: Any
+    quiet: bool,
+    as_json: bool,
+    no_wait: bool,
+    most_tasks: int | None,
+    collect: bool,
+    downloads: str | None,
+    **options: Any,
 ) -> None:
     """Write the 5-day median composites of an area and a year, without a map.
 
@@ -57,18 +69,19 @@ def export(
     from inference.produce import collect_files, export_composites, start_tasks
 
     request = export_request(options)
-    _require_together(no_wait, collect, downloads, to=request.to)
+    _require_together(no_wait or bool(most_tasks), collect, downloads, to=request.to)
     with listener(quiet) as told:
         if collect:
             show_collected(collect_files(request, told, downloads=downloads), as_json)
         elif request.to:
-            show_tasks(start_tasks(request, told, wait=not no_wait), as_json)
+            limit = given({"most_tasks": most_tasks})
+            show_tasks(start_tasks(request, told, wait=not no_wait, **limit), as_json)
         else:
             show_export(export_composites(request, told), as_json)
 
 
-def _require_together(no_wait: bool, collect: bool, downloads: str | None, to: str | None) -> None:
-    if no_wait and (collect or not to):
-        raise click.UsageError("--no-wait goes with --to alone: it is about the tasks that --to starts.")
+def _require_together(about_tasks: bool, collect: bool, downloads: str | None, to: str | None) -> None:
+    if about_tasks and (collect or not to):
+        raise click.UsageError("--no-wait and --most-tasks go with --to alone, which starts tasks.")
     if downloads and not collect:
         raise click.UsageError("--downloads goes with --collect, which reads the files there.")

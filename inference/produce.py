@@ -14,6 +14,7 @@ import tomli_w
 from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
 from gee_pipeline.earthengine.source import EarthEngineSource
+from gee_pipeline.earthengine.tasks import PENDING_LIMIT
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import write_bytes
 from gee_pipeline.grid import CELL_SIZE, require_cell_size
@@ -235,7 +236,11 @@ def export_composites(request: ExportRequest, listener: Listener | None = None) 
 
 
 def start_tasks(
-    request: ExportRequest, listener: Listener | None = None, *, wait: bool = True
+    request: ExportRequest,
+    listener: Listener | None = None,
+    *,
+    wait: bool = True,
+    most_tasks: int = PENDING_LIMIT,
 ) -> TaskSummary:
     """Batch tasks that write the composites of an area and a year to `request.to`, followed to their end.
 
@@ -243,6 +248,7 @@ def start_tasks(
         request: What to export; `to` is set and `source` is not.
         listener: Told the notices and the progress.
         wait: False returns once the tasks are started.
+        most_tasks: Tasks of the run that wait or work at once.
 
     Raises:
         InputError: Something in the request cannot be used; nothing was written.
@@ -262,6 +268,7 @@ def start_tasks(
         notice=listener.notice,
         progress=listener.progress,
         wait=wait,
+        limit=most_tasks,
     )
     summary.raise_if_failed()
     return summary
