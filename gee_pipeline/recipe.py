@@ -24,6 +24,14 @@ class CloudRule:
     """Scene classes that are clear where a scene has no Cloud Score+: vegetation, bare soil, water,
     unclassified (ESA Sen2Cor SCL)."""
 
+    @property
+    def least_clear(self) -> float:
+        """Score from which a pixel counts as clear: a millionth below the threshold.
+
+        A score of 0.65 that is stored with 32 bits, or as 65 steps of 0.01, lies a little beside 0.65.
+        """
+        return self.threshold - 1e-6
+
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
             raise InputError(f"A Cloud Score+ threshold lies between 0 and 1, got {self.threshold}.")

@@ -7,17 +7,16 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 
-from gee_pipeline.earthengine import graph
 from gee_pipeline.earthengine.blocks import Block, file_prefix
 from gee_pipeline.earthengine.fetch import Fetcher
 from gee_pipeline.earthengine.session import find_access
+from gee_pipeline.earthengine.source import count_scenes
 from gee_pipeline.earthengine.storage import (
     Storage,
     StoredFile,
@@ -37,7 +36,7 @@ from gee_pipeline.errors import (
     SceneReadError,
 )
 from gee_pipeline.grid import Cell, inside
-from gee_pipeline.source import Composite, SceneCounts, same_day
+from gee_pipeline.source import Composite, SceneCounts
 from gee_pipeline.store import composite_path, write_composite
 from inference.certificate import NAMED, Failure
 from inference.ledger import CellRecord, Ledger, open_ledger, read_diary
@@ -265,14 +264,11 @@ class _SceneCounter:
             return SceneCounts(duplicates_dropped=None)
         plan = self._plan
         span = plan.season.span(plan.bins, plan.recipe.bin_days)
-        region = graph.search_region(cell.geobox)
         try:
-            found = self._fetcher.value(graph.scene_list(region, span, plan.recipe))
+            return count_scenes(self._fetcher, cell.geobox, span)[1]
         except CropmapError as error:
             self._tell(str(error))
             return SceneCounts(duplicates_dropped=None)
-        days = [datetime.fromtimestamp(time / 1000, UTC).date() for time in found["times"]]
-        return SceneCounts(len(days), int(found["without_score"]), same_day(days), None)
 
     def _tell(self, reason: str) -> None:
         with self._lock:

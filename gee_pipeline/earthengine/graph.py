@@ -46,9 +46,6 @@ region."""
 _SCORE_DAYS: Final = timedelta(days=1)
 """A score counts although its clock differs from its scene's around midnight."""
 
-_ROUNDING: Final = 1e-9
-"""75 steps of 0.01 reach a threshold of 0.75, whatever binary fractions make of it."""
-
 _INDEX: Final = "system:index"
 _TIME: Final = "system:time_start"
 
@@ -109,7 +106,7 @@ def without_score(region: ee.Geometry, span: TimeBin) -> ee.ImageCollection:
     return ee.ImageCollection(ee.Join.inverted().apply(scenes(region, span), _scores(region, span), same))
 
 
-def scene_list(region: ee.Geometry, span: TimeBin, recipe: Recipe) -> ee.Dictionary:
+def scene_list(region: ee.Geometry, span: TimeBin) -> ee.Dictionary:
     """What there is in a region and span: `times` of its scenes in ms since 1970, and how many of them have
     no Cloud Score+ (`without_score`).
 
@@ -118,7 +115,6 @@ def scene_list(region: ee.Geometry, span: TimeBin, recipe: Recipe) -> ee.Diction
     Args:
         region: Where scenes are looked for: a polygon of known corners in EPSG:4326.
         span: UTC days.
-        recipe: Without effect today: all scenes of the catalog have all bands.
     """
     times = scenes(region, span).aggregate_array(_TIME)
     return ee.Dictionary({"times": times, "without_score": without_score(region, span).size()})
@@ -195,7 +191,7 @@ def _order(scene: ee.Image) -> ee.String:
 
 def _clear_by_score(scene: ee.Image, cloud: CloudRule) -> ee.Image:
     """1 where the linked Cloud Score+ reaches the threshold; masked where the scene has none."""
-    return scene.select([cloud.score_band]).gte(cloud.threshold - _ROUNDING)
+    return scene.select([cloud.score_band]).gte(cloud.least_clear)
 
 
 def _clear_by_classes(scene: ee.Image, cloud: CloudRule) -> ee.Image:

@@ -22,7 +22,7 @@ from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import Season, TimeBin
 from gee_pipeline.source import Composite, SceneCounts, Spent, Survey, same_day
 
 COUNTED: Final = 5_000
@@ -91,7 +91,7 @@ class EarthEngineSource:
         values = np.full((len(bins), len(self.recipe.bands), *cell.geobox.shape), NODATA, np.int16)
         if mask is not None and not mask.any():
             return self._composite(cell, bins, values, SceneCounts(duplicates_dropped=None), mask)
-        times, counts = self._scenes(cell.geobox, season, bins)
+        times, counts = count_scenes(self._fetcher, cell.geobox, season.span(bins, self.recipe.bin_days))
         if seen := _seen(times, season, bins, self.recipe.bin_days):
             first = seen.start - bins.start
             values[first : first + len(seen)] = self._fetch(cell.geobox, season, seen)
@@ -146,18 +146,6 @@ class EarthEngineSource:
         mask: NDArray[np.bool_] = self._fetcher.raster(graph.cropland(self.cropland), geobox)[0] == 1
         return mask
 
-    def _scenes(self, geobox: GeoBox, season: Season, bins: range) -> tuple[list[datetime], SceneCounts]:
-        """Times of the scenes that may touch a cell, and their counts."""
-        span = season.span(bins, self.recipe.bin_days)
-        found = self._fetcher.value(graph.scene_list(graph.search_region(geobox), span, self.recipe))
-        times = [datetime.fromtimestamp(time / 1000, UTC) for time in found["times"]]
-        return times, SceneCounts(
-            scenes=len(times),
-            without_score=int(found["without_score"]),
-            same_day=same_day(time.date() for time in times),
-            duplicates_dropped=None,
-        )
-
     def _fetch(self, geobox: GeoBox, season: Season, bins: range) -> NDArray[np.int16]:
         mask = None if self.cropland == "none" else graph.cropland(self.cropland)
 
@@ -177,6 +165,28 @@ class EarthEngineSource:
         if session := self._session:
             session.meter.settle(session)
         return Composite(values, cell.geobox, bins, self.recipe.bands, counts, mask)
+
+
+def count_scenes(fetcher: Fetcher, geobox: GeoBox, span: TimeBin) -> tuple[list[datetime], SceneCounts]:
+    """Times of the scenes that may touch some pixels, and their counts.
+
+    Args:
+        fetcher: Asks Earth Engine.
+        geobox: The pixels.
+        span: UTC days.
+
+    Raises:
+        AccessError: Earth Engine cannot be used.
+        EarthEngineError: The request failed for good.
+    """
+    found = fetcher.value(graph.scene_list(graph.search_region(geobox), span))
+    times = [datetime.fromtimestamp(time / 1000, UTC) for time in found["times"]]
+    return times, SceneCounts(
+        scenes=len(times),
+        without_score=int(found["without_score"]),
+        same_day=same_day(time.date() for time in times),
+        duplicates_dropped=None,
+    )
 
 
 def _seen(times: list[datetime], season: Season, bins: range, bin_days: int) -> range:

@@ -29,7 +29,7 @@ REMOTE_READS = 8
 """Files of a scene that are fetched at once over the network, where waiting is most of the time."""
 
 _ROUNDING = 1e-9
-"""75 steps of 0.01 reach a threshold of 0.75, whatever binary fractions make of it."""
+"""100 steps of 0.01 do not exceed 1, whatever binary fractions make of it."""
 
 
 _T = TypeVar("_T")
@@ -92,7 +92,7 @@ class SceneRead:
                 f"A Cloud Score+ lies between 0 and 1. {self._place([self.scene.score])} goes up to "
                 f"{np.nanmax(mask):g}. Declare its scale and nodata in the item (STAC raster extension)."
             )
-        return mask >= rule.threshold - _ROUNDING
+        return mask >= rule.least_clear
 
     def _read_bands(self, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> None:
         groups = list(self._files().values())

@@ -169,7 +169,7 @@ def test_nothing_is_sent(monkeypatch):
         monkeypatch.setattr(ee.data, name, refuse)
     region = graph.search_region(cell_at().geobox)
     graph_of(range(24, 26), cropland=graph.cropland("worldcover"))
-    graph.scene_list(region, SEASON.span(range(24, 26)), Recipe())
+    graph.scene_list(region, SEASON.span(range(24, 26)))
 
 
 def test_collections_are_narrowed_by_date_and_place_before_anything_else():

@@ -70,7 +70,7 @@ def pixels(image: ee.Image, archive: Archive, grid: Grid) -> dict[str, NDArray[A
 
 
 def on_ten_metres(image: ImageAsset, grid: Grid, margin: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The map's values on the 10 m pixels under a grid, a margin of pixels around, and whether it is there."""
+    """The values of the map on the 10 m pixels under a grid and a margin, and whether it is there."""
     raster = image.bands["crops"]
     steps = round(grid.transform.a) // 10
     n = (grid.width - 1) * steps + 1 + 2 * margin
