@@ -11,7 +11,7 @@ import numpy as np
 import pyproj
 import pytest
 from affine import Affine
-from asking import LEFT, TOP, UTM15, asset, offline_client, pixel, raster, value
+from ee_asking import LEFT, TOP, UTM15, asset, offline_client, pixel, raster, value
 from ee_emulator import EmulatorError, ImageAsset, Raster
 
 

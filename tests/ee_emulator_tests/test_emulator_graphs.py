@@ -9,7 +9,7 @@ from typing import Any
 
 import ee
 import pytest
-from asking import graph_of, offline_client, value
+from ee_asking import graph_of, offline_client, value
 from ee_emulator import Archive, EmulatorError, evaluate
 from ee_emulator.algorithms import registry
 from ee_emulator.algorithms.arguments import _CONVERSIONS

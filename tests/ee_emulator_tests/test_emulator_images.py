@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import ee
 import numpy as np
 import pytest
-from asking import asset, grid, offline_client, pixel, pixels, raster, value
+from ee_asking import asset, grid, offline_client, pixel, pixels, raster, value
 from ee_emulator import EmulatorError
 from hypothesis import given, settings
 from hypothesis import strategies as st

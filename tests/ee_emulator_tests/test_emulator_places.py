@@ -12,7 +12,7 @@ import pyproj
 import pytest
 import shapely
 from affine import Affine
-from asking import LEFT, TOP, UTM15, asset, grid, offline_client, pixels, raster, value
+from ee_asking import LEFT, TOP, UTM15, asset, grid, offline_client, pixels, raster, value
 from ee_emulator import EmulatorError, ImageAsset, Raster
 from ee_emulator.grid import Grid
 from hypothesis import given, settings

@@ -12,9 +12,14 @@ from affine import Affine
 from shapely.geometry.base import BaseGeometry
 
 from ..reading import metres_per_unit, nominal_scale, parse_crs, same_crs
-from ..values import Collection, EmulatorError, Feature, Geometry, Image, Projection
+from ..values import Collection, EmulatorError, ErrorMargin, Feature, Geometry, Image, Projection
 from .registry import algorithm, register_as
 from .shapes import lonlat, meets, projected
+
+
+@algorithm("ErrorMargin")
+def _error_margin(request: Any, value: float | None, unit: str) -> ErrorMargin:
+    return ErrorMargin(0.0 if value is None else value, unit)
 
 
 @algorithm("Projection")
@@ -169,7 +174,7 @@ def _feature(
     return Feature(geometry, dict(metadata or {}))
 
 
-@algorithm("Element.geometry")
+@algorithm("Element.geometry", "Image.geometry", "Feature.geometry")
 def _element_geometry(
     request: Any, feature: Any, maxError: Any, proj: Projection | None, geodesics: bool | None
 ) -> Geometry:
