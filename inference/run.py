@@ -20,7 +20,7 @@ from inference.ledger import CellRecord, Diary, Goal, Ledger, open_ledger, read_
 from inference.open_run import Job
 from inference.run_lock import run_lock
 from inference.run_plan import RunPlan
-from inference.supply import FetchAhead, Place, Planned, Supply
+from inference.supply import Place, Planned, Supply, fetch_ahead
 from inference.workforce import (
     Workforce,
     cells_in_memory,
@@ -148,7 +148,7 @@ def _supply(job: Job, plan: RunPlan, budget: Budget | None) -> Iterator[Supply]:
         return
     wanted = job.source.cells_ahead(len(plan.bins), plan.grid.cell_size)
     threads = max(1, min(wanted, cells_in_memory(job.memory_budget, _composite_bytes(plan))))
-    fetching = FetchAhead(job, _places(plan), threads=threads, budget=budget)
+    fetching = fetch_ahead(job, _places(plan), threads=threads, budget=budget)
     try:
         yield fetching
     finally:

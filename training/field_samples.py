@@ -20,9 +20,9 @@ from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.errors import BudgetSpentError, EarthEngineError, IncompleteRunError, InputError
 from gee_pipeline.files import require_writable
 from inference.budget import Budget
+from inference.crew import Crew
 from training.cell_sampler import CellSampler
 from training.cell_samples import CellSamples, Facts, Parts, require_same_request
-from training.crew import Crew
 from training.sample_file import SampleSummary, read_metadata, read_summary, summarise, write_samples
 from training.sample_plan import SamplePlan, SampleRequest, plan_samples
 from training.sampling_grid import SampleCell
@@ -113,7 +113,7 @@ class _Sampling:
             self._budget = Budget(self._request.max_eecu_hours, before, lambda: self._source.spent() - start)
         clock = _Clock(len(rest))
         self._report(None)
-        for cell, result in self._crew(session, sampler).results(_shuffled(rest)):
+        for cell, result in self._crew(session, sampler, _shuffled(rest)):
             if isinstance(result, CellSamples):
                 self._done[cell] = result
             else:
@@ -149,7 +149,7 @@ class _Sampling:
         raise BudgetSpentError(_budget_spent(self._budget, summary))
 
     def _crew(
-        self, session: Session, sampler: CellSampler
+        self, session: Session, sampler: CellSampler, cells: list[SampleCell]
     ) -> Crew[SampleCell, tuple[SampleCell, CellSamples | str]]:
         """Threads that make the samples of a square and keep them on disk; or tell why it failed."""
 
@@ -163,7 +163,7 @@ class _Sampling:
             self._parts.write(cell, samples)
             return cell, samples
 
-        return Crew(work, threads=self._request.settings.most_requests, budget=self._budget)
+        return Crew(work, cells, threads=self._request.settings.most_requests, budget=self._budget)
 
     def _survey(self, sampler: CellSampler) -> None:
         """Look at map and scenes once, so that what all squares lack ends the run before it begins."""

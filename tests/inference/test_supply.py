@@ -22,11 +22,12 @@ from gee_pipeline.grid import Cell
 from gee_pipeline.season import Season
 from gee_pipeline.source import Composite, RemoteSource, Spent
 from inference.budget import RESERVE, Budget
-from inference.ledger import read_diary
-from inference.open_run import Job
+from inference.crew import Crew
+from inference.ledger import CellRecord, read_diary
+from inference.open_run import Job, Ready
 from inference.plan import open_or_create
 from inference.run_plan import RunPlan
-from inference.supply import FetchAhead, Planned
+from inference.supply import Place, Planned, fetch_ahead
 
 
 class Server:
@@ -221,11 +222,11 @@ def test_taking_without_waiting_says_that_there_is_nothing_yet(tmp_path: Path) -
 
 
 @contextmanager
-def fetching(folder: Path, plan: RunPlan, source: FakeRemote) -> Iterator[FetchAhead]:
+def fetching(folder: Path, plan: RunPlan, source: FakeRemote) -> Iterator[Crew[Place, Ready | CellRecord]]:
     """One thread that fetches the cells of a plan."""
     opened, _ = open_or_create(folder, plan)
     places = ((int(row), int(col)) for row, col in opened.cells)
-    ahead = FetchAhead(Job(folder, source, composites_only=True), places, threads=1, budget=None)
+    ahead = fetch_ahead(Job(folder, source, composites_only=True), places, threads=1, budget=None)
     yield ahead
     ahead.close()
 

@@ -1,4 +1,4 @@
-"""Threads that work through squares: all results once, a limit, faults that end the work."""
+"""Threads that work through items: all results once, a limit, faults that end the work."""
 
 import threading
 import time
@@ -7,13 +7,13 @@ import pytest
 
 from gee_pipeline.source import Spent
 from inference.budget import Budget
-from training.crew import Crew
+from inference.crew import Crew
 
 
 @pytest.mark.parametrize("threads", [1, 3, 20])
 def test_every_item_gives_its_result_once(threads: int) -> None:
-    crew = Crew[int, int](lambda item: item * item, threads=threads)
-    assert sorted(crew.results(range(50))) == [item * item for item in range(50)]
+    crew = Crew[int, int](lambda item: item * item, range(50), threads=threads)
+    assert sorted(crew) == [item * item for item in range(50)]
 
 
 def test_no_more_items_are_under_way_than_threads() -> None:
@@ -29,7 +29,7 @@ def test_no_more_items_are_under_way_than_threads() -> None:
             under_way -= 1
         return item
 
-    assert len(list(Crew[int, int](work, threads=4).results(range(30)))) == 30
+    assert len(list(Crew[int, int](work, range(30), threads=4))) == 30
     assert most == 4
 
 
@@ -40,12 +40,12 @@ def test_an_error_is_raised_where_the_results_are_taken() -> None:
         return item
 
     with pytest.raises(ValueError, match="broken"):
-        list(Crew[int, int](work, threads=1).results(range(10)))
+        list(Crew[int, int](work, range(10), threads=1))
 
 
 def test_threads_end_with_the_work() -> None:
     before = threading.active_count()
-    list(Crew[int, int](lambda item: item, threads=5).results(range(7)))
+    list(Crew[int, int](lambda item: item, range(7), threads=5))
     for _ in range(100):
         if threading.active_count() == before:
             return
@@ -61,5 +61,5 @@ def test_a_budget_ends_the_work_early_and_says_why() -> None:
         done.append(item)
         return item
 
-    assert list(Crew[int, int](work, threads=1, budget=budget).results(range(50))) == [0, 1, 2, 3]
+    assert list(Crew[int, int](work, range(50), threads=1, budget=budget)) == [0, 1, 2, 3]
     assert "0.667 of 0.95 EECU-hours" in str(budget.reason)
