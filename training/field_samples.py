@@ -215,7 +215,7 @@ def _finished(out: Path, plan: SamplePlan) -> SampleSummary | None:
 
 
 def _shuffled(cells: list[SampleCell]) -> list[SampleCell]:
-    """Another order, so that what a budget allows is spread over the area; results do not hang on it."""
+    """Another order, so that what a budget allows is spread over the area; results do not depend on it."""
     return [cells[i] for i in np.random.default_rng(len(cells)).permutation(len(cells))]
 
 
