@@ -7,6 +7,7 @@ from .answers import Answer
 from .archive import Archive, ImageAsset, Raster
 from .catalog import archive_of_catalog
 from .evaluate import evaluate, image_pixels
+from .log import LoggedRequest
 from .server import Emulator
 from .values import EmulatorError
 
@@ -16,6 +17,7 @@ __all__ = [
     "Emulator",
     "EmulatorError",
     "ImageAsset",
+    "LoggedRequest",
     "Raster",
     "archive_of_catalog",
     "evaluate",
