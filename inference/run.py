@@ -21,6 +21,7 @@ from inference.open_run import Job
 from inference.run_lock import run_lock
 from inference.run_plan import RunPlan
 from inference.supply import Place, Planned, Supply, fetch_ahead
+from inference.task_journal import read_tasks
 from inference.workforce import (
     Workforce,
     cells_in_memory,
@@ -93,10 +94,11 @@ def run(
     with run_lock(folder):
         _sweep(folder)
         former = read_diary(folder, goal)
+        before = former.spent + Spent(eecu_seconds=read_tasks(folder).eecu_seconds)
         reader = _reader(plan)
         job = Job(folder, reader, composites_only=plan.model is None, memory_budget=memory_budget)
         expenses = _Expenses(reader, since)
-        budget = None if max_eecu_hours is None else Budget(max_eecu_hours, former.spent, expenses.now)
+        budget = None if max_eecu_hours is None else Budget(max_eecu_hours, before, expenses.now)
         with (
             _telling_space(folder, plan),
             open_ledger(folder) as ledger,
@@ -110,7 +112,7 @@ def run(
         return replace(
             summary,
             remade=tuple(tracker.remade),
-            spent=former.spent + expenses.now(),
+            spent=before + expenses.now(),
             stopped=budget.reason if budget else None,
         )
 

@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, cast
+from urllib.parse import urlparse
 
 import ee
 import numpy as np
@@ -18,7 +19,7 @@ from gee_pipeline.bands import NODATA
 from gee_pipeline.earthengine import graph
 from gee_pipeline.earthengine.fetch import Fetcher
 from gee_pipeline.earthengine.session import Session, connect
-from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
+from gee_pipeline.earthengine.settings import URL_VARIABLE, Cropland, EarthEngineSettings
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
@@ -75,10 +76,10 @@ class EarthEngineSource:
                 f"Earth Engine's {graph.COLLECTION} has no scene of this area from {span.start} until "
                 f"{span.end}. Check --year, --season-start and where --aoi lies."
             )
-        if scenes > COUNTED:
-            return Survey(scenes)
-        without = int(fetcher.value(graph.without_score(region, span).size()))
-        return Survey(scenes, _notices(scenes, without, self.recipe))
+        without = None
+        if scenes <= COUNTED:
+            without = int(fetcher.value(graph.without_score(region, span).size()))
+        return Survey(scenes, (*_elsewhere(self.settings), *_notices(scenes, without, self.recipe)))
 
     def read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
         """The composite of one cell; without scenes, or without cropland, it is all nodata.
@@ -204,7 +205,23 @@ def _hull(area: BaseGeometry) -> ee.Geometry:
     return ee.Geometry({"type": "Polygon", "coordinates": [ring]}, None, False)
 
 
-def _notices(scenes: int, without: int, recipe: Recipe) -> tuple[str, ...]:
+def _elsewhere(settings: EarthEngineSettings) -> tuple[str, ...]:
+    """What to say of pixels that do not come from Google."""
+    host = urlparse(settings.url or "").hostname
+    if host is None or host.endswith(".googleapis.com"):
+        return ()
+    return (
+        f"{URL_VARIABLE} names {host}, which is not Google's Earth Engine: whether its pixels are "
+        "Sentinel-2's is not known.",
+    )
+
+
+def _notices(scenes: int, without: int | None, recipe: Recipe) -> tuple[str, ...]:
+    if without is None:
+        return (
+            f"Of more than {COUNTED:,} scenes those without Cloud Score+ are not counted beforehand, but cell "
+            "by cell in ledger.jsonl.",
+        )
     if not without:
         return ()
     return (

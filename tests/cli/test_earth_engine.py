@@ -85,6 +85,7 @@ def test_earth_engine_gives_the_same_map_as_the_scenes_themselves(
     assert pixels(tmp_path / "run") == pixels(local)
     found = report(tmp_path / "run")
     assert found["source"]["kind"] == "earthengine"
+    assert any("which is not Google's Earth Engine" in text for text in found["notices"])
     assert found["spent"]["requests"] == len([r for r in server.log if r.kind in ("pixels", "value")])
     assert found["spent"]["eecu_hours"] == pytest.approx(server.eecu_seconds / 3600)
     assert max(Counter(asked(server)).values()) == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ee_emulator import Emulator, archive_of_catalog
-from tiny_place import Place, codes, run_cropmap
+from tiny_place import Place, codes, report, run_cropmap
 
 import inference.produce
 from gee_pipeline.earthengine.settings import URL_VARIABLE
@@ -55,6 +55,8 @@ def test_tasks_are_collected_into_the_map_of_the_scenes(
     assert mapped.exit_code == 0, mapped.stderr
     assert (codes(run) == codes(tmp_path / "local")).all()
     assert len(server.log.of("pixels")) == pixels_asked == 0
+    charged = (server.batch_eecu_seconds + server.eecu_seconds) / 3600
+    assert report(run)["spent"]["eecu_hours"] == pytest.approx(charged, rel=0.05)  # collecting is not counted
 
 
 def test_a_command_that_does_not_wait_tells_what_to_do_next(

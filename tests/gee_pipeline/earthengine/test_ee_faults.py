@@ -134,7 +134,11 @@ NO_ACCESS = [
         ["lack a permission", "Earth Engine Resource Viewer", "Service Usage Consumer"],
     ),
     (403, "The caller does not have permission", ["lack a permission"]),
-    (403, "Request had insufficient authentication scopes.", ["do not cover Earth Engine", "cropmap ee login"]),
+    (
+        403,
+        "Request had insufficient authentication scopes.",
+        ["do not cover Earth Engine", "cropmap ee login"],
+    ),
     (
         403,
         "Your application is authenticating by using local Application Default Credentials. The "
