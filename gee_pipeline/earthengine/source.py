@@ -219,8 +219,8 @@ def _elsewhere(settings: EarthEngineSettings) -> tuple[str, ...]:
 def _notices(scenes: int, without: int | None, recipe: Recipe) -> tuple[str, ...]:
     if without is None:
         return (
-            f"Of more than {COUNTED:,} scenes those without Cloud Score+ are not counted beforehand, but cell "
-            "by cell in ledger.jsonl.",
+            f"Of more than {COUNTED:,} scenes those without Cloud Score+ are not counted beforehand, but "
+            "cell by cell in ledger.jsonl.",
         )
     if not without:
         return ()

@@ -37,12 +37,12 @@ def raster(value: float, dtype: str) -> Raster:
 
 
 def scenes() -> list[ImageAsset]:
-    """One value a scene and band: 100 x day + band number; all clear."""
+    """One value a scene and band: 20 x day + band number; all clear."""
     found = []
     for day in DAYS:
         time = datetime(2021, 1, 1, 10, 30, tzinfo=UTC) + timedelta(days=day)
         name = f"{time:%Y%m%dT%H%M%S}_T32TNS"
-        bands = {band: raster(100 * day + i, "uint16") for i, band in enumerate(BANDS)}
+        bands = {band: raster(20 * day + i, "uint16") for i, band in enumerate(BANDS)}
         found.append(
             ImageAsset(f"COPERNICUS/S2_SR_HARMONIZED/{name}", time, {**bands, "SCL": raster(4, "uint8")})
         )
@@ -70,7 +70,7 @@ def test_a_season_of_73_bins_and_ten_bands_comes_in_one_answer(
     composite = source.read_cell(cell_at(size=SIZE), SEASON, range(73))
     expected = np.full((73, 10), -9999)
     for index, days in {0: [0], 1: [7, 8], 36: [180], 72: [364]}.items():
-        expected[index] = [np.floor(np.median([100 * d + b for d in days]) + 0.5) for b in range(10)]
+        expected[index] = [np.floor(np.median([20 * d + b for d in days]) + 0.5) for b in range(10)]
     assert (composite.values == expected[:, :, None, None]).all()
     (request,) = server.log.of("pixels")
     assert request.bands is not None
@@ -83,7 +83,7 @@ def test_bins_before_the_first_scene_and_after_the_last_are_not_asked_for(
     composite = source.read_cell(cell_at(size=SIZE), SEASON, range(20, 50))
     (request,) = server.log.of("pixels")
     assert request.bands == tuple(f"{band}_36" for band in BANDS)
-    assert (composite.values[16] == 18_000 + np.arange(10)[:, None, None]).all()
+    assert (composite.values[16] == 3_600 + np.arange(10)[:, None, None]).all()
     assert (np.delete(composite.values, 16, axis=0) == -9999).all()
 
 
