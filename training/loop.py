@@ -17,8 +17,8 @@ from gee_pipeline.recipe import Recipe
 from inference.checkpoint import Normalisation
 from inference.cropnet import CropNet, CropNetConfig
 from inference.predictor import resolve_device
-from inference.series import model_input
 from training.augment import Transform, apply
+from training.feed import Feed as Feed
 from training.metrics import Scores, score
 from training.options import TrainingOptions
 from training.samples import Samples
@@ -65,29 +65,6 @@ class Fit:
     """Of that epoch, on the held-out samples."""
     history: tuple[Epoch, ...]
     """One entry an epoch."""
-
-
-@dataclass(frozen=True)
-class Feed:
-    """How samples become the model's input: the same function as in mapping, on the same window."""
-
-    recipe: Recipe
-    """Window and bands."""
-    normalisation: Normalisation
-    """Mean and standard deviation by band."""
-    device: torch.device
-    """Where the tensors go."""
-
-    def inputs(self, series: NDArray[np.int16]) -> Tensor:
-        """Float32 `(sample, 1, band, bin)` of whole-season series `(sample, band, bin)`."""
-        window = self.recipe.window
-        return torch.from_numpy(model_input(series[:, :, window.start : window.stop], self.normalisation)).to(
-            self.device
-        )
-
-    def labels(self, labels: NDArray[np.int64]) -> Tensor:
-        """Int64 `(sample,)`."""
-        return torch.from_numpy(labels).to(self.device)
 
 
 def fit(
