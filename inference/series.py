@@ -72,13 +72,18 @@ def model_input(series: NDArray[np.int16], normalisation: Normalisation) -> NDAr
         MismatchError: The series and the normalisation have different numbers of bands.
     """
     pixels, bands, bins = series.shape
-    mean, std = np.asarray(normalisation.mean), np.asarray(normalisation.std)
-    if len(mean) != bands:
-        raise MismatchError(f"The model takes {len(mean)} bands, the series have {bands}. Use its recipe.")
-    scale = (1 / (REFLECTANCE_SCALE * std)).astype(np.float32)
+    scale, offset = scaling(normalisation)
+    if len(scale) != bands:
+        raise MismatchError(f"The model takes {len(scale)} bands, the series have {bands}. Use its recipe.")
     filled = np.empty((pixels, 1, bands, bins), np.float32)
-    _fill(np.ascontiguousarray(series), scale, (-mean / std).astype(np.float32), filled[:, 0])
+    _fill(np.ascontiguousarray(series), scale, offset, filled[:, 0])
     return filled
+
+
+def scaling(normalisation: Normalisation) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Factor and then offset of each band, `(band,)` each, from reflectance x 10,000 to the model's input."""
+    mean, std = np.asarray(normalisation.mean), np.asarray(normalisation.std)
+    return (1 / (REFLECTANCE_SCALE * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
 
 def _kernel(function: Any) -> Any:

@@ -1,20 +1,79 @@
-"""Random changes of a training batch that a model should not mind; gaps are still gaps here."""
+"""Random changes of a training batch that a model should not mind, by preset.
+
+`field` changes observations, on series whose gaps are still gaps; `paper` and `code` move, stretch and warp
+series whose gaps are filled (`training.resample`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
+from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from training.options import TrainingOptions
+from training.resample import CODE, PAPER, Moves
 
 Transform = Callable[[NDArray[np.int16], np.random.Generator], NDArray[np.int16]]
 """Series `(sample, band, bin)` of whole seasons, gaps nodata, to the same shape; never in place."""
+
+Preset = Literal["none", "field", "paper", "code"]
+PRESETS: Final[tuple[str, ...]] = get_args(Preset)
+
+_MOVES: Final = {"paper": PAPER, "code": CODE}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training samples are changed, each time they are seen: first observations, then whole series."""
+
+    preset: Preset = "none"
+    """`none`; `field`: observations hidden and moved, as between places and years; `paper` and `code`: Tong
+    et al. 2025 as they write it and as they programmed it."""
+    observations: tuple[Transform, ...] = ()
+    """Changes of series with gaps, in order; with `field` only."""
+    parameters: Moves | None = None
+    """Other ranges and shares than those of `paper` or `code`; with these only."""
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise InputError(f"An augmentation is one of {', '.join(PRESETS)}, got {self.preset!r}.")
+        if (self.observations and self.preset != "field") or (self.parameters and self.preset not in _MOVES):
+            raise InputError(
+                "Changes of observations go with the augmentation field, and parameters of moved series with "
+                f"{' or '.join(_MOVES)}; got them with {self.preset}."
+            )
+
+    @classmethod
+    def of(cls, preset: Preset, options: TrainingOptions, recipe: Recipe) -> Augmentation:
+        """A preset; `field` as the options say."""
+        return cls(preset, transforms(options, recipe) if preset == "field" else ())
+
+    @property
+    def moves(self) -> Moves | None:
+        """How series are moved, stretched and warped, or None where they are not."""
+        return self.parameters or _MOVES.get(self.preset)
+
+    @property
+    def copies(self) -> int:
+        """Changed copies of each sample beside the sample itself; 0 where the samples themselves change."""
+        return self.moves.copies if self.moves else 0
+
+    def epoch(self, samples: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The order of an epoch: the index of each sample to be seen, and whether it is seen as it is.
+
+        Each sample occurs once for itself and once a copy; without copies all occurrences may change.
+        The copies are drawn anew in each epoch; the published code draws them once.
+        """
+        order = rng.permutation(samples * (1 + self.copies))
+        return order % samples, (order < samples) & (self.copies > 0)
 
 
 def transforms(options: TrainingOptions, recipe: Recipe) -> tuple[Transform, ...]:
