@@ -208,7 +208,7 @@ def _digest(text: str, weights: dict[str, Tensor]) -> str:
 def _to_json(checkpoint: Checkpoint) -> str:
     values = {
         "format": FORMAT,
-        "config": asdict(checkpoint.config),
+        "config": checkpoint.config.to_dict(),
         "classes": [asdict(c) for c in checkpoint.classes],
         "recipe": checkpoint.recipe.to_dict(),
         "recipe_digest": checkpoint.recipe.digest,

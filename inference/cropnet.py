@@ -1,9 +1,9 @@
-"""CropNet: a small convolutional network on the band-by-time matrix of one pixel (Tong et al. 2025)."""
+"""CropNet: a small convolutional network on the series of one pixel (Tong et al. 2025, section 3.3)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from torch import Tensor, nn
 
@@ -30,6 +30,8 @@ class CropNetConfig:
     """Rows of the input matrix."""
     classes: int
     """Number of classes: the width of the last layer."""
+    dimensions: int = 2
+    """2 convolves over bands and time; 1 along the flat series, band after band, as one signal."""
 
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.strides) == len(self.dropout) > 0:
@@ -41,15 +43,18 @@ class CropNetConfig:
             raise InputError(f"CropNet takes sizes and strides of at least 1, got {self}.")
         if not all(0 <= share < 1 for share in self.dropout):
             raise InputError(f"A dropout lies between 0 and 1, got {self.dropout}.")
+        if self.dimensions not in _LAYERS:
+            raise InputError(f"CropNet convolves over 1 or 2 dimensions, got {self.dimensions}.")
 
     @classmethod
-    def of(cls, preset: str, classes: int, bands: int = len(BANDS)) -> CropNetConfig:
+    def of(cls, preset: str, classes: int, bands: int = len(BANDS), dimensions: int = 2) -> CropNetConfig:
         """The configuration of a preset.
 
         Args:
             preset: A key of `PRESETS`.
             classes: Number of classes.
             bands: Rows of the input matrix.
+            dimensions: 2 for the matrix, 1 for the flat series.
 
         Raises:
             InputError: The preset is unknown.
@@ -57,7 +62,14 @@ class CropNetConfig:
         if preset not in PRESETS:
             raise InputError(f"CropNet has the presets {', '.join(PRESETS)}, got {preset!r}.")
         channels, strides = PRESETS[preset]
-        return cls(preset, channels, strides, DROPOUT, bands, classes)
+        return cls(preset, channels, strides, DROPOUT, bands, classes, dimensions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values; without `dimensions` where it is 2, as before there was another."""
+        values = asdict(self)
+        if self.dimensions == 2:
+            del values["dimensions"]
+        return values
 
 
 PRESETS: Final[dict[str, tuple[tuple[int, ...], tuple[int, ...]]]] = {
@@ -67,15 +79,25 @@ PRESETS: Final[dict[str, tuple[tuple[int, ...], tuple[int, ...]]]] = {
 """Channels and strides by block: `compact` as in the authors' code, `paper` as in their text."""
 
 
+_LAYERS: Final[dict[int, tuple[type[nn.Module], type[nn.Module], type[nn.Module]]]] = {
+    1: (nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d),
+    2: (nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d),
+}
+"""Convolution, normalisation and dropout of whole feature maps by dimensions."""
+
+
 class CropNet(nn.Module):
-    """Blocks of two 3x3 convolutions, the average over bands and time, one linear layer."""
+    """Blocks of two convolutions of width 3, the average over all positions, one linear layer."""
 
     def __init__(self, config: CropNetConfig) -> None:
         super().__init__()
         self.config = config
         inputs = (1, *config.channels[:-1])
         self.blocks = nn.Sequential(
-            *map(_block, inputs, config.channels, config.strides, config.dropout),
+            *(
+                _block(config.dimensions, *sizes)
+                for sizes in zip(inputs, config.channels, config.strides, config.dropout, strict=True)
+            ),
         )
         self.head = nn.Linear(config.channels[-1], config.classes)
         self.apply(_initialise)
@@ -86,25 +108,28 @@ class CropNet(nn.Module):
         Args:
             x: Float32 `(pixel, 1, band, bin)` from `inference.series.model_input`.
         """
+        if self.config.dimensions == 1:
+            return self.head(self.blocks(x.flatten(2)).mean(dim=2))  # (pixel, channel, position')
         features = self.blocks(x)  # (pixel, channel, band', bin')
         return self.head(features.mean(dim=(2, 3)))
 
 
-def _block(inputs: int, outputs: int, stride: int, dropout: float) -> nn.Sequential:
+def _block(dimensions: int, inputs: int, outputs: int, stride: int, dropout: float) -> nn.Sequential:
+    convolution, norm, drop = _LAYERS[dimensions]
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
+        convolution(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        norm(outputs),
         nn.ReLU(),
-        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
+        convolution(outputs, outputs, 3, padding=1, bias=False),
+        norm(outputs),
         nn.ReLU(),
-        nn.Dropout2d(dropout),
+        drop(dropout),
     )
 
 
 def _initialise(module: nn.Module) -> None:
     """Kaiming-normal: fan-out keeps the gradient's variance through the convolutions (He et al. 2015)."""
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, nn.Conv1d | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, nn.Linear):
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")

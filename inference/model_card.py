@@ -29,8 +29,9 @@ def describe(checkpoint: Checkpoint) -> Facts:
 def _network(checkpoint: Checkpoint) -> Facts:
     parameters = sum(p.numel() for p in checkpoint.build().parameters())
     shape = f"{checkpoint.config.bands} bands x {len(checkpoint.recipe.window)} bins"
+    name = f"CropNet{'-1D' if checkpoint.config.dimensions == 1 else ''} {checkpoint.config.preset}"
     return [
-        ("Network", f"CropNet {checkpoint.config.preset}, {parameters:,} parameters, {shape}"),
+        ("Network", f"{name}, {parameters:,} parameters, {shape}"),
         ("Classes", ", ".join(f"{c.code} {c.name} ({c.color})" for c in checkpoint.classes)),
         ("Temperature", f"{checkpoint.temperature:.3g}"),
     ]

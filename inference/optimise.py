@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -27,6 +28,8 @@ def prepare(network: CropNet, device: torch.device) -> Network:
         network: In eval mode; it is taken over.
         device: Where it will run.
     """
+    if network.config.dimensions == 1:
+        return network.to(device)
     if device.type == "cpu" and _matrix_products_are_fast():
         return WinogradCropNet(network)
     return DirectCropNet(network).to(device)
@@ -96,10 +99,10 @@ def activation_bytes(config: CropNetConfig, bins: int) -> int:
         config: Shape of the network.
         bins: Columns of the input matrix.
     """
-    height, width, largest = config.bands, bins, 0
+    shape, largest = [config.bands, bins] if config.dimensions == 2 else [config.bands * bins], 0
     for channels, stride in zip(config.channels, config.strides, strict=True):
-        height, width = -(-height // stride), -(-width // stride)
-        largest = max(largest, height * width * channels)
+        shape = [-(-size // stride) for size in shape]
+        largest = max(largest, math.prod(shape) * channels)
     return MAPS * torch.float32.itemsize * largest
 
 

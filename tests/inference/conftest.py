@@ -16,7 +16,7 @@ def untrained_network(config: CropNetConfig, seed: int = 0) -> CropNet:
     """Random weights, and batch normalisations as far from the identity as after training."""
     torch.manual_seed(seed)
     network = CropNet(config)
-    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)):
         norm.running_mean.normal_(0, 0.5)
         norm.running_var.uniform_(0.5, 2)
         nn.init.uniform_(norm.weight, 0.5, 1.5)

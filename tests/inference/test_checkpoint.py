@@ -68,6 +68,30 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path, make_checkpoint):
     assert loaded.digest == saved.digest
 
 
+def test_a_network_of_one_dimension_comes_back(tmp_path, make_checkpoint, make_network):
+    flat = replace(SMALL, dimensions=1)
+    saved = make_checkpoint(config=flat)
+    save_checkpoint(tmp_path / "m.safetensors", saved)
+    loaded, x = load_checkpoint(tmp_path / "m.safetensors"), torch.randn(3, 1, 10, 43)
+    assert loaded.config == flat
+    assert loaded.digest == saved.digest
+    assert torch.equal(loaded.build()(x), make_network(flat)(x))
+    with pytest.raises(MismatchError, match=r"blocks\.0\.0\.weight"):
+        replace(loaded, config=SMALL).build()
+
+
+def test_a_file_from_before_the_dimensions_keeps_its_digest(path, checkpoint):
+    values, _ = _contents(path)
+    assert sorted(values["config"]) == ["bands", "channels", "classes", "dropout", "preset", "strides"]
+    with safetensors.safe_open(path, "pt") as file:
+        assert load_checkpoint(path).digest == file.metadata()["cropmap_digest"]
+
+
+def test_the_shipped_file_keeps_its_digest():
+    with safetensors.safe_open(default_checkpoint(), "pt") as file:
+        assert load_checkpoint(default_checkpoint()).digest == file.metadata()["cropmap_digest"]
+
+
 def test_the_built_network_is_in_eval_mode_and_has_the_weights(checkpoint, make_network):
     network, x = checkpoint.build(), torch.randn(3, 1, 10, 43)
     assert not network.training

@@ -15,6 +15,16 @@ def test_a_preset_has_the_published_number_of_parameters(preset, parameters):
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
+# three weights a kernel instead of nine, all else as above: 3 (1*128 + 7*128^2) + 16*128 + 129*7, and
+# 3 (64 + 64^2 + 64*128 + 128^2 + 128*256 + 256^2 + 256*512 + 512^2) + 4 (64 + 128 + 256 + 512) + 7*513
+@pytest.mark.parametrize(("preset", "parameters"), [("paper", 1_568_199), ("compact", 347_399)])
+def test_one_dimension_has_a_third_of_the_kernels(preset, parameters):
+    network = CropNet(CropNetConfig.of(preset, classes=7, dimensions=1))
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    kinds = [type(m) for m in network.blocks[0]]
+    assert kinds == [nn.Conv1d, nn.BatchNorm1d, nn.ReLU] * 2 + [nn.Dropout1d]
+
+
 @pytest.mark.parametrize(
     ("preset", "shapes"),
     [
@@ -41,12 +51,26 @@ def test_the_logits_are_those_of_the_written_out_formula(make_network):
     np.testing.assert_allclose(found, _written_out(network, x[None]), rtol=1e-10)
 
 
+def test_one_dimension_is_the_written_out_formula_on_the_flat_series(make_network):
+    """A row of the matrix alone, with the kernels as the middle rows of 3x3 kernels: the same formula."""
+    config = CropNetConfig("tiny", (3, 4), (2, 1), (0.2, 0.3), bands=5, classes=2, dimensions=1)
+    network = make_network(config).double()
+    x = np.random.default_rng(0).normal(size=(5, 7))
+    with torch.no_grad():
+        found = network(torch.from_numpy(x)[None, None])[0].numpy()
+    flat = np.concatenate(list(x))[None, None]  # band after band
+    np.testing.assert_allclose(found, _written_out(network, flat), rtol=1e-10)
+
+
 def _written_out(network, maps):
     """One pixel through the network, by numpy loops over the state's names."""
     state = {name: value.numpy() for name, value in network.state_dict().items()}
     for block in range(len(network.config.channels)):
         for conv, norm, stride in ((0, 1, network.config.strides[block]), (3, 4, 1)):
-            maps = _convolved(maps, state[f"blocks.{block}.{conv}.weight"], stride)
+            kernels = state[f"blocks.{block}.{conv}.weight"]
+            if kernels.ndim == 3:
+                kernels = np.pad(kernels[:, :, None], ((0, 0), (0, 0), (1, 1), (0, 0)))
+            maps = _convolved(maps, kernels, stride)
             mean, var, weight, bias = (
                 state[f"blocks.{block}.{norm}.{key}"][:, None, None]
                 for key in ("running_mean", "running_var", "weight", "bias")
@@ -103,6 +127,7 @@ def test_convolutions_have_no_bias():
         (lambda: CropNetConfig("x", (8,), (0,), (0.1,), 10, 3), "at least 1"),  # no step
         (lambda: CropNetConfig("x", (8,), (1,), (1.0,), 10, 3), "dropout"),  # everything dropped
         (lambda: CropNetConfig("x", (), (), (), 10, 3), "0, 0 and 0"),  # no block
+        (lambda: CropNetConfig.of("paper", 3, dimensions=3), "1 or 2 dimensions, got 3"),  # no such network
     ],
 )
 def test_a_shape_that_cannot_be_built_is_refused(make, names):

@@ -50,12 +50,18 @@ def test_the_form_is_chosen_by_processor(processor, form, monkeypatch, make_netw
     assert isinstance(prepare(network, torch.device("cpu")), form)
 
 
+def test_a_network_of_one_dimension_stays_plain(make_network):
+    network = make_network(CropNetConfig("flat", (4,), (2,), (0.1,), 10, 3, dimensions=1))
+    assert prepare(network, torch.device("cpu")) is network
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
 @pytest.mark.parametrize("preset", ["compact", "paper"])
 @pytest.mark.parametrize("bins", [43, 73])
-def test_activations_are_counted_from_the_largest_map(preset, bins, make_network):
-    network, sizes = make_network(CropNetConfig.of(preset, classes=7)), []
+def test_activations_are_counted_from_the_largest_map(preset, bins, dimensions, make_network):
+    network, sizes = make_network(CropNetConfig.of(preset, classes=7, dimensions=dimensions)), []
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
             module.register_forward_hook(lambda _m, _x, y: sizes.append(y.nbytes))
     network(torch.zeros(1, 1, 10, bins))
     assert activation_bytes(network.config, bins) == MAPS * max(sizes)

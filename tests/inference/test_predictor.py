@@ -7,6 +7,7 @@ import torch
 
 from gee_pipeline.errors import InputError, MismatchError
 from inference import predictor
+from inference.cropnet import CropNetConfig
 from inference.predictor import CPU_BATCH, Predictor, resolve_device
 from inference.series import model_input
 
@@ -39,6 +40,16 @@ def test_logits_are_those_of_the_network(preset, make_checkpoint, series):
     found = Predictor(checkpoint, "cpu").logits(few)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, _plain_logits(checkpoint, few), atol=1e-4, rtol=0)
+
+
+def test_a_checkpoint_of_one_dimension_maps_too(make_checkpoint, series):
+    flat = CropNetConfig("flat", (16, 16), (2, 2), (0.0, 0.0), 10, 5, dimensions=1)
+    checkpoint = _undecided(make_checkpoint(config=flat), series)
+    one = Predictor(checkpoint, "cpu", memory_budget=37 * 4 * 4 * 16 * 215)  # maps of half of 430 positions
+    assert one.batch_size == 37
+    wanted = _plain_logits(checkpoint, series)
+    np.testing.assert_allclose(one.logits(series), wanted, atol=1e-4, rtol=0)
+    np.testing.assert_array_equal(one.predict(series).codes, 1 + wanted.argmax(axis=1))
 
 
 def test_codes_and_confidence_are_the_softmax_of_the_logits(make_checkpoint, series):
