@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -17,14 +20,22 @@ from gee_pipeline.recipe import Recipe
 from inference.checkpoint import Normalisation
 from inference.cropnet import CropNet, CropNetConfig
 from inference.predictor import resolve_device
-from training.augment import Transform, apply
-from training.feed import Feed as Feed
+from training.augment import Augmentation
+from training.bookmark import Bookmark
+from training.calibration import negative_log_likelihood
+from training.feed import Feed
 from training.metrics import Scores, score
 from training.options import TrainingOptions
 from training.samples import Samples
 
 EVALUATION_BATCH: Final = 256
 """Samples of a batch without gradients; larger ones leave the cache of a CPU."""
+
+KEEP_SECONDS: Final = 20.0
+"""A state is kept so often, so that a kill loses no more; writing 16 MB of `compact` takes 0.1 s."""
+
+CHECK_BATCHES: Final = 16
+"""The loss is looked at after so many batches, so that a GPU need not wait for the CPU after each."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,8 @@ class Epoch:
     """Overall accuracy on the held-out samples."""
     macro_f1: float
     """Macro-F1 on the held-out samples."""
+    held_out_loss: float | None = None
+    """Mean negative log-likelihood on the held-out samples, in nats, each sample of the same weight."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,8 @@ class Step:
     """Batches of all epochs."""
     last: Epoch | None
     """The last whole epoch."""
+    start: int = 0
+    """Batches done by an earlier start of the same training."""
 
 
 @dataclass(frozen=True)
@@ -65,60 +80,77 @@ class Fit:
     """Of that epoch, on the held-out samples."""
     history: tuple[Epoch, ...]
     """One entry an epoch."""
+    logits: NDArray[np.float32]
+    """`(sample, class)` of the best epoch, on the held-out samples."""
 
 
 def fit(
-    config: CropNetConfig,
+    shape: CropNetConfig | Callable[[], nn.Module],
     training: Samples,
     validation: Samples,
     options: TrainingOptions,
     *,
     recipe: Recipe,
     normalisation: Normalisation,
-    transforms: Sequence[Transform] = (),
+    augmentation: Augmentation | None = None,
     progress: Callable[[Step], None] = lambda step: None,
+    bookmark: Bookmark | None = None,
 ) -> Fit:
     """The weights of the epoch with the best macro-F1 on samples that did not train.
 
+    On a CPU the same arguments and the same number of threads give the same bits, whether the training ran
+    through or was killed and taken up again. On CUDA batches are computed in mixed precision.
+
     Args:
-        config: Shape of the network.
+        shape: Shape of a CropNet, or what makes another network, which takes `(sample, 1, band, bin)`.
         training: Samples the weights are fitted to.
         validation: Samples that choose the epoch.
         options: How to train.
         recipe: Window of the model.
         normalisation: How the input is scaled.
-        transforms: Random changes of each training batch, in order.
-        progress: Called after each batch and each epoch.
+        augmentation: How training samples are changed, each time they are seen; None is not at all.
+        progress: Called after each batch and each epoch, and once before where a training is taken up.
+        bookmark: Where the training is left and taken up; None begins anew and leaves nothing.
 
     Raises:
         InputError: The loss is no number any more.
+        MismatchError: The bookmark is of another training.
     """
-    feed = Feed(recipe, normalisation, resolve_device(options.device))
-    with torch.random.fork_rng():  # the caller's random state stays as it is
+    feed = Feed(recipe, normalisation, resolve_device(options.device), augmentation)
+    with _random_state_apart(feed.device):
         torch.manual_seed(options.seed)
-        trainer = _Trainer(CropNet(config).to(feed.device), training, options, feed, tuple(transforms))
-        history: list[Epoch] = []
-        best: Fit | None = None
-        for number in range(1, options.epochs + 1):
-            loss = trainer.train_epoch(history, progress)
-            scores = evaluate(trainer.network, validation, feed)
-            history.append(Epoch(number, loss, scores.accuracy, scores.macro_f1))
-            progress(Step(number * trainer.batches, trainer.total, history[-1]))
-            if best is None or scores.macro_f1 > best.scores.macro_f1:
-                best = Fit(_copy_of(trainer.network), number, scores, ())
-            if options.patience and number - best.best_epoch >= options.patience:
-                break
-    assert best is not None  # there is at least one epoch
-    return replace(best, history=tuple(history))
+        network = CropNet(shape) if isinstance(shape, CropNetConfig) else shape()
+        run = _Run(network, training, validation, options, feed)
+        kept = time.monotonic()
+        if bookmark and (state := bookmark.read()):
+            run.take_up(state)
+            progress(run.step)
+        while not run.is_over:
+            run.train_batch()
+            progress(run.step)
+            if run.epoch_is_whole:
+                run.judge()
+                progress(run.step)
+            if bookmark and time.monotonic() - kept >= KEEP_SECONDS:
+                bookmark.keep(run.state())
+                kept = time.monotonic()
+    assert run.best is not None  # there is at least one epoch
+    return replace(run.best, history=tuple(run.history))
 
 
-def evaluate(network: CropNet, samples: Samples, feed: Feed) -> Scores:
+def evaluate(network: nn.Module, samples: Samples, feed: Feed) -> Scores:
     """The scores of a network on samples as they are, without transforms or dropout."""
+    return score(samples.labels, logits_of(network, samples, feed).argmax(axis=1), samples.class_names)
+
+
+def logits_of(network: nn.Module, samples: Samples, feed: Feed) -> NDArray[np.float32]:
+    """Logits `(sample, class)` of samples as they are, in full precision, without transforms or dropout."""
     network.eval()
     starts = range(0, len(samples), EVALUATION_BATCH)
     with torch.inference_mode():
-        parts = [network(feed.inputs(samples.series[s : s + EVALUATION_BATCH])).argmax(1) for s in starts]
-    return score(samples.labels, torch.cat(parts).cpu().numpy(), samples.class_names)
+        parts = [network(feed.inputs(samples.series[s : s + EVALUATION_BATCH])) for s in starts]
+    logits: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+    return logits
 
 
 def class_weights(samples: Samples) -> Tensor:
@@ -127,46 +159,138 @@ def class_weights(samples: Samples) -> Tensor:
     return torch.tensor(len(samples) / (len(counts) * counts), dtype=torch.float32)
 
 
-class _Trainer:
-    """What a run changes from batch to batch: weights, optimiser, learning rate and random state."""
+class _Run:
+    """Everything that changes from batch to batch: what must be kept to go on as if nothing had happened."""
 
     def __init__(
         self,
-        network: CropNet,
-        samples: Samples,
+        network: nn.Module,
+        training: Samples,
+        validation: Samples,
         options: TrainingOptions,
         feed: Feed,
-        transforms: tuple[Transform, ...],
     ) -> None:
-        self.network, self.samples, self.feed, self.transforms = network, samples, feed, transforms
-        self.batch_size = options.batch_size
-        self.batches = math.ceil(len(samples) / options.batch_size)
-        self.total = self.batches * options.epochs
+        self.training, self.validation, self.options = training, validation, options
+        self.feed, self.augmentation = feed, feed.augmentation or Augmentation()
+        self.network = network.to(feed.device)
+        self.batches = math.ceil(len(training) * (1 + self.augmentation.copies) / options.batch_size)
         self.rng = np.random.default_rng(options.seed)
-        self.loss_of = nn.CrossEntropyLoss(class_weights(samples).to(feed.device))
+        self.loss_of = nn.CrossEntropyLoss(class_weights(training).to(feed.device))
         self.optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
-        self.rate = torch.optim.lr_scheduler.LambdaLR(self.optimiser, _falling(options, self.total))
+        self.rate = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, _falling(options, self.batches * options.epochs)
+        )
+        self.mixed = feed.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.mixed)
+        self.history: list[Epoch] = []
+        self.best: Fit | None = None
+        self.order: NDArray[np.int64] = np.empty(0, np.int64)
+        """Samples of the epoch that is trained."""
+        self.original: NDArray[np.bool_] = np.empty(0, bool)
+        """Which of them are seen as they are."""
+        self.losses: list[Tensor] = []
+        """Of the batches of that epoch that are done."""
+        self.start = 0
 
-    def train_epoch(self, history: list[Epoch], progress: Callable[[Step], None]) -> float:
-        """Mean loss of one pass over all samples, in a new order."""
+    @property
+    def step(self) -> Step:
+        """Where the run stands."""
+        done = len(self.history) * self.batches + len(self.losses)
+        last = self.history[-1] if self.history else None
+        return Step(done, self.batches * self.options.epochs, last, self.start)
+
+    @property
+    def epoch_is_whole(self) -> bool:
+        """Whether all batches of the epoch are done and it waits to be judged."""
+        return len(self.losses) == self.batches
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or the last ones did not get better."""
+        if len(self.history) == self.options.epochs:
+            return True
+        stale = len(self.history) - self.best.best_epoch if self.best else 0
+        return self.options.patience is not None and stale >= self.options.patience
+
+    def train_batch(self) -> None:
+        """One step of the optimiser; at the start of an epoch the samples get a new order."""
+        if not self.losses:
+            self.order, self.original = self.augmentation.epoch(len(self.training), self.rng)
         self.network.train()
-        losses = []
-        for batch in np.array_split(self.rng.permutation(len(self.samples)), self.batches):
-            losses.append(self._train_batch(batch))
-            done = len(history) * self.batches + len(losses)
-            progress(Step(done, self.total, history[-1] if history else None))
-        return float(np.mean(losses))
-
-    def _train_batch(self, indices: NDArray[np.int64]) -> float:
-        series = apply(self.transforms, self.samples.series[indices], self.rng)
-        logits = self.network(self.feed.inputs(series))  # (sample, class)
-        loss = self.loss_of(logits, self.feed.labels(self.samples.labels[indices]))
-        _require_finite(loss)
+        part = _part(len(self.order), len(self.losses), self.batches)
+        batch = self.order[part]
+        inputs = self.feed.training_inputs(
+            self.training.series[batch], self.rng, original=self.original[part]
+        )
+        labels = self.feed.labels(self.training.labels[batch])
+        with torch.autocast(self.feed.device.type, enabled=self.mixed):
+            loss = self.loss_of(self.network(inputs), labels)  # of logits (sample, class)
+        self.losses.append(loss.detach())
+        if len(self.losses) % CHECK_BATCHES == 0 or self.epoch_is_whole:
+            _require_finite(self.losses)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.rate.step()
-        return float(loss.item())
+
+    def judge(self) -> None:
+        """End the epoch: score the held-out samples and keep the weights if they are the best so far."""
+        logits = logits_of(self.network, self.validation, self.feed)
+        scores = self._scores(logits)
+        loss = float(np.mean([float(one) for one in self.losses]))
+        held_out = negative_log_likelihood(logits, self.validation.labels)
+        number = len(self.history) + 1
+        self.history.append(Epoch(number, loss, scores.accuracy, scores.macro_f1, held_out))
+        self.losses = []
+        if self.best is None or scores.macro_f1 > self.best.scores.macro_f1:
+            self.best = Fit(_copy_of(self.network), number, scores, (), logits)
+
+    def state(self) -> dict[str, Any]:
+        """Tensors, numbers and texts from which `take_up` goes on."""
+        _require_finite(self.losses)
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "rate": self.rate.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": _random_state(self.rng, self.feed.device),
+            "history": [asdict(epoch) for epoch in self.history],
+            "order": torch.from_numpy(self.order),
+            "original": torch.from_numpy(self.original),
+            "losses": torch.tensor([float(one) for one in self.losses], dtype=torch.float64),
+            "best": self.best
+            and {
+                "weights": self.best.weights,
+                "epoch": self.best.best_epoch,
+                "logits": torch.from_numpy(self.best.logits),
+            },
+        }
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on where another run of the same training was left."""
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rate.load_state_dict(state["rate"])
+        self.scaler.load_state_dict(state["scaler"])
+        _set_random_state(state["random"], self.rng, self.feed.device)
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.order, self.original = state["order"].numpy(), state["original"].numpy()
+        self.losses = list(state["losses"])
+        if best := state["best"]:
+            logits = best["logits"].numpy()
+            self.best = Fit(best["weights"], best["epoch"], self._scores(logits), (), logits)
+        self.start = self.step.done
+
+    def _scores(self, logits: NDArray[np.float32]) -> Scores:
+        return score(self.validation.labels, logits.argmax(axis=1), self.validation.class_names)
+
+
+def _part(samples: int, number: int, parts: int) -> slice:
+    """One of some parts of an epoch, as equal as can be."""
+    size, larger = divmod(samples, parts)  # the first parts have one sample more
+    start = number * size + min(number, larger)
+    return slice(start, start + size + (number < larger))
 
 
 def _falling(options: TrainingOptions, total: int) -> Callable[[int], float]:
@@ -176,12 +300,42 @@ def _falling(options: TrainingOptions, total: int) -> Callable[[int], float]:
     return lambda done: 0.5 * (1 + math.cos(math.pi * min(done / total, 1)))
 
 
-def _require_finite(loss: Tensor) -> None:
-    if not torch.isfinite(loss):
+def _require_finite(losses: list[Tensor]) -> None:
+    """Refuse a training whose last losses are no numbers."""
+    if broken := [float(one) for one in losses if not torch.isfinite(one)]:
         raise InputError(
-            f"The training diverged: its loss is {loss.item()}. Lower the learning rate (--learning-rate)."
+            f"The training diverged: its loss is {broken[0]}. Lower the learning rate (--learning-rate)."
         )
 
 
-def _copy_of(network: CropNet) -> dict[str, Tensor]:
+def _copy_of(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+@contextmanager
+def _random_state_apart(device: torch.device) -> Iterator[None]:
+    """Leave the caller's random state as it is, and let a GPU choose algorithms that repeat themselves."""
+    if device.type != "cuda":
+        with torch.random.fork_rng(devices=[]):
+            yield
+        return
+    with (
+        torch.random.fork_rng(devices=[device]),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+    ):
+        yield
+
+
+def _random_state(rng: np.random.Generator, device: torch.device) -> dict[str, Any]:
+    on_device = (
+        torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.empty(0, dtype=torch.uint8)
+    )
+    numpy_state = json.dumps(rng.bit_generator.state)  # text, because its integers have 128 bits
+    return {"numpy": numpy_state, "torch": torch.get_rng_state(), "device": on_device}
+
+
+def _set_random_state(state: dict[str, Any], rng: np.random.Generator, device: torch.device) -> None:
+    rng.bit_generator.state = json.loads(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["device"], device)

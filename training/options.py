@@ -16,6 +16,9 @@ RULES: Final[tuple[str, ...]] = get_args(Rule)
 Schedule = Literal["cosine", "constant"]
 SCHEDULES: Final[tuple[str, ...]] = get_args(Schedule)
 
+Augmentation = Literal["field", "paper", "code", "none"]
+AUGMENTATIONS: Final[tuple[str, ...]] = get_args(Augmentation)
+
 
 @dataclass(frozen=True)
 class SplitRule:
@@ -63,6 +66,10 @@ class TrainingOptions:
     """Stop after so many epochs without a better macro-F1; None trains all epochs."""
     seed: int = 1
     """Chooses the first weights, the order of the samples and what the transforms draw."""
+    augmentation: Augmentation = "field"
+    """How samples change each time they are seen. `field` hides and moves observations, as the next four say;
+    `paper` and `code` move, stretch and warp whole series, as Tong et al. (2025) write and as they programmed
+    it; `none` leaves them."""
     drop_observations: float = 0.6
     """Up to this share of a sample's observed bins is hidden, a new draw each time it is seen: clouds."""
     time_jitter: int = 1
@@ -88,6 +95,10 @@ class TrainingOptions:
             raise InputError(
                 f"A learning rate is above 0 and up to 1 and its schedule one of {', '.join(SCHEDULES)}; "
                 f"got {self.learning_rate:g}, {self.schedule}. Try --learning-rate 0.001."
+            )
+        if self.augmentation not in AUGMENTATIONS:
+            raise InputError(
+                f"An augmentation is one of {', '.join(AUGMENTATIONS)}, got {self.augmentation!r}."
             )
         if not 0 <= self.drop_observations < 1 or not 0 <= self.magnitude_warp < 1:
             raise InputError(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,10 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from inference.checkpoint import Checkpoint, CropClass, Normalisation
 from inference.cropnet import CropNetConfig
-from training.augment import transforms
+from inference.predictor import resolve_device
+from training.augment import Augmentation
+from training.bookmark import Bookmark, samples_digest
+from training.calibration import Calibration, calibrate
 from training.crops import color_of
 from training.loop import Fit, Step, fit
 from training.options import SplitRule, TrainingOptions
@@ -34,8 +39,11 @@ def train_checkpoint(
     year: int | None = None,
     config: CropNetConfig | None = None,
     progress: Callable[[Step], None] = lambda step: None,
+    folder: Path | None = None,
 ) -> Checkpoint:
     """A checkpoint fitted to one part of the samples and judged on the other.
+
+    Its temperature is fitted to the other part too, which also chose the epoch.
 
     Args:
         samples: Labelled series.
@@ -44,11 +52,14 @@ def train_checkpoint(
         recipe: How the series were made; None is what the samples say.
         year: Year of the series, for the provenance; None is what the samples say.
         config: Shape of the network; None takes the preset of the options.
-        progress: Called after each batch and each epoch.
+        progress: Called after each batch and each epoch, and once before where a training is taken up.
+        folder: Where an unfinished training is left and taken up, see `bookmark.forget`; None begins anew and
+            leaves nothing.
 
     Raises:
         InputError: There was no imagery in that year, the samples cannot be split so, or the training
             diverged.
+        MismatchError: The folder is of a training with other options or samples.
     """
     season = _season(samples, year)  # first of all: a wrong year shall not cost a training
     recipe = recipe or samples.recipe
@@ -56,6 +67,7 @@ def train_checkpoint(
     split = split_samples(samples, split_rule)
     training, validation = samples.take(split.training), samples.take(split.validation)
     normalisation = band_statistics(training, recipe)
+    facts = _guards(samples, options, split_rule, config, recipe)
     fitted = fit(
         config,
         training,
@@ -63,9 +75,11 @@ def train_checkpoint(
         options,
         recipe=recipe,
         normalisation=normalisation,
-        transforms=transforms(options, recipe),
+        augmentation=Augmentation.of(options.augmentation, options, recipe),
         progress=progress,
+        bookmark=Bookmark(folder, facts) if folder else None,
     )
+    calibration = calibrate(fitted.logits, validation.labels)
     return Checkpoint(
         config=config,
         classes=crop_classes(samples.class_names),
@@ -73,7 +87,8 @@ def train_checkpoint(
         normalisation=normalisation,
         weights=fitted.weights,
         provenance=_origin(samples, year, season) | _training_facts(samples, options, split, fitted),
-        metrics=_metrics(fitted, validation, split),
+        metrics=_metrics(fitted, calibration, split),
+        temperature=calibration.temperature,
     )
 
 
@@ -100,6 +115,24 @@ def footprint(samples: Samples) -> dict[str, Any] | None:
     hull = shapely.MultiPoint(np.column_stack([samples.lon, samples.lat])).convex_hull
     area = hull if hull.geom_type == "Polygon" else hull.buffer(0.01)  # about a kilometre around few places
     return dict(mapping(shapely.set_precision(area, 1e-4)))
+
+
+def _guards(
+    samples: Samples, options: TrainingOptions, rule: SplitRule, config: CropNetConfig, recipe: Recipe
+) -> dict[str, Any]:
+    """Everything that decides the weights, as JSON values by name."""
+    chosen = asdict(options) | {"device": resolve_device(options.device).type}
+    values = {
+        **chosen,
+        **{f"split {name}": value for name, value in asdict(rule).items()},
+        "classes": ", ".join(samples.class_names),
+        "samples": f"{len(samples):,} with digest {samples_digest(samples)}",
+        "network": repr(config),
+        "recipe": recipe.digest,
+        "cropmap": importlib.metadata.version("cropmap"),
+        "torch": torch.__version__,
+    }
+    return dict(json.loads(json.dumps(values)))
 
 
 def _origin(samples: Samples, year: int | None, season: Season | None) -> dict[str, Any]:
@@ -137,12 +170,13 @@ def _season(samples: Samples, year: int | None) -> Season | None:
     return Season.at(at.year, float(samples.lat.mean()))
 
 
-def _metrics(fitted: Fit, validation: Samples, split: Split) -> dict[str, Any]:
+def _metrics(fitted: Fit, calibration: Calibration, split: Split) -> dict[str, Any]:
     return {
         **fitted.scores.to_dict(),
-        "validation_samples": len(validation),
+        "validation_samples": len(split.validation),
         "split": _in_words(split),
         "chosen_by": "highest macro-F1 on these same held-out samples",
+        "calibration": calibration.to_dict() | {"fitted_to": "these same held-out samples"},
         "history": [asdict(epoch) for epoch in fitted.history],
     }
 

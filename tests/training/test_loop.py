@@ -7,7 +7,9 @@ from gee_pipeline.recipe import Recipe
 from inference.checkpoint import Normalisation
 from inference.cropnet import CropNet, CropNetConfig
 from inference.series import model_input
-from training.loop import Feed, class_weights, evaluate, fit
+from training.augment import Augmentation
+from training.feed import Feed
+from training.loop import class_weights, evaluate, fit
 from training.options import TrainingOptions
 
 TINY = CropNetConfig("compact", (8, 8), (2, 2), (0.0, 0.1), 10, 3)
@@ -81,7 +83,12 @@ def test_transforms_change_training_batches_only(sides):
         seen.append(series)
         return series
 
-    run(training, validation, TrainingOptions(epochs=2, batch_size=16, device="cpu"), transforms=[remember])
+    run(
+        training,
+        validation,
+        TrainingOptions(epochs=2, batch_size=16, device="cpu"),
+        augmentation=Augmentation("field", (remember,)),
+    )
     rows = np.concatenate(seen)
     assert rows.shape == (120, 10, 73)  # each of 60 samples, whole season, in each of 2 epochs
     assert {row.tobytes() for row in rows} == {row.tobytes() for row in training.series}
@@ -95,7 +102,10 @@ def test_a_hidden_observation_changes_the_input(sides):
 
     options = TrainingOptions(epochs=1, device="cpu")
     plain = run(training, validation, options).history[0].loss
-    assert run(training, validation, options, transforms=[hide]).history[0].loss != plain
+    assert (
+        run(training, validation, options, augmentation=Augmentation("field", (hide,))).history[0].loss
+        != plain
+    )
 
 
 def test_progress_counts_every_batch_and_ends_full(sides):
@@ -116,7 +126,7 @@ def test_a_loss_that_is_no_number_ends_with_the_way_out(sides):
         return np.full_like(series, -9999)
 
     with pytest.raises(InputError, match=r"diverged.*--learning-rate"):
-        run(*sides, transforms=[hide_all])
+        run(*sides, augmentation=Augmentation("field", (hide_all,)))
 
 
 def test_every_class_has_the_same_say(made_samples):
