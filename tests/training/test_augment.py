@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from training.augment import (
+    Augmentation,
     apply,
     drop_observations,
     jitter_observations,
@@ -11,6 +13,7 @@ from training.augment import (
     warp_magnitude,
 )
 from training.options import TrainingOptions
+from training.resample import CODE, PAPER
 
 WINDOW = range(24, 67)
 
@@ -135,3 +138,55 @@ def test_the_options_choose_the_steps(series):
     assert after.dtype == np.int16
     assert after.shape == series.shape
     assert ((after[:, 0] != -9999)[:, 24:67].sum(axis=1) >= 8).all()
+
+
+def test_field_gives_the_numbers_it_always_gave(made_samples):
+    """Band 5 of bins 28 to 35 of six samples, as recorded when the transforms were first released."""
+    series = made_samples(6).series
+    field = Augmentation.of("field", TrainingOptions(), Recipe())
+    changed = apply(field.observations, series, np.random.default_rng(5))
+    gap = -9999
+    assert changed[:, 4, 28:36].tolist() == [
+        [2911, gap, 3660, gap, gap, 2876, gap, gap],
+        [gap, gap, gap, 709, gap, gap, gap, gap],
+        [gap, gap, gap, gap, 738, gap, gap, 731],
+        [gap, 3109, gap, 2928, gap, 2221, gap, 1102],
+        [gap, gap, 936, gap, gap, gap, 2501, 2768],
+        [641, 660, 660, 660, 804, 695, 804, 854],
+    ]
+    assert (changed[:, 0] == gap).sum() == 248
+
+
+def test_the_presets_choose_what_changes():
+    presets = {p: Augmentation.of(p, TrainingOptions(), Recipe()) for p in ("none", "field", "paper", "code")}
+    assert [len(one.observations) for one in presets.values()] == [0, 4, 0, 0]
+    assert [one.moves for one in presets.values()] == [None, None, PAPER, CODE]
+    assert [one.copies for one in presets.values()] == [0, 0, 0, 2]
+
+
+@pytest.mark.parametrize("preset", ["none", "field", "paper"])
+def test_an_epoch_without_copies_is_a_permutation_of_the_samples(preset):
+    indices, original = Augmentation(preset).epoch(50, np.random.default_rng(1))
+    np.testing.assert_array_equal(indices, np.random.default_rng(1).permutation(50))  # as it always was
+    assert not original.any()  # any may change
+
+
+def test_an_epoch_with_copies_holds_each_sample_once_as_it_is_and_twice_changed():
+    indices, original = Augmentation("code").epoch(50, np.random.default_rng(1))
+    assert len(indices) == 150
+    assert sorted(indices[original]) == list(range(50))
+    assert sorted(indices[~original]) == sorted([*range(50), *range(50)])
+    assert 0 < original[:75].sum() < 50  # in no order
+
+
+@pytest.mark.parametrize(
+    ("preset", "extra", "message"),
+    [
+        ("fields", {}, "one of none, field, paper, code, got 'fields'"),
+        ("paper", {"observations": (jitter_observations,)}, "go with the augmentation field.*with paper"),
+        ("field", {"parameters": PAPER}, "paper or code; got them with field"),
+    ],
+)
+def test_an_augmentation_that_means_nothing_is_refused(preset, extra, message):
+    with pytest.raises(InputError, match=message):
+        Augmentation(preset, **extra)
