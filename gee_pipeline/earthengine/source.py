@@ -88,15 +88,11 @@ class EarthEngineSource:
             AccessError: Earth Engine cannot be used.
             EarthEngineError: A part of the cell failed for good.
         """
-        mask = self._cropland(cell.geobox)
-        values = np.full((len(bins), len(self.recipe.bands), *cell.geobox.shape), NODATA, np.int16)
-        if mask is not None and not mask.any():
-            return self._composite(cell, bins, values, SceneCounts(duplicates_dropped=None), mask)
-        times, counts = count_scenes(self._fetcher, cell.geobox, season.span(bins, self.recipe.bin_days))
-        if seen := _seen(times, season, bins, self.recipe.bin_days):
-            first = seen.start - bins.start
-            values[first : first + len(seen)] = self._fetch(cell.geobox, season, seen)
-        return self._composite(cell, bins, values, counts, mask)
+        try:
+            return self._read_cell(cell, season, bins)
+        finally:  # also of a cell that failed: a budget has to know what it took
+            if session := self._session:
+                session.meter.settle(session)
 
     @property
     def session(self) -> Session:
@@ -155,17 +151,17 @@ class EarthEngineSource:
 
         return self._fetcher.composite(image_of, geobox, bins, self.recipe.bands)
 
-    def _composite(
-        self,
-        cell: Cell,
-        bins: range,
-        values: NDArray[np.int16],
-        counts: SceneCounts,
-        mask: NDArray[np.bool_] | None,
-    ) -> Composite:
-        if session := self._session:
-            session.meter.settle(session)
-        return Composite(values, cell.geobox, bins, self.recipe.bands, counts, mask)
+    def _read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
+        bands, counts = self.recipe.bands, SceneCounts(duplicates_dropped=None)
+        values = np.full((len(bins), len(bands), *cell.geobox.shape), NODATA, np.int16)
+        mask = self._cropland(cell.geobox)
+        if mask is not None and not mask.any():
+            return Composite(values, cell.geobox, bins, bands, counts, mask)
+        times, counts = count_scenes(self._fetcher, cell.geobox, season.span(bins, self.recipe.bin_days))
+        if seen := _seen(times, season, bins, self.recipe.bin_days):
+            first = seen.start - bins.start
+            values[first : first + len(seen)] = self._fetch(cell.geobox, season, seen)
+        return Composite(values, cell.geobox, bins, bands, counts, mask)
 
 
 def count_scenes(fetcher: Fetcher, geobox: GeoBox, span: TimeBin) -> tuple[list[datetime], SceneCounts]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import ee
 
-from gee_pipeline.earthengine.faults import Fault
+from gee_pipeline.earthengine.faults import Fault, FaultKind
 from gee_pipeline.source import Spent
 
 if TYPE_CHECKING:
@@ -76,8 +76,11 @@ class Meter:
 
     def _settle(self, session: Session, ids: list[str]) -> None:
         try:
-            seconds = eecu_seconds(session.value(_profiles(ids), profiled=False))
+            with session.limiter.slot():
+                seconds = eecu_seconds(session.value(_profiles(ids), profiled=False))
         except Fault as fault:
+            if fault.kind is FaultKind.TOO_MANY:
+                session.limiter.too_many()
             self._not_read(session, ids, fault)
             return
         with self._lock:
@@ -89,7 +92,7 @@ class Meter:
 
     def _not_read(self, session: Session, ids: list[str], fault: Fault) -> None:
         """Ask later, one by one, or never again."""
-        if not fault.temporary and len(ids) > 1:
+        if fault.kind in (FaultKind.NEVER, FaultKind.TOO_LARGE) and len(ids) > 1:
             for one in ids:  # one id that is gone must not cost the others
                 self._settle(session, [one])
             return

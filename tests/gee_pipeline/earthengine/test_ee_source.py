@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from ee_emulator import Archive, Emulator, ImageAsset, Raster
+from ee_emulator import Answer, Archive, Emulator, ImageAsset, Raster
 from fake_catalog import LEFT, TOP, UTM32, cell_at
 
 from gee_pipeline.bands import BANDS
@@ -20,7 +20,7 @@ from gee_pipeline.earthengine import source as module
 from gee_pipeline.earthengine.session import disconnect
 from gee_pipeline.earthengine.settings import EarthEngineSettings
 from gee_pipeline.earthengine.source import EarthEngineSource
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import EarthEngineError, InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import RemoteSource
@@ -85,6 +85,19 @@ def test_bins_before_the_first_scene_and_after_the_last_are_not_asked_for(
     assert request.bands == tuple(f"{band}_36" for band in BANDS)
     assert (composite.values[16] == 3_600 + np.arange(10)[:, None, None]).all()
     assert (np.delete(composite.values, 16, axis=0) == -9999).all()
+
+
+def test_what_a_cell_took_that_failed_in_the_end_is_counted(
+    source: EarthEngineSource, server: Emulator
+) -> None:
+    half = 8 * 8 * len(BANDS) * 2 * 37  # bytes of 37 bins: two requests for 73
+    source = replace(source, settings=replace(source.settings, request_bytes=half, most_requests=1))
+    server.script("pixels", Answer.ok(), Answer.error(400, "No."))
+    with pytest.raises(EarthEngineError, match="No"):
+        source.read_cell(cell_at(size=SIZE), SEASON, range(73))
+    computed = server.eecu_seconds
+    assert computed > 0.1  # the list of scenes and the first half
+    assert source.spent().eecu_seconds == pytest.approx(computed)
 
 
 def test_a_cell_without_scenes_asks_for_no_pixel(source: EarthEngineSource, server: Emulator) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from gee_pipeline.earthengine import spending
 from gee_pipeline.earthengine.faults import Fault, FaultKind
+from gee_pipeline.earthengine.limiter import Limiter
 from gee_pipeline.earthengine.spending import Meter, eecu_seconds
 from gee_pipeline.source import Spent
 
@@ -65,9 +66,12 @@ class Profiles:
         self.costs = costs
         self.faults = list(faults)
         self.asked: list[list[str]] = []
+        self.limiter = Limiter(8)
+        self.under_way: list[int] = []
 
     def value(self, expression: Any, *, profiled: bool = True) -> str:
         assert not profiled, "reading profiles must not make more of them"
+        self.under_way.append(self.limiter.under_way)
         graph = ee.serializer.encode(expression, for_cloud_api=True)
         call = graph["values"][graph["result"]]["functionInvocationValue"]
         assert call["functionName"] == "Profile.getProfiles"
@@ -137,6 +141,20 @@ def test_profiles_that_can_never_be_read_are_unmeasured_and_no_error() -> None:
         meter.settle(profiles)
     assert meter.spent == Spent(requests=2, bytes=200, unmeasured=2)
     assert len(profiles.asked) == 3, "and are not asked for again"
+
+
+def test_profiles_are_asked_for_under_the_limit_of_the_job() -> None:
+    profiles = Profiles({"a": 0.25}, Fault(FaultKind.TOO_MANY, "too many"))
+    counted("a").settle(profiles)
+    assert profiles.under_way == [1]
+    assert profiles.limiter.limit == 4
+
+
+def test_profiles_of_a_server_that_lets_nobody_in_are_not_asked_for_one_by_one() -> None:
+    meter, profiles = counted("a", "b", "c"), Profiles({}, Fault(FaultKind.ACCESS, "no", 403))
+    meter.settle(profiles)
+    assert len(profiles.asked) == 1
+    assert meter.spent == Spent(requests=3, bytes=300, unmeasured=3)
 
 
 def test_an_answer_that_is_no_profile_is_unmeasured() -> None:
