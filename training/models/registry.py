@@ -1,0 +1,212 @@
+"""Every model by name, behind one interface; nothing heavy is imported before a model is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from gee_pipeline.errors import InputError
+from gee_pipeline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from inference.checkpoint import Normalisation
+    from training.models.forest import Forest
+
+Kind = Literal["network", "forest"]
+Features = Literal["median-2d", "median-1d", "harmonic"]
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a model is built from."""
+
+    classes: int
+    """Number of classes: logits of a network, columns of a forest's probabilities."""
+    recipe: Recipe
+    """Bands and window of the series."""
+    preset: str
+    """Preset of `inference.cropnet`, for the CropNets."""
+    seed: int
+    """Random state of a forest; a network draws its first weights from torch's own."""
+    normalisation: Normalisation | None
+    """How the input of a network was scaled."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model that can be trained: a network, or a forest on features.
+
+    A network takes what `inference.series.model_input` gives, float32 `(sample, 1, band, bin)`, whatever its
+    features are, and gives logits `(sample, class)`. A forest takes float32 `(sample, feature)` from
+    `training.models.features.features_of`.
+    """
+
+    name: str
+    """What it is called on the command line and in tables."""
+    kind: Kind
+    """`network`: a torch module. `forest`: a `training.models.forest.Forest`."""
+    features: Features
+    """What it looks at: the matrix, the flat series, or 35 coefficients of its waves."""
+    parameters: int | None
+    """Trainable weights for 10 bands, 43 bins and 7 classes, with the paper's preset where there is one; None
+    for a forest."""
+    source: str
+    """Where it comes from, and the published number of weights."""
+    maker: Callable[[Blueprint], nn.Module | Forest]
+    """Builds it."""
+
+    def build(
+        self,
+        classes: int,
+        bands: int,
+        bins: int,
+        *,
+        preset: str = "compact",
+        recipe: Recipe | None = None,
+        normalisation: Normalisation | None = None,
+        seed: int = 1,
+    ) -> nn.Module | Forest:
+        """A new model, untrained.
+
+        Args:
+            classes: Number of classes.
+            bands: Rows of the input matrix.
+            bins: Columns of the input matrix.
+            preset: Preset of `inference.cropnet`; only the CropNets have one.
+            recipe: Names the bands and the days of the bins; None is the default recipe.
+            normalisation: How the input is scaled; a network on harmonic features needs it, because an index
+                is a ratio of reflectances.
+            seed: Random state of a forest. A network starts from torch's own: call `torch.manual_seed`.
+
+        Raises:
+            InputError: The recipe has other bands or bins, or something that the model needs is missing.
+        """
+        recipe = recipe or Recipe()
+        if (len(recipe.bands), len(recipe.window)) != (bands, bins):
+            raise InputError(
+                f"A model is built for the bands and bins of its recipe, {len(recipe.bands)} and "
+                f"{len(recipe.window)}; got {bands} and {bins}. Give the recipe of the samples."
+            )
+        return self.maker(Blueprint(classes, recipe, preset, seed, normalisation))
+
+
+def _cropnet(plan: Blueprint, dimensions: int = 2) -> nn.Module:
+    from inference.cropnet import CropNet, CropNetConfig
+
+    return CropNet(CropNetConfig.of(plan.preset, plan.classes, len(plan.recipe.bands), dimensions))
+
+
+def _flat_cropnet(plan: Blueprint) -> nn.Module:
+    return _cropnet(plan, dimensions=1)
+
+
+def _harmonic_cropnet(plan: Blueprint) -> nn.Module:
+    if plan.normalisation is None:
+        raise InputError(
+            "A network on harmonic features computes them from reflectance, so it must know how its input "
+            "was scaled. Give the normalisation of the training samples."
+        )
+    from training.models.harmonic_cropnet import HarmonicCropNet
+
+    return HarmonicCropNet(plan.preset, plan.classes, plan.recipe, plan.normalisation)
+
+
+def _resnet50(plan: Blueprint) -> nn.Module:
+    from training.models.image_networks import resnet50
+
+    return resnet50(plan.classes)
+
+
+def _efficientnet_v2_s(plan: Blueprint) -> nn.Module:
+    from training.models.image_networks import efficientnet_v2_s
+
+    return efficientnet_v2_s(plan.classes)
+
+
+def _convnext_tiny(plan: Blueprint) -> nn.Module:
+    from training.models.image_networks import convnext_tiny
+
+    return convnext_tiny(plan.classes)
+
+
+def _mlp(plan: Blueprint) -> nn.Module:
+    from training.models.mlp import MLP
+
+    return MLP(len(plan.recipe.bands) * len(plan.recipe.window), plan.classes)
+
+
+def _forest(plan: Blueprint) -> Forest:
+    from training.models.forest import Forest
+
+    return Forest(plan.classes, seed=plan.seed)
+
+
+_PAPER: Final = "Tong et al. 2025"
+
+MODELS: Final[dict[str, ModelSpec]] = {
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            "cropnet",
+            "network",
+            "median-2d",
+            4_689_735,
+            f"{_PAPER}, section 3.3: 4.69 M, on the matrix; their code is the preset compact",
+            _cropnet,
+        ),
+        ModelSpec(
+            "cropnet-1d",
+            "network",
+            "median-1d",
+            1_568_199,
+            f"{_PAPER}, section 3.3, last paragraph: CropNet along the flat series",
+            _flat_cropnet,
+        ),
+        ModelSpec(
+            "cropnet-1d-harmonic",
+            "network",
+            "harmonic",
+            1_568_199,
+            f"{_PAPER}, table 3 (CropNet_Harmonic): CropNet along 35 harmonic coefficients",
+            _harmonic_cropnet,
+        ),
+        ModelSpec(
+            "resnet50",
+            "network",
+            "median-2d",
+            23_516_103,
+            f"He et al. 2016, by timm; {_PAPER}, table 6: 23.57 M",
+            _resnet50,
+        ),
+        ModelSpec(
+            "efficientnet-v2-s",
+            "network",
+            "median-2d",
+            20_186_023,
+            f"Tan & Le 2021, by timm; {_PAPER}, table 6: 20.24 M",
+            _efficientnet_v2_s,
+        ),
+        ModelSpec(
+            "convnext-tiny",
+            "network",
+            "median-2d",
+            27_820_999,
+            f"Liu et al. 2022, by timm; {_PAPER}, table 6: 27.85 M",
+            _convnext_tiny,
+        ),
+        ModelSpec(
+            "mlp",
+            "network",
+            "median-1d",
+            173_703,
+            "Later version of Tong et al.: eight hidden layers of 128, GELU, dropout 0.3",
+            _mlp,
+        ),
+        ModelSpec("rf", "forest", "median-1d", None, f"{_PAPER}, section 4.1: 500 trees", _forest),
+        ModelSpec("rf-harmonic", "forest", "harmonic", None, f"{_PAPER}, section 4.1: 500 trees", _forest),
+    )
+}
+"""The models by name."""
