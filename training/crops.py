@@ -1,12 +1,9 @@
-"""The crops a model can tell apart: CropGlobe's legend, its colours, and the choice of classes from it."""
+"""The crops of CropGlobe and their colours: the built-in legend."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-
-from gee_pipeline.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -34,34 +31,6 @@ OTHER: Final = "other"
 """The class that takes every crop which has no class of its own."""
 
 NAMES: Final = tuple(crop.name for crop in CROPS)
-
-
-def choose_classes(names: Sequence[str]) -> tuple[str, ...]:
-    """The class names as asked for, checked against the legend.
-
-    Args:
-        names: At least two names of `CROPS`, in the order of the codes 1 to K.
-
-    Raises:
-        InputError: A name is unknown or repeated, or there are fewer than two.
-    """
-    chosen = tuple(name.strip().lower() for name in names)
-    unknown = [name for name in chosen if name not in NAMES]
-    if unknown or len(set(chosen)) != len(chosen) or len(chosen) < 2:
-        raise InputError(
-            f"Classes are two or more different names out of {', '.join(NAMES)}; got {', '.join(names)}. "
-            "Write them as --classes corn,soybeans,other."
-        )
-    return chosen
-
-
-def class_index(names: Sequence[str]) -> tuple[int, ...]:
-    """For each label of CropGlobe its index in `names`, or -1 where its samples are left out.
-
-    A crop without a class of its own becomes "other" where `names` has that, and is left out where not.
-    """
-    rest = list(names).index(OTHER) if OTHER in names else -1
-    return tuple(list(names).index(crop) if crop in names else rest for crop in NAMES)
 
 
 def color_of(name: str) -> str:

@@ -10,7 +10,7 @@ from gee_pipeline.errors import InputError
 PRESETS: Final = ("compact", "paper")
 """Presets of `inference.cropnet`, named here because that module takes a second to load."""
 
-Rule = Literal["blocks", "random"]
+Rule = Literal["blocks", "column", "random"]
 RULES: Final[tuple[str, ...]] = get_args(Rule)
 
 Schedule = Literal["cosine", "constant"]
@@ -25,11 +25,11 @@ class SplitRule:
     """How samples are held out."""
 
     rule: Rule = "blocks"
-    """`blocks` holds out whole squares of land; `random` holds out single samples, whose neighbours then
-    train: its scores are optimistic."""
-    block_size: float = 0.25
-    """Side of a block in degrees: about 25 km, far beyond one field, and still enough blocks in a few
-    counties to hold out some of each class."""
+    """`blocks` holds out whole squares of land; `column` whole groups, such as farms or regions, that the
+    samples name; `random` single samples, whose neighbours then train: its scores are optimistic."""
+    block_size: float = 0.5
+    """Side of a block in degrees: about 50 km, far beyond one field or farm. Samples of a few counties need
+    smaller blocks, so that there are enough to hold out some of each class."""
     share: float = 0.2
     """Share of the samples to hold out, met as nearly as whole blocks allow."""
     seed: int = 1
@@ -38,8 +38,9 @@ class SplitRule:
     def __post_init__(self) -> None:
         if self.rule not in RULES or not 0 < self.share <= 0.5 or not 0 < self.block_size <= 90:
             raise InputError(
-                f"A split is by {' or '.join(RULES)}, holds out a share above 0 and up to 0.5 and has blocks "
-                f"above 0 and up to 90 degrees; got {self.rule}, {self.share}, {self.block_size}."
+                f"A split is by {', '.join(RULES[:-1])} or {RULES[-1]}, holds out a share above 0 and "
+                f"up to 0.5 and has blocks above 0 and up to 90 degrees; got {self.rule}, {self.share}, "
+                f"{self.block_size}."
             )
 
 

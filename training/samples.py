@@ -1,26 +1,29 @@
-"""Labelled pixel series, and how they are read from files in CropGlobe's packaging."""
+"""Labelled pixel series, and how they are read from files: CropGlobe's packaging and plain tables."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE, VALID_MAX, VALID_MIN
-from gee_pipeline.errors import CorruptFileError, InputError
+from gee_pipeline.bands import NODATA
+from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
-from training.crops import NAMES, choose_classes, class_index
-from training.origin import Origin, joint_recipe, joint_season, origin_of
+from training.legend import CROPGLOBE, LEFT_OUT, Legend
+from training.npz_file import load_arrays
+from training.origin import Origin, joint_recipe, origin_of
+from training.sample_part import Part, Reading
+from training.series_file import series_part
+from training.table import TABLE_SUFFIXES, Table, read_table, table_part
 
-LEAST_MAXIMUM: Final = 100
-"""A whole file of crops whose largest value stays below reflectance 0.01 is not scaled by 10,000."""
+_PER_SAMPLE: Final = ("lon", "lat", "groups", "country")
+"""Fields of `Samples` that have a value for each sample, or none at all."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,18 @@ class Samples:
     """How the series were made."""
     season: Season | None = None
     """The days that the bins mean, where the files tell."""
+    groups: NDArray[np.str_] | None = None
+    """`(sample,)`, a farm, a survey, a region: what is held out as a whole (`--split column`)."""
+    country: NDArray[np.str_] | None = None
+    """`(sample,)`, name or code of the country."""
+    colors: tuple[str, ...] | None = None
+    """`#rrggbb` of each class name; None takes those of CropGlobe's legend."""
+    left_out: int = 0
+    """Samples left out because their label has no class."""
 
     def __post_init__(self) -> None:
-        lengths = {len(a) for a in (self.series, self.labels, self.lon, self.lat) if a is not None}
+        given = [getattr(self, name) for name in _PER_SAMPLE]
+        lengths = {len(a) for a in (self.series, self.labels, *given) if a is not None}
         if len(lengths) != 1 or self.series.ndim != 3 or (self.lon is None) != (self.lat is None):
             raise InputError(
                 "Samples have one label and either one place each or none at all; got series of shape "
@@ -74,178 +86,155 @@ class Samples:
 
     def take(self, indices: NDArray[Any]) -> Samples:
         """The samples at some indices, or where a boolean array is True."""
-        lon, lat = (None if a is None else a[indices] for a in (self.lon, self.lat))
-        return replace(self, series=self.series[indices], labels=self.labels[indices], lon=lon, lat=lat)
+        per_sample: dict[str, Any] = {name: _taken(getattr(self, name), indices) for name in _PER_SAMPLE}
+        return replace(self, series=self.series[indices], labels=self.labels[indices], **per_sample)
 
 
 def read_samples(
     paths: Sequence[Path],
     classes: Sequence[str] | None = None,
     *,
+    legend: Legend | None = None,
     recipe: Recipe | None = None,
     source: str | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    year: int | None = None,
+    season_start: date | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
 ) -> Samples:
-    """The samples of some CropGlobe files, joined, without duplicates and without series of too many gaps.
+    """The samples of some files, joined, without duplicates and without series of too many gaps.
 
-    A file is an npz with `fea` (sample, 10, 73), reflectance x 10,000 in the recipe's band order, and `lbl`
-    (sample,), labels of `training.crops.CROPS`. Where it also has `observed` (sample, 73), bins that are
-    False there become gaps again, so that training and mapping fill gaps by one rule. `lon` and `lat`
-    (sample,) in degrees make a validation split by place possible. A file of `cropmap sample` also tells its
-    recipe and season.
+    An npz has `fea`, reflectance x 10,000 in the recipe's band order: (sample, 10, 73) for whole seasons, or
+    (sample, 10, 43) for the model's window, beyond which all is a gap; and `lbl` (sample,), labels of the
+    legend. Where it also has `observed` (sample, bins), bins that are False there become gaps again, so
+    that training and mapping fill gaps by one rule. `lon` and `lat` (sample,) in degrees, or `group`
+    (sample,), make a validation split by place or group possible. A file of `cropmap sample` also tells
+    its recipe and season. A CSV or Parquet file is a table as in `training.table`.
 
     Args:
         paths: One or more files.
-        classes: Class names in the order of the codes; None takes every class that occurs. Other crops
-            become "other" where that is among the names, and are left out where not.
+        classes: Class names in the order of the codes; None takes every class that occurs, or all of a legend
+            that is given. Other classes become "other" where that is among the names, and are left out where
+            not.
+        legend: What the labels mean; None is CropGlobe's.
         recipe: Bands and bins the series must have; None is that of the files, or the default one.
         source: One sentence for the provenance; None names the files.
+        scale: Value that the files store for reflectance 1; None is 10,000, and is checked.
+        offset: Value that the files store for reflectance 0; None is 0, and is checked.
+        year: Mapped year of tables; None takes the season in which all their dates lie.
+        season_start: First day of the season of tables; None follows year and latitude.
+        label_column: Key or column of the labels; None is that of the legend, or `lbl` and `label`.
+        group_column: Key or column of the groups; None is `group`, where there is one.
 
     Raises:
-        InputError: A file lacks a key, or a value is outside its range; key and row are named.
-        CorruptFileError: A file is damaged or no npz.
+        InputError: A file lacks a key or column, or a value is outside its range; key or column and row are
+            named.
+        CorruptFileError: A file is damaged or of another kind.
         MismatchError: Two files have different recipes, or a file has not the one that is asked for.
     """
     if not paths:
-        raise InputError("Training needs at least one file of samples, got none. Name an npz file.")
-    names = NAMES if classes is None else choose_classes(classes)
-    files = [(path, _load(path)) for path in paths]
-    origins = [origin for path, arrays in files if (origin := origin_of(path, arrays))]
-    recipe = joint_recipe(origins, recipe)
-    parts = [_samples(path, arrays, recipe) for path, arrays in files]
-    joined = replace(
-        _join(parts, source or _default_source(paths, origins)),
-        recipe=recipe,
-        season=joint_season(origins, len(files)),
+        raise InputError(
+            "Training needs at least one file of samples, got none. Name an npz file or a table."
+        )
+    known = legend or CROPGLOBE
+    names = known.choose(classes) if classes is not None else None
+    files = [_open(path) for path in paths]
+    origins = [file.origin for file in files if file.origin]
+    reading = Reading(
+        recipe=joint_recipe(origins, recipe),
+        scale=scale,
+        offset=offset,
+        year=year,
+        season_start=season_start,
+        label_column=label_column or known.label_column,
+        group_column=group_column,
     )
-    kept = _drop_duplicates(_drop_sparse(joined, recipe))
-    return _choose(kept, _occurring(kept) if classes is None else names)
+    parts = [file.part(reading) for file in files]
+    joined = replace(
+        _join([_samples(part, known) for part in parts], known),
+        source=source or _default_source(paths, origins, known),
+        recipe=reading.recipe,
+        season=_joint_season(parts),
+    )
+    kept = _drop_duplicates(_drop_sparse(joined, reading.recipe))
+    if names is None:
+        names = known.names if legend else _occurring(kept, known)
+    return _choose(kept, names, known)
 
 
-def _default_source(paths: Sequence[Path], origins: Sequence[Origin]) -> str:
+@dataclass(frozen=True)
+class _File:
+    """A file that is open, but whose series await the recipe."""
+
+    path: Path
+    content: dict[str, NDArray[Any]] | Table
+    origin: Origin | None = None
+
+    def part(self, reading: Reading) -> Part:
+        if isinstance(self.content, Table):
+            return table_part(self.content, reading)
+        return series_part(self.path, self.content, self.origin, reading)
+
+
+def _open(path: Path) -> _File:
+    if path.name.lower().endswith(TABLE_SUFFIXES):
+        return _File(path, read_table(path))
+    arrays = load_arrays(path)
+    return _File(path, arrays, origin_of(path, arrays))
+
+
+def _default_source(paths: Sequence[Path], origins: Sequence[Origin], legend: Legend) -> str:
     silent = [path.name for path in paths if path not in {origin.path for origin in origins}]
     told = list(dict.fromkeys(origin.source for origin in origins))
-    return " ".join([*told, *([f"Samples of {', '.join(silent)}."] if silent else [])])
+    sentences = [legend.source, *told, f"Samples of {', '.join(silent)}." if silent else ""]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _samples(path: Path, arrays: dict[str, NDArray[Any]], recipe: Recipe) -> Samples:
-    series = _series(path, arrays, recipe)
-    lon, lat = _places(path, arrays, len(series))
-    return Samples(series, _labels(path, arrays, len(series)), NAMES, lon, lat)
+def _joint_season(parts: Sequence[Part]) -> Season | None:
+    """The season of all parts; None where not all tell, or they differ."""
+    seasons = {part.season for part in parts}
+    return seasons.pop() if len(seasons) == 1 else None
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of an npz; nothing in it can run code."""
-    if not path.is_file():
-        raise InputError(f"The samples {path} do not exist. Give the path of an npz file.")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise CorruptFileError(
-            f"{path} is not a whole npz file of number arrays: {error}. Download or export it again."
-        ) from error
+def _samples(part: Part, legend: Legend) -> Samples:
+    """The samples of a part whose label has a class in the legend."""
+    index = legend.index_of(part.labels, f"{part.path}: {part.label_place}", first_row=part.first_row)
+    everything = Samples(
+        series=part.series,
+        labels=index.clip(0),
+        class_names=legend.names,
+        lon=part.lon,
+        lat=part.lat,
+        groups=part.groups,
+        country=part.country,
+    )
+    return replace(everything.take(index >= 0), left_out=int((index < 0).sum()))
 
 
-def _series(path: Path, arrays: dict[str, NDArray[Any]], recipe: Recipe) -> NDArray[np.int16]:
-    fea = _array(path, arrays, "fea")
-    wanted = (len(recipe.bands), recipe.bins_in_season)
-    if fea.ndim != 3 or fea.shape[1:] != wanted:
-        raise InputError(
-            f"{path}: key fea must have the shape (samples, {wanted[0]}, {wanted[1]}): the bands "
-            f"{', '.join(recipe.bands)} and the bins of a whole year; got {fea.shape}. "
-            "Of CropGlobe take the files named month1-12_day5."
-        )
-    _require_reflectance(path, fea)
-    gaps = (fea == NODATA).any(axis=1) | ~_observed(path, arrays, fea)
-    rounded = np.floor(fea + 0.5) if fea.dtype.kind == "f" else fea
-    return np.where(gaps[:, None, :], np.int16(NODATA), rounded.astype(np.int16))
-
-
-def _require_reflectance(path: Path, fea: NDArray[Any]) -> None:
-    _refuse(path, "fea", ~np.isfinite(fea), fea, "must hold finite numbers", "Mark gaps with -9999.")
-    outside = (fea != NODATA) & ((fea < VALID_MIN) | (fea > VALID_MAX))
-    _refuse(path, "fea", outside, fea, f"must lie within {VALID_MIN} to {VALID_MAX}, or be -9999", "")
-    if len(fea) and fea.max() < LEAST_MAXIMUM:
-        raise InputError(
-            f"{path}: key fea must hold reflectance x {REFLECTANCE_SCALE:,}, but its largest value is "
-            f"{fea.max():g}, as if it held reflectance 0 to 1. Multiply it by {REFLECTANCE_SCALE:,}."
-        )
-
-
-def _observed(path: Path, arrays: dict[str, NDArray[Any]], fea: NDArray[Any]) -> NDArray[np.bool_]:
-    """`(sample, bin)`; all True where the file does not tell."""
-    shape = (fea.shape[0], fea.shape[2])
-    observed = arrays.get("observed", np.ones(shape, bool))
-    if observed.shape != shape or not np.isin(observed, (0, 1)).all():
-        raise InputError(
-            f"{path}: key observed must be True or False in the shape {shape} (samples, bins); got "
-            f"{observed.dtype} of shape {observed.shape}."
-        )
-    return observed.astype(bool)
-
-
-def _labels(path: Path, arrays: dict[str, NDArray[Any]], count: int) -> NDArray[np.int64]:
-    lbl = _column(path, arrays, "lbl", count)
-    legend = ", ".join(f"{i} {name}" for i, name in enumerate(NAMES))
-    _refuse(path, "lbl", ~np.isin(lbl, range(len(NAMES))), lbl, f"must be a label of {legend}", "")
-    return lbl.astype(np.int64)
-
-
-def _places(
-    path: Path, arrays: dict[str, NDArray[Any]], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | tuple[None, None]:
-    if "lon" not in arrays and "lat" not in arrays:
-        return None, None
-    lon, lat = (_column(path, arrays, key, count).astype(np.float64) for key in ("lon", "lat"))
-    _refuse(path, "lon", ~(np.abs(lon) <= 180), lon, "must lie within -180 to 180 degrees", "")
-    _refuse(path, "lat", ~(np.abs(lat) <= 90), lat, "must lie within -90 to 90 degrees", "")
-    return lon, lat
-
-
-def _array(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> NDArray[Any]:
-    if key not in arrays:
-        raise InputError(f"{path} lacks the key {key}; it has {', '.join(sorted(arrays)) or 'none'}.")
-    if arrays[key].dtype.kind not in "iuf":
-        raise InputError(f"{path}: key {key} must hold numbers, got {arrays[key].dtype}.")
-    return arrays[key]
-
-
-def _column(path: Path, arrays: dict[str, NDArray[Any]], key: str, count: int) -> NDArray[Any]:
-    column = _array(path, arrays, key)
-    if column.shape != (count,):
-        raise InputError(
-            f"{path}: key {key} must have one value for each of the {count} rows of fea, got the shape "
-            f"{column.shape}."
-        )
-    return column
-
-
-def _refuse(
-    path: Path, key: str, bad: NDArray[np.bool_], values: NDArray[Any], rule: str, way_out: str
-) -> None:
-    """Raise for the first bad value, naming key, row and value."""
-    if bad.any():
-        where = np.unravel_index(int(bad.argmax()), bad.shape)
-        rows = int(bad.reshape(len(bad), -1).any(axis=1).sum())
-        raise InputError(
-            f"{path}: key {key} {rule}; row {where[0]} has {values[where]:g} ({rows} of {len(bad)} rows are "
-            f"at fault). {way_out}".rstrip()
-        )
-
-
-def _join(parts: list[Samples], source: str) -> Samples:
-    """One value out of several files; places only where all have them."""
-    lon = [part.lon for part in parts if part.lon is not None]
-    lat = [part.lat for part in parts if part.lat is not None]
-    placed = len(lon) == len(parts)
+def _join(parts: Sequence[Samples], legend: Legend) -> Samples:
+    """One value out of several; places, groups and countries only where all have them."""
+    lon, lat, groups, country = (_joined([getattr(part, name) for part in parts]) for name in _PER_SAMPLE)
     return Samples(
         series=np.concatenate([part.series for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
-        class_names=NAMES,
-        lon=np.concatenate(lon) if placed else None,
-        lat=np.concatenate(lat) if placed else None,
-        source=source,
+        class_names=legend.names,
+        lon=lon,
+        lat=lat,
+        groups=groups,
+        country=country,
+        left_out=sum(part.left_out for part in parts),
     )
+
+
+def _joined(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
+    present = [array for array in arrays if array is not None]
+    return np.concatenate(present) if len(present) == len(arrays) else None
+
+
+def _taken(array: NDArray[Any] | None, indices: NDArray[Any]) -> NDArray[Any] | None:
+    return None if array is None else array[indices]
 
 
 def _drop_duplicates(samples: Samples) -> Samples:
@@ -266,14 +255,21 @@ def _drop_sparse(samples: Samples, recipe: Recipe) -> Samples:
     return replace(samples.take(enough), sparse_dropped=int((~enough).sum()))
 
 
-def _occurring(samples: Samples) -> tuple[str, ...]:
-    return choose_classes([name for name, count in samples.counts.items() if count])
+def _occurring(samples: Samples, legend: Legend) -> tuple[str, ...]:
+    return legend.choose([name for name, count in samples.counts.items() if count])
 
 
-def _choose(samples: Samples, names: tuple[str, ...]) -> Samples:
+def _choose(samples: Samples, names: tuple[str, ...], legend: Legend) -> Samples:
     """The samples relabelled for the chosen classes; each class must have some."""
-    labels = np.array(class_index(names))[samples.labels]
-    chosen = replace(samples.take(labels >= 0), labels=labels[labels >= 0], class_names=names)
+    labels = np.array(legend.merge_into(names))[samples.labels]
+    kept = labels != LEFT_OUT
+    chosen = replace(
+        samples.take(kept),
+        labels=labels[kept],
+        class_names=names,
+        colors=tuple(legend.colors[name] for name in names),
+        left_out=samples.left_out + int((~kept).sum()),
+    )
     if empty := [name for name, count in chosen.counts.items() if not count]:
         raise InputError(
             f"Every class needs samples, but there are none of {', '.join(empty)}; the files hold "

@@ -82,7 +82,7 @@ def train_checkpoint(
     calibration = calibrate(fitted.logits, validation.labels)
     return Checkpoint(
         config=config,
-        classes=crop_classes(samples.class_names),
+        classes=crop_classes(samples.class_names, samples.colors),
         recipe=recipe,
         normalisation=normalisation,
         weights=fitted.weights,
@@ -103,9 +103,10 @@ def band_statistics(samples: Samples, recipe: Recipe) -> Normalisation:
     )
 
 
-def crop_classes(names: tuple[str, ...]) -> tuple[CropClass, ...]:
-    """The classes with codes 1 to K and the legend's colours."""
-    return tuple(CropClass(code, name, color_of(name)) for code, name in enumerate(names, 1))
+def crop_classes(names: tuple[str, ...], colors: tuple[str, ...] | None = None) -> tuple[CropClass, ...]:
+    """The classes with codes 1 to K; without colours of their own they have those of CropGlobe's legend."""
+    colors = colors or tuple(map(color_of, names))
+    return tuple(CropClass(code, *entry) for code, entry in enumerate(zip(names, colors, strict=True), 1))
 
 
 def footprint(samples: Samples) -> dict[str, Any] | None:
@@ -174,15 +175,8 @@ def _metrics(fitted: Fit, calibration: Calibration, split: Split) -> dict[str, A
     return {
         **fitted.scores.to_dict(),
         "validation_samples": len(split.validation),
-        "split": _in_words(split),
+        "split": split.description,
         "chosen_by": "highest macro-F1 on these same held-out samples",
         "calibration": calibration.to_dict() | {"fitted_to": "these same held-out samples"},
         "history": [asdict(epoch) for epoch in fitted.history],
     }
-
-
-def _in_words(split: Split) -> str:
-    count = f"{len(split.validation):,} samples"
-    if split.facts["rule"] == "blocks":
-        return f"blocks of {split.facts['block_size']:g} degrees, {count}"
-    return f"samples at random, {count}; optimistic, because their neighbours train"

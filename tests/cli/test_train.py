@@ -28,8 +28,8 @@ def samples(tmp_path):
         tmp_path / "samples.npz",
         fea=(rng.integers(200, 3000, (64, 10, 73)) + 500 * labels[:, None, None]).astype(np.int16),
         lbl=labels,
-        lon=-91 + rng.uniform(0, 1, 64),
-        lat=35 + rng.uniform(0, 1, 64),
+        lon=-91 + rng.uniform(0, 2, 64),
+        lat=35 + rng.uniform(0, 2, 64),
     )
     return tmp_path / "samples.npz"
 
@@ -46,7 +46,7 @@ def test_a_checkpoint_is_written_and_its_figures_printed(samples, tmp_path):
     assert checkpoint.provenance["samples"] == {"corn": 16, "rice": 16, "other": 32}
     assert f"{100 * checkpoint.metrics['accuracy']:.1f}%" in result.stdout
     assert result.stdout.count("\n") == 1
-    assert "blocks of 0.25 degrees" in result.stdout
+    assert "blocks of 0.5 degrees" in result.stdout
 
 
 def test_progress_is_a_line_an_epoch_on_stderr(samples, tmp_path):

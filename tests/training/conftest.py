@@ -27,7 +27,7 @@ def arkansas() -> Path:
 
 @pytest.fixture(scope="session")
 def made_samples() -> Callable[..., Samples]:
-    """Samples in four by four blocks of a quarter degree, classes turn by turn."""
+    """Samples in four by four blocks of half a degree, classes turn by turn."""
     return make_samples
 
 
@@ -39,8 +39,8 @@ def make_samples(count: int = 64, classes: int = 3, seed: int = 0) -> Samples:
         series=series_of(labels, rng),
         labels=labels,
         class_names=("corn", "soybeans", "rice", "cotton", "other")[:classes],
-        lon=-91.0 + 0.25 * (places % 4) + rng.uniform(0.01, 0.24, count),
-        lat=35.0 + 0.25 * (places // 4) + rng.uniform(0.01, 0.24, count),
+        lon=-91.0 + 0.5 * (places % 4) + rng.uniform(0.02, 0.48, count),
+        lat=35.0 + 0.5 * (places // 4) + rng.uniform(0.02, 0.48, count),
         source="Made samples.",
     )
 

@@ -1,6 +1,6 @@
 import re
 
-from training.crops import CROPS, class_index, color_of
+from training.crops import CROPS, color_of
 
 
 def test_the_legend_is_that_of_cropglobe():
@@ -18,8 +18,3 @@ def test_colours_of_the_cropland_data_layer():
     # Codes 1, 5, 3, 2 of the published CDL colour table.
     known = {"corn": "#ffd300", "soybeans": "#267000", "rice": "#00a8e2", "cotton": "#ff2626"}
     assert {name: color_of(name) for name in known} == known
-
-
-def test_crops_without_a_class_become_other_or_are_left_out():
-    assert class_index(("other", "wheat")) == (0, 0, 0, 1, 0, 0, 0)
-    assert class_index(("cotton", "wheat")) == (-1, -1, -1, 1, -1, 0, -1)

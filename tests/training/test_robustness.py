@@ -43,7 +43,7 @@ def test_unchanged_samples_score_as_in_training(made_samples):
     options = TrainingOptions(epochs=3, batch_size=16, learning_rate=0.01, device="cpu")
     checkpoint = train_checkpoint(samples, options, SplitRule(), config=TINY)
     blocks = checkpoint.provenance["split"]["held_out_blocks"]
-    lon, lat = np.floor(samples.lon / 0.25), np.floor(samples.lat / 0.25)
+    lon, lat = np.floor(samples.lon / 0.5), np.floor(samples.lat / 0.5)
     held_out = samples.take(np.array([[x, y] in blocks for x, y in zip(lon, lat, strict=True)]))
     figures = robustness(checkpoint, held_out)
     assert set(figures) == set(changes(Recipe()))

@@ -135,7 +135,7 @@ def with_value(key, index, value, dtype=None):
         ({"lbl": None}, "lacks the key lbl; it has fea, lat, lon, observed"),
         ({"lat": None}, "lacks the key lat"),
         ({"fea": np.ones((10, 9, 73), np.int16)}, r"key fea must have the shape \(samples, 10, 73\)"),
-        ({"fea": np.ones((10, 10, 43), np.int16)}, "month1-12"),  # the short files of CropGlobe
+        ({"fea": np.ones((10, 10, 42), np.int16)}, r"\(samples, 10, 73\) or \(samples, 10, 43\)"),
         ({"fea": np.full((10, 10, 73), "x")}, "key fea must hold numbers"),
         ({"lbl": LABELS[:9]}, "key lbl must have one value for each of the 10 rows"),
         (with_value("fea", (3, 2, 1), np.nan, np.float32), r"key fea .*row 3 has nan \(1 of 10 rows"),

@@ -1,0 +1,90 @@
+"""Reading npz files of samples: arrays by key, checked row by row."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gee_pipeline.errors import CorruptFileError, InputError
+
+Arrays = Mapping[str, NDArray[Any]]
+"""The arrays of an npz file by key."""
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an npz; nothing in it can run code.
+
+    Raises:
+        InputError: The file does not exist.
+        CorruptFileError: It is truncated, damaged, of another kind, or holds something else than arrays.
+    """
+    if not path.is_file():
+        raise InputError(f"The samples {path} do not exist. Give the path of a file.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise CorruptFileError(
+            f"{path} is not a whole npz file of number arrays: {error}. Download or export it again."
+        ) from error
+
+
+def numbers(path: Path, arrays: Arrays, key: str) -> NDArray[Any]:
+    """The array of a key, which holds numbers.
+
+    Raises:
+        InputError: There is no such key, or it holds something else.
+    """
+    require_key(path, arrays, key)
+    if arrays[key].dtype.kind not in "iuf":
+        raise InputError(f"{path}: key {key} must hold numbers, got {arrays[key].dtype}.")
+    return arrays[key]
+
+
+def column(path: Path, arrays: Arrays, key: str, count: int, *, text: bool = False) -> NDArray[Any]:
+    """`(sample,)`: one value for each sample.
+
+    Args:
+        path: The file, for messages.
+        arrays: Its arrays.
+        key: Which of them.
+        count: Number of samples.
+        text: Whether texts are allowed beside numbers.
+
+    Raises:
+        InputError: There is no such key, or it has another shape or type.
+    """
+    require_key(path, arrays, key)
+    values = arrays[key] if text and arrays[key].dtype.kind == "U" else numbers(path, arrays, key)
+    if values.shape != (count,):
+        raise InputError(
+            f"{path}: key {key} must have one value for each of the {count} rows of fea, got the shape "
+            f"{values.shape}."
+        )
+    return values
+
+
+def require_key(path: Path, arrays: Arrays, key: str) -> None:
+    """Raise unless the file has the key."""
+    if key not in arrays:
+        raise InputError(f"{path} lacks the key {key}; it has {', '.join(sorted(arrays)) or 'none'}.")
+
+
+def refuse(
+    path: Path, key: str, bad: NDArray[np.bool_], values: NDArray[Any], rule: str, way_out: str = ""
+) -> None:
+    """Raise for the first bad value, naming key, row (counted from 0) and value."""
+    if bad.any():
+        where = np.unravel_index(int(bad.argmax()), bad.shape)
+        rows = int(bad.reshape(len(bad), -1).any(axis=1).sum())
+        value = values[where] if values.dtype.kind in "UO" else f"{values[where]:g}"
+        raise InputError(
+            f"{path}: key {key} {rule}; row {where[0]} has {value} ({rows} of {len(bad)} rows are "
+            f"at fault). {way_out}".rstrip()
+        )
