@@ -78,8 +78,11 @@ class Predictor:
         Args:
             series: As for `logits`.
         """
-        scaled = torch.from_numpy(self.logits(series)) / self.checkpoint.temperature
-        probability, index = scaled.softmax(dim=1).max(dim=1)
+        logits = torch.from_numpy(self.logits(series))
+        index = logits.argmax(
+            dim=1
+        )  # of the logits: probabilities near 1 are equal, so a temperature would choose
+        probability = (logits / self.checkpoint.temperature).softmax(dim=1).amax(dim=1)
         confidence = (100 * probability).round().to(torch.uint8)
         return Prediction(self._codes[index.numpy()], confidence.numpy())
 

@@ -1,0 +1,125 @@
+"""How a training went, to read and to print: a table of its epochs, and a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from gee_pipeline.files import atomic_path, write_bytes
+
+DPI: Final = 150
+"""Dots per inch: 1,650 px across, enough for a printed page."""
+
+INK, FAINT = "#1f2328", "#8b949e"
+TRAINING, HELD_OUT, SECOND = "#b45309", "#1d4ed8", "#0f766e"
+"""Colours that also differ in grey and for colour-blind readers; each line has its own dashes besides."""
+
+
+def write_curves_table(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV with a row an epoch: number, loss, accuracy, macro_f1, held_out_loss.
+
+    Args:
+        path: Where the CSV shall stand.
+        history: `Epoch` by epoch, as in the metrics of a checkpoint; at least one.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_bytes(path, text.getvalue().encode())
+
+
+def draw_curves(path: Path, metrics: Mapping[str, Any], title: str) -> None:
+    """Draw a PNG: losses and scores by epoch, and confidence against accuracy at both temperatures.
+
+    Args:
+        path: Where the PNG shall stand.
+        metrics: Of a checkpoint.
+        title: One line above the panels.
+    """
+    figure = compose_curves(metrics, title)
+    with atomic_path(path) as part:
+        figure.savefig(part, format="png", dpi=DPI, metadata={"Title": title, "Software": "cropmap"})
+
+
+def compose_curves(metrics: Mapping[str, Any], title: str) -> Figure:
+    """The printed sheet: loss, scores and reliability, side by side."""
+    figure = Figure(figsize=(11, 3.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11)
+    losses, scores, confidence = figure.subplots(1, 3)
+    best = max(metrics["history"], key=lambda epoch: epoch["macro_f1"])  # of equal ones the first
+    _draw_losses(losses, metrics["history"], best["number"])
+    _draw_scores(scores, metrics["history"], best)
+    _draw_reliability(confidence, metrics["calibration"])
+    figure.supxlabel(f"Held out by {metrics['split']}", x=0.01, ha="left", color=FAINT, fontsize=8)
+    return figure
+
+
+def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], best: int) -> None:
+    numbers = [epoch["number"] for epoch in history]
+    axes.plot(
+        numbers, [e["loss"] for e in history], color=TRAINING, label="training, augmented", **_line(history)
+    )
+    held_out = [e["held_out_loss"] for e in history]
+    axes.plot(numbers, held_out, "--", color=HELD_OUT, label="held out", **_line(history))
+    axes.set_ylim(bottom=0)
+    _finish_epochs(axes, "Loss (cross-entropy, nats)", best)
+
+
+def _draw_scores(axes: Axes, history: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> None:
+    numbers = [epoch["number"] for epoch in history]
+    axes.plot(numbers, [e["macro_f1"] for e in history], color=HELD_OUT, label="macro-F1", **_line(history))
+    axes.plot(
+        numbers, [e["accuracy"] for e in history], "--", color=SECOND, label="accuracy", **_line(history)
+    )
+    axes.plot(best["number"], best["macro_f1"], "o", color=HELD_OUT, markersize=6)
+    axes.set_ylim(top=1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    _finish_epochs(axes, "On held-out samples", best["number"])
+
+
+def _line(history: Sequence[Any]) -> dict[str, Any]:
+    """A single epoch is a point: a line through it would not be seen."""
+    return {"linewidth": 1.6, "marker": "." if len(history) == 1 else None}
+
+
+def _finish_epochs(axes: Axes, title: str, best: int) -> None:
+    axes.axvline(best, color=FAINT, linewidth=0.8, linestyle=":", label=f"best epoch, {best}")
+    axes.set_xlabel("Epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _finish(axes, title)
+
+
+def _draw_reliability(axes: Axes, calibration: Mapping[str, Any]) -> None:
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", label="as sure as right")
+    drawn = (
+        ("before", "x--", TRAINING, "as trained"),
+        ("after", "o-", HELD_OUT, f"temperature {calibration['temperature']:.3g}"),
+    )
+    for when, style, color, name in drawn:
+        bins = calibration[f"reliability_{when}"]
+        points = [one["confidence"] for one in bins], [one["accuracy"] for one in bins]
+        label = f"{name}: error {calibration[f'ece_{when}']:.1%}"
+        axes.plot(*points, style, color=color, linewidth=1.2, markersize=4, label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="Confidence")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    _finish(axes, "Share of samples that is right")
+
+
+def _finish(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=9, color=INK)
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(colors=INK, labelsize=8)
+    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
