@@ -34,6 +34,9 @@ from gee_pipeline.grid import name_crs
 
 T = TypeVar("T")
 
+_UNREADABLE: Final = (OSError, ValueError, TypeError, AttributeError)
+"""What Google's clients raise of a file that is none of theirs; the last two of JSON in another shape."""
+
 OPENING_DEADLINE: Final = 60.0
 """Seconds for each of the first requests: they compute nothing, and who waits is a person."""
 
@@ -329,9 +332,10 @@ def _credentials(settings: EarthEngineSettings) -> tuple[Any, str | None]:
 def _service_account(path: Path) -> tuple[Any, str | None]:
     try:
         credentials = ee.ServiceAccountCredentials(None, str(path))
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
+        said = str(error).rstrip(".")
         raise AccessError(
-            f"The key of a service account cannot be read from {path}: {error}. Give the JSON file that "
+            f"The key of a service account cannot be read from {path}: {said}. Give the JSON file that "
             "Google Cloud made with --service-account."
         ) from error
     return credentials, credentials.project_id
@@ -352,7 +356,7 @@ def _default_credentials() -> tuple[Any, str | None] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on quota projects; --project says which one
             return google.auth.default(scopes=oauth.SCOPES)
-    except google.auth.exceptions.DefaultCredentialsError as error:
+    except (google.auth.exceptions.DefaultCredentialsError, *_UNREADABLE) as error:
         if not _default_file():
             return None
         raise AccessError(
@@ -366,7 +370,7 @@ def _stored_credentials() -> tuple[Any, str | None] | None:
         arguments = oauth.get_credentials_arguments()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise AccessError(
             f"The stored credentials in {oauth.get_credentials_path()} cannot be read: {error}. Run "
             "`cropmap ee login` again."

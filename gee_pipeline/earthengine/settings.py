@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from gee_pipeline.errors import InputError
 
@@ -26,6 +27,14 @@ def _url() -> str | None:
     return os.environ.get(URL_VARIABLE) or None
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+
+
 @dataclass(frozen=True)
 class EarthEngineSettings:
     """Access, endpoint and limits; small to pickle, and without secrets of its own."""
@@ -44,6 +53,11 @@ class EarthEngineSettings:
     """Bytes of pixels that one request asks for at most."""
 
     def __post_init__(self) -> None:
+        if self.url is not None and not _is_address(self.url):
+            raise InputError(
+                f"The address of Earth Engine ({URL_VARIABLE}) begins with https:// or http:// and a host, "
+                f"got {self.url!r}. Leave the variable away to use Google's own."
+            )
         if not 0 < self.request_bytes <= ANSWER_LIMIT:
             raise InputError(
                 f"A request for pixels takes 1 to {ANSWER_LIMIT:,} bytes (Earth Engine's limit), got "

@@ -29,7 +29,7 @@ from gee_pipeline.earthengine.limiter import Limiter
 from gee_pipeline.earthengine.session import Session, connect, disconnect, find_access, pixel_grid
 from gee_pipeline.earthengine.settings import EarthEngineSettings
 from gee_pipeline.earthengine.spending import Meter
-from gee_pipeline.errors import AccessError, EarthEngineError
+from gee_pipeline.errors import AccessError, EarthEngineError, InputError
 
 LEFT, TOP = 640_000, 4_820_480
 BANDS = ("B2", "B8")
@@ -127,7 +127,16 @@ def test_no_credentials_name_the_ways_to_get_them_and_the_one_that_needs_none(ho
         assert way in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [None, "no JSON", {"type": "service_account"}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "no JSON",
+        "[]",
+        {"type": "service_account"},
+        {"client_email": 1, "token_uri": 2, "private_key": 3},
+    ],
+)
 def test_an_unreadable_key_is_named(home, content) -> None:
     path = home / "key.json"
     if content:
@@ -136,15 +145,17 @@ def test_an_unreadable_key_is_named(home, content) -> None:
         find_access(settings(service_account=path))
 
 
-def test_unreadable_default_credentials_are_no_reason_to_take_others(home) -> None:
+@pytest.mark.parametrize("content", ["no JSON", "[]", "{}"])
+def test_unreadable_default_credentials_are_no_reason_to_take_others(home, content) -> None:
     store(home, user("of earthengine"))
-    log_in_with_gcloud(home, "no JSON")
+    log_in_with_gcloud(home, content)
     with pytest.raises(AccessError, match="default credentials cannot be read"):
         find_access(settings())
 
 
-def test_unreadable_stored_credentials_are_named(home) -> None:
-    path = store(home, "no JSON")
+@pytest.mark.parametrize("content", ["no JSON", "[]"])
+def test_unreadable_stored_credentials_are_named(home, content) -> None:
+    path = store(home, content)
     with pytest.raises(AccessError, match="cropmap ee login") as caught:
         find_access(settings())
     assert str(path) in str(caught.value)
@@ -310,6 +321,15 @@ def test_a_server_that_stays_silent_is_told_with_the_way_that_needs_none(alone, 
 def test_no_server_is_told_the_same_way(alone, key_file) -> None:
     with pytest.raises(AccessError, match="does not answer"):
         alone(url="http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "ftp://ftp.example.org", "https://", "http://[", "http://host:x"]
+)
+def test_what_is_no_address_of_a_server_is_refused_before_anything_is_asked(url) -> None:
+    with pytest.raises(InputError, match=r"CROPMAP_EE_URL.*https://.*got") as caught:
+        settings(url=url)
+    assert url in str(caught.value)
 
 
 def test_another_server_than_earth_engine_is_told(alone, server) -> None:
