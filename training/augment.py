@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,12 @@ from scipy.interpolate import CubicSpline
 from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from training.options import TrainingOptions
+from training.options import AUGMENTATIONS, TrainingOptions
+from training.options import Augmentation as Preset
 from training.resample import CODE, PAPER, Moves
 
 Transform = Callable[[NDArray[np.int16], np.random.Generator], NDArray[np.int16]]
 """Series `(sample, band, bin)` of whole seasons, gaps nodata, to the same shape; never in place."""
-
-Preset = Literal["none", "field", "paper", "code"]
-PRESETS: Final[tuple[str, ...]] = get_args(Preset)
 
 _MOVES: Final = {"paper": PAPER, "code": CODE}
 
@@ -43,8 +41,8 @@ class Augmentation:
     """Other ranges and shares than those of `paper` or `code`; with these only."""
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise InputError(f"An augmentation is one of {', '.join(PRESETS)}, got {self.preset!r}.")
+        if self.preset not in AUGMENTATIONS:
+            raise InputError(f"An augmentation is one of {', '.join(AUGMENTATIONS)}, got {self.preset!r}.")
         if (self.observations and self.preset != "field") or (self.parameters and self.preset not in _MOVES):
             raise InputError(
                 "Changes of observations go with the augmentation field, and parameters of moved series with "

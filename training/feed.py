@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from gee_pipeline.recipe import Recipe
 from inference.checkpoint import Normalisation
 from inference.series import fill_gaps, model_input, scaling
 from training.augment import Augmentation, apply
-from training.resample import Moves, draw, resample
+from training.resample import Moves, draw, resample, send
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,7 @@ class Feed:
     def inputs(self, series: NDArray[np.int16]) -> Tensor:
         """Float32 `(sample, 1, band, bin)` of whole-season series `(sample, band, bin)`."""
         window = self.recipe.window
-        return torch.from_numpy(model_input(series[:, :, window.start : window.stop], self.normalisation)).to(
-            self.device
-        )
+        return self._send(model_input(series[:, :, window.start : window.stop], self.normalisation))
 
     def training_inputs(
         self,
@@ -65,7 +64,7 @@ class Feed:
 
     def labels(self, labels: NDArray[np.int64]) -> Tensor:
         """Int64 `(sample,)`."""
-        return torch.from_numpy(labels).to(self.device)
+        return self._send(labels)
 
     def _moved(
         self,
@@ -76,10 +75,12 @@ class Feed:
     ) -> Tensor:
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         draws = draw(moves, len(series), generator, original=original).to(self.device)
-        filled = torch.from_numpy(fill_gaps(series)).to(self.device)
-        observed = torch.from_numpy((series != NODATA).all(axis=1)).to(self.device)
-        scale, offset = (torch.from_numpy(a).to(self.device)[:, None] for a in scaling(self.normalisation))
+        filled, observed = self._send(fill_gaps(series)), self._send((series != NODATA).all(axis=1))
+        scale, offset = (self._send(values)[:, None] for values in scaling(self.normalisation))
         moved = resample(
             filled, observed, draws, window=self.recipe.window, bin_days=self.recipe.bin_days
         )  # (sample, band, bin)
         return (moved * scale + offset)[:, None]
+
+    def _send(self, array: NDArray[Any]) -> Tensor:
+        return send(torch.from_numpy(array), self.device)

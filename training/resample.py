@@ -82,7 +82,14 @@ class Draws:
 
     def to(self, device: torch.device) -> Draws:
         """The same draws on another device."""
-        return Draws(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+        return Draws(*(send(getattr(self, field.name), device) for field in fields(self)))
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device; work that a GPU still has goes on meanwhile."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # from other memory the copy would wait for all work before it
+    return tensor.to(device, non_blocking=True)
 
 
 def draw(
@@ -165,7 +172,7 @@ def _interpolate(filled: Tensor, positions: Tensor) -> Tensor:
 
 def _curve(knots: Tensor, bins: int) -> Tensor:
     """The cubic spline through evenly spaced knots at each bin, `(sample, bin)`."""
-    spline = torch.from_numpy(spline_matrix(knots.shape[1], bins)).to(knots.device, non_blocking=True)
+    spline = send(torch.from_numpy(spline_matrix(knots.shape[1], bins)), knots.device)
     # no matmul: autocast and TF32 would round its factors to three digits
     return (knots[:, :, None] * spline).sum(dim=1)
 

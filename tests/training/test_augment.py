@@ -182,7 +182,7 @@ def test_an_epoch_with_copies_holds_each_sample_once_as_it_is_and_twice_changed(
 @pytest.mark.parametrize(
     ("preset", "extra", "message"),
     [
-        ("fields", {}, "one of none, field, paper, code, got 'fields'"),
+        ("fields", {}, "one of field, paper, code, none, got 'fields'"),
         ("paper", {"observations": (jitter_observations,)}, "go with the augmentation field.*with paper"),
         ("field", {"parameters": PAPER}, "paper or code; got them with field"),
     ],

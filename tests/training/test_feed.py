@@ -11,9 +11,9 @@ from gee_pipeline.recipe import Recipe
 from inference.checkpoint import Checkpoint, CropClass, Normalisation
 from inference.cropnet import CropNet, CropNetConfig
 from inference.predictor import Predictor
-from training.augment import PRESETS, Augmentation
+from training.augment import Augmentation
 from training.feed import Feed
-from training.options import TrainingOptions
+from training.options import AUGMENTATIONS, TrainingOptions
 from training.resample import PAPER
 
 CPU = torch.device("cpu")
@@ -68,7 +68,7 @@ def test_reflectance_is_warped_before_it_is_normalised():
     assert factor[:, 0, 21].std() == pytest.approx(0.2, abs=0.03)  # the middle knot
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", AUGMENTATIONS)
 def test_the_seed_decides(series, preset):
     feed = feed_of(preset)
     one, same, other = (feed.training_inputs(series, np.random.default_rng(seed)) for seed in (1, 1, 2))
@@ -78,7 +78,7 @@ def test_the_seed_decides(series, preset):
     assert torch.equal(one, other) == (preset == "none")
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", AUGMENTATIONS)
 def test_every_batch_is_drawn_anew_and_no_global_random_state_is_touched(series, preset):
     feed, rng = feed_of(preset), np.random.default_rng(1)
     torch.manual_seed(3)
@@ -98,7 +98,7 @@ def test_originals_are_fed_as_they_are_and_copies_changed(series):
     assert same[30:].float().mean() < 0.1  # 1 of 202 neither scales nor shifts by a day
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", AUGMENTATIONS)
 def test_the_samples_themselves_stay_as_they_are(series, preset):
     before = series.copy()
     feed_of(preset).training_inputs(series, np.random.default_rng(1))
@@ -124,8 +124,16 @@ def test_the_loop_feeds_so():
     assert training.loop.Feed is Feed
 
 
+@pytest.mark.parametrize("preset", AUGMENTATIONS)
+def test_all_tensors_lie_on_the_device_of_the_feed(series, preset):
+    """Tensors of the meta device have shapes only, and refuse to meet tensors of another."""
+    feed = replace(feed_of(preset), device=torch.device("meta"))
+    found = feed.training_inputs(series, np.random.default_rng(1))
+    assert (found.device.type, found.shape, found.dtype) == ("meta", (90, 1, 10, 43), torch.float32)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", AUGMENTATIONS)
 def test_a_gpu_sees_the_same_draws(series, preset):
     feed = feed_of(preset)
     there = replace(feed, device=torch.device("cuda"))
