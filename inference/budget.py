@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from gee_pipeline.errors import InputError
 from gee_pipeline.source import Spent
 
 RESERVE: Final = 2.0
@@ -61,6 +62,19 @@ class Budget:
         if measured <= 0:
             return math.inf if now.requests else 0.0  # a limit that cannot be watched cannot be kept
         return now.eecu_seconds / measured * now.requests / self._cells / HOUR
+
+
+def require_hours(hours: float | None) -> None:
+    """Refuse a limit that is none.
+
+    Args:
+        hours: EECU-hours; None sets no limit.
+
+    Raises:
+        InputError: It is 0, below, or no number.
+    """
+    if hours is not None and not hours > 0:
+        raise InputError(f"--max-eecu-hours is a number above 0, got {hours}.")
 
 
 def _more(reserve: float) -> str:

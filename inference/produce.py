@@ -24,6 +24,7 @@ from gee_pipeline.source import Source, Spent, Survey
 from gee_pipeline.stac import StacSource
 from gee_pipeline.stac.catalog import absolute
 from inference.batch_export import Collected, Destination, TaskSummary, collect, export_by_tasks
+from inference.budget import require_hours
 from inference.certificate import NAMED
 from inference.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
 from inference.crop_map import write_map
@@ -75,8 +76,7 @@ class Request:
 
     def __post_init__(self) -> None:
         require_cell_size(self.cell_size)
-        if self.max_eecu_hours is not None and not self.max_eecu_hours > 0:
-            raise InputError(f"--max-eecu-hours is a number above 0, got {self.max_eecu_hours}.")
+        require_hours(self.max_eecu_hours)
         if self.source is not None and (names := self._of_earth_engine()):
             raise InputError(
                 f"{', '.join(names)} concern Earth Engine, but --source {self.source} reads scenes from a "

@@ -150,9 +150,10 @@ class Parts:
 
     def _require_same(self, request: dict[str, Any]) -> None:
         path = self.folder / _REQUEST_FILE
-        if path.exists():
+        if path.exists() and any(self.folder.glob("*.npz")):
             require_same_request(read_json(path), request, self.folder)
-        else:
+        elif not path.exists() or read_json(path) != request:  # nothing is lost where no square is done
+            (self.folder / _FACTS_FILE).unlink(missing_ok=True)
             write_json(path, request)
 
 

@@ -13,6 +13,7 @@ from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.earthengine.settings import EarthEngineSettings
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
+from inference.budget import require_hours
 from training.reference_maps import ReferenceMap, reference_map
 from training.sampling_grid import SampleCell, cells_touching
 from training.sampling_rule import SamplingRule
@@ -42,6 +43,9 @@ class SampleRequest:
     """Access and limits."""
     max_eecu_hours: float | None = None
     """Computing time that may be used, former starts included; None sets no limit."""
+
+    def __post_init__(self) -> None:
+        require_hours(self.max_eecu_hours)
 
 
 @dataclass(frozen=True)

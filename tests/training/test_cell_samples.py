@@ -81,7 +81,7 @@ def test_facts_are_kept(parts: Parts) -> None:
 
 def test_another_request_is_refused_with_what_differs(parts: Parts) -> None:
     with parts.held(REQUEST):
-        pass
+        parts.write(CELL, SAMPLES)
     with pytest.raises(MismatchError) as caught, parts.held({**REQUEST, "year": 2022, "seed": 4}):
         pass
     message = str(caught.value)
@@ -89,6 +89,19 @@ def test_another_request_is_refused_with_what_differs(parts: Parts) -> None:
     assert "--out" in message
     with parts.held(REQUEST):  # the lock was let go
         pass
+
+
+def test_a_folder_without_a_square_gives_way_to_a_corrected_request(parts: Parts) -> None:
+    with parts.held(REQUEST):
+        parts.keep_facts(Facts(12, Spent(3, 4, 5.5, 1)))
+    corrected = {**REQUEST, "year": 2022}
+    with parts.held(corrected):
+        assert parts.facts == Facts(None, Spent())
+        parts.write(CELL, SAMPLES)
+    with pytest.raises(MismatchError), parts.held(REQUEST):
+        pass
+    with parts.held(corrected):
+        assert parts.read(CELL) is not None
 
 
 def test_one_process_at_a_time(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

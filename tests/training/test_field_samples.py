@@ -341,6 +341,13 @@ def test_a_budget_ends_the_sampling_and_a_larger_one_goes_on(
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("hours", [0.0, -3.0, math.nan])
+def test_a_budget_is_a_number_above_0(request_of: Any, server: Emulator, hours: float) -> None:
+    with pytest.raises(InputError, match=r"--max-eecu-hours is a number above 0, got"):
+        take_samples(request_of(max_eecu_hours=hours))
+    assert len(server.log) == 0
+
+
 def test_a_complete_file_is_not_made_twice(request_of: Any, server: Emulator) -> None:
     request = request_of()
     first = take_samples(request)
