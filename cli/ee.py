@@ -98,8 +98,10 @@ def selfcheck(project: str | None, service_account: Path | None, out: Path | Non
     """
     from gee_pipeline.earthengine.selfcheck import run_selfcheck
     from gee_pipeline.earthengine.settings import EarthEngineSettings
-    from gee_pipeline.files import write_bytes
+    from gee_pipeline.files import require_writable, write_bytes
 
+    if out:
+        require_writable(out)
     settings = EarthEngineSettings(project=project, service_account=service_account)
     record = run_selfcheck(settings, told=None if as_json else _show_outcome)
     text = json.dumps(record.to_dict(), indent=1, ensure_ascii=False)

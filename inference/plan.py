@@ -171,8 +171,10 @@ def _require_usable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"--out takes a folder, {folder} is or lies in a file. Choose another.") from error
-    except PermissionError as error:
-        raise InputError(f"The folder {folder} cannot be made: {error}. Choose another --out.") from error
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} cannot be made: {error.strerror}. Choose another --out."
+        ) from error
     if (folder / RUN_FILE).exists():
         return
     # A process killed while it made the run leaves some of these behind.

@@ -206,6 +206,14 @@ def test_a_differing_answer_is_shown_and_exits_with_2(run: Run, server: Emulator
     assert "differ, see docs/earth_engine_semantics.md" in result.stdout
 
 
+def test_a_selfcheck_that_cannot_be_recorded_asks_nothing(run: Run, server: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run("selfcheck", "--out", str(tmp_path / "file" / "record.json"))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: No file can be written to")
+    assert (result.stdout, len(server.log)) == ("", 0)
+
+
 def test_a_selfcheck_as_json_is_the_record_alone(run: Run) -> None:
     result = run("selfcheck", "--json")
     assert result.exit_code == 0

@@ -226,6 +226,11 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         open_or_create(tmp_path / "run", export_plan(FakeSource()))
 
 
+def test_a_folder_that_the_system_cannot_make_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be made.*--out"):
+        open_or_create(tmp_path / ("x" * 300), export_plan(FakeSource()))
+
+
 def test_a_run_killed_while_it_was_made_can_be_made_again(tmp_path: Path) -> None:
     open_or_create(tmp_path / "run", map_plan(tmp_path, FakeSource()))
     (tmp_path / "run" / "run.json").rename(tmp_path / "run" / "run.json.77.part")
