@@ -99,6 +99,7 @@ def test_a_network_for_photographs_keeps_several_positions(name):
 def test_an_mlp_is_eight_hidden_layers_of_128():
     kinds = [type(module).__name__ for module in build("mlp").modules() if not list(module.children())]
     assert kinds == ["Linear", "BatchNorm1d", "GELU", "Dropout"] * 8 + ["Linear"]
+    assert {m.p for m in build("mlp").modules() if isinstance(m, torch.nn.Dropout)} == {0.3}
     # 430 x 128 + 7 x 128 x 128 with biases, two numbers a unit to normalise, 128 x 7 + 7
     assert count(build("mlp")) == (430 * 128 + 128) + 7 * (128 * 128 + 128) + 8 * 256 + (128 * 7 + 7)
 
