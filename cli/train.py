@@ -3,41 +3,76 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from cli.options import Names, apply, given, read_config, talk_options
-from training.options import PRESETS, RULES, SCHEDULES, SplitRule, TrainingOptions
+from cli.options import Day, Names, apply, read_config, talk_options
+from cli.sections import sectioned
+from training.crops import NAMES
+from training.options import (
+    AUGMENTATIONS,
+    DIMENSIONS,
+    GLOBAL,
+    PRESETS,
+    RULES,
+    SCHEDULES,
+    SplitRule,
+    TrainingOptions,
+)
 
 if TYPE_CHECKING:
     from inference.checkpoint import Checkpoint
+    from training.samples import Samples
 
-_data_options = apply(
-    click.option(
-        "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        is_eager=True,
-        expose_value=False,
-        callback=read_config,
-        help="TOML file with any of these options; the command line wins.",
-    ),
-    click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=click.Path(path_type=Path)),
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path, dir_okay=False),
-        required=True,
-        help="The checkpoint to write, a .safetensors file.",
-    ),
+R = TypeVar("R")
+
+CHOICES: Final[dict[str, dict[str, Any]]] = {
+    **{name: {"preset": name} for name in PRESETS},
+    "global": {**GLOBAL, "classes": NAMES, "rule": "blocks", "block_size": 0.5},
+}
+"""What each --preset stands for, by parameter."""
+
+_sample_options = apply(
     click.option(
         "--classes",
         type=Names(),
-        help="Classes in the order of their codes, out of corn, soybeans, rice, wheat, sugarcane, cotton, "
-        "other; what is not named becomes other, or is left out without it.  [default: all that occur]",
+        help="Classes of the map, in the order of their codes, out of those of the legend. What is not "
+        "named becomes other, or is left out where other is not named.  [default: all that occur]",
     ),
-    click.option("--data-source", help="A sentence on labels and imagery, kept in the checkpoint."),
-    click.option("--year", type=int, help="Year of the samples, kept in the checkpoint."),
+    click.option(
+        "--legend",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="TOML or JSON file that says which labels become which class, with names and colours.  "
+        f"[default: CropGlobe's: {', '.join(f'{label} {name}' for label, name in enumerate(NAMES))}]",
+    ),
+    click.option(
+        "--label-column", help="Key or column of the labels.  [default: the legend's, else lbl or label]"
+    ),
+    click.option(
+        "--scale",
+        type=float,
+        help="What the files store for reflectance 1: 1 for reflectance as it is, 100 for percent.  "
+        "[default: 10000]",
+    ),
+    click.option("--offset", type=float, help="What the files store for reflectance 0.  [default: 0]"),
+    click.option(
+        "--year",
+        type=int,
+        help="Year of the season of the samples, where the files do not tell it; kept in the checkpoint.",
+    ),
+    click.option(
+        "--season-start",
+        type=Day(),
+        help="First day of the season, for tables.  [default: 1 January; south of the equator 1 July before]",
+    ),
+    click.option(
+        "--data-source",
+        help="A sentence on labels and imagery, kept in the checkpoint.  [default: of the files]",
+    ),
 )
 
 _split_options = apply(
@@ -47,146 +82,274 @@ _split_options = apply(
         type=click.Choice(RULES),
         default=SplitRule.rule,
         show_default=True,
-        help="Hold out whole blocks of land, or samples at random, which gives optimistic scores.",
+        help="What is held out to judge the model. blocks: whole squares of land. column: whole groups, "
+        "such as farms or regions; CropGlobe's countries. random: single samples, whose neighbours "
+        "train, so that the scores are optimistic.",
     ),
     click.option(
         "--block-size",
         type=float,
+        metavar="DEGREES",
         default=SplitRule.block_size,
         show_default=True,
-        help="Side of a block in degrees.",
+        help="Side of a block. Smaller blocks leave more to choose from; two fields at an edge are "
+        "neighbours.",
+    ),
+    click.option("--group-column", help="Key or column of the groups of --split column.  [default: group]"),
+    click.option(
+        "--held-out",
+        "share",
+        type=float,
+        metavar="SHARE",
+        default=SplitRule.share,
+        show_default=True,
+        help="Share of the samples to hold out, above 0 and up to 0.5; the paper holds out 0.2.",
+    ),
+)
+
+_network_options = apply(
+    click.option(
+        "--preset",
+        "choice",
+        type=click.Choice(tuple(CHOICES)),
+        default=TrainingOptions.preset,
+        show_default=True,
+        help="compact: CropNet as in the authors' code, 1.0 million weights, trained as the defaults below "
+        "say. paper: as in their text, 4.7 million, trained in the same way. global: the paper's procedure "
+        "for a model of all seven classes, which is CropNet paper with --classes "
+        f"{', '.join(NAMES)} --split blocks --block-size 0.5 --augmentation paper --epochs 50 "
+        "--batch-size 256 --learning-rate 0.0001 --schedule constant. An option that is given besides wins.",
+    ),
+    click.option(
+        "--dimensions",
+        type=click.Choice(DIMENSIONS),
+        default=TrainingOptions.dimensions,
+        show_default=True,
+        help="2 convolves over bands and time; 1 along the flat series, the paper's CropNet-1D.",
     ),
 )
 
 _fit_options = apply(
     click.option(
-        "--preset",
-        type=click.Choice(PRESETS),
-        default=TrainingOptions.preset,
-        show_default=True,
-        help="Network: 1.0 million parameters as in the authors' code, or 4.7 million as in their paper.",
-    ),
-    click.option(
         "--epochs",
         type=int,
         default=TrainingOptions.epochs,
         show_default=True,
-        help="Most passes over the training samples.",
+        help="Most passes over the training samples. The paper: 50.",
     ),
     click.option(
         "--batch-size",
         type=int,
+        metavar="SAMPLES",
         default=TrainingOptions.batch_size,
         show_default=True,
-        help="Samples in one step.",
+        help="Samples of one step. The paper: 256.",
     ),
     click.option(
         "--learning-rate",
         type=float,
         default=TrainingOptions.learning_rate,
         show_default=True,
-        help="Adam's learning rate at the start.",
+        help="Adam's learning rate at the start. The paper: 0.0001.",
     ),
     click.option(
         "--schedule",
         type=click.Choice(SCHEDULES),
         default=TrainingOptions.schedule,
         show_default=True,
-        help="Let the learning rate fall to 0 along a cosine, or keep it.",
+        help="Let the learning rate fall to 0 along a cosine, or keep it. The paper keeps it.",
     ),
     click.option(
-        "--patience", type=int, help="Stop after so many epochs without a better macro-F1.  [default: never]"
-    ),
-    click.option(
-        "--drop-observations",
-        type=float,
-        default=TrainingOptions.drop_observations,
-        show_default=True,
-        help="Hide up to this share of each sample's observations at random, as clouds do; 0 to 1.",
-    ),
-    click.option(
-        "--time-jitter",
+        "--patience",
         type=int,
-        default=TrainingOptions.time_jitter,
-        show_default=True,
-        help="Let observations stand early or late by up to so many five-day bins.",
-    ),
-    click.option(
-        "--time-shift",
-        type=int,
-        default=TrainingOptions.time_shift,
-        show_default=True,
-        help="Let whole series stand early or late by up to so many five-day bins.",
-    ),
-    click.option(
-        "--magnitude-warp",
-        type=float,
-        default=TrainingOptions.magnitude_warp,
-        show_default=True,
-        help="Spread of the smooth factor that brightens and darkens series through the season; 0 to 1.",
+        metavar="EPOCHS",
+        help="Stop after so many epochs without a better macro-F1 on the held-out samples.  [default: never]",
     ),
     click.option(
         "--seed",
         type=int,
         default=TrainingOptions.seed,
         show_default=True,
-        help="Chooses the held-out blocks, the first weights and every random draw.",
+        help="Chooses what is held out, the first weights and every random draw. Same seed, same machine: "
+        "same model.",
     ),
     click.option(
         "--device",
         default=TrainingOptions.device,
         show_default=True,
-        help="auto, cpu, cuda or cuda:N.",
+        help="auto, cpu, cuda or cuda:N; auto takes CUDA where there is one. CUDA trains in mixed precision.",
     ),
 )
 
+_augmentation_options = apply(
+    click.option(
+        "--augmentation",
+        type=click.Choice(AUGMENTATIONS),
+        default=TrainingOptions.augmentation,
+        show_default=True,
+        help="How samples change each time they are seen. field: clouds and other sampling, by the four "
+        "options below. paper: each half of the time, moved by up to 10 days, start and end moved by "
+        "-30 to 10, brightness warped by 0.2. code: as the authors programmed it, up to 50 days, each "
+        "sample and two changed copies. none: not at all.",
+    ),
+    click.option(
+        "--drop-observations",
+        type=float,
+        metavar="SHARE",
+        default=TrainingOptions.drop_observations,
+        show_default=True,
+        help="field: hide up to this share of each sample's observations at random, as clouds do; 0 to "
+        "below 1.",
+    ),
+    click.option(
+        "--time-jitter",
+        type=int,
+        metavar="BINS",
+        default=TrainingOptions.time_jitter,
+        show_default=True,
+        help="field: let single observations stand early or late by up to so many bins of five days.",
+    ),
+    click.option(
+        "--time-shift",
+        type=int,
+        metavar="BINS",
+        default=TrainingOptions.time_shift,
+        show_default=True,
+        help="field: let half of the series stand early or late as a whole by up to so many bins of five "
+        "days.",
+    ),
+    click.option(
+        "--magnitude-warp",
+        type=float,
+        metavar="SIGMA",
+        default=TrainingOptions.magnitude_warp,
+        show_default=True,
+        help="field: spread of the smooth factor that brightens and darkens half of the series through the "
+        "season; 0 to below 1.",
+    ),
+)
 
-@click.command()
-@_data_options
+_run_options = apply(
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        required=True,
+        help="The checkpoint to write, a .safetensors file.",
+    ),
+    click.option(
+        "--curves/--no-curves",
+        default=True,
+        show_default=True,
+        help="Write the learning curves beside --out, as MODEL.curves.png and MODEL.curves.csv.",
+    ),
+    click.option(
+        "--resume/--restart",
+        default=True,
+        show_default=True,
+        help="Go on with the unfinished training of this --out, kept in MODEL.progress, with the same "
+        "result as if it had never stopped; other options or samples are refused. Or forget it and "
+        "begin anew.",
+    ),
+    click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=read_config,
+        help="TOML file with any of these options; the command line wins.",
+    ),
+    talk_options,
+)
+
+
+@click.command(
+    cls=sectioned(
+        {
+            "Samples": _sample_options,
+            "Held-out samples": _split_options,
+            "Network": _network_options,
+            "Fitting": _fit_options,
+            "Augmentation": _augmentation_options,
+            "Files and messages": _run_options,
+        }
+    )
+)
+@click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_sample_options
 @_split_options
+@_network_options
 @_fit_options
-@talk_options
-def train(
-    files: tuple[Path, ...],
-    out: Path,
-    classes: tuple[str, ...] | None,
-    data_source: str | None,
-    year: int | None,
-    rule: Any,
-    block_size: float,
-    quiet: bool,
-    as_json: bool,
-    **fit_options: Any,
-) -> None:
+@_augmentation_options
+@_run_options
+@click.pass_context
+def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: Any) -> None:
     """Train a model on labelled pixel series.
 
-    SAMPLES are npz files as CropGlobe packs them: `fea` (sample, 10, 73), reflectance x 10,000, and `lbl`;
-    with `lon` and `lat` the model is judged on blocks of land that it did not see.
+    SAMPLES are files of 'cropmap sample', npz files as CropGlobe packs them, or tables (CSV, GeoParquet)
+    with a row a sample; 'cropmap samples info' looks at them. Reflectance is stored x 10,000.
+
+    Whole blocks of land are held out. After each epoch they are scored, and the weights of the epoch with
+    the best macro-F1 are kept. Then a temperature is fitted to the same held-out samples, so that the
+    confidence of a map is a frequency. The printed figures are of land that did not train, but that chose
+    epoch and temperature.
+
+    A training that was stopped goes on when the same command is given again.
 
     \b
-    Example:
+    Examples:
       cropmap train samples.npz --out model.safetensors --classes corn,soybeans,other
+      cropmap train fields.csv --out model.safetensors --legend legend.toml --year 2022
+    All seven classes, from CropGlobe, judged on countries that did not train:
+      cropmap data cropglobe --to cropglobe
+      cropmap train cropglobe/for_CropNet/median_S2_*_month1-12_day5.npz \\
+        --preset global --split column --out global.safetensors
     """
+    from cli.threads import let_threads_sleep
+
+    let_threads_sleep()  # before torch is loaded
     from cli.training_progress import training_progress
     from gee_pipeline.files import require_writable
     from inference.checkpoint import save_checkpoint
-    from training.samples import read_samples
+    from training.bookmark import forget, training_lock
     from training.train import train_checkpoint
 
     require_writable(out)
-    options = TrainingOptions(**given(fit_options))
-    split_rule = SplitRule(rule=rule, block_size=block_size, seed=options.seed)
-    samples = read_samples(files, classes, source=data_source)
-    with training_progress(quiet) as progress:
-        checkpoint = train_checkpoint(samples, options, split_rule, year=year, progress=progress)
-    save_checkpoint(out, checkpoint)
-    show_checkpoint(out, checkpoint, as_json)
+    given = chosen_by_preset(ctx, given)
+    options = _of(TrainingOptions, given)
+    split_rule = _of(SplitRule, given)
+    folder = beside(out, "progress")
+    with training_lock(folder), training_progress(given["quiet"]) as progress:
+        if not given["resume"]:
+            forget(folder)
+        samples = _read(files, given)
+        checkpoint = train_checkpoint(
+            samples, options, split_rule, year=given["year"], progress=progress, folder=folder
+        )
+        save_checkpoint(out, checkpoint)
+        forget(folder)
+    if given["curves"]:
+        _write_curves(out, checkpoint)
+    show_checkpoint(out, checkpoint, given["as_json"])
+
+
+def chosen_by_preset(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+    """The options, with the values of the preset wherever neither command line nor file gave one."""
+    chosen = dict(CHOICES[given.pop("choice")])
+    if given["legend"]:
+        chosen.pop("classes", None)  # a legend of one's own has classes of its own
+    free = {name for name in given if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
+    return given | {name: value for name, value in chosen.items() if name in free or name == "preset"}
+
+
+def beside(out: Path, kind: str) -> Path:
+    """The path of something that belongs to a checkpoint: `model.curves.png` for `model.safetensors`."""
+    return out.with_name(f"{out.name.removesuffix('.safetensors')}.{kind}")
 
 
 def show_checkpoint(path: Path, checkpoint: Checkpoint, as_json: bool) -> None:
     """Print where a new checkpoint is and how good."""
-    metrics = checkpoint.metrics
-    keys = ("accuracy", "macro_f1", "validation_samples", "split", "classes", "confusion")
+    metrics, calibration = checkpoint.metrics, checkpoint.metrics["calibration"]
+    keys = ("accuracy", "macro_f1", "validation_samples", "split", "classes", "confusion", "calibration")
     if as_json:
         facts = {key: metrics[key] for key in keys}
         best = checkpoint.provenance["best_epoch"]
@@ -194,5 +357,35 @@ def show_checkpoint(path: Path, checkpoint: Checkpoint, as_json: bool) -> None:
         return
     click.echo(
         f"Checkpoint: {path}, overall accuracy {metrics['accuracy']:.1%}, "
-        f"macro-F1 {metrics['macro_f1']:.1%}, held out by {metrics['split']}"
+        f"macro-F1 {metrics['macro_f1']:.1%}, calibration error {calibration['ece_after']:.1%} "
+        f"({calibration['ece_before']:.1%} before the temperature of {calibration['temperature']:.2f}), "
+        f"held out by {metrics['split']}"
     )
+
+
+def _read(files: tuple[Path, ...], given: dict[str, Any]) -> Samples:
+    from training.legend import read_legend
+    from training.samples import read_samples
+
+    same = ("scale", "offset", "year", "season_start", "label_column", "group_column")
+    return read_samples(
+        files,
+        given["classes"],
+        legend=read_legend(given["legend"]) if given["legend"] else None,
+        source=given["data_source"],
+        **{name: given[name] for name in same},
+    )
+
+
+def _of(kind: type[R], given: dict[str, Any]) -> R:
+    """A dataclass of the options that bear the names of its fields."""
+    return kind(**{field.name: given[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def _write_curves(out: Path, checkpoint: Checkpoint) -> None:
+    from training.curves import draw_curves, write_curves_table
+
+    metrics = checkpoint.metrics
+    write_curves_table(beside(out, "curves.csv"), metrics["history"])
+    title = f"{out.name}: overall accuracy {metrics['accuracy']:.1%}, macro-F1 {metrics['macro_f1']:.1%}"
+    draw_curves(beside(out, "curves.png"), metrics, title)

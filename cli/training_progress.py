@@ -31,13 +31,14 @@ def training_progress(quiet: bool) -> Iterator[Callable[[Step], None]]:
 def epoch_lines(
     write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
 ) -> Callable[[Step], None]:
-    """A reporter that writes a line when an epoch is over."""
+    """A reporter that writes a line when an epoch is over, and one when a training is taken up."""
     start, epochs = clock(), 0
 
     def report(step: Step) -> None:
         nonlocal epochs
-        if step.last and step.last.number > epochs:
-            epochs = step.last.number
+        taken_up = step.done == step.start
+        if taken_up or (step.last and step.last.number > epochs):
+            epochs = step.last.number if step.last else 0
             write(describe(step, clock() - start))
 
     return report
@@ -45,12 +46,16 @@ def epoch_lines(
 
 def describe(step: Step, seconds: float) -> str:
     """One line: the last epoch's loss and scores, and the time left if no epoch is left out."""
-    left = f"{duration(seconds * (step.total - step.done) / step.done)} left" if step.done else ""
+    now = step.done - step.start
+    if now:
+        when = f"{duration(seconds * (step.total - step.done) / now)} left"
+    else:
+        when = f"taken up at batch {step.done:,} of {step.total:,}"
     if step.last is None:
-        return f"epoch 1, {left}"
+        return f"epoch 1, {when}"
     return (
         f"epoch {step.last.number}: loss {step.last.loss:.3f}, held-out accuracy {step.last.accuracy:.3f}, "
-        f"macro-F1 {step.last.macro_f1:.3f}, {left}"
+        f"macro-F1 {step.last.macro_f1:.3f}, {when}"
     )
 
 

@@ -107,9 +107,9 @@ def training_lock(folder: Path) -> Iterator[None]:
 
 
 def samples_digest(samples: Samples) -> str:
-    """Sixteen hex digits that are equal exactly when series, labels, classes and places are."""
+    """Sixteen hex digits that are equal exactly when series, labels, classes, places and groups are."""
     digest = hashlib.sha256(repr((samples.series.shape, samples.class_names)).encode())
-    for values in (samples.series, samples.labels, samples.lon, samples.lat):
+    for values in (samples.series, samples.labels, samples.lon, samples.lat, samples.groups):
         digest.update(b"-" if values is None else np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:16]
 

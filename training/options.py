@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from gee_pipeline.errors import InputError
 
@@ -18,6 +18,19 @@ SCHEDULES: Final[tuple[str, ...]] = get_args(Schedule)
 
 Augmentation = Literal["field", "paper", "code", "none"]
 AUGMENTATIONS: Final[tuple[str, ...]] = get_args(Augmentation)
+
+DIMENSIONS: Final = (2, 1)
+"""Over which CropNet can convolve."""
+
+GLOBAL: Final[dict[str, Any]] = {
+    "preset": "paper",
+    "augmentation": "paper",
+    "epochs": 50,
+    "batch_size": 256,
+    "learning_rate": 1e-4,
+    "schedule": "constant",
+}
+"""The options of the paper's own trainings (Tong et al. 2025, section 4.1, which mentions no schedule)."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,8 @@ class TrainingOptions:
 
     preset: str = "compact"
     """Preset of `inference.cropnet`."""
+    dimensions: int = 2
+    """2 convolves over bands and time, 1 along the flat series."""
     epochs: int = 25
     """Most passes over the training samples."""
     batch_size: int = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,9 @@ def train_checkpoint(
     """
     season = _season(samples, year)  # first of all: a wrong year shall not cost a training
     recipe = recipe or samples.recipe
-    config = config or CropNetConfig.of(options.preset, len(samples.class_names), len(recipe.bands))
+    classes, bands = len(samples.class_names), len(recipe.bands)
+    config = config or CropNetConfig.of(options.preset, classes, bands, options.dimensions)
+    samples = replace(samples, groups=samples.country if samples.groups is None else samples.groups)
     split = split_samples(samples, split_rule)
     training, validation = samples.take(split.training), samples.take(split.validation)
     normalisation = band_statistics(training, recipe)

@@ -68,10 +68,10 @@ def test_codes_and_confidence_are_the_softmax_of_the_logits(make_checkpoint, ser
 
 
 def test_a_temperature_changes_confidence_but_no_class(make_checkpoint, series):
-    checkpoint = _undecided(make_checkpoint(), series)
+    checkpoint = _undecided(make_checkpoint(), series := series[:60])
     # at 1e9 the probabilities are a fifth each, as far as float32 can tell
     by_temperature = {
-        t: Predictor(replace(checkpoint, temperature=t), "cpu").predict(series) for t in (0.5, 3.0, 1e9)
+        t: Predictor(replace(checkpoint, temperature=t), "cpu").predict(series) for t in (0.05, 0.3, 1e9)
     }
     for found in by_temperature.values():
         np.testing.assert_array_equal(found.codes, 1 + _plain_logits(checkpoint, series).argmax(axis=1))

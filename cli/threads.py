@@ -1,0 +1,15 @@
+"""How torch's threads share the cores with other programs."""
+
+from __future__ import annotations
+
+import os
+
+
+def let_threads_sleep() -> None:
+    """Let threads that wait for one another sleep, instead of spinning; to be called before torch is loaded.
+
+    OpenMP reads the variable once. Where other programs run too, threads that spin take the core from the one
+    they wait for. The numbers of a training do not change: the work is divided among as many threads as
+    before. A value that the user set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
