@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -39,6 +37,7 @@ from gee_pipeline.grid import Cell, inside
 from gee_pipeline.source import Composite, SceneCounts
 from gee_pipeline.store import composite_path, write_composite
 from inference.certificate import NAMED, Failure
+from inference.crew import Crew
 from inference.ledger import CellRecord, Ledger, open_ledger, read_diary
 from inference.mosaic import bounded_gdal
 from inference.open_run import has_composite
@@ -148,7 +147,7 @@ def collect(
         taken=outcomes.taken,
         present=outcomes.present,
         missing=missing,
-        damaged=tuple(outcomes.damaged.values()),
+        damaged=tuple(failure for _, failure in sorted(outcomes.damaged.items())),
         way_out=_way_out(folder, destination, places),
         seconds=round(time.monotonic() - start, 3),
     )
@@ -282,15 +281,14 @@ def _take_in(
 ) -> None:
     """Settle every planned cell, a few at a time, and note each in the ledger."""
     former, cells = read_diary(folder, "composites"), plan.grid.cells(plan.cells)
-    with open_ledger(folder) as ledger, ThreadPoolExecutor(_at_once(plan)) as pool:
+    with open_ledger(folder) as ledger:
         ledger.start("composites", len(plan.cells))
         report(outcomes.progress())
-        while some := list(islice(cells, 256)):  # an executor would queue all of a million at once
-            for outcome in pool.map(intake.settle, some):
-                outcomes.add(outcome)
-                if not (outcome.kind == "present" and outcome.cell.name in former.done):
-                    _note(ledger, outcome)
-                report(outcomes.progress())
+        for outcome in Crew[Cell, _Outcome](intake.settle, cells, threads=_at_once(plan)):
+            outcomes.add(outcome)
+            if not (outcome.kind == "present" and outcome.cell.name in former.done):
+                _note(ledger, outcome)
+            report(outcomes.progress())
 
 
 def _note(ledger: Ledger, outcome: _Outcome) -> None:
@@ -329,9 +327,9 @@ def _explained(
     tasks = read_tasks(folder)
     told = dict.fromkeys(missing, "there is no file of it, and no task is known")
     for record in tasks.leaves(plan.cells) if tasks.records else ():
-        for place in _places(record, plan) & set(missing):
+        for place in _places(record, plan) & told.keys():
             told[place] = _standing(record)
-    return tuple(replace(failure, error=told[place]) for place, failure in missing.items())
+    return tuple(replace(failure, error=told[place]) for place, failure in sorted(missing.items()))
 
 
 def _standing(record: TaskRecord) -> str:

@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,20 @@ def test_exported_and_collected_composites_are_those_of_the_servers(
     collected.raise_if_incomplete()
     assert (collected.taken, collected.present) == (9, 0)
     assert_as_expected(tmp_path, plan)
+
+
+def test_an_interruption_need_not_wait_for_files_that_do_not_come(
+    tmp_path: Path, server: Emulator, session: Session
+) -> None:
+    plan = planned(tmp_path)
+    export(tmp_path, plan, session)
+    lasting: set[str] = set()
+
+    def look(state: Progress) -> None:
+        lasting.update(t.name for t in threading.enumerate() if not t.daemon)
+
+    collect(tmp_path, plan, session, BUCKET, progress=look)
+    assert lasting == {threading.main_thread().name}  # Python waits for all others at its end
 
 
 def test_files_that_were_downloaded_are_collected_without_a_session(
