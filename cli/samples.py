@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import Day, Names
+from cli.sample_files import read_files, reading_options
 
 if TYPE_CHECKING:
     from training.sample_report import Extent, Quartiles, SampleReport
@@ -22,30 +21,14 @@ def samples() -> None:
 
 @samples.command(short_help="Tell what files of samples hold, and draw it.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--classes",
-    type=Names(),
-    help="Classes as in 'cropmap train': what is not named becomes other, or is left out without it.  "
-    "[default: all that occur]",
-)
-@click.option(
-    "--season-start",
-    type=Day(),
-    help="First day of the season, for the months of the picture, where the files do not tell.",
-)
+@reading_options
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw places, NDVI of each class and observations as .png, .pdf or .svg.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON on stdout.")
-def info(
-    files: tuple[Path, ...],
-    classes: tuple[str, ...] | None,
-    season_start: date | None,
-    picture: Path | None,
-    as_json: bool,
-) -> None:
+def info(files: tuple[Path, ...], picture: Path | None, as_json: bool, **reading: Any) -> None:
     """Tell what files of samples hold: classes, places, season, gaps, and what a training leaves out.
 
     FILE is what 'cropmap train' reads; several are counted together.
@@ -53,12 +36,12 @@ def info(
     \b
     Example:
       cropmap samples info samples.npz --picture samples.png
+      cropmap samples info fields.csv --legend legend.toml --year 2022
     """
     from training.sample_report import report_samples
-    from training.samples import read_samples
 
-    found = read_samples(files, classes)
-    report = report_samples(found, files, season_start=season_start)
+    found = read_files(files, reading)
+    report = report_samples(found, files, season_start=reading["season_start"])
     if picture:
         from training.sample_picture import draw_samples
 

@@ -104,9 +104,8 @@ def compose_picture(samples: Samples, report: SampleReport) -> Figure:
 
 def class_colors(samples: Samples) -> dict[str, str]:
     """Class name -> `#rrggbb`: those of the legend, others turn by turn."""
-    given = getattr(samples, "colors", None) or ()
     own = {name: color_of(name) for name in samples.class_names if name in NAMES}
-    own |= dict(zip(samples.class_names, given, strict=False))
+    own |= dict(zip(samples.class_names, samples.colors or (), strict=False))
     free = [color for color in OTHER_COLORS if color not in own.values()] or list(OTHER_COLORS)
     rest = [name for name in samples.class_names if name not in own]
     return own | {name: free[index % len(free)] for index, name in enumerate(rest)}

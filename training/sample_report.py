@@ -129,20 +129,18 @@ def report_samples(
     """
     window = samples.recipe.window
     observed = samples.observed
-    left_out = getattr(samples, "left_out", 0)
-    read = len(samples) + samples.duplicates_dropped + samples.sparse_dropped + left_out
+    read = len(samples) + samples.duplicates_dropped + samples.sparse_dropped + samples.left_out
     season = samples.season
-    groups = getattr(samples, "groups", None)
     return SampleReport(
         files=tuple(map(str, files)),
         source=samples.source,
         samples=len(samples),
         classes=samples.counts,
         countries=_by_country(samples),
-        groups=None if groups is None else len(np.unique(groups)),
+        groups=None if samples.groups is None else len(np.unique(samples.groups)),
         duplicates_dropped=samples.duplicates_dropped,
         sparse_dropped=samples.sparse_dropped,
-        left_out=left_out,
+        left_out=samples.left_out,
         sparse_share=samples.sparse_dropped / read,
         min_clear_bins=samples.recipe.min_clear_bins,
         extent=extent_of(samples),
@@ -172,7 +170,6 @@ def extent_of(samples: Samples) -> Extent | None:
 
 
 def _by_country(samples: Samples) -> dict[str, dict[str, int]] | None:
-    country = getattr(samples, "country", None)
-    if country is None:
+    if samples.country is None:
         return None
-    return {str(code): samples.take(country == code).counts for code in np.unique(country)}
+    return {str(code): samples.take(samples.country == code).counts for code in np.unique(samples.country)}

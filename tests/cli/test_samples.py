@@ -60,6 +60,32 @@ def test_info_draws_a_picture(file, tmp_path):
     assert "from 2022-07-01" in result.stdout
 
 
+def test_a_legend_of_one_s_own_names_classes_and_colours(file, tmp_path):
+    legend = tmp_path / "legend.toml"
+    legend.write_text(
+        '[[classes]]\nname = "paddy"\ncolor = "#112233"\nlabels = [2]\n'
+        '[[classes]]\nname = "maize"\ncolor = "#445566"\nlabels = [0]\n'
+    )
+    told = json.loads(invoke(file, "--legend", legend, "--json").stdout)
+    assert told["classes"] == {"paddy": 4, "maize": 4}
+
+
+def test_countries_stand_beside_one_another():
+    country = np.array(["FRA", "USA", "USA", "FRA"])
+    lines = describe(report_samples(some_samples(country=country, groups=country)))
+    assert [line.split() for line in lines[:3]] == [
+        ["FRA", "USA", "samples", "share"],
+        ["corn", "1", "2", "3", "75.0%"],
+        ["other", "1", "0", "1", "25.0%"],
+    ]
+    assert "Groups       2" in lines
+
+
+def test_samples_of_other_classes_are_told():
+    lines = describe(report_samples(some_samples(left_out=4)))
+    assert any(line.endswith("4 of other classes") for line in lines)
+
+
 def some_samples(**fields):
     series = np.full((4, 10, 73), 1000, np.int16)
     series[:, :, ::2] = -9999

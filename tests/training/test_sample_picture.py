@@ -148,6 +148,11 @@ def test_a_class_without_a_colour_gets_one_of_its_own(made_samples):
     assert len(set(colors.values())) == 3
 
 
+def test_colours_of_a_legend_of_one_s_own_win(made_samples):
+    samples = replace(made_samples(9), colors=("#111111", "#222222", "#333333"))
+    assert class_colors(samples) == {"corn": "#111111", "soybeans": "#222222", "rice": "#333333"}
+
+
 def cases(made_samples):
     three = made_samples(60)
     one = replace(three.take(three.labels == 0), class_names=("corn",))

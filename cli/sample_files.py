@@ -1,0 +1,61 @@
+"""How files of samples are read: the options that every command which reads them has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import Day, Names, apply
+
+if TYPE_CHECKING:
+    from training.samples import Samples
+
+reading_options = apply(
+    click.option(
+        "--classes",
+        type=Names(),
+        help="Classes in the order of their codes, out of those of the legend. What is not named becomes "
+        "other, or is left out where other is not named.  [default: all that occur]",
+    ),
+    click.option(
+        "--legend",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="TOML or JSON file that says which labels become which class, with names and colours.  "
+        "[default: CropGlobe's]",
+    ),
+    click.option(
+        "--label-column", help="Key or column of the labels.  [default: the legend's, else lbl or label]"
+    ),
+    click.option("--group-column", help="Key or column of the groups.  [default: group]"),
+    click.option(
+        "--scale",
+        type=float,
+        help="What the files store for reflectance 1: 1 for reflectance as it is, 100 for percent.  "
+        "[default: 10000]",
+    ),
+    click.option("--offset", type=float, help="What the files store for reflectance 0.  [default: 0]"),
+    click.option("--year", type=int, help="Year of the season of tables."),
+    click.option(
+        "--season-start",
+        type=Day(),
+        help="First day of the season, where the files do not tell it.  [default: of tables 1 January; south "
+        "of the equator 1 July of the year before]",
+    ),
+)
+
+
+def read_files(files: Sequence[Path], given: dict[str, Any]) -> Samples:
+    """The samples of some files, read as the options say; `given` holds those of `reading_options`."""
+    from training.legend import read_legend
+    from training.samples import read_samples
+
+    same = ("scale", "offset", "year", "season_start", "label_column", "group_column")
+    return read_samples(
+        files,
+        given["classes"],
+        legend=read_legend(given["legend"]) if given["legend"] else None,
+        **{name: given[name] for name in same},
+    )
