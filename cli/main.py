@@ -15,6 +15,8 @@ COMMANDS: Final = {
     "estimate": "cli.estimate:estimate",
     "status": "cli.status:status",
     "sample": "cli.sample:sample",
+    "samples": "cli.samples:samples",
+    "data": "cli.data:data",
     "train": "cli.train:train",
     "model": "cli.model:model",
     "ee": "cli.ee:ee",
