@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from gee_pipeline.recipe import Recipe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -193,16 +197,14 @@ earth_engine_options = apply(
     ),
 )
 
-server_options = apply(
-    earth_engine_options,
-    cropland_option,
-    click.option(
-        "--max-eecu-hours",
-        type=float,
-        help="Stop before Earth Engine has computed for so long, former starts of the run included; see "
-        "'cropmap estimate'.  [default: no limit]",
-    ),
+eecu_option = click.option(
+    "--max-eecu-hours",
+    type=float,
+    help="Stop before Earth Engine has computed for so long, former starts included; see 'cropmap "
+    "estimate'.  [default: no limit]",
 )
+
+server_options = apply(earth_engine_options, cropland_option, eecu_option)
 
 work_options = apply(
     click.option(
@@ -231,3 +233,13 @@ talk_options = apply(
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """The options that the user gave; the others keep the default of the request they go into."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def take_recipe(values: dict[str, Any]) -> Recipe:
+    """The recipe with the cloud rule of `cloud_options`, whose values are taken out."""
+    from gee_pipeline.recipe import Recipe
+
+    names = {"cloud_band": "score_band", "cloud_threshold": "threshold"}
+    changes = {names[key]: values.pop(key) for key in names if key in values}
+    recipe = Recipe()
+    return replace(recipe, cloud=replace(recipe.cloud, **changes))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import given
+from cli.options import given, take_recipe
 from cli.progress import duration
 
 if TYPE_CHECKING:
@@ -83,17 +83,12 @@ def show_status(status: RunStatus, as_json: bool) -> None:
 
 def export_request(options: dict[str, Any]) -> ExportRequest:
     """The request of `cropmap export`, its recipe put together from the options."""
-    from gee_pipeline.recipe import Recipe
     from inference.produce import ExportRequest
 
     values = given(options)
-    recipe = Recipe()
-    cloud = {
-        "score_band": values.pop("cloud_band", recipe.cloud.score_band),
-        "threshold": values.pop("cloud_threshold", recipe.cloud.threshold),
-    }
+    recipe = take_recipe(values)
     bands = tuple(values.pop("bands", recipe.bands))
-    return ExportRequest(recipe=replace(recipe, bands=bands, cloud=replace(recipe.cloud, **cloud)), **values)
+    return ExportRequest(recipe=replace(recipe, bands=bands), **values)
 
 
 def _state(status: RunStatus) -> str:

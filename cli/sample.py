@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import Day, apply, earth_engine_options, given, read_config, talk_options
+from cli.options import (
+    apply,
+    cloud_options,
+    config_option,
+    earth_engine_options,
+    eecu_option,
+    given,
+    place_options,
+    take_recipe,
+    talk_options,
+)
 from cli.progress import LOG_INTERVAL, duration
 from training.sampling_rule import SamplingRule
 
@@ -22,22 +32,7 @@ if TYPE_CHECKING:
     from training.sample_file import SampleSummary
     from training.sample_plan import SampleRequest
 
-_place_options = apply(
-    click.option(
-        "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        is_eager=True,
-        expose_value=False,
-        callback=read_config,
-        help="TOML file with any of these options; the command line wins.",
-    ),
-    click.option(
-        "--aoi",
-        type=click.Path(path_type=Path),
-        required=True,
-        help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
-    ),
-    click.option("--year", type=int, required=True, help="Year of the series, 2017 or later."),
+_reference_options = apply(
     click.option(
         "--reference",
         metavar="MAP",
@@ -101,33 +96,14 @@ _rule_options = apply(
     ),
 )
 
-_series_options = apply(
-    click.option(
-        "--season-start",
-        type=Day(),
-        help="First day of the season.  [default: 1 January; south of the equator 1 July of the year before]",
-    ),
-    click.option(
-        "--cloud-band", type=click.Choice(["cs", "cs_cdf"]), help="Cloud Score+ band.  [default: cs]"
-    ),
-    click.option(
-        "--cloud-threshold",
-        type=float,
-        help="A pixel is clear where the score is at least this, 0 to 1.  [default: 0.75]",
-    ),
-    click.option(
-        "--max-eecu-hours",
-        type=float,
-        help="Stop before Earth Engine has computed for so long, former starts included.  [default: no "
-        "limit]",
-    ),
-)
-
 
 @click.command(short_help="Draw labelled series from a reference map.")
-@_place_options
+@config_option
+@place_options
+@_reference_options
 @_rule_options
-@_series_options
+@cloud_options
+@eecu_option
 @earth_engine_options
 @talk_options
 def sample(quiet: bool, as_json: bool, **options: Any) -> None:
@@ -151,21 +127,13 @@ def sample(quiet: bool, as_json: bool, **options: Any) -> None:
 
 def sample_request(options: dict[str, Any]) -> SampleRequest:
     """The request of the command, its rule, recipe and settings put together from the options."""
-    from dataclasses import replace
-
     from gee_pipeline.earthengine.settings import EarthEngineSettings
-    from gee_pipeline.recipe import Recipe
     from training.sample_plan import SampleRequest
 
     values = given(options)
     rule = SamplingRule(**{f.name: values.pop(f.name) for f in fields(SamplingRule)})
     settings = EarthEngineSettings(values.pop("project", None), values.pop("service_account", None))
-    recipe = Recipe()
-    cloud = {
-        "score_band": values.pop("cloud_band", recipe.cloud.score_band),
-        "threshold": values.pop("cloud_threshold", recipe.cloud.threshold),
-    }
-    recipe = replace(recipe, cloud=replace(recipe.cloud, **cloud))
+    recipe = take_recipe(values)
     return SampleRequest(rule=rule, recipe=recipe, settings=settings, **values)
 
 

@@ -1,5 +1,6 @@
 """Scenes, a model and a finished run, made once a session."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from tiny_place import Place, tiny_model
 
 from examples.simulated_scenes import Settings, simulate
+from gee_pipeline.earthengine.session import disconnect
 
 torch.set_num_threads(1)  # networks this small only wait for one another
 
@@ -26,3 +28,17 @@ def finished(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = place.predict(out)
     assert result.exit_code == 0, result.stderr
     return out
+
+
+@pytest.fixture
+def nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A home folder without credentials; the session that a test opened is forgotten."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("HOME", "USERPROFILE", "CLOUDSDK_CONFIG", "APPDATA"):
+        monkeypatch.setenv(name, str(home))
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_GCE_CHECK", "true")  # no search for the metadata server of Google's machines
+    yield
+    disconnect()

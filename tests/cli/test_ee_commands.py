@@ -14,7 +14,6 @@ from ee_place import archive, run_cropmap
 
 from cli import ee as command
 from gee_pipeline.earthengine import checks
-from gee_pipeline.earthengine.session import disconnect
 from gee_pipeline.errors import AccessError
 
 REFUSALS = {
@@ -41,20 +40,9 @@ REFUSALS = {
         "quota of the project crop-maps is used up",
     ),
 }
+pytestmark = pytest.mark.usefixtures("nobody_is_logged_in")
+
 Run = Callable[..., Result]
-
-
-@pytest.fixture(autouse=True)
-def _nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    home = tmp_path / "home"
-    home.mkdir()
-    for name in ("HOME", "USERPROFILE", "CLOUDSDK_CONFIG", "APPDATA"):
-        monkeypatch.setenv(name, str(home))
-    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_GCE_CHECK", "true")  # no search for the metadata server of Google's machines
-    yield
-    disconnect()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from ee_emulator.log import LoggedRequest
 from ee_place import CELL, LEFT, archive, area, run_cropmap
 
 from cli.estimate import gigabytes
-from gee_pipeline.earthengine.session import disconnect
+
+pytestmark = pytest.mark.usefixtures("nobody_is_logged_in")
 
 Run = Callable[..., Result]
 
@@ -21,19 +22,6 @@ TWO_BINS = 26.315
 26.2644, up to the thousandth."""
 ONE_BIN = 13.208
 """The same with one bin: 0.05 + 13.158."""
-
-
-@pytest.fixture(autouse=True)
-def _nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    home = tmp_path / "home"
-    home.mkdir()
-    for name in ("HOME", "USERPROFILE", "CLOUDSDK_CONFIG", "APPDATA"):
-        monkeypatch.setenv(name, str(home))
-    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_GCE_CHECK", "true")  # no search for the metadata server of Google's machines
-    yield
-    disconnect()
 
 
 @pytest.fixture(scope="module")
