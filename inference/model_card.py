@@ -33,8 +33,21 @@ def _network(checkpoint: Checkpoint) -> Facts:
     return [
         ("Network", f"{name}, {parameters:,} parameters, {shape}"),
         ("Classes", ", ".join(f"{c.code} {c.name} ({c.color})" for c in checkpoint.classes)),
-        ("Temperature", f"{checkpoint.temperature:.3g}"),
+        ("Confidence", _confidence(checkpoint)),
     ]
+
+
+def _confidence(checkpoint: Checkpoint) -> str:
+    """The temperature, and what it did to the samples it was fitted to."""
+    temperature = f"temperature {checkpoint.temperature:.3g}"
+    facts = checkpoint.metrics.get("calibration")
+    if facts is None:
+        return f"{temperature}, calibration {UNKNOWN}"
+    return (
+        f"{temperature}, fitted to {facts['fitted_to']}; calibration error {facts['ece_after']:.1%}, "
+        f"{facts['ece_before']:.1%} without it; log-likelihood loss {facts['nll_after']:.3f}, "
+        f"{facts['nll_before']:.3f} without it"
+    )
 
 
 def _origin(provenance: Mapping[str, Any]) -> Facts:

@@ -179,6 +179,6 @@ def _metrics(fitted: Fit, calibration: Calibration, split: Split) -> dict[str, A
         "validation_samples": len(split.validation),
         "split": split.description,
         "chosen_by": "highest macro-F1 on these same held-out samples",
-        "calibration": calibration.to_dict() | {"fitted_to": "these same held-out samples"},
+        "calibration": calibration.to_dict() | {"fitted_to": "the held-out samples themselves"},
         "history": [asdict(epoch) for epoch in fitted.history],
     }

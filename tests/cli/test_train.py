@@ -1,11 +1,22 @@
+import csv
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.image import imread
 
-from cli.train import train
+from cli.threads import let_threads_sleep
+from cli.train import CHOICES, train
 from gee_pipeline.errors import CropmapError
 from inference.checkpoint import load_checkpoint
 from inference.cropnet import PRESETS
@@ -156,3 +167,252 @@ def test_every_option_has_help():
     options = [param for param in train.params if isinstance(param, click.Option)]
     assert len(options) > 15
     assert [option.name for option in options if not option.help] == []
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Ctrl-C when some batches are done; every batch is kept."""
+    monkeypatch.setattr("training.loop.KEEP_SECONDS", 0.0)
+
+    def stop(batch):
+        @contextmanager
+        def progress(quiet):
+            def report(step):
+                if step.done == batch:
+                    raise KeyboardInterrupt
+
+            yield report
+
+        return patch("cli.training_progress.training_progress", progress)
+
+    return stop
+
+
+def interrupted(stop, *arguments):
+    with stop, pytest.raises((click.Abort, KeyboardInterrupt)):
+        train.main([str(a) for a in arguments], standalone_mode=False)
+
+
+def test_the_same_command_goes_on_and_ends_with_the_same_checkpoint(samples, tmp_path, stop_at):
+    out, whole = tmp_path / "model.safetensors", tmp_path / "whole.safetensors"
+    interrupted(stop_at(5), samples, "--out", out, *FAST)
+    assert not out.exists()
+    assert (tmp_path / "model.progress").is_dir()
+    result = invoke(samples, "--out", out, *FAST)
+    assert "taken up at batch 4 of 8" in result.stderr.splitlines()[0]
+    assert not (tmp_path / "model.progress").exists()
+    invoke(samples, "--out", whole, *FAST)
+    assert load_checkpoint(out).digest == load_checkpoint(whole).digest
+
+
+def test_a_changed_option_is_refused_until_the_training_begins_anew(samples, tmp_path, stop_at):
+    out = tmp_path / "model.safetensors"
+    interrupted(stop_at(5), samples, "--out", out, *FAST)
+    with pytest.raises(CropmapError, match=r"batch_size: 16 then, 8 now\. .*--restart"):
+        invoke(samples, "--out", out, *FAST, "--batch-size", "8")
+    assert not out.exists()
+    result = invoke(samples, "--out", out, *FAST, "--batch-size", "8", "--restart")
+    assert "taken up" not in result.stderr
+    assert load_checkpoint(out).provenance["options"]["batch_size"] == 8
+
+
+def test_changed_samples_are_refused(samples, tmp_path, stop_at):
+    out = tmp_path / "model.safetensors"
+    interrupted(stop_at(5), samples, "--out", out, *FAST)
+    with np.load(samples) as arrays:
+        changed = dict(arrays)
+    changed["fea"][0] += 1
+    np.savez(samples, **changed)
+    with pytest.raises(CropmapError, match=r"Different are samples: 64 with digest \w+ then"):
+        invoke(samples, "--out", out, *FAST)
+
+
+KILLED = """
+import os, signal, sys
+import torch
+torch.set_num_threads(1)
+from unittest.mock import patch
+import training.loop
+from inference.cropnet import PRESETS
+PRESETS["compact"] = ((8, 8, 8, 8), (2, 1, 2, 1))
+training.loop.KEEP_SECONDS = 0.0
+judge = training.loop._Run.train_batch
+
+def train_batch(run):
+    judge(run)
+    if run.step.done == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with patch("training.loop._Run.train_batch", train_batch):
+    from cli.main import cropmap
+    cropmap(sys.argv[2:])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_process_goes_on_and_ends_with_the_same_checkpoint(samples, tmp_path):
+    out, whole = tmp_path / "model.safetensors", tmp_path / "whole.safetensors"
+    command = [sys.executable, "-c", KILLED, "6", "train", str(samples), "--out", str(out), *FAST]
+    killed = subprocess.run(
+        command,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert killed.returncode == -signal.SIGKILL
+    result = invoke(samples, "--out", out, *FAST)
+    assert "taken up at batch 5 of 8" in result.stderr
+    invoke(samples, "--out", whole, *FAST)
+    assert load_checkpoint(out).digest == load_checkpoint(whole).digest
+
+
+def test_learning_curves_lie_beside_the_checkpoint(samples, tmp_path):
+    invoke(samples, "--out", tmp_path / "a.v1.safetensors", *FAST)
+    assert imread(tmp_path / "a.v1.curves.png").shape[1] == 1650
+    with (tmp_path / "a.v1.curves.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    history = load_checkpoint(tmp_path / "a.v1.safetensors").metrics["history"]
+    assert [{key: float(value) for key, value in row.items()} for row in rows] == history
+
+
+def test_no_curves_leaves_the_checkpoint_alone(samples, tmp_path):
+    invoke(samples, "--out", tmp_path / "out" / "m.safetensors", "--no-curves", *FAST)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["m.safetensors"]
+
+
+def test_the_calibration_is_printed_kept_and_used(samples, tmp_path):
+    out = tmp_path / "m.safetensors"
+    result = invoke(samples, "--out", out, *FAST)
+    checkpoint = load_checkpoint(out)
+    facts = checkpoint.metrics["calibration"]
+    assert checkpoint.temperature == facts["temperature"] != 1
+    assert f"calibration error {facts['ece_after']:.1%} ({facts['ece_before']:.1%} before" in result.stdout
+    assert json.loads(invoke(samples, "--out", out, "--json", *FAST).stdout)["calibration"] == facts
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the command asks of the training, which does not run."""
+
+    class Enough(Exception):
+        pass
+
+    def ask(*arguments):
+        seen = []
+
+        def spy(*given, **keywords):
+            seen.append(given)
+            raise Enough
+
+        monkeypatch.setattr("training.train.train_checkpoint", spy)
+        with pytest.raises(Enough):
+            invoke(*arguments)
+        return seen[0]
+
+    return ask
+
+
+@pytest.fixture
+def seven(tmp_path):
+    labels = np.arange(70) % 7
+    fea = np.random.default_rng(3).integers(200, 3000, (70, 10, 73)).astype(np.int16)
+    np.savez(tmp_path / "seven.npz", fea=fea, lbl=labels)
+    return tmp_path / "seven.npz"
+
+
+def test_the_global_preset_is_the_papers_procedure(seven, tmp_path, asked):
+    samples, options, rule = asked(seven, "--out", tmp_path / "m", "--preset", "global")
+    assert samples.class_names == ("corn", "soybeans", "rice", "wheat", "sugarcane", "cotton", "other")
+    # Tong et al. 2025, section 4.1: learning rate 0.0001, batch size 256, 50 epochs
+    assert (options.learning_rate, options.batch_size, options.epochs) == (0.0001, 256, 50)
+    assert (options.preset, options.augmentation, options.schedule) == ("paper", "paper", "constant")
+    assert (rule.rule, rule.block_size, rule.share) == ("blocks", 0.5, 0.2)
+
+
+def test_the_help_tells_what_the_global_preset_stands_for():
+    text = " ".join(CliRunner().invoke(train, ["--help"]).stdout.split())
+    stated = text.split("which is CropNet paper with ")[1].split(". An option")[0].replace(" ", "")
+    values = CHOICES["global"]
+    for option in train.params:
+        if option.name in values and option.name != "classes":
+            value = (
+                f"{values[option.name]:f}".rstrip("0")
+                if option.name == "learning_rate"
+                else values[option.name]
+            )
+            assert f"{option.opts[0]}{value}" in stated
+    assert "--classes" + ",".join(values["classes"]) in stated
+
+
+def test_an_option_beside_a_preset_wins_also_from_a_file(seven, tmp_path, asked):
+    config = tmp_path / "train.toml"
+    config.write_text('preset = "global"\nepochs = 7\nsplit = "random"\n')
+    given = (
+        seven,
+        "--out",
+        tmp_path / "m",
+        "--config",
+        config,
+        "--batch-size",
+        "32",
+        "--classes",
+        "corn,other",
+    )
+    samples, options, rule = asked(*given)
+    assert (options.preset, options.epochs, options.batch_size) == ("paper", 7, 32)
+    assert (rule.rule, samples.class_names) == ("random", ("corn", "other"))
+
+
+@pytest.mark.parametrize("preset", ["compact", "paper"])
+def test_other_presets_name_the_network_only(seven, tmp_path, asked, preset):
+    _, options, rule = asked(seven, "--out", tmp_path / "m", "--preset", preset)
+    assert options == TrainingOptions(preset=preset)
+    assert rule == SplitRule()
+
+
+def test_reading_options_reach_the_samples(tmp_path, asked):
+    rng = np.random.default_rng(5)
+    np.savez(
+        tmp_path / "own.npz",
+        fea=rng.uniform(0.02, 0.3, (20, 10, 73)).astype(np.float32),
+        kind=np.arange(20) % 2 + 7,
+        farm=np.array(["a", "b", "c", "d", "e"] * 4),
+    )
+    legend = tmp_path / "legend.toml"
+    legend.write_text(
+        '[[classes]]\nname = "hops"\ncolor = "#00ff00"\nlabels = [7]\n'
+        '[[classes]]\nname = "vines"\ncolor = "#ff00ff"\nlabels = [8]\n'
+    )
+    columns = ["--label-column", "kind", "--group-column", "farm", "--split", "column", "--held-out", "0.4"]
+    given = ["--scale", "1", "--legend", legend, "--preset", "global", *columns]
+    samples, _, rule = asked(tmp_path / "own.npz", "--out", tmp_path / "m", *given)
+    assert samples.class_names == ("hops", "vines")
+    assert 150 < samples.series.min() < samples.series.max() < 3050
+    assert set(samples.groups) == set("abcde")
+    assert (rule.rule, rule.share) == ("column", 0.4)
+
+
+def test_idle_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    let_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    let_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_the_help_shows_every_option_once_under_a_heading():
+    text = CliRunner().invoke(train, ["--help"]).stdout
+    body = text[text.index("\nSamples:") :]
+    for option in train.params:
+        if isinstance(option, click.Option):
+            assert len(re.findall(rf"^  {re.escape(option.opts[0])}\b", body, re.MULTILINE)) == 1
+    headings = re.findall(r"^([A-Z][\w -]+):$", body, re.MULTILINE)
+    assert headings == [
+        "Samples",
+        "Held-out samples",
+        "Network",
+        "Fitting",
+        "Augmentation",
+        "Files and messages",
+    ]

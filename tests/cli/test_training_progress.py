@@ -17,6 +17,22 @@ def test_before_the_first_epoch_is_over_the_time_left_is_told():
     assert describe(Step(1, 40, None), 2.0) == "epoch 1, 1 min 18 s left"
 
 
+def test_only_the_batches_of_this_start_tell_the_time_left():
+    # Ten batches in 60 s after 20 that an earlier start did: ten more to go.
+    assert describe(Step(30, 40, FIRST, start=20), 60.0).endswith("1 min 00 s left")
+
+
+def test_a_log_says_where_a_training_was_taken_up():
+    lines = []
+    report = epoch_lines(lines.append, iter([0.0, 0.0, 30.0]).__next__)
+    for step in (Step(2, 4, FIRST, 2), Step(3, 4, FIRST, 2), Step(4, 4, SECOND, 2)):
+        report(step)
+    assert lines[0].startswith("epoch 1: ")
+    assert lines[0].endswith("taken up at batch 2 of 4")
+    assert lines[1].startswith("epoch 2: ")
+    assert len(lines) == 2
+
+
 def test_a_log_has_one_line_an_epoch():
     lines = []
     report = epoch_lines(lines.append, iter([0.0, 20.0, 40.0]).__next__)

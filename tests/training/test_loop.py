@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
@@ -163,3 +164,51 @@ def test_evaluation_does_not_depend_on_batches(sides, monkeypatch):
     whole = evaluate(network, sides[0], feed)
     monkeypatch.setattr("training.loop.EVALUATION_BATCH", 7)
     assert evaluate(network, sides[0], feed) == whole
+
+
+def test_the_held_out_loss_is_scikit_learns_log_loss(sides):
+    result = run(*sides)
+    best = result.history[result.best_epoch - 1]
+    shares = torch.from_numpy(result.logits).double().softmax(dim=1).numpy()
+    assert best.held_out_loss == pytest.approx(log_loss(sides[1].labels, shares), rel=1e-5)
+    assert (result.logits.argmax(axis=1) == sides[1].labels).mean() == result.scores.accuracy
+
+
+def test_copies_make_an_epoch_longer(sides):
+    steps = []
+    options = TrainingOptions(epochs=1, batch_size=16, augmentation="code", device="cpu")
+    augmentation = Augmentation.of("code", options, Recipe())
+    run(*sides, options, progress=steps.append, augmentation=augmentation)
+    assert steps[-1].total == 12  # 60 samples and two copies of each, 16 a batch: 11.25
+
+
+def test_a_cpu_computes_in_full_precision(sides, monkeypatch):
+    entered = []
+    autocast = torch.autocast
+
+    def spy(device, **keywords):
+        entered.append((device, keywords["enabled"]))
+        return autocast(device, **keywords)
+
+    monkeypatch.setattr("torch.autocast", spy)
+    run(*sides, TrainingOptions(epochs=1, batch_size=60, device="cpu"))
+    assert entered == [("cpu", False)]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_learns_in_mixed_precision_and_repeats_itself(sides):
+    options = TrainingOptions(epochs=12, batch_size=16, learning_rate=0.01, device="cuda")
+    one, two = run(*sides, options), run(*sides, options)
+    assert one.scores.accuracy > 0.95
+    assert one.history == two.history
+    assert all(tensor.device.type == "cpu" for tensor in one.weights.values())
+
+
+def test_any_network_can_be_trained(sides):
+    def build():
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(430, 3))
+
+    options = TrainingOptions(epochs=12, batch_size=16, learning_rate=0.01, device="cpu")
+    result = fit(build, *sides, options, recipe=Recipe(), normalisation=NORMALISATION)
+    assert result.scores.accuracy > 0.95
+    assert set(result.weights) == {"1.weight", "1.bias"}

@@ -4,13 +4,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import shapely
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 
 from gee_pipeline.recipe import Recipe
 from inference.checkpoint import load_checkpoint, save_checkpoint
-from inference.cropnet import CropNetConfig
+from inference.cropnet import PRESETS, CropNetConfig
 from inference.predictor import Predictor
 from training.options import SplitRule, TrainingOptions
 from training.samples import read_samples
+from training.split import in_blocks
 from training.train import band_statistics, footprint, train_checkpoint
 
 TINY = CropNetConfig("compact", (8, 8), (2, 2), (0.0, 0.1), 10, 3)
@@ -63,6 +66,38 @@ def test_the_history_and_the_confusion_are_kept(trained):
     assert len(metrics["history"]) == 20
     assert sum(map(sum, metrics["confusion"])) == metrics["validation_samples"]
     assert [c["name"] for c in metrics["classes"]] == ["corn", "soybeans", "rice"]
+
+
+def test_the_map_has_the_confidence_that_was_calibrated(trained):
+    samples, checkpoint = trained
+    held_out = samples.take(in_blocks(samples, checkpoint.provenance["split"]))
+    facts = checkpoint.metrics["calibration"]
+    assert facts["samples"] == len(held_out)
+    found = Predictor(checkpoint, device="cpu").predict(held_out.series[:, :, 24:67])
+    logits = Predictor(checkpoint, device="cpu").logits(held_out.series[:, :, 24:67])
+    assert facts["temperature"] == checkpoint.temperature
+    assert facts["nll_before"] == pytest.approx(log_loss(held_out.labels, softmax(logits, axis=1)), abs=1e-4)
+    scaled = softmax(logits / checkpoint.temperature, axis=1)
+    assert facts["nll_after"] == pytest.approx(log_loss(held_out.labels, scaled), abs=1e-4)
+    np.testing.assert_allclose(found.confidence, 100 * scaled.max(axis=1), atol=0.51)
+
+
+def test_samples_of_countries_are_held_out_by_country(made_samples):
+    samples = made_samples(90)
+    country = np.array(["ARG", "BEL", "FRA", "NLD", "USA"])[np.arange(90) % 5]
+    options = TrainingOptions(epochs=1, device="cpu")
+    by_country = replace(samples, country=country)
+    facts = train_checkpoint(by_country, options, SplitRule(rule="column"), config=TINY).provenance
+    assert len(facts["split"]["held_out_groups"]) == 1  # a fifth
+    assert set(facts["split"]["held_out_groups"]) < set(country)
+
+
+def test_a_network_of_one_dimension_is_trained_when_asked_for(made_samples, monkeypatch):
+    monkeypatch.setitem(PRESETS, "compact", ((4, 4, 4, 4), (2, 2, 2, 2)))
+    options = TrainingOptions(epochs=1, dimensions=1, device="cpu")
+    checkpoint = train_checkpoint(made_samples(60), options, SplitRule(block_size=0.25))
+    assert checkpoint.config.dimensions == 1
+    assert checkpoint.weights["blocks.0.0.weight"].shape == (4, 1, 3)
 
 
 def test_band_statistics_are_of_observations_in_the_window(made_samples):
