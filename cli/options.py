@@ -67,6 +67,10 @@ class Names(click.ParamType[tuple[str, ...]]):
         return names
 
 
+_OF_MAPS = ("model", "cropland_mask", "device")
+"""Options that only a map has: its run.toml also tells an export in the same folder how to go on."""
+
+
 def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     """Take a TOML file's values as the defaults of a command's options.
 
@@ -80,6 +84,8 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{path} is not valid TOML: {error}") from error
     names = {_key(text): p.name for p in ctx.command.params for text in p.opts if p.name != "config"}
+    if ctx.command.name == "export":
+        values = {key: value for key, value in values.items() if _key(key) not in _OF_MAPS}
     if unknown := sorted(key for key in values if _key(key) not in names):
         raise click.BadParameter(
             f"{path} holds the unknown option {', '.join(unknown)}. "

@@ -127,3 +127,16 @@ def test_exporting_again_leaves_the_file_that_repeats_the_map(place: Place, tmp_
     for work in (place.export, place.predict, place.export):
         assert work(tmp_path / "run").exit_code == 0
     assert "model" in tomllib.loads((tmp_path / "run" / "run.toml").read_text(encoding="utf-8"))
+
+
+def test_the_run_toml_of_a_map_tells_an_export_its_area_too(place: Place, tmp_path: Path) -> None:
+    config, out = tmp_path / "run.toml", tmp_path / "run"
+    config.write_text(
+        f"aoi = '{place.area}'\nyear = 2021\nsource = '{place.catalog}'\ncell_size = 32\ndevice = 'auto'\n"
+        "model = 'model.safetensors'\ncropland_mask = 'mask.tif:40'\n"
+    )
+    result = run_cropmap("export", "--config", config, "--out", out, "--bands", "B2")
+    assert result.exit_code == 0, result.stderr
+    assert composite(out)[1][0] == "B2_24"
+    config.write_text(config.read_text() + "devise = 'auto'\n")
+    assert "unknown option devise." in run_cropmap("export", "--config", config).stderr
