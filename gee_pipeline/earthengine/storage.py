@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -220,6 +221,7 @@ def open_storage(destination: Destination, credentials: Any, project: str | None
             "Files in Cloud Storage are read with the package gcsfs, which is missing. Type: "
             "pip install 'cropmap[gcs]'. Or download the files and name their folder with --downloads."
         ) from error
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises too
     system = core.GCSFileSystem(
         token=credentials, project=project, skip_instance_cache=True, use_listings_cache=False
     )

@@ -1,4 +1,5 @@
 import hashlib
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -275,3 +276,12 @@ def test_a_file_that_a_drive_does_not_give_is_told() -> None:
     web = Drive(faults=(404,))
     with pytest.raises(SceneReadError, match=r"a\.tif.*Drive is busy"):
         drive(web).content(StoredFile("a.tif", "id7", 5))
+
+
+def test_a_bucket_tells_its_troubles_once_and_without_tracebacks(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    open_storage(Destination.parse("gcs://crops/north"), "anon", "crop-maps")
+    logging.getLogger("gcsfs").exception("out of retries")
+    assert caplog.records == []
