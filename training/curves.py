@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from gee_pipeline.files import atomic_path, write_bytes
 
@@ -21,6 +22,8 @@ DPI: Final = 150
 INK, FAINT = "#1f2328", "#8b949e"
 TRAINING, HELD_OUT, SECOND = "#b45309", "#1d4ed8", "#0f766e"
 """Colours that also differ in grey and for colour-blind readers; each line has its own dashes besides."""
+
+PERCENT: Final = FuncFormatter(lambda share, _: f"{100 * share:.3g}%")
 
 
 def write_curves_table(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
@@ -67,7 +70,11 @@ def compose_curves(metrics: Mapping[str, Any], title: str) -> Figure:
 def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], best: int) -> None:
     numbers = [epoch["number"] for epoch in history]
     axes.plot(
-        numbers, [e["loss"] for e in history], color=TRAINING, label="training, augmented", **_line(history)
+        numbers,
+        [e["loss"] for e in history],
+        color=TRAINING,
+        label="training (augmented, weighted by class)",
+        **_line(history),
     )
     held_out = [e["held_out_loss"] for e in history]
     axes.plot(numbers, held_out, "--", color=HELD_OUT, label="held out", **_line(history))
@@ -83,7 +90,7 @@ def _draw_scores(axes: Axes, history: Sequence[Mapping[str, Any]], best: Mapping
     )
     axes.plot(best["number"], best["macro_f1"], "o", color=HELD_OUT, markersize=6)
     axes.set_ylim(top=1)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.yaxis.set_major_formatter(PERCENT)
     _finish_epochs(axes, "On held-out samples", best["number"])
 
 
@@ -102,23 +109,26 @@ def _finish_epochs(axes: Axes, title: str, best: int) -> None:
 def _draw_reliability(axes: Axes, calibration: Mapping[str, Any]) -> None:
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", label="as sure as right")
     drawn = (
-        ("before", "x--", TRAINING, "as trained"),
-        ("after", "o-", HELD_OUT, f"temperature {calibration['temperature']:.3g}"),
+        ("before", "x", "--", TRAINING, "as trained"),
+        ("after", "o", "-", HELD_OUT, f"temperature {calibration['temperature']:.3g}"),
     )
-    for when, style, color, name in drawn:
+    for when, marker, dashes, color, name in drawn:
         bins = calibration[f"reliability_{when}"]
         points = [one["confidence"] for one in bins], [one["accuracy"] for one in bins]
+        axes.plot(*points, dashes, color=color, linewidth=0.8, alpha=0.5)
+        # the more samples a bin has, the larger its mark: a bin of two says little
+        sizes = [6 + 60 * math.sqrt(one["samples"] / calibration["samples"]) for one in bins]
         label = f"{name}: error {calibration[f'ece_{when}']:.1%}"
-        axes.plot(*points, style, color=color, linewidth=1.2, markersize=4, label=label)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="Confidence")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    _finish(axes, "Share of samples that is right")
+        axes.scatter(*points, sizes, color=color, marker=marker, linewidths=1.2, label=label, zorder=3)
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="Confidence")
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_formatter(PERCENT)
+    _finish(axes, "Share of samples that is right, by confidence", legend="lower right")
 
 
-def _finish(axes: Axes, title: str) -> None:
+def _finish(axes: Axes, title: str, *, legend: str = "best") -> None:
     axes.set_title(title, loc="left", fontsize=9, color=INK)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc=legend)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(colors=INK, labelsize=8)

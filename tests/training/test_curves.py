@@ -24,7 +24,7 @@ def metrics():
 
 
 def lines(axes):
-    return {line.get_label().split(",")[0]: line.get_xydata().tolist() for line in axes.get_lines()}
+    return {line.get_label().split(" (")[0]: line.get_xydata().tolist() for line in axes.get_lines()}
 
 
 def test_the_table_has_a_row_an_epoch(tmp_path):
@@ -51,12 +51,13 @@ def test_the_best_epoch_is_the_first_of_equals(metrics):
 def test_reliability_is_drawn_with_and_without_the_temperature(metrics):
     _, _, axes = compose_curves(metrics, "m").axes
     facts = metrics["calibration"]
-    for label, points in lines(axes).items():
-        if "error" in label:
-            when = "before" if label.startswith("as trained") else "after"
-            assert f"{facts[f'ece_{when}']:.1%}" in label
-            assert points == [[one["confidence"], one["accuracy"]] for one in facts[f"reliability_{when}"]]
-    assert len(lines(axes)) == 3
+    marks = {marks.get_label(): marks for marks in axes.collections}
+    for when, label in (("before", "as trained"), ("after", f"temperature {facts['temperature']:.3g}")):
+        bins = facts[f"reliability_{when}"]
+        drawn = marks.pop(f"{label}: error {facts[f'ece_{when}']:.1%}")
+        assert drawn.get_offsets().tolist() == [[one["confidence"], one["accuracy"]] for one in bins]
+        assert np.argmax(drawn.get_sizes()) == np.argmax([one["samples"] for one in bins])
+    assert not marks
 
 
 def test_the_picture_can_be_printed(metrics, tmp_path):
