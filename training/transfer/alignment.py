@@ -1,0 +1,162 @@
+"""What counts as right where the classes of source and target differ (Tong et al. 2025, section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gee_pipeline.errors import InputError
+from training.crops import OTHER
+from training.metrics import Scores, score
+
+
+@dataclass(frozen=True)
+class MapClasses:
+    """The classes that the reference map of a region tells apart; "other" may hold all further crops."""
+
+    names: tuple[str, ...]
+    """The classes, "other" among them."""
+    source: str
+    """Where it is written."""
+
+
+RULES: Final[Mapping[str, MapClasses]] = {
+    "ARG": MapClasses(("soybeans", OTHER), "Tong et al. 2025, sections 2.2 and 4.1: soybeans or not"),
+    "AUS": MapClasses(("sugarcane", "cotton", OTHER), "Tong et al. 2025, sections 2.2 and 4.1: summer crops"),
+    "CHN": MapClasses(("rice", OTHER), "Tong et al. 2025, sections 2.2 and 4.1: rice alone is included"),
+}
+"""Regions whose maps tell two or three classes apart; every other region has the classes of the source.
+
+The authors' published code differs: it also lets corn and soybeans stand for CHN, and all classes but wheat
+for ARG. Predictions of these then count as wrong there, instead of as "other"."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Which samples of a target are judged, as what, and what a prediction counts as."""
+
+    names: tuple[str, ...]
+    """Classes of the confusion matrix, in the order of the model's."""
+    label_to: Mapping[str, str | None]
+    """Class of a sample -> what it is judged as; None leaves it out, because the model cannot know it."""
+    prediction_to: Mapping[str, str]
+    """Class of the model -> what its prediction counts as."""
+    reason: str
+    """Why, as a sentence for the report."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Classes of samples that are not judged."""
+        return tuple(name for name, to in self.label_to.items() if to is None)
+
+
+def align(
+    target: str,
+    target_names: Sequence[str],
+    model_names: Sequence[str],
+    *,
+    own: Sequence[str] | None = None,
+    merged: bool = False,
+) -> Alignment:
+    """How a target is judged.
+
+    A class that the model does not know is left out, or becomes "other" where the classes of the model were
+    chosen and the rest merged into it. Where the map of the target tells few classes apart, the others count
+    as "other", in labels and predictions.
+
+    Args:
+        target: Code of the region.
+        target_names: Classes that occur in it.
+        model_names: Classes that the model tells apart.
+        own: Classes that the map of the target tells apart; None takes those of `RULES`.
+        merged: Whether classes that the model does not name are part of its "other".
+
+    Raises:
+        InputError: Fewer than two classes are left to judge, or an own class is not one of the model's.
+    """
+    known = tuple(own) if own else RULES[target].names if target in RULES else None
+    rest = OTHER if merged and OTHER in model_names else None
+    of_model = {name: name if name in model_names else rest for name in target_names}
+    if own:
+        _require_names(target, own, model_names)
+    prediction_to = {name: _within(name, known) for name in model_names}
+    label_to = {name: None if to is None else _within(to, known) for name, to in of_model.items()}
+    judged = {to for to in label_to.values() if to is not None}
+    if len(judged) < 2:
+        raise InputError(
+            f"A transfer is judged on two classes or more that source and target share, but {target} has "
+            f"{', '.join(target_names)}, and the model knows {', '.join(model_names)}: "
+            f"{', '.join(sorted(judged)) or 'none'} is shared. Choose other --targets or --classes."
+        )
+    possible = judged | set(prediction_to.values())
+    order = (*model_names, OTHER) if OTHER not in model_names else tuple(model_names)
+    return Alignment(
+        tuple(name for name in order if name in possible),
+        label_to,
+        prediction_to,
+        _reason(target, known, own, label_to, merged),
+    )
+
+
+def aligned_scores(
+    confusion: NDArray[np.integer],
+    target_names: Sequence[str],
+    model_names: Sequence[str],
+    alignment: Alignment,
+) -> Scores:
+    """The scores of a target, from counts before alignment.
+
+    The mean F1 is over the classes that have samples in the target.
+
+    Args:
+        confusion: `(class of the target, class of the model)`, counts.
+        target_names: Classes of the rows.
+        model_names: Classes of the columns.
+        alignment: How they are judged.
+    """
+    names = alignment.names
+    counts = np.zeros((len(names), len(names)), np.int64)
+    for row, label in enumerate(target_names):
+        to = alignment.label_to[label]
+        for column, predicted in enumerate(model_names):
+            if to is not None:
+                counts[names.index(to), names.index(alignment.prediction_to[predicted])] += confusion[
+                    row, column
+                ]
+    labels, predicted_as = np.indices(counts.shape).reshape(2, -1)
+    return score(np.repeat(labels, counts.ravel()), np.repeat(predicted_as, counts.ravel()), names)
+
+
+def _within(name: str, known: tuple[str, ...] | None) -> str:
+    return name if known is None or name in known else OTHER
+
+
+def _require_names(target: str, own: Sequence[str], model_names: Sequence[str]) -> None:
+    if unknown := [name for name in own if name not in (*model_names, OTHER)]:
+        raise InputError(
+            f"The classes of a target are among those of the model, {', '.join(model_names)}; "
+            f"--target-classes {target} has {', '.join(unknown)} besides."
+        )
+
+
+def _reason(
+    target: str,
+    known: tuple[str, ...] | None,
+    own: Sequence[str] | None,
+    label_to: Mapping[str, str | None],
+    merged: bool,
+) -> str:
+    parts = []
+    if known:
+        by = "as --target-classes says" if own else RULES[target].source
+        parts.append(f"only {', '.join(known)} are told apart, all else counts as {OTHER} ({by})")
+    if gone := [name for name, to in label_to.items() if to is None]:
+        parts.append(f"{', '.join(gone)} left out, since the source has none")
+    into = [name for name, to in label_to.items() if to == OTHER != name]
+    if merged and not known and into:
+        parts.append(f"{', '.join(into)} counts as {OTHER} (--classes)")
+    return f"{target}: {'; '.join(parts) or 'all classes as they are'}."

@@ -1,0 +1,179 @@
+"""The samples of a benchmark, read and checked before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gee_pipeline.bands import NODATA
+from gee_pipeline.errors import InputError
+from gee_pipeline.recipe import Recipe
+from training.samples import Samples, read_samples
+from training.split import split_samples
+from training.transfer.alignment import Alignment, align
+from training.transfer.protocol import FILE, Protocol
+
+_FOLDERS: Final = ("", "for_CropNet")
+
+
+@dataclass(frozen=True)
+class Material:
+    """The samples of all regions, with the bins of the protocol's recipe."""
+
+    source: Samples
+    """Of the region that trains; its class names are those of the models."""
+    targets: Mapping[str, Samples]
+    """Code -> samples of a region that judges, with the classes that occur in it."""
+    alignments: Mapping[str, Alignment]
+    """Code -> how a region is judged; the source among them where it judges itself."""
+
+    @property
+    def has_places(self) -> bool:
+        """Whether the source can be split by place."""
+        return self.source.lon is not None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The samples of the source for one training, no sample in two of them."""
+
+    training: Samples
+    """What the model is fitted to."""
+    validation: Samples
+    """What chooses the best epoch."""
+    test: Samples | None
+    """What judges in the region itself; None where only other regions judge."""
+    split: str
+    """The rule, in words."""
+    by_place: bool
+    """Whether neighbours were kept together."""
+
+
+def load(protocol: Protocol) -> Material:
+    """The samples of a protocol.
+
+    Raises:
+        InputError: A file is missing, source and a target share too few classes, a class has a single
+            sample, or the source cannot be split.
+        CorruptFileError: A file is damaged.
+    """
+    paths = {code: _find(protocol.data, code) for code in (protocol.source, *protocol.targets)}
+    source = _read(paths[protocol.source], protocol, protocol.classes)
+    targets = {code: _read(paths[code], protocol) for code in protocol.targets}
+    merged = protocol.classes is not None
+    alignments = {
+        code: align(
+            code,
+            _occurring(samples),
+            source.class_names,
+            own=protocol.target_classes.get(code),
+            merged=merged,
+        )
+        for code, samples in targets.items()
+    }
+    for code, alignment in alignments.items():
+        _require_pairs(code, targets[code], alignment)
+    if protocol.in_region:
+        names = source.class_names
+        same = {name: name for name in names}
+        text = f"{protocol.source}: all classes as they are."
+        alignments = {protocol.source: Alignment(names, same, same, text), **alignments}
+    material = Material(source, targets, alignments)
+    for seed in range(1, protocol.seeds + 1):  # each draws its own parts; better told now than after hours
+        parts_of(material, protocol, seed, in_region=protocol.in_region)
+    return material
+
+
+def parts_of(material: Material, protocol: Protocol, seed: int, *, in_region: bool) -> Parts:
+    """The samples of one training.
+
+    Args:
+        material: All samples.
+        protocol: How to split.
+        seed: Chooses what is held out.
+        in_region: Whether a part is kept for judging in the region itself.
+
+    Raises:
+        InputError: The samples cannot be split so.
+    """
+    rule = protocol.split_rule(seed, has_places=material.has_places)
+    rest, test = material.source, None
+    if in_region:
+        outer = split_samples(rest, rule)
+        rest, test = rest.take(outer.training), rest.take(outer.validation)
+    inner = split_samples(rest, rule)
+    return Parts(
+        rest.take(inner.training), rest.take(inner.validation), test, inner.description, rule.rule != "random"
+    )
+
+
+def coarser(samples: Samples, recipe: Recipe) -> Samples:
+    """Samples whose bins are as long as those of a recipe: medians of the medians of five days.
+
+    A coarser bin without any observation stays a gap. Days at the end that fill no bin are left off.
+
+    Args:
+        samples: With bins of five days.
+        recipe: Its bins are a multiple of five days.
+    """
+    factor = recipe.bin_days // samples.recipe.bin_days
+    if factor == 1:
+        return replace(samples, recipe=recipe)
+    bins = recipe.bins_in_season
+    series = samples.series[:, :, : bins * factor].reshape(*samples.series.shape[:2], bins, factor)
+    return replace(samples, series=_medians(series), recipe=recipe)
+
+
+def _medians(series: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Medians along the last axis; gaps do not count, and where all are gaps the median is one."""
+    values = np.ma.masked_equal(series, NODATA)
+    medians = np.ma.median(values.astype(np.float32), axis=-1)  # type: ignore[no-untyped-call]
+    return np.floor(medians.filled(NODATA) + 0.5).astype(np.int16)
+
+
+def _find(folder: Path, code: str) -> Path:
+    name = FILE.format(code)
+    for path in (folder / part / name for part in _FOLDERS):
+        if path.is_file():
+            return path
+    prefix, suffix = FILE.split("{}")
+    there = {
+        path.name.removeprefix(prefix).removesuffix(suffix)
+        for part in _FOLDERS
+        for path in (folder / part).glob(FILE.format("*"))
+    }
+    raise InputError(
+        f"The samples of {code} are expected in {folder} under the name {name}, which is not there. The "
+        f"regions there are {', '.join(sorted(there)) or 'none'}. Choose one of them, another --data, or "
+        "fetch CropGlobe with 'cropmap data cropglobe'."
+    )
+
+
+def _read(path: Path, protocol: Protocol, classes: tuple[str, ...] | None = None) -> Samples:
+    fine = replace(
+        protocol.recipe, bin_days=Recipe.bin_days, min_clear_bins=Recipe.min_clear_bins
+    )  # the same samples for every length of bins
+    return coarser(read_samples([path], classes, recipe=fine), protocol.recipe)
+
+
+def _occurring(samples: Samples) -> tuple[str, ...]:
+    return tuple(name for name, count in samples.counts.items() if count)
+
+
+def _require_pairs(code: str, samples: Samples, alignment: Alignment) -> None:
+    """Refuse a class with a single sample: its F1 is chance, and has the say of all other classes."""
+    counts: dict[str, int] = {}
+    for name, count in samples.counts.items():
+        if (to := alignment.label_to.get(name)) is not None:
+            counts[to] = counts.get(to, 0) + count
+    if single := [name for name, count in counts.items() if count == 1]:
+        kept = [name for name in counts if name not in single]
+        raise InputError(
+            f"A class is judged on two samples or more, but {', '.join(single)} has one in {code}. Merge it: "
+            f"--target-classes {code}={','.join(kept)}, with other among them."
+        )

@@ -1,0 +1,204 @@
+"""One training of a benchmark: fitted to the source, asked about every region."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
+from torch import nn
+
+from gee_pipeline.recipe import Recipe
+from inference.checkpoint import Normalisation
+from inference.predictor import resolve_device
+from inference.series import fill_gaps
+from training.augment import Augmentation
+from training.bookmark import Bookmark, forget, samples_digest
+from training.feed import Feed
+from training.loop import Step, fit, logits_of
+from training.metrics import score
+from training.models.features import features_of
+from training.models.forest import Forest
+from training.models.registry import MODELS, ModelSpec
+from training.options import TrainingOptions
+from training.resample import PAPER, Moves
+from training.samples import Samples
+from training.train import band_statistics
+from training.transfer.material import Material, Parts, parts_of
+from training.transfer.protocol import MoveRanges, Protocol
+from training.transfer.record import Job, Judged, Record
+
+Predict = Callable[[Samples], NDArray[np.int64]]
+"""Samples -> `(sample,)` index of the likeliest class of the model."""
+
+STEPS: Final = {
+    "paper-shift": replace(PAPER, scale_share=0.0, warp_share=0.0),
+    "paper-shift-scale": replace(PAPER, warp_share=0.0),
+}
+"""Table 7 of Tong et al. 2025: the transforms one after the other."""
+
+
+def train_once(
+    job: Job,
+    material: Material,
+    protocol: Protocol,
+    facts: Mapping[str, Any],
+    *,
+    folder: Path | None = None,
+    progress: Callable[[Step], None] = lambda step: None,
+) -> Record:
+    """The record of one training.
+
+    Args:
+        job: Which model, augmentation and seed.
+        material: The samples.
+        protocol: How to train.
+        facts: What decides the result, for the record.
+        folder: Where a network that was interrupted is left and taken up; None begins anew.
+        progress: Called after each batch of a network.
+
+    Raises:
+        InputError: The training diverged, or a package that the model needs is not installed.
+        MismatchError: The folder holds another training.
+    """
+    start = time.monotonic()
+    parts = parts_of(material, protocol, job.seed, in_region=job.in_region)
+    bookmark = Bookmark(folder, {**facts, "training": job.name}) if folder else None
+    spec = MODELS[job.model]
+    if spec.kind == "forest":
+        predict, best_epoch = _forest(spec, parts, protocol, job.seed), None
+    else:
+        predict, best_epoch = _network(spec, job, parts, protocol, bookmark, progress)
+    if folder:
+        forget(folder)
+    names = material.source.class_names
+    held_out = score(parts.validation.labels, predict(parts.validation), names)
+    regions = {protocol.source: parts.test} if parts.test else material.targets
+    return Record(
+        job=job,
+        facts=facts,
+        names=names,
+        regions={
+            code: judged(samples, predict, names, digest=samples_digest(_whole(code, material, protocol)))
+            for code, samples in regions.items()
+        },
+        split=parts.split,
+        training_samples=len(parts.training),
+        held_out_accuracy=held_out.accuracy,
+        held_out_macro_f1=held_out.macro_f1,
+        best_epoch=best_epoch,
+        seconds=time.monotonic() - start,
+    )
+
+
+def judged(samples: Samples, predict: Predict, names: tuple[str, ...], *, digest: str) -> Judged:
+    """Counts of labels and predictions, before classes are aligned.
+
+    Args:
+        samples: Of a region.
+        predict: The model.
+        names: Its classes.
+        digest: Of all samples of the region.
+    """
+    both = max(len(names), len(samples.class_names))
+    counts = confusion_matrix(samples.labels, predict(samples), labels=range(both))
+    cut = counts[: len(samples.class_names), : len(names)]
+    return Judged(digest, samples.class_names, tuple(tuple(row) for row in cut.tolist()))
+
+
+def augmentation_of(name: str, ranges: MoveRanges, options: TrainingOptions, recipe: Recipe) -> Augmentation:
+    """An augmentation of `protocol.AUGMENTATIONS`, with other ranges where they are given.
+
+    Args:
+        name: One of them.
+        ranges: What replaces its own values.
+        options: How observations are changed, for `field`.
+        recipe: Window of the model.
+    """
+    preset: Any = "paper" if name in STEPS else name
+    plain = Augmentation.of(preset, options, recipe)
+    if plain.moves is None:
+        return plain
+    return replace(plain, parameters=_with(STEPS.get(name, plain.moves), ranges))
+
+
+def _with(moves: Moves, ranges: MoveRanges) -> Moves:
+    given = {name: value for name, value in vars(ranges).items() if value is not None}
+    return replace(moves, **given)
+
+
+def _network(
+    spec: ModelSpec,
+    job: Job,
+    parts: Parts,
+    protocol: Protocol,
+    bookmark: Bookmark | None,
+    progress: Callable[[Step], None],
+) -> tuple[Predict, int]:
+    """The network of the best epoch."""
+    recipe, options = protocol.recipe, protocol.training_options(job.seed)
+    normalisation = band_statistics(parts.training, recipe)
+    classes = len(parts.training.class_names)
+
+    def build() -> nn.Module:
+        built = _build(spec, classes, protocol, job.seed, normalisation)
+        assert isinstance(built, nn.Module)
+        return built
+
+    fitted = fit(
+        build,
+        parts.training,
+        parts.validation,
+        options,
+        recipe=recipe,
+        normalisation=normalisation,
+        augmentation=augmentation_of(job.augmentation, protocol.moves, options, recipe),
+        progress=progress,
+        bookmark=bookmark,
+    )
+    device = resolve_device(options.device)
+    with torch.random.fork_rng(devices=[]):
+        network = build()
+    network.load_state_dict(fitted.weights)
+    network.to(device)
+    feed = Feed(recipe, normalisation, device)
+    return lambda samples: logits_of(network, samples, feed).argmax(axis=1), fitted.best_epoch
+
+
+def _forest(spec: ModelSpec, parts: Parts, protocol: Protocol, seed: int) -> Predict:
+    """A forest, fitted to the same samples as a network; it has no epochs to choose from."""
+    recipe = protocol.recipe
+    forest = _build(spec, len(parts.training.class_names), protocol, seed, None)
+    assert isinstance(forest, Forest)
+
+    def features(samples: Samples) -> NDArray[np.float32]:
+        window = samples.series[:, :, recipe.window.start : recipe.window.stop]
+        return features_of(spec, fill_gaps(window), recipe)
+
+    forest.fit(features(parts.training), parts.training.labels)
+    return lambda samples: forest.predict(features(samples))
+
+
+def _build(
+    spec: ModelSpec, classes: int, protocol: Protocol, seed: int, normalisation: Normalisation | None
+) -> nn.Module | Forest:
+    recipe = protocol.recipe
+    return spec.build(
+        classes,
+        len(recipe.bands),
+        len(recipe.window),
+        preset=protocol.preset,
+        recipe=recipe,
+        normalisation=normalisation,
+        seed=seed,
+    )
+
+
+def _whole(code: str, material: Material, protocol: Protocol) -> Samples:
+    return material.source if code == protocol.source else material.targets[code]

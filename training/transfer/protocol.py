@@ -1,0 +1,179 @@
+"""What a benchmark is told; the defaults of the command stand here. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from gee_pipeline.errors import InputError
+from gee_pipeline.recipe import Recipe
+from training.crops import OTHER
+from training.models.registry import MODELS
+from training.options import GLOBAL, PRESETS, Rule, Schedule, SplitRule, TrainingOptions
+
+AUGMENTATIONS: Final = ("none", "field", "paper", "code", "paper-shift", "paper-shift-scale")
+"""Those of a training, and the steps of the ablation: time shift alone, and time shift with time scale (Tong
+et al. 2025, table 7)."""
+
+FILE: Final = "median_S2_{}_month1-12_day5.npz"
+"""Name of the file of a region, as in CropGlobe."""
+
+
+@dataclass(frozen=True)
+class MoveRanges:
+    """Other values than those of an augmentation that moves series; None keeps its own."""
+
+    shift_days: tuple[int, int] | None = None
+    """Least and greatest days by which a series is moved."""
+    scale_days: tuple[int, int] | None = None
+    """Least and greatest days by which start and end are moved, each on its own."""
+    warp_sigma: float | None = None
+    """Spread of the curve that multiplies the bands."""
+    warp_knots: int | None = None
+    """Knots of that curve."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything that decides the numbers of a benchmark; by default as in Tong et al. 2025, section 4.1."""
+
+    data: Path
+    """Folder with a file for each region, or the folder above `for_CropNet`."""
+    source: str
+    """Code of the region that trains, as in the name of its file."""
+    targets: tuple[str, ...]
+    """Codes of the regions that judge, none of them the source."""
+    models: tuple[str, ...] = ("cropnet", "cropnet-1d", "rf", "rf-harmonic")
+    """Names of `training.models.registry.MODELS`."""
+    augmentations: tuple[str, ...] = ("none",)
+    """How the samples of networks are changed, one after the other; forests see them as they are."""
+    seeds: int = 10
+    """Trainings of each model and augmentation, with the seeds 1, 2, ..."""
+    in_region: bool = False
+    """Whether the models are judged within the source as well, on a part that nothing was trained on."""
+    classes: tuple[str, ...] | None = None
+    """Classes to tell apart; what is not named becomes "other" where that is named. None takes all classes
+    of the source."""
+    target_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Code of a target -> the classes that its map tells apart, "other" among them."""
+    preset: str = GLOBAL["preset"]
+    """Preset of `inference.cropnet`."""
+    epochs: int = GLOBAL["epochs"]
+    """Passes over the training samples."""
+    batch_size: int = GLOBAL["batch_size"]
+    """Samples in one step."""
+    learning_rate: float = GLOBAL["learning_rate"]
+    """Adam's learning rate."""
+    schedule: Schedule = GLOBAL["schedule"]
+    """Whether the learning rate falls."""
+    window_first_day: int = Recipe.window_first_day
+    """First day of the season that the models see, counted from 1."""
+    window_last_day: int = Recipe.window_last_day
+    """Last day that they see."""
+    bin_days: int = Recipe.bin_days
+    """Length of a bin in days: 5, or a multiple, for which the medians of 5 days are joined."""
+    moves: MoveRanges = field(default_factory=MoveRanges)
+    """Ranges of the augmentations that move series."""
+    split: Rule | None = None
+    """How a part of the source is held out; None is by place where the samples have places, else at
+    random."""
+    block_size: float = SplitRule.block_size
+    """Side of the blocks of a split by place, in degrees."""
+    share: float = SplitRule.share
+    """Share of the source that is held out."""
+    device: str = TrainingOptions.device
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    def __post_init__(self) -> None:
+        _require_known("model", self.models, tuple(MODELS), "--models")
+        _require_known("augmentation", self.augmentations, AUGMENTATIONS, "--augmentation")
+        if self.preset not in PRESETS:
+            raise InputError(f"A preset is one of {', '.join(PRESETS)}, got {self.preset}.")
+        if not 1 <= self.seeds <= 1000:
+            raise InputError(f"A benchmark takes 1 to 1000 seeds, got {self.seeds}. Try --seeds 10.")
+        self._require_regions()
+        self._require_target_classes()
+        self.training_options(1)  # the same checks as for any training, before any file is read
+        self.split_rule(1, has_places=True)
+        self.recipe  # noqa: B018
+        if self.bin_days % Recipe.bin_days or not self.recipe.window:
+            raise InputError(
+                f"A bin is a multiple of {Recipe.bin_days} days long and the window holds one at least; got "
+                f"bins of {self.bin_days} days and days {self.window_first_day} to {self.window_last_day}."
+            )
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Codes of the regions that judge: the source first if it does."""
+        return (self.source, *self.targets) if self.in_region else self.targets
+
+    @property
+    def recipe(self) -> Recipe:
+        """Window and bins of the models."""
+        clear = max(1, Recipe.min_clear_bins * Recipe.bin_days // self.bin_days)
+        return Recipe(
+            bin_days=self.bin_days,
+            window_first_day=self.window_first_day,
+            window_last_day=self.window_last_day,
+            min_clear_bins=clear,
+        )
+
+    def training_options(self, seed: int) -> TrainingOptions:
+        """How a network of one seed is trained."""
+        return TrainingOptions(
+            preset=self.preset,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            schedule=self.schedule,
+            seed=seed,
+            augmentation="none",  # the loop is given the augmentation itself
+            device=self.device,
+        )
+
+    def split_rule(self, seed: int, *, has_places: bool) -> SplitRule:
+        """How the source is split for one seed."""
+        rule = self.split or ("blocks" if has_places else "random")
+        return SplitRule(rule=rule, block_size=self.block_size, share=self.share, seed=seed)
+
+    def _require_regions(self) -> None:
+        for code in (self.source, *self.targets):
+            if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", code):
+                raise InputError(
+                    f"The code of a region has letters and digits, as in {FILE.format('FRA')}; got {code!r}."
+                )
+        if self.source in self.targets:
+            raise InputError(
+                f"A model is not judged on what it was trained on, but {self.source} is source and target. "
+                "Leave it out of --targets; --in-region judges it on a part of the source that is held out."
+            )
+        if not self.regions or len(set(self.targets)) != len(self.targets):
+            raise InputError(
+                "A benchmark needs regions to judge in, each once; got "
+                f"{', '.join(self.targets) or 'none'}. Name them with --targets, or give --in-region."
+            )
+
+    def _require_target_classes(self) -> None:
+        for code, names in self.target_classes.items():
+            if (
+                code not in self.targets
+                or OTHER not in names
+                or len({*names}) != len(names)
+                or len(names) < 2
+            ):
+                raise InputError(
+                    f"The classes of a target are {OTHER} and one or more others, of one of the targets "
+                    f"{', '.join(self.targets)}; got {code}={','.join(names)}. Write them as "
+                    f"--target-classes {(*self.targets, 'CHN')[0]}=rice,{OTHER}."
+                )
+
+
+def _require_known(what: str, given: tuple[str, ...], known: tuple[str, ...], option: str) -> None:
+    if not given or not set(given) <= set(known) or len(set(given)) != len(given):
+        raise InputError(
+            f"A {what} is one of {', '.join(known)}, each once; got {', '.join(given) or 'none'}. Separate "
+            f"several by commas: {option} {','.join(known[:2])}."
+        )

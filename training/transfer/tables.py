@@ -1,0 +1,286 @@
+"""The numbers of a benchmark as files: a row a run, a row a cell beside the published number, Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gee_pipeline.files import write_bytes
+from training.metrics import Scores
+from training.transfer.alignment import Alignment, aligned_scores
+from training.transfer.protocol import Protocol
+from training.transfer.published import SOURCE, Published, published
+from training.transfer.record import Job, Record
+
+PAPER_PROTOCOL: Final = {
+    "preset": "paper",
+    "epochs": 50,
+    "batch_size": 256,
+    "learning_rate": 1e-4,
+    "schedule": "constant",
+    "seeds": 10,
+    "window_first_day": 121,
+    "window_last_day": 334,
+    "bin_days": 5,
+}
+"""Tong et al. 2025, sections 3.3 and 4.1."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training judged in one region."""
+
+    source: str
+    """Region that trained."""
+    target: str
+    """Region that judged; the source itself on a part that is held out."""
+    job: Job
+    """Which training."""
+    scores: Scores
+    """After alignment of classes."""
+    record: Record
+    """What the training gave besides."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method in one direction: mean and standard deviation over the seeds, 0 to 1."""
+
+    source: str
+    """Region that trained."""
+    target: str
+    """Region that judged."""
+    model: str
+    """Name of the model."""
+    augmentation: str
+    """Name of the augmentation."""
+    runs: int
+    """Number of seeds."""
+    accuracy: float
+    """Mean overall accuracy."""
+    accuracy_std: float | None
+    """Standard deviation of a sample (divided by runs less one); None of a single run."""
+    macro_f1: float
+    """Mean macro-F1."""
+    macro_f1_std: float | None
+    """As for the accuracy."""
+    names: tuple[str, ...]
+    """Classes of the confusion matrix."""
+    confusion: tuple[tuple[int, ...], ...]
+    """`(label, predicted)`, counts of all runs together."""
+
+    @property
+    def published(self) -> Published | None:
+        """The number of the same cell in the paper."""
+        return published(self.source, self.target, self.model, self.augmentation)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """The confusion matrix as an array."""
+        return np.array(self.confusion, np.int64)
+
+
+def rows_of(records: Iterable[Record], alignments: Mapping[str, Alignment], protocol: Protocol) -> list[Row]:
+    """A row for each training and region of the protocol.
+
+    Args:
+        records: Finished trainings.
+        alignments: How each region is judged.
+        protocol: Names the regions.
+    """
+    rows = []
+    for record in records:
+        regions = (protocol.source,) if record.job.in_region else protocol.targets
+        for code in regions:
+            seen = record.regions[code]
+            scores = aligned_scores(seen.counts, seen.names, record.names, alignments[code])
+            rows.append(Row(protocol.source, code, record.job, scores, record))
+    return rows
+
+
+def cells_of(rows: Sequence[Row]) -> list[Cell]:
+    """The rows of each direction and method together, in the order of their first rows by direction."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.target, *row.job.method), []).append(row)
+    targets = list(dict.fromkeys(row.target for row in rows))
+    ordered = sorted(groups, key=lambda key: targets.index(key[0]))  # stable: methods keep their order
+    return [_cell(groups[key]) for key in ordered]
+
+
+def write_results(path: Path, rows: Sequence[Row]) -> None:
+    """Write results.csv: a row a training and region; scores 0 to 1."""
+    _write_csv(path, [_flat(row) for row in rows])
+
+
+def write_table(path: Path, cells: Sequence[Cell]) -> None:
+    """Write table.csv: a row a direction and method; percent, as published."""
+    _write_csv(path, [_beside(cell) for cell in cells])
+
+
+def write_report(
+    path: Path,
+    cells: Sequence[Cell],
+    rows: Sequence[Row],
+    alignments: Mapping[str, Alignment],
+    protocol: Protocol,
+) -> None:
+    """Write table.md: a table a direction, with what is judged and where the protocol is not the paper's."""
+    parts = [f"# Trained on {protocol.source}", _how(rows, protocol)]
+    for code in protocol.regions:
+        chosen = [cell for cell in cells if cell.target == code]
+        if chosen:
+            judged = int(chosen[0].counts.sum() / chosen[0].runs)
+            about = f"{alignments[code].reason} {judged:,} samples a run."
+            parts += [f"## {protocol.source} → {code}", about, _markdown(chosen)]
+    if any(cell.published for cell in cells):
+        parts.append(_about_published(protocol, rows))
+    write_bytes(path, ("\n\n".join(parts) + "\n").encode())
+
+
+def departures(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
+    """Where a benchmark is not that of the paper, in words."""
+    changed = [
+        f"{name.replace('_', ' ')} {getattr(protocol, name)} for {value}"
+        for name, value in PAPER_PROTOCOL.items()
+        if getattr(protocol, name) != value
+    ]
+    if protocol.moves != type(protocol.moves)():
+        changed.append("other ranges of augmentation")
+    if protocol.classes:
+        changed.append(f"the classes {', '.join(protocol.classes)}")
+    if protocol.target_classes:
+        changed.append("classes of targets that were given")
+    if protocol.in_region and not any("optimistic" in row.record.split for row in rows):
+        changed.append("a region judged on places that are held out, where the paper's test is random")
+    return changed
+
+
+def percent(mean: float, std: float | None) -> str:
+    """`97.79 ± 0.30` of figures 0 to 1."""
+    return f"{100 * mean:.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
+
+
+def _cell(rows: Sequence[Row]) -> Cell:
+    accuracy = [row.scores.accuracy for row in rows]
+    macro_f1 = [row.scores.macro_f1 for row in rows]
+    counts = np.sum([row.scores.confusion for row in rows], axis=0)
+    return Cell(
+        source=rows[0].source,
+        target=rows[0].target,
+        model=rows[0].job.model,
+        augmentation=rows[0].job.augmentation,
+        runs=len(rows),
+        accuracy=statistics.fmean(accuracy),
+        accuracy_std=_std(accuracy),
+        macro_f1=statistics.fmean(macro_f1),
+        macro_f1_std=_std(macro_f1),
+        names=tuple(one.name for one in rows[0].scores.classes),
+        confusion=tuple(tuple(row) for row in counts.tolist()),
+    )
+
+
+def _std(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    record = row.record
+    return {
+        "source": row.source,
+        "target": row.target,
+        **asdict(row.job),
+        "accuracy": f"{row.scores.accuracy:.6f}",
+        "macro_f1": f"{row.scores.macro_f1:.6f}",
+        "samples": sum(one.samples for one in row.scores.classes),
+        "classes": " ".join(one.name for one in row.scores.classes if one.samples),
+        "held_out_accuracy": f"{record.held_out_accuracy:.6f}",
+        "held_out_macro_f1": f"{record.held_out_macro_f1:.6f}",
+        "held_out": record.split,
+        "best_epoch": record.best_epoch,
+        "training_samples": record.training_samples,
+        "seconds": f"{record.seconds:.1f}",
+        "digest": record.digest,
+    }
+
+
+def _beside(cell: Cell) -> dict[str, Any]:
+    ours = {
+        "accuracy": cell.accuracy,
+        "accuracy_std": cell.accuracy_std,
+        "macro_f1": cell.macro_f1,
+        "macro_f1_std": cell.macro_f1_std,
+    }
+    theirs = cell.published
+    return {
+        "source": cell.source,
+        "target": cell.target,
+        "model": cell.model,
+        "augmentation": cell.augmentation,
+        "runs": cell.runs,
+        **{name: None if value is None else f"{100 * value:.2f}" for name, value in ours.items()},
+        **{f"published_{name}": f"{getattr(theirs, name):.2f}" if theirs else None for name in ours},
+        "published_in": theirs.place if theirs else None,
+    }
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def _markdown(cells: Sequence[Cell]) -> str:
+    head = ("Model", "Augmentation", "Runs", "OA (%)", "published", "macro-F1 (%)", "published", "in")
+    lines = [head, ("---", "---", "--:", "--:", "--:", "--:", "--:", "---")]
+    for cell in cells:
+        there = cell.published
+        lines.append(
+            (
+                cell.model,
+                cell.augmentation,
+                str(cell.runs),
+                percent(cell.accuracy, cell.accuracy_std),
+                f"{there.accuracy:.2f} ± {there.accuracy_std:.2f}" if there else "",
+                percent(cell.macro_f1, cell.macro_f1_std),
+                f"{there.macro_f1:.2f} ± {there.macro_f1_std:.2f}" if there else "",
+                there.place if there else "",
+            )
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _how(rows: Sequence[Row], protocol: Protocol) -> str:
+    first = rows[0].record
+    networks = f"{protocol.epochs} epochs, batches of {protocol.batch_size}, learning rate "
+    return (
+        f"{first.training_samples:,} samples of {protocol.source} trained the first model, with weights that "
+        f"give every class the same say; the classes are {', '.join(first.names)}. Networks: preset "
+        f"{protocol.preset}, {networks}{protocol.learning_rate:g} ({protocol.schedule}); their best epoch is "
+        f"the one with the best macro-F1 on a part of {protocol.source} that is held out by {first.split}. "
+        "Forests train on the same samples. Days "
+        f"{protocol.window_first_day} to {protocol.window_last_day} of the season, bins of "
+        f"{protocol.bin_days} days. Mean and standard deviation over the seeds; macro-F1 is over the classes "
+        "that have samples in the region."
+    )
+
+
+def _about_published(protocol: Protocol, rows: Sequence[Row]) -> str:
+    changed = departures(protocol, rows)
+    same = "The protocol is that of the paper, but for what follows." if not changed else ""
+    differs = f"Not as in the paper: {'; '.join(changed)}." if changed else ""
+    return (
+        f"Published: {SOURCE}. {same}{differs} There the best epoch was chosen on the training samples, as "
+        "their published script does; here these samples are apart."
+    )
