@@ -293,7 +293,8 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     confidence of a map is a frequency. The printed figures are of land that did not train, but that chose
     epoch and temperature.
 
-    A training that was stopped goes on when the same command is given again.
+    A training that was stopped goes on when the same command is given again. On a CPU all cores are used;
+    the environment variable OMP_NUM_THREADS sets fewer, which pays where other work runs beside it.
 
     \b
     Examples:

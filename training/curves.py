@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -126,7 +126,7 @@ def _draw_reliability(axes: Axes, calibration: Mapping[str, Any]) -> None:
     _finish(axes, "Share of samples that is right, by confidence", legend="lower right")
 
 
-def _finish(axes: Axes, title: str, *, legend: str = "best") -> None:
+def _finish(axes: Axes, title: str, *, legend: Literal["best", "lower right"] = "best") -> None:
     axes.set_title(title, loc="left", fontsize=9, color=INK)
     axes.legend(frameon=False, fontsize=8, loc=legend)
     axes.spines[["top", "right"]].set_visible(False)
