@@ -13,13 +13,7 @@ from cli.options import Day, Names, apply
 if TYPE_CHECKING:
     from training.samples import Samples
 
-reading_options = apply(
-    click.option(
-        "--classes",
-        type=Names(),
-        help="Classes in the order of their codes, out of those of the legend. What is not named becomes "
-        "other, or is left out where other is not named.  [default: all that occur]",
-    ),
+file_options = apply(
     click.option(
         "--legend",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -29,7 +23,6 @@ reading_options = apply(
     click.option(
         "--label-column", help="Key or column of the labels.  [default: the legend's, else lbl or label]"
     ),
-    click.option("--group-column", help="Key or column of the groups.  [default: group]"),
     click.option(
         "--scale",
         type=float,
@@ -45,6 +38,19 @@ reading_options = apply(
         "of the equator 1 July of the year before]",
     ),
 )
+"""What the values of files mean."""
+
+reading_options = apply(
+    click.option(
+        "--classes",
+        type=Names(),
+        help="Classes in the order of their codes, out of those of the legend. What is not named becomes "
+        "other, or is left out where other is not named.  [default: all that occur]",
+    ),
+    file_options,
+    click.option("--group-column", help="Key or column of the groups.  [default: group]"),
+)
+"""The same, and which classes and groups there are."""
 
 
 def read_files(files: Sequence[Path], given: dict[str, Any]) -> Samples:
