@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +16,8 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import CropmapError, InputError
 from inference.checkpoint import CropClass
-from training.crops import CROPS, OTHER
-
-Label = int | str
-"""What a file calls a crop: a whole number, or a name (compared without regard to case)."""
+from training.crops import CROPS
+from training.labels import Label, distinct_labels, plain_label
 
 LEFT_OUT: Final = -1
 """Index of a label whose samples are left out."""
@@ -102,7 +99,7 @@ class Legend:
         Raises:
             InputError: A label is in no class, not left out, and `unlisted` does not say what it becomes.
         """
-        found, place = _distinct(labels)
+        found, place = distinct_labels(labels)
         index = np.array([self._place_of(label) for label in found], np.int64)[place]
         unknown = np.flatnonzero(index == _UNKNOWN)
         if len(unknown):
@@ -112,31 +109,6 @@ class Legend:
                 "legend file (--legend) what it becomes: in labels of a class, in leave_out, or by unlisted."
             )
         return index
-
-    def choose(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Class names as asked for, in that order, written as in the legend.
-
-        Raises:
-            InputError: A name is unknown or repeated, or there are fewer than two.
-        """
-        known = {plain_label(name): name for name in self.names}
-        asked = [plain_label(name) for name in names]
-        if not set(asked) <= set(known) or len(set(asked)) != len(asked) or len(asked) < 2:
-            raise InputError(
-                f"Classes are two or more different names out of {', '.join(self.names)}; got "
-                f"{', '.join(names)}. Write them as --classes {','.join(self.names[:2])}, or describe your "
-                "own classes in a file (--legend)."
-            )
-        return tuple(known[name] for name in asked)
-
-    def merge_into(self, names: Sequence[str]) -> tuple[int, ...]:
-        """For each class its index in `names`, or -1 where its samples are left out.
-
-        A class that is not among the names becomes "other" where that is, and is left out where not.
-        """
-        chosen = list(names)
-        rest = chosen.index(OTHER) if OTHER in chosen else LEFT_OUT
-        return tuple(chosen.index(name) if name in chosen else rest for name in self.names)
 
     def _place_of(self, label: Label | None) -> int:
         if label is None:  # an empty cell, a fraction
@@ -178,32 +150,6 @@ def read_legend(path: Path) -> Legend:
         return _legend(values)
     except CropmapError as error:
         raise InputError(f"The legend {path}: {error}") from error
-
-
-def plain_label(label: Label) -> Label:
-    """A label as it is compared: numbers as whole numbers, texts trimmed and without case."""
-    if not isinstance(label, str):
-        return int(label)
-    text = unicodedata.normalize("NFC", label).strip().casefold()
-    return int(text) if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() else text
-
-
-def _distinct(labels: NDArray[Any]) -> tuple[list[Label | None], NDArray[np.intp]]:
-    """Each label once, as it is compared, and where each sample's is; None for what is no label."""
-    if labels.dtype.kind in "biuf":
-        numbers, place = np.unique(labels, return_inverse=True)
-        return [int(n) if np.isfinite(n) and n == int(n) else None for n in numbers.tolist()], place
-    given = labels.tolist()
-    first = {value: i for i, value in enumerate(dict.fromkeys(given))}
-    return [_label_of(value) for value in first], np.array([first[value] for value in given], np.intp)
-
-
-def _label_of(value: Any) -> Label | None:
-    if isinstance(value, float):
-        return int(value) if np.isfinite(value) and value == int(value) else None
-    if isinstance(value, str):
-        return plain_label(value) if value.strip() else None
-    return int(value) if isinstance(value, int) else None
 
 
 def _read(path: Path) -> Any:

@@ -62,14 +62,3 @@ def joint_recipe(origins: Sequence[Origin], recipe: Recipe | None) -> Recipe:
             "Draw them anew with the same --cloud-band and --cloud-threshold.",
         )
     return chosen
-
-
-def joint_season(origins: Sequence[Origin], files: int) -> Season | None:
-    """The season of several files; None where not all tell, or they differ.
-
-    Args:
-        origins: Of the files that tell.
-        files: Number of all files.
-    """
-    seasons = {origin.season for origin in origins}
-    return seasons.pop() if len(origins) == files and len(seasons) == 1 else None

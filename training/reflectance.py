@@ -143,7 +143,7 @@ def _fits(series: NDArray[np.int16], order: Sequence[str]) -> bool:
     if len(green) < _FEW_SAMPLES:
         return False
     canopy = dict(zip(order, np.median(series[green, :, best[green]], axis=0).tolist(), strict=True))
-    return _is_canopy(canopy) and _is_soil(series, ndvi, row)
+    return _is_canopy(canopy) and _is_soil(series, row)
 
 
 def _ndvi(near: NDArray[np.int16], red: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -166,12 +166,12 @@ def _is_canopy(band: Mapping[str, float]) -> bool:
     )
 
 
-def _is_soil(series: NDArray[np.int16], ndvi: NDArray[np.float32], row: Mapping[str, int]) -> bool:
+def _is_soil(series: NDArray[np.int16], row: Mapping[str, int]) -> bool:
     """Bare soil reflects more red than blue; True also where too little of it is seen."""
+    near, red, blue = (series[:, row[band]] for band in ("B8", "B4", "B2"))
+    ndvi = _ndvi(near, np.maximum(red, blue))  # the same soil, whichever of the two is red
     bare = (ndvi > _BARE[0]) & (ndvi < _BARE[1])
-    if bare.sum() < _FEW:
-        return True
-    return bool(np.median(series[:, row["B4"]][bare]) > np.median(series[:, row["B2"]][bare]))
+    return bool(bare.sum() < _FEW or np.median(red[bare]) > np.median(blue[bare]))
 
 
 def _observed(series: NDArray[np.int16], bands: Sequence[str], band: str) -> NDArray[np.int16]:

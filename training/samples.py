@@ -15,12 +15,14 @@ from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
+from training.class_choice import choose_classes, occurring_classes, relabel
 from training.legend import CROPGLOBE, LEFT_OUT, Legend
 from training.npz_file import load_arrays
 from training.origin import Origin, joint_recipe, origin_of
 from training.sample_part import Part, Reading
 from training.series_file import series_part
-from training.table import TABLE_SUFFIXES, Table, read_table, table_part
+from training.table import Table, table_part
+from training.table_file import TABLE_SUFFIXES, read_table
 
 _PER_SAMPLE: Final = ("lon", "lat", "groups", "country")
 """Fields of `Samples` that have a value for each sample, or none at all."""
@@ -139,7 +141,7 @@ def read_samples(
             "Training needs at least one file of samples, got none. Name an npz file or a table."
         )
     known = legend or CROPGLOBE
-    names = known.choose(classes) if classes is not None else None
+    names = choose_classes(known, classes) if classes is not None else None
     files = [_open(path) for path in paths]
     origins = [file.origin for file in files if file.origin]
     reading = Reading(
@@ -160,7 +162,7 @@ def read_samples(
     )
     kept = _drop_duplicates(_drop_sparse(joined, reading.recipe))
     if names is None:
-        names = known.names if legend else _occurring(kept, known)
+        names = known.names if legend else occurring_classes(known, kept.labels)
     return _choose(kept, names, known)
 
 
@@ -255,25 +257,14 @@ def _drop_sparse(samples: Samples, recipe: Recipe) -> Samples:
     return replace(samples.take(enough), sparse_dropped=int((~enough).sum()))
 
 
-def _occurring(samples: Samples, legend: Legend) -> tuple[str, ...]:
-    return legend.choose([name for name, count in samples.counts.items() if count])
-
-
 def _choose(samples: Samples, names: tuple[str, ...], legend: Legend) -> Samples:
     """The samples relabelled for the chosen classes; each class must have some."""
-    labels = np.array(legend.merge_into(names))[samples.labels]
+    labels = relabel(legend, samples.labels, names)
     kept = labels != LEFT_OUT
-    chosen = replace(
+    return replace(
         samples.take(kept),
         labels=labels[kept],
         class_names=names,
         colors=tuple(legend.colors[name] for name in names),
         left_out=samples.left_out + int((~kept).sum()),
     )
-    if empty := [name for name, count in chosen.counts.items() if not count]:
-        raise InputError(
-            f"Every class needs samples, but there are none of {', '.join(empty)}; the files hold "
-            + ", ".join(f"{count} {name}" for name, count in samples.counts.items() if count)
-            + ". Leave these classes out of --classes."
-        )
-    return chosen

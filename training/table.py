@@ -17,11 +17,7 @@ by the rule of the composites (`gee_pipeline.composite`).
 
 from __future__ import annotations
 
-import csv
-import gzip
 import re
-import zlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -29,20 +25,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
 from gee_pipeline.composite import median_composite
-from gee_pipeline.errors import CorruptFileError, InputError
+from gee_pipeline.errors import InputError
 from gee_pipeline.season import Season
 from training.reflectance import outside_range, require_no_offset, require_scale, rounded, to_stored
 from training.sample_part import Part, Reading, as_text
-
-TABLE_SUFFIXES: Final = (".csv", ".csv.gz", ".parquet", ".geoparquet")
-"""Endings of the files that are tables."""
 
 FIRST_ROW: Final = 1
 """Rows of a table are counted from 1, below the header."""
@@ -52,13 +44,8 @@ _DATE: Final = r"(?P<year>[0-9]{4})(?P<mark>[-_]?)(?P<month>[0-9]{2})(?P=mark)(?
 _BAND_FIRST: Final = re.compile(rf"{_BAND}[-_. ]{_DATE}")
 _DATE_FIRST: Final = re.compile(rf"{_DATE}[-_. ]{_BAND}")
 
-_GAPS: Final = ["", "nan", "NaN", "NAN", "NA", "N/A", "null", "NULL", "None"]
-"""Texts of a cell without a value."""
-
-_SEPARATORS: Final = (",", ";", "\t")
-_ENCODING: Final = "utf-8-sig"
-
-_NAMES: Final = {"lon": ("lon", "longitude"), "lat": ("lat", "latitude")}
+PLACE_NAMES: Final = {"lon": ("lon", "longitude"), "lat": ("lat", "latitude")}
+"""What the columns of a place are called, whatever their case."""
 
 
 @dataclass(frozen=True)
@@ -104,21 +91,6 @@ class Table:
         """The column with one of these names, whatever its case; None where there is none."""
         by_name = {str(name).strip().casefold(): str(name) for name in reversed(self.frame.columns)}
         return next((by_name[n.casefold()] for n in names if n.casefold() in by_name), None)
-
-
-def read_table(path: Path) -> Table:
-    """The table of a file.
-
-    Raises:
-        InputError: The file does not exist, or its geometry cannot be used.
-        CorruptFileError: It is damaged or no such table.
-    """
-    if not path.is_file():
-        raise InputError(f"The samples {path} do not exist. Give the path of a file.")
-    frame = _read_csv(path) if ".csv" in path.name.lower() else _read_parquet(path)
-    if not len(frame):
-        raise InputError(f"{path} has no row below its header. Export it again.")
-    return Table(path, frame)
 
 
 def table_part(table: Table, reading: Reading) -> Part:
@@ -187,13 +159,13 @@ def _require_columns(
     if not days:
         raise InputError(
             f"{table.path} has no column of a band and a date, such as {bands[0]}_2021-05-03; it has "
-            f"{_few(table.frame.columns)}."
+            f"{few(table.frame.columns)}."
         )
     missing = [f"{band}_{day}" for day in days for band in bands if (band, day) not in columns]
     if missing:
         raise InputError(
             f"{table.path} must have a column of every band ({', '.join(bands)}) for each of its {len(days)} "
-            f"dates; it lacks {_few(missing)}. Leave out days without all bands."
+            f"dates; it lacks {few(missing)}. Leave out days without all bands."
         )
 
 
@@ -255,7 +227,7 @@ def _require_days(path: Path, days: Sequence[date], season: Season) -> None:
 def _places(
     table: Table,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | tuple[None, None]:
-    names = [table.column(*_NAMES[key]) for key in ("lon", "lat")]
+    names = [table.column(*PLACE_NAMES[key]) for key in ("lon", "lat")]
     if names == [None, None]:
         return None, None
     if None in names:
@@ -288,7 +260,7 @@ def _required(table: Table, name: str, what: str, option: str) -> str:
     found = table.column(name)
     if found is None:
         raise InputError(
-            f"{table.path} lacks the column {name} with {what}; it has {_few(_plain_columns(table))}. Name "
+            f"{table.path} lacks the column {name} with {what}; it has {few(_plain_columns(table))}. Name "
             f"another with {option}."
         )
     return found
@@ -311,10 +283,17 @@ def _refuse(table: Table, name: str, bad: NDArray[np.bool_], rule: str) -> None:
     """Raise for the first bad value, naming column, row and value."""
     if bad.any():
         row = int(bad.argmax())
+        value = table.frame[name].iloc[row]
         raise InputError(
-            f"{table.path}: column {name} {rule}; row {row + FIRST_ROW} has {table.frame[name].iloc[row]!r} "
+            f"{table.path}: column {name} {rule}; row {row + FIRST_ROW} has "
+            f"{repr(value) if isinstance(value, str) else value} "
             f"({int(bad.sum())} of {len(bad)} rows are at fault)."
         )
+
+
+def is_series_column(name: str) -> bool:
+    """Whether a column has the name of a band and a date, possible or not."""
+    return bool(_BAND_FIRST.fullmatch(name.strip()) or _DATE_FIRST.fullmatch(name.strip()))
 
 
 def _series_column(path: Path, name: str) -> SeriesColumn | None:
@@ -328,78 +307,7 @@ def _series_column(path: Path, name: str) -> SeriesColumn | None:
     return SeriesColumn(name, f"B{match['band'].upper()}", day)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        header = _first_line(path)
-        separator = max(_SEPARATORS, key=header.count)
-        names = next(csv.reader([header], delimiter=separator), [])
-        _require_names(path, names)
-        return pd.read_csv(
-            path,
-            sep=separator,
-            encoding=_ENCODING,
-            keep_default_na=False,  # a label or country may be called NA
-            na_values={name: _GAPS for name in names if _holds_numbers(name)},
-            low_memory=False,
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise _damaged(path, "CSV", error) from error
-    except (EOFError, zlib.error) as error:
-        raise _damaged(path, "CSV", error) from error
-
-
-def _first_line(path: Path) -> str:
-    if path.name.lower().endswith(".gz"):
-        with gzip.open(path, "rt", encoding=_ENCODING) as file:
-            return file.readline()
-    with path.open(encoding=_ENCODING) as file:
-        return file.readline()
-
-
-def _require_names(path: Path, names: Sequence[str]) -> None:
-    if repeated := [name for name, count in Counter(names).items() if count > 1]:
-        raise InputError(f"{path}: the column {repeated[0]!r} occurs more than once. Keep one of them.")
-
-
-def _holds_numbers(name: str) -> bool:
-    plain = name.strip()
-    places = {alias for aliases in _NAMES.values() for alias in aliases}
-    return bool(_BAND_FIRST.fullmatch(plain) or _DATE_FIRST.fullmatch(plain)) or plain.casefold() in places
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        import pyarrow as pa  # type: ignore[import-untyped]
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise InputError(
-            f"Reading {path} needs the package pyarrow: pip install pyarrow, or give the table as CSV."
-        ) from error
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        return _located(path) if b"geo" in metadata else pd.read_parquet(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, "Parquet", error) from error
-
-
-def _located(path: Path) -> pd.DataFrame:
-    """The table of a GeoParquet file; its places as `lon` and `lat` where it has no such columns."""
-    frame = gpd.read_parquet(path)
-    plain = Table(path, pd.DataFrame(frame.drop(columns=frame.geometry.name)))
-    if any(plain.column(*names) for names in _NAMES.values()):
-        return plain.frame
-    bad = np.flatnonzero(frame.geometry.isna() | frame.geometry.is_empty)
-    if len(bad) or frame.crs is None:
-        what = f"row {bad[0] + FIRST_ROW} has none" if len(bad) else "the file has no CRS"
-        raise InputError(f"{path}: every row needs a geometry in a known CRS, but {what}.")
-    points = frame.geometry.representative_point().to_crs("EPSG:4326")
-    return plain.frame.assign(lon=points.x.to_numpy(), lat=points.y.to_numpy())
-
-
-def _damaged(path: Path, kind: str, error: Exception) -> CorruptFileError:
-    return CorruptFileError(f"{path} is not a whole {kind} table: {error}. Export it again.")
-
-
-def _few(names: Sequence[Any]) -> str:
+def few(names: Sequence[Any]) -> str:
+    """The first of some names, for messages."""
     shown = ", ".join(str(name) for name in list(names)[:6])
     return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "") if len(names) else "none"

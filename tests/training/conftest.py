@@ -26,6 +26,15 @@ def arkansas() -> Path:
 
 
 @pytest.fixture(scope="session")
+def california() -> Path:
+    """Real pixels of many more crops, where they lie beside the checkout."""
+    path = USA / "median_S2_CAL_month1-12_day5.npz"
+    if not path.is_file():
+        pytest.skip(f"The real samples {path.name} are not beside this checkout (../shared/data/usa-2021).")
+    return path
+
+
+@pytest.fixture(scope="session")
 def made_samples() -> Callable[..., Samples]:
     """Samples in four by four blocks of half a degree, classes turn by turn."""
     return make_samples

@@ -3,6 +3,7 @@ import pytest
 
 from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.recipe import Recipe
+from training.legend import Legend, LegendClass
 from training.samples import Samples, read_samples
 
 LABELS = np.array([0, 1, 2, 3, 4, 5, 6, 0, 1, 6])
@@ -222,3 +223,80 @@ def test_the_real_pixels_are_read_as_their_source_describes_them(arkansas):
         seen = np.broadcast_to(raw["observed"][:, None, :], raw["fea"].shape)
         np.testing.assert_array_equal(samples.series[seen], raw["fea"][seen])
     assert samples.observed[:, Recipe().window].sum(axis=1).min() >= 8
+
+
+def test_groups_and_countries_are_read_where_all_files_have_them(write):
+    groups = np.array([f"farm {i // 2}" for i in range(10)])
+    named = write("a.npz", group=groups, country=np.array(["FR"] * 10), farm=np.arange(10) * 1.0)
+    samples = read_samples([named])
+    assert samples.groups.tolist() == groups.tolist()
+    assert samples.country.tolist() == ["FR"] * 10
+    assert read_samples([named], group_column="farm").groups.tolist() == [str(i) for i in range(10)]
+    joined = read_samples([named, write("b.npz", fea=arrays()["fea"] + 1)])
+    assert (joined.groups, joined.country) == (None, None)
+    assert samples.take(np.array([3, 0])).groups.tolist() == ["farm 1", "farm 0"]
+
+
+def test_a_group_that_is_asked_for_must_be_there(write):
+    with pytest.raises(InputError, match="lacks the key farm"):
+        read_samples([write()], group_column="farm")
+    with pytest.raises(InputError, match=r"key group must name a group for each sample; row 4"):
+        read_samples([write(group=np.array(["a"] * 4 + [""] + ["b"] * 5))])
+
+
+FRUIT = Legend(
+    (
+        LegendClass("Orchard", "#00a884", (69, 75)),
+        LegendClass("Rice", "#00a8e2", (3,)),
+        LegendClass("Melon", "#ff8888", (50,)),
+    ),
+    leave_out=(0,),
+    unlisted="leave out",
+    label_column="cdl",
+    source="A survey.",
+)
+
+
+def test_labels_of_another_key_are_read_by_a_legend(write):
+    cdl = np.array([75, 3, 50, 69, 36, 0, 3, 75, 50, 1], np.uint8)
+    samples = read_samples([write(cdl=cdl)], legend=FRUIT)
+    assert samples.class_names == ("Orchard", "Rice", "Melon")
+    assert samples.colors == ("#00a884", "#00a8e2", "#ff8888")
+    assert samples.labels.tolist() == [0, 1, 2, 0, 1, 0, 2]
+    assert samples.left_out == 3
+    assert samples.source == "A survey. Samples of samples.npz."
+    chosen = read_samples([write(cdl=cdl)], ["rice", "orchard"], legend=FRUIT)
+    assert (chosen.class_names, chosen.colors) == (("Rice", "Orchard"), ("#00a8e2", "#00a884"))
+    assert (len(chosen), chosen.left_out) == (5, 5)
+
+
+def test_each_class_of_a_legend_needs_samples_so_that_codes_stay(write):
+    cdl = np.array([75, 3, 69, 69, 36, 0, 3, 75, 3, 1], np.uint8)
+    with pytest.raises(InputError, match=r"none of Melon; the files hold 4 Orchard, 3 Rice.*--classes"):
+        read_samples([write(cdl=cdl)], legend=FRUIT)
+
+
+def test_names_may_stand_for_labels(write):
+    lbl = np.array(["corn", "Rice"] * 5)
+    assert read_samples([write(lbl=lbl)]).class_names == ("corn", "rice")
+    with pytest.raises(InputError, match=r"key lbl .*row 3 has hops"):
+        read_samples([write(lbl=np.where(np.arange(10) == 3, "hops", lbl))])
+
+
+def test_real_fields_are_read_by_a_legend_of_their_own(california):
+    legend = Legend(
+        (
+            LegendClass("rice", "#00a8e2", (3,)),
+            LegendClass("alfalfa", "#ffa5e2", (36,)),
+            LegendClass("trees and vines", "#00a884", (69, 75, 77, 204)),
+        ),
+        unlisted="leave out",
+        label_column="cdl",
+    )
+    samples = read_samples([california], legend=legend)
+    with np.load(california) as raw:
+        known = raw["cdl"][np.isin(raw["cdl"], (3, 36, 69, 75, 77, 204))]
+        expected = [int((known == 3).sum()), int((known == 36).sum()), int((known > 36).sum())]
+    assert samples.sparse_dropped == samples.duplicates_dropped == 0
+    assert list(samples.counts.values()) == expected
+    assert samples.left_out == 5_720 - len(known)

@@ -2,9 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from gee_pipeline.errors import InputError
-from training.options import SplitRule
+from training.options import RULES, SplitRule
+from training.samples import read_samples
 from training.split import in_blocks, split_samples
 
 
@@ -102,3 +105,74 @@ def test_a_class_that_would_not_be_trained_is_named(made_samples):
 def test_a_rule_out_of_range_is_refused(wrong):
     with pytest.raises(InputError, match=r"A split is by blocks, column or random"):
         SplitRule(**wrong)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rule=st.sampled_from(RULES),
+    seed=st.integers(0, 1000),
+    share=st.floats(0.2, 0.5),
+    size=st.floats(0.1, 3.0),
+    data=st.data(),
+)
+def test_nothing_that_is_held_out_trains(made_samples, rule, seed, share, size, data):
+    """Whatever the rule and the places: each sample on one side, each block and group too."""
+    samples = made_samples(60)
+    places = st.tuples(st.floats(-180, 180), st.floats(-90, 90), st.sampled_from("abcdefgh"))
+    lon, lat, groups = zip(*data.draw(st.lists(places, min_size=60, max_size=60)), strict=True)
+    samples = replace(samples, lon=np.array(lon), lat=np.array(lat), groups=np.array(groups))
+    try:
+        split = split_samples(samples, SplitRule(rule=rule, block_size=size, share=share, seed=seed))
+    except InputError:  # too few blocks or groups, or a class in held-out ones alone
+        assume(False)
+    assert sorted([*split.training, *split.validation]) == list(range(60))
+    assert len(split.training)
+    assert len(split.validation)
+    if rule == "blocks":
+        assert not squares(samples, split.training, size) & squares(samples, split.validation, size)
+    if rule == "column":
+        assert not {groups[i] for i in split.training} & {groups[i] for i in split.validation}
+
+
+def test_exact_duplicates_of_a_series_never_stand_on_both_sides(tmp_path):
+    """They are dropped when files are read, also across files, so no split can part them."""
+    fea = np.random.default_rng(0).integers(200, 3000, (40, 10, 73)).astype(np.int16)
+    for name in ("a.npz", "b.npz"):
+        np.savez(tmp_path / name, fea=fea[np.arange(60) % 40], lbl=np.arange(60) % 40 % 2)
+    samples = read_samples([tmp_path / "a.npz", tmp_path / "b.npz"])
+    split = split_samples(samples, SplitRule(rule="random"))
+    sides = [{s.tobytes() for s in samples.series[i]} for i in (split.training, split.validation)]
+    assert (len(sides[0]), len(sides[1])) == (32, 8)
+    assert not sides[0] & sides[1]
+
+
+def test_groups_are_held_out_whole(made_samples):
+    samples = made_samples(200)
+    groups = np.array([f"farm {i % 10}" for i in range(200)])
+    split = split_samples(replace(samples, groups=groups), SplitRule(rule="column"))
+    assert split.facts["held_out_groups"] == sorted({groups[i] for i in split.validation})
+    assert len(split.facts["held_out_groups"]) == 2
+    assert split.description == "2 groups of the samples, 40 samples"
+
+
+def test_a_split_by_column_needs_groups(made_samples):
+    with pytest.raises(InputError, match=r"key or column group.*--group-column"):
+        split_samples(made_samples(), SplitRule(rule="column"))
+    alone = replace(made_samples(60), groups=np.array(["a", "b", "c"] * 20))
+    with pytest.raises(InputError, match=r"at least 5 groups, got 3"):
+        split_samples(alone, SplitRule(rule="column"))
+
+
+def test_a_class_with_one_sample_is_refused(made_samples):
+    samples = made_samples(60)
+    labels = np.where(np.arange(60) == 7, 2, samples.labels % 2)
+    with pytest.raises(InputError, match=r"two samples or more.*rice has one.*--classes"):
+        split_samples(replace(samples, labels=labels), SplitRule())
+
+
+def test_the_rules_are_described_in_words(made_samples):
+    samples = made_samples(200)
+    blocks = split_samples(samples, SplitRule(block_size=0.25)).description
+    assert blocks.startswith("blocks of 0.25 degrees, ")
+    random = split_samples(samples, SplitRule(rule="random")).description
+    assert random == "samples at random, 40 samples; optimistic, because their neighbours train"
