@@ -286,7 +286,7 @@ def collect_files(
             None reads `request.to` itself. No access to Earth Engine is needed then.
 
     Raises:
-        InputError: Something in the request cannot be used; nothing was written.
+        InputError: Something in the request cannot be used.
         AccessError: The bucket or Drive cannot be read.
         MismatchError: The folder holds a run of something else.
         IncompleteRunError: Files are missing or damaged; the message says what to do.

@@ -261,7 +261,7 @@ class Fetcher:
         the last answer.
         """
         waiting, running = deque(plan), dict[Future[NDArray[Any]], PixelRequest]()
-        planned, stop = set(plan), threading.Event()
+        planned, whole, stop = set(plan), {request.geobox for request in plan}, threading.Event()
         try:
             while waiting or running:
                 while waiting and len(running) < self.session.settings.most_requests:
@@ -276,7 +276,7 @@ class Fetcher:
                     except Fault as fault:
                         waiting.extendleft(self._smaller(request, fault, smallest_side))
                         continue
-                    if learn and request not in planned:
+                    if learn and request not in planned and request.geobox in whole:
                         self._remember(request.bytes)
                     yield request, values
         finally:
@@ -289,7 +289,11 @@ class Fetcher:
         return halves
 
     def _remember(self, size: int) -> None:
-        """Ask for no more than what worked after more was too much, for the rest of the job."""
+        """Ask for no more bins than what worked after more was too much, for the rest of the job.
+
+        That pixels had to be halved is not remembered: it is the matter of one difficult cell, and would make
+        hundreds of requests out of each further one.
+        """
         with self._lock:
             self._budget = min(self._budget, size)
 

@@ -12,8 +12,9 @@ from gee_pipeline.earthengine.faults import Fault
 
 T = TypeVar("T")
 
-TRIES: Final = 6
-"""Times that one request is made."""
+TRIES: Final = 10
+"""Times that one request is made: the waits between add up to four minutes on average, and an outage of some
+minutes costs no cell."""
 
 BASE: Final = 2.0
 """Longest wait in seconds after the first try; it doubles with every try."""

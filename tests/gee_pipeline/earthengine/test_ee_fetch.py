@@ -256,11 +256,11 @@ def test_too_many_halves_the_limit_and_a_passing_fault_does_not() -> None:
     assert session.limiter.limit == 16
 
 
-def test_six_tries_and_no_more() -> None:
+def test_ten_tries_and_no_more() -> None:
     session = FakeSession(lambda part: LATER)
-    with pytest.raises(EarthEngineError, match=r"6 tries \(HTTP 503\): The service is currently unavailable"):
+    with pytest.raises(EarthEngineError, match=r"10 tries \(HTTP 503\): The service is currently unavailable"):
         fetch(session, geobox(8), range(2))
-    assert len(session.asked) == 6
+    assert len(session.asked) == 10
 
 
 def box_of(shift: float = 0, size: int = 8) -> GeoBox:
@@ -345,6 +345,16 @@ def test_pixels_are_halved_once_single_bins_are_too_large() -> None:
     shapes = [(len(part.bins), *part.geobox.shape) for part in session.asked]
     assert shapes[0] == (2, 128, 128)
     assert shapes.count((1, 64, 64)) == 8
+
+
+def test_one_cell_whose_pixels_are_halved_does_not_shrink_the_requests_of_the_next() -> None:
+    session = FakeSession(limit(64 * 64))
+    one = fetcher(session)
+    one.composite(Part, geobox(128), range(4), BANDS)
+    session.asked.clear()
+    session.rule = lambda part: None
+    one.composite(Part, geobox(128), range(4), BANDS)
+    assert {tuple(part.geobox.shape) for part in session.asked} == {(128, 128)}
 
 
 @pytest.mark.parametrize(
@@ -464,8 +474,8 @@ def test_a_value_is_asked_for_until_it_is_there() -> None:
         (ACCESS, AccessError, 1),
         (NEVER, EarthEngineError, 1),
         (TOO_LARGE, EarthEngineError, 1),
-        (LATER, EarthEngineError, 6),
-        (TOO_MANY, EarthEngineError, 6),
+        (LATER, EarthEngineError, 10),
+        (TOO_MANY, EarthEngineError, 10),
     ],
 )
 def test_a_value_that_cannot_be_had_ends_like_pixels(fault, error, tries) -> None:
