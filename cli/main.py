@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "data": "cli.data:data",
     "train": "cli.train:train",
     "model": "cli.model:model",
+    "benchmark": "cli.benchmark:benchmark",
+    "explain": "cli.explain:explain",
     "ee": "cli.ee:ee",
 }
 """Name of a subcommand -> where its click command stands."""
