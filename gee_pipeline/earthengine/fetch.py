@@ -42,6 +42,10 @@ SMALLEST_SIDE_OF_SMALL: Final = 16
 """The same for cells below `SMALLEST_SIDE`."""
 
 
+PROBATION: Final = 64
+"""Answers in a row after which requests of twice the size are tried again."""
+
+
 class Asked(Protocol):
     """What a fetcher needs of a session."""
 
@@ -141,6 +145,7 @@ class Fetcher:
         self._sleep = sleep
         self._random = random or Random()
         self._budget = session.settings.request_bytes
+        self._proved = 0  # answers since the budget last changed
         self._lock = threading.Lock()
 
     @property
@@ -261,7 +266,7 @@ class Fetcher:
         the last answer.
         """
         waiting, running = deque(plan), dict[Future[NDArray[Any]], PixelRequest]()
-        planned, whole, stop = set(plan), {request.geobox for request in plan}, threading.Event()
+        planned, stop = set(plan), threading.Event()
         try:
             while waiting or running:
                 while waiting and len(running) < self.session.settings.most_requests:
@@ -276,8 +281,8 @@ class Fetcher:
                     except Fault as fault:
                         waiting.extendleft(self._smaller(request, fault, smallest_side))
                         continue
-                    if learn and request not in planned and request.geobox in whole:
-                        self._remember(request.bytes)
+                    if learn:
+                        self._learn(request.bytes, split=request not in planned)
                     yield request, values
         finally:
             stop.set()
@@ -288,14 +293,20 @@ class Fetcher:
             raise self._final(fault) from fault
         return halves
 
-    def _remember(self, size: int) -> None:
-        """Ask for no more bins than what worked after more was too much, for the rest of the job.
+    def _learn(self, size: int, *, split: bool) -> None:
+        """Ask for no more than what worked after more was too much; after many successes, for twice as much.
 
-        That pixels had to be halved is not remembered: it is the matter of one difficult cell, and would make
-        hundreds of requests out of each further one.
+        A limit that all cells meet so costs one refusal in `PROBATION` requests; one difficult cell does not
+        make many small requests out of all that follow.
         """
         with self._lock:
-            self._budget = min(self._budget, size)
+            if split and size < self._budget:
+                self._budget, self._proved = size, 0
+                return
+            self._proved += 1
+            if self._proved >= PROBATION and self._budget < self.session.settings.request_bytes:
+                self._budget = min(2 * self._budget, self.session.settings.request_bytes)
+                self._proved = 0
 
     def _final(self, fault: Fault) -> Exception:
         if fault.kind is FaultKind.ACCESS:

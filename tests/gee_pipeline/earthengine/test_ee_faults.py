@@ -275,11 +275,11 @@ def test_a_wait_is_never_longer_than_two_minutes() -> None:
     assert len(waits) == 11
 
 
-def test_after_six_tries_the_last_fault_is_raised() -> None:
-    ask = Flaky(*[LATER] * 6)
+def test_after_ten_tries_the_last_fault_is_raised() -> None:
+    ask = Flaky(*[LATER] * 10)
     with pytest.raises(Fault, match="later"):
         persistently(ask, sleep=lambda seconds: None, random=Random(1))
-    assert ask.asked == 6
+    assert ask.asked == 10
 
 
 @pytest.mark.parametrize("kind", [FaultKind.ACCESS, FaultKind.NEVER, FaultKind.TOO_LARGE])

@@ -347,14 +347,18 @@ def test_pixels_are_halved_once_single_bins_are_too_large() -> None:
     assert shapes.count((1, 64, 64)) == 8
 
 
-def test_one_cell_whose_pixels_are_halved_does_not_shrink_the_requests_of_the_next() -> None:
+def test_one_cell_whose_pixels_are_halved_does_not_shrink_all_further_requests() -> None:
     session = FakeSession(limit(64 * 64))
     one = fetcher(session)
     one.composite(Part, geobox(128), range(4), BANDS)
-    session.asked.clear()
     session.rule = lambda part: None
-    one.composite(Part, geobox(128), range(4), BANDS)
-    assert {tuple(part.geobox.shape) for part in session.asked} == {(128, 128)}
+    sizes = []
+    for _ in range(60):
+        sizes.append(one.budget // (64 * 64 * 3 * 2))
+        one.composite(Part, geobox(128), range(4), BANDS)
+    assert sizes[0] == 1  # a bin of 64 x 64 pixels: 16 requests a cell
+    assert sizes == sorted(sizes)
+    assert sizes[-1] >= 16  # the whole cell again
 
 
 @pytest.mark.parametrize(
