@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
+from training.bookmark import samples_digest
 from training.samples import Samples, read_samples
 from training.split import split_samples
 from training.transfer.alignment import Alignment, align
@@ -31,6 +32,8 @@ class Material:
     """Code -> samples of a region that judges, with the classes that occur in it."""
     alignments: Mapping[str, Alignment]
     """Code -> how a region is judged; the source among them where it judges itself."""
+    digests: Mapping[str, str]
+    """Code -> digest of the samples, of the source too."""
 
     @property
     def has_places(self) -> bool:
@@ -50,8 +53,6 @@ class Parts:
     """What judges in the region itself; None where only other regions judge."""
     split: str
     """The rule, in words."""
-    by_place: bool
-    """Whether neighbours were kept together."""
 
 
 def load(protocol: Protocol) -> Material:
@@ -83,9 +84,9 @@ def load(protocol: Protocol) -> Material:
         same = {name: name for name in names}
         text = f"{protocol.source}: all classes as they are."
         alignments = {protocol.source: Alignment(names, same, same, text), **alignments}
-    material = Material(source, targets, alignments)
-    for seed in range(1, protocol.seeds + 1):  # each draws its own parts; better told now than after hours
-        parts_of(material, protocol, seed, in_region=protocol.in_region)
+    digests = {code: samples_digest(one) for code, one in {protocol.source: source, **targets}.items()}
+    material = Material(source, targets, alignments, digests)
+    _require_splits(material, protocol)
     return material
 
 
@@ -107,9 +108,7 @@ def parts_of(material: Material, protocol: Protocol, seed: int, *, in_region: bo
         outer = split_samples(rest, rule)
         rest, test = rest.take(outer.training), rest.take(outer.validation)
     inner = split_samples(rest, rule)
-    return Parts(
-        rest.take(inner.training), rest.take(inner.validation), test, inner.description, rule.rule != "random"
-    )
+    return Parts(rest.take(inner.training), rest.take(inner.validation), test, inner.description)
 
 
 def coarser(samples: Samples, recipe: Recipe) -> Samples:
@@ -134,6 +133,15 @@ def _medians(series: NDArray[np.int16]) -> NDArray[np.int16]:
     values = np.ma.masked_equal(series, NODATA)
     medians = np.ma.median(values.astype(np.float32), axis=-1)  # type: ignore[no-untyped-call]
     return np.floor(medians.filled(NODATA) + 0.5).astype(np.int16)
+
+
+def _require_splits(material: Material, protocol: Protocol) -> None:
+    """Draw the parts of every seed: what cannot be split is better told now than after hours."""
+    for seed in range(1, protocol.seeds + 1):
+        try:
+            parts_of(material, protocol, seed, in_region=protocol.in_region)
+        except InputError as error:
+            raise InputError(f"{protocol.source} cannot be split with seed {seed}: {error}") from error
 
 
 def _find(folder: Path, code: str) -> Path:

@@ -19,7 +19,7 @@ from inference.checkpoint import Normalisation
 from inference.predictor import resolve_device
 from inference.series import fill_gaps
 from training.augment import Augmentation
-from training.bookmark import Bookmark, forget, samples_digest
+from training.bookmark import Bookmark, forget
 from training.feed import Feed
 from training.loop import Step, fit, logits_of
 from training.metrics import score
@@ -85,7 +85,7 @@ def train_once(
         facts=facts,
         names=names,
         regions={
-            code: judged(samples, predict, names, digest=samples_digest(_whole(code, material, protocol)))
+            code: judged(samples, predict, names, digest=material.digests[code])
             for code, samples in regions.items()
         },
         split=parts.split,
@@ -198,7 +198,3 @@ def _build(
         normalisation=normalisation,
         seed=seed,
     )
-
-
-def _whole(code: str, material: Material, protocol: Protocol) -> Samples:
-    return material.source if code == protocol.source else material.targets[code]

@@ -96,6 +96,11 @@ class Protocol:
             raise InputError(f"A benchmark takes 1 to 1000 seeds, got {self.seeds}. Try --seeds 10.")
         self._require_regions()
         self._require_target_classes()
+        if self.moves != MoveRanges() and not {*self.augmentations} - {"none", "field"}:
+            raise InputError(
+                "Other ranges of an augmentation need one that moves series: --augmentation paper or "
+                f"code; got {', '.join(self.augmentations)}."
+            )
         self.training_options(1)  # the same checks as for any training, before any file is read
         self.split_rule(1, has_places=True)
         self.recipe  # noqa: B018

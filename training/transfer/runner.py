@@ -13,14 +13,14 @@ from typing import Any, Final
 import tomli_w
 import torch
 
-from gee_pipeline.errors import CropmapError, DiskFullError, IncompleteRunError
+from gee_pipeline.errors import CropmapError, DiskFullError, IncompleteRunError, MismatchError
 from gee_pipeline.files import require_writable, write_bytes
 from inference.predictor import resolve_device
-from training.bookmark import forget, samples_digest, training_lock
+from training.bookmark import forget, training_lock
 from training.loop import Step
 from training.models.registry import MODELS
 from training.transfer.material import Material, load
-from training.transfer.one_training import train_once
+from training.transfer.one_training import augmentation_of, train_once
 from training.transfer.pictures import draw_confusions
 from training.transfer.protocol import Protocol
 from training.transfer.record import Job, Record, read_record, record_path
@@ -131,15 +131,14 @@ def run_benchmark(
         InputError: Something given cannot be used; nothing was trained.
         MismatchError: The folder holds a benchmark with another source or protocol.
     """
+    _require_augmentations(protocol)
     require_writable(out / "run.toml")
     with training_lock(out / "running"):
         material = load(protocol)
         facts, jobs = facts_of(protocol, material), jobs_of(protocol)
         if restart:
             _forget(out)
-        digests = {code: samples_digest(samples) for code, samples in material.targets.items()}
-        digests[protocol.source] = samples_digest(material.source)
-        finished = {job: record for job in jobs if (record := _read(out, job, facts, digests, protocol))}
+        finished = {job: record for job in jobs if (record := _read(out, job, facts, material, protocol))}
         write_bytes(out / "run.toml", run_toml(protocol, out).encode())
         work = _Work(protocol, out, material, facts, jobs, finished, kept=len(finished), listen=listen)
         for job in jobs:
@@ -154,9 +153,9 @@ def facts_of(protocol: Protocol, material: Material) -> dict[str, Any]:
     """What decides the result of every training of a benchmark, as JSON values by name."""
     moves = {name: None if value is None else str(value) for name, value in asdict(protocol.moves).items()}
     rule = protocol.split_rule(1, has_places=material.has_places)
-    source = material.source
+    source, digest = material.source, material.digests[protocol.source]
     return {
-        "source": f"{protocol.source}, {len(source):,} samples with digest {samples_digest(source)}",
+        "source": f"{protocol.source}, {len(source):,} samples with digest {digest}",
         "classes": ", ".join(source.class_names),
         "preset": protocol.preset,
         "epochs": protocol.epochs,
@@ -261,10 +260,10 @@ class _Work:
 
     @contextmanager
     def _failures(self, job: Job) -> Iterator[None]:
-        """Keep why a training failed: wrong input, no memory, no package; a full disk ends the benchmark."""
+        """Keep why a training failed: it diverged, no memory, no package. What hits all is raised."""
         try:
             yield
-        except DiskFullError:
+        except (DiskFullError, MismatchError):
             raise
         except (CropmapError, RuntimeError, ValueError, MemoryError) as error:  # torch and scikit-learn's own
             self.failures[job.name] = str(error) or type(error).__name__
@@ -279,10 +278,10 @@ class _Work:
 
 
 def _read(
-    out: Path, job: Job, facts: dict[str, Any], digests: dict[str, str], protocol: Protocol
+    out: Path, job: Job, facts: dict[str, Any], material: Material, protocol: Protocol
 ) -> Record | None:
     codes = (protocol.source,) if job.in_region else protocol.targets
-    return read_record(out / RUNS, job, facts, {code: digests[code] for code in codes})
+    return read_record(out / RUNS, job, facts, {code: material.digests[code] for code in codes})
 
 
 def _forget(out: Path) -> None:
@@ -297,6 +296,12 @@ def _draw(out: Path, cells: list[Cell]) -> None:
     for code in dict.fromkeys(cell.target for cell in cells):
         chosen = [cell for cell in cells if cell.target == code]
         draw_confusions(out / f"confusion_{chosen[0].source}-{code}.png", chosen)
+
+
+def _require_augmentations(protocol: Protocol) -> None:
+    """Refuse ranges that no augmentation can have, before any file is read."""
+    for name in protocol.augmentations:
+        augmentation_of(name, protocol.moves, protocol.training_options(1), protocol.recipe)
 
 
 def _plain(value: Any) -> Any:

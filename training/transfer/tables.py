@@ -281,6 +281,6 @@ def _about_published(protocol: Protocol, rows: Sequence[Row]) -> str:
     same = "The protocol is that of the paper, but for what follows." if not changed else ""
     differs = f"Not as in the paper: {'; '.join(changed)}." if changed else ""
     return (
-        f"Published: {SOURCE}. {same}{differs} There the best epoch was chosen on the training samples, as "
-        "their published script does; here these samples are apart."
+        f"Published: {SOURCE}. {same}{differs} The authors' published script chooses the best epoch on "
+        "samples that train; here they are apart."
     )
