@@ -58,7 +58,7 @@ def joint_recipe(origins: Sequence[Origin], recipe: Recipe | None) -> Recipe:
         origin.recipe.composite_part.require_same(
             chosen.composite_part,
             f"The samples {origin.path}",
-            "this training" if recipe else f"{origins[0].path}",
+            "the model or training that reads them" if recipe else f"{origins[0].path}",
             "Draw them anew with the same --cloud-band and --cloud-threshold.",
         )
     return chosen

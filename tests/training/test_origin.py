@@ -75,7 +75,7 @@ def test_files_of_two_cloud_rules_are_refused(write: Write) -> None:
 
 
 def test_a_file_of_another_recipe_than_asked_for_is_refused(write: Write) -> None:
-    with pytest.raises(MismatchError, match="this training"):
+    with pytest.raises(MismatchError, match="model or training"):
         read_samples([write("a.npz", told(HAZY))], recipe=Recipe())
 
 

@@ -86,8 +86,7 @@ def compose_heat_maps(explanation: Explanation, look: Look) -> Page:
     """The page: with a target a row a class and a column a region, else classes in two columns."""
     places = _places(explanation)
     rows = 1 + max(row for row, _, _, _ in places)
-    columns = 1 + max(column for _, column, _, _ in places)
-    width = MARGIN * 2 + LABELS + columns * PANEL_WIDTH + (columns - 1) * GAP_X
+    width = MARGIN * 2 + LABELS + 2 * PANEL_WIDTH + GAP_X  # also of one column: the texts need it
     height = 2.3 + rows * (PANEL_HEIGHT + GAP_Y)
     page = Page.of(width, height)
     lines = look.lines + " " + season_note(explanation.regions[0].season_start)
@@ -108,7 +107,7 @@ def color_limits(maps: Sequence[NDArray[np.float32] | None], *, signed: bool) ->
 
     Attributions, whose peaks are sharp, are cut at their 99.5th percentile, so that no single cell rules.
     """
-    known = np.concatenate([values.ravel() for values in maps if values is not None])
+    known = np.concatenate([values.ravel() for values in maps if values is not None] or [np.ones(1, np.float32)])
     most = float(np.quantile(np.abs(known), 0.995 if signed else 1)) or 1.0
     return (-most, most) if signed else (0.0, most)
 

@@ -28,7 +28,7 @@ def compose_ndvi(explanation: Explanation) -> Page:
     """The page: a panel a class, both regions on one axis."""
     columns = min(3, len(explanation.classes)) if len(explanation.classes) != 4 else 2
     rows = rows_of(len(explanation.classes), columns)
-    width = 2 * MARGIN + 0.4 + columns * WIDTH + (columns - 1) * GAP_X
+    width = 2 * MARGIN + 0.4 + max(columns, 2) * (WIDTH + GAP_X) - GAP_X  # the texts need two columns
     page = Page.of(width, 1.65 + rows * (HEIGHT + GAP_Y))
     top = page.head("Greenness of each class through the season", _lines(explanation)) + 0.45
     for index, label in enumerate(explanation.classes):

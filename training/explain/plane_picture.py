@@ -14,8 +14,8 @@ from training.explain.page import MARGIN, Page, foot_text
 from training.explain.report import Explanation
 from training.sample_map import FAINT, INK
 
-PANEL: Final = 3.9
-"""Inches of the side of a panel."""
+SIDES: Final = {1: 5.6, 2: 4.6, 3: 3.9}
+"""Inches of the side of a panel, by the number of panels."""
 
 GAP: Final = 0.25
 """Inches between panels."""
@@ -29,27 +29,32 @@ BEHIND: Final = "#e4e7eb"
 def compose_planes(explanation: Explanation) -> Page:
     """The page: one panel a group, all in the same plane and at the same scale."""
     planes = explanation.planes
-    width = 2 * MARGIN + len(planes) * PANEL + (len(planes) - 1) * GAP
-    page = Page.of(max(width, 9.0), PANEL + 2.75)
+    side = SIDES[len(planes)]
+    page = Page.of(2 * MARGIN + len(planes) * side + (len(planes) - 1) * GAP, side + 2.95)
     top = page.head("How alike the series are, before any network", _lines(explanation)) + 0.45
     limits = _limits(np.concatenate([plane.points for plane in planes]))
     for index, plane in enumerate(planes):
-        axes = page.panel(plane.name, MARGIN + index * (PANEL + GAP), top, PANEL, PANEL)
+        left = MARGIN + index * (side + GAP)
+        axes = page.panel(plane.name, left, top, side, side)
         _draw_panel(axes, explanation, plane, limits)
-        page.text(MARGIN + index * (PANEL + GAP), top + PANEL + 0.17, _note(plane), fontsize=8, color=FAINT)
-    _draw_legend(page, explanation, top + PANEL + 0.5)
+        page.text(left, top + side + 0.17, _note(plane), fontsize=8, color=FAINT)
+    _draw_legend(page, explanation, top + side + 0.4)
     page.foot(foot_text(explanation))
     return page
 
 
 def _lines(explanation: Explanation) -> str:
     options = explanation.options
-    changed = f" Augmented as '{options.augmentation}'." if options.augmentation != "none" else ""
-    return (
-        "t-SNE of the series that the model takes (gaps filled, normalised), all groups in one plane. What "
-        "lies near is alike; distances between far clusters, and axes, mean nothing. "
-        f"Perplexity {options.perplexity:g}, seed {options.seed}.{changed} Grey: the other groups."
-    )
+    several = len(explanation.planes) > 1
+    lines = [
+        "t-SNE of the series that the model takes (gaps filled, normalised)"
+        + (", all groups in one plane; grey are the other groups." if several else "."),
+        "What lies near is alike; distances between far clusters, and axes, mean nothing.",
+        f"Perplexity {options.perplexity:g}, seed {options.seed}.",
+    ]
+    if options.augmentation != "none":
+        lines.append(f"Augmented with the preset {options.augmentation}.")
+    return " ".join(lines)
 
 
 def _limits(points: NDArray[np.float32]) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -106,7 +111,7 @@ def _draw_legend(page: Page, explanation: Explanation, top: float) -> None:
         Line2D([], [], marker=MARKERS[plane.name], color="white", label=plane.name, markersize=6, **style)
         for plane in explanation.planes
     ]
-    page.figure.legend(
+    legend = page.figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=((MARGIN - 0.1) / page.width, 1 - top / page.height),
@@ -116,3 +121,5 @@ def _draw_legend(page: Page, explanation: Explanation, top: float) -> None:
         handletextpad=0.2,
         columnspacing=1.4,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a dollar sign in a name is no formula

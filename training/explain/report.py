@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gee_pipeline.errors import InputError
 from inference.checkpoint import Checkpoint
 from inference.predictor import resolve_device
 from training.augment import Augmentation
@@ -110,12 +111,18 @@ def explain(
         say: Told what is done next.
 
     Raises:
-        InputError: captum is not installed, or there are too few samples for t-SNE.
+        InputError: captum is not installed, the model predicts no sample right, or there are too few samples
+            for t-SNE.
     """
     require_captum()
     picked = {region.domain: region.pick(options.per_class, options.seed) for region in regions}
     say(f"Maps over bands and days of {_count(picked)} samples")
     maps = _maps(checkpoint, picked, options)
+    if not any(one.right for one in maps):
+        raise InputError(
+            f"Maps are of samples that the model predicts right, which are none of {_count(picked)} samples. "
+            "Check what their labels mean (--legend) and how reflectance is stored (--scale)."
+        )
     groups = _groups(checkpoint, picked, options)
     say(f"t-SNE of {sum(len(group.labels) for group in groups):,} series")
     planes = embed(groups, perplexity=options.perplexity, seed=options.seed)
