@@ -328,7 +328,9 @@ def _show(summary: Summary, as_json: bool) -> None:
         return
     kept = f", {summary.kept} kept from before" if summary.kept else ""
     failed = f", {len(summary.failures)} failed" if summary.failures else ""
-    click.echo(f"Benchmark: {summary.folder / 'table.md'}, {summary.trained} trainings{kept}{failed}")
+    trained = f"{summary.trained} training{'' if summary.trained == 1 else 's'}"
+    place = summary.folder / "table.md" if summary.cells else summary.folder
+    click.echo(f"Benchmark: {place}, {trained}{kept}{failed}")
     for cell in summary.cells:
         there = cell.published
         beside = f" (published {there.accuracy:.2f} %, {there.macro_f1:.2f} %)" if there else ""

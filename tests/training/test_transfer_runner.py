@@ -269,3 +269,19 @@ def test_the_picture_shows_the_share_of_each_class(regions, tmp_path):
     np.testing.assert_allclose(percents.sum(axis=1), 100)
     texts = [text.get_text() for text in compose_confusions(cells).axes[0].texts]
     assert texts == [f"{value:.1f}" for value in percents.ravel()]
+
+
+def test_a_network_judges_with_the_weights_of_its_best_epoch(regions, tmp_path, monkeypatch):
+    fits = []
+    real = one_training.fit
+
+    def kept(*given, **named):
+        fits.append(real(*given, **named))
+        return fits[-1]
+
+    monkeypatch.setattr(one_training, "fit", kept)
+    run_benchmark(protocol(regions, epochs=6), tmp_path)
+    for fitted, row in zip(fits, rows(tmp_path / "results.csv")[::2], strict=True):
+        assert float(row["held_out_macro_f1"]) == pytest.approx(fitted.scores.macro_f1, abs=1e-6)
+        assert int(row["best_epoch"]) == fitted.best_epoch
+    assert max(fitted.scores.macro_f1 for fitted in fits) > 0.4  # untrained weights find 0.1 to 0.2

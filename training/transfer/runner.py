@@ -89,8 +89,8 @@ class Summary:
         if self.failures:
             lines = "; ".join(f"{name}: {reason}" for name, reason in self.failures.items())
             raise IncompleteRunError(
-                f"{len(self.failures)} trainings failed, the others are in {self.folder}. The same command "
-                f"tries them again. {lines}"
+                f"{len(self.failures)} of {len(self.failures) + self.trained + self.kept} trainings failed; "
+                f"the same command tries them again, and keeps the others. {lines}"
             )
 
 
