@@ -61,7 +61,7 @@ from training.options import AUGMENTATIONS
     type=int,
     default=ExplainOptions.seed,
     show_default=True,
-    help="Chooses the samples, what the augmentation draws, and the start of t-SNE.",
+    help="Chooses the samples and what the augmentation draws.",
 )
 @click.option(
     "--device",

@@ -42,7 +42,7 @@ def test_all_groups_lie_in_one_plane_in_their_order():
     assert np.linalg.norm(near[0] - near[1]) < 0.3 * np.linalg.norm(far[0] - far[1])
 
 
-def test_the_seed_decides():
+def test_the_same_series_give_the_same_plane():
     first, again = (embed([group()], perplexity=8, seed=3)[0].points for _ in range(2))
     np.testing.assert_array_equal(first, again)
 

@@ -61,7 +61,7 @@ def embed(groups: Sequence[Group], *, perplexity: float = 30, seed: int = 1) -> 
     Args:
         groups: With the same features; more samples in all than the perplexity.
         perplexity: About as many neighbours are kept near.
-        seed: Of t-SNE; it starts from the first two principal components.
+        seed: Of scikit-learn's random state; t-SNE starts from the first two principal components.
 
     Raises:
         InputError: There are too few samples for the perplexity.

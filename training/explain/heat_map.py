@@ -62,7 +62,7 @@ def right_of(one: ClassMap) -> str:
 ACTIVATION: Final = Look(
     "Where the network finds each class",
     "Class activation maps (Grad-CAM of the last block), mean over the samples that are predicted right. "
-    "They are coarse: the network shrinks bands and bins, and a place of the last block sees far around it.",
+    "They are coarse: each place of the last block has seen many bands. Attributions tell them apart.",
     "activation, times its mean over the map: 1 is evenly spread",
     lambda one: one.activation,
     right_of,
@@ -107,7 +107,9 @@ def color_limits(maps: Sequence[NDArray[np.float32] | None], *, signed: bool) ->
 
     Attributions, whose peaks are sharp, are cut at their 99.5th percentile, so that no single cell rules.
     """
-    known = np.concatenate([values.ravel() for values in maps if values is not None] or [np.ones(1, np.float32)])
+    known = np.concatenate(
+        [values.ravel() for values in maps if values is not None] or [np.ones(1, np.float32)]
+    )
     most = float(np.quantile(np.abs(known), 0.995 if signed else 1)) or 1.0
     return (-most, most) if signed else (0.0, most)
 

@@ -22,7 +22,7 @@ class ExplainOptions:
     per_class: int = 300
     """Samples of each class and region, drawn by chance; all where there are fewer."""
     seed: int = 1
-    """Chooses the samples, what the augmentation draws and where t-SNE starts."""
+    """Chooses the samples and what the augmentation draws; t-SNE starts from principal components."""
     augmentation: Augmentation = "paper"
     """How the source is changed for the second panel of t-SNE; `none` leaves it out."""
     perplexity: float = 30
