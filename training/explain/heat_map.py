@@ -73,7 +73,7 @@ ACTIVATION: Final = Look(
 ATTRIBUTION: Final = Look(
     "What speaks for each class, band by band",
     "Integrated gradients: what each band and bin adds to the score of the class (its logit), compared with "
-    "the mean series of all classes of the source; mean over samples that are predicted right.",
+    "the mean series of the classes explained here, in the source; mean over samples that are predicted right.",
     "contribution to the logit: red for the class, blue against it; the strongest 0.5 % are cut",
     lambda one: one.attribution,
     lambda one: f"mean of {one.attributed:,}",

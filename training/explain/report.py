@@ -25,7 +25,7 @@ from training.options import TrainingOptions
 from training.samples import Samples
 
 ACTIVATION_UNIT = "times the mean of the map: 1 is evenly spread over bands and bins"
-ATTRIBUTION_UNIT = "contribution to the logit of the class, against the mean series of the classes"
+ATTRIBUTION_UNIT = "contribution to the logit of the class, against the mean series of the source's classes"
 
 
 @dataclass(frozen=True)
