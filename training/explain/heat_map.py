@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from training.explain.activation import ClassMap
@@ -73,7 +74,7 @@ ACTIVATION: Final = Look(
 ATTRIBUTION: Final = Look(
     "What speaks for each class, band by band",
     "Integrated gradients: what each band and bin adds to the score of the class (its logit), compared with "
-    "the mean series of the classes explained here, in the source; mean over samples that are predicted right.",
+    "the mean series of these classes in the source; mean over samples that are predicted right.",
     "contribution to the logit: red for the class, blue against it; the strongest 0.5 % are cut",
     lambda one: one.attribution,
     lambda one: f"mean of {one.attributed:,}",
@@ -185,4 +186,5 @@ def _draw_scale(page: Page, look: Look, limits: tuple[float, float], top: float)
     axes.imshow(ramp, aspect="auto", cmap=look.colormap, extent=(*limits, 0, 1))
     axes.set_yticks([])
     axes.set_xlim(*limits)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     page.text(MARGIN + LABELS + 2.8, top + 0.06, look.scale, fontsize=8.5)
