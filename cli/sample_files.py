@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import Day, Names, apply
+from training.crops import NAMES
 
 if TYPE_CHECKING:
     from training.samples import Samples
@@ -18,7 +19,7 @@ file_options = apply(
         "--legend",
         type=click.Path(path_type=Path, dir_okay=False),
         help="TOML or JSON file that says which labels become which class, with names and colours.  "
-        "[default: CropGlobe's]",
+        f"[default: CropGlobe's: {', '.join(f'{label} {name}' for label, name in enumerate(NAMES))}]",
     ),
     click.option(
         "--label-column", help="Key or column of the labels.  [default: the legend's, else lbl or label]"
@@ -30,7 +31,9 @@ file_options = apply(
         "[default: 10000]",
     ),
     click.option("--offset", type=float, help="What the files store for reflectance 0.  [default: 0]"),
-    click.option("--year", type=int, help="Year of the season of tables."),
+    click.option(
+        "--year", type=int, help="Year of the season of the samples, where the files do not tell it."
+    ),
     click.option(
         "--season-start",
         type=Day(),

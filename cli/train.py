@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from cli.options import Day, Names, apply, read_config, talk_options
+from cli.options import Names, apply, read_config, talk_options
+from cli.sample_files import file_options
 from cli.sections import sectioned
 from training.crops import NAMES
 from training.options import (
@@ -43,32 +44,7 @@ _sample_options = apply(
         help="Classes of the map, in the order of their codes, out of those of the legend. What is not "
         "named becomes other, or is left out where other is not named.  [default: all that occur]",
     ),
-    click.option(
-        "--legend",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="TOML or JSON file that says which labels become which class, with names and colours.  "
-        f"[default: CropGlobe's: {', '.join(f'{label} {name}' for label, name in enumerate(NAMES))}]",
-    ),
-    click.option(
-        "--label-column", help="Key or column of the labels.  [default: the legend's, else lbl or label]"
-    ),
-    click.option(
-        "--scale",
-        type=float,
-        help="What the files store for reflectance 1: 1 for reflectance as it is, 100 for percent.  "
-        "[default: 10000]",
-    ),
-    click.option("--offset", type=float, help="What the files store for reflectance 0.  [default: 0]"),
-    click.option(
-        "--year",
-        type=int,
-        help="Year of the season of the samples, where the files do not tell it; kept in the checkpoint.",
-    ),
-    click.option(
-        "--season-start",
-        type=Day(),
-        help="First day of the season, for tables.  [default: 1 January; south of the equator 1 July before]",
-    ),
+    file_options,
     click.option(
         "--data-source",
         help="A sentence on labels and imagery, kept in the checkpoint.  [default: of the files]",

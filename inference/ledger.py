@@ -12,6 +12,7 @@ from typing import IO, Any, Final, Literal
 
 from gee_pipeline.files import room_for
 from gee_pipeline.source import Spent
+from inference.json_lines import open_lines, read_lines
 from inference.run_lock import is_running
 from inference.run_plan import read_run_file
 
@@ -155,9 +156,7 @@ class Ledger:
 def open_ledger(folder: Path) -> Iterator[Ledger]:
     """The ledger of a run folder, to append to; a line cut off by a kill is ended first."""
     path = folder / LEDGER_FILE
-    with path.open("a+b") as file:
-        if file.tell() and not _ends_line(file):
-            file.write(b"\n")
+    with open_lines(path) as file:
         yield Ledger(path, file)
 
 
@@ -205,18 +204,4 @@ def status(folder: Path) -> RunStatus:
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                event = json.loads(line)
-            except ValueError:  # a line that a kill or a full disk cut off
-                continue
-            if isinstance(event, dict) and "time" in event:
-                yield event
-
-
-def _ends_line(file: IO[bytes]) -> bool:
-    file.seek(-1, 2)
-    return file.read(1) == b"\n"
+    return (event for event in read_lines(path) if "time" in event)

@@ -25,6 +25,7 @@ from gee_pipeline.earthengine.blocks import Block, plan_blocks
 from gee_pipeline.earthengine.tasks import SMALLEST_TILE, TILE, Destination
 from gee_pipeline.errors import MismatchError
 from gee_pipeline.files import room_for
+from inference.json_lines import open_lines, read_lines
 from inference.run_plan import RunPlan
 
 TASKS_FILE: Final = "tasks.jsonl"
@@ -193,9 +194,7 @@ def open_journal(folder: Path, destination: Destination) -> Iterator[Journal]:
             f"The tasks of the run in {folder} write to {tasks.destination}, --to is {destination} now. Go "
             f"on with --to {tasks.destination}, or delete {path} to export everything once more."
         )
-    with path.open("a+b") as file:
-        if file.tell() and not _ends_line(file):
-            file.write(b"\n")
+    with open_lines(path) as file:
         journal = Journal(path, file, tasks)
         if tasks.destination != str(destination):
             journal.begin(str(destination))
@@ -205,7 +204,7 @@ def open_journal(folder: Path, destination: Destination) -> Iterator[Journal]:
 def read_tasks(folder: Path) -> Tasks:
     """What is known of the tasks of a run; lines that are cut off are passed over."""
     tasks = Tasks()
-    for values in _lines(folder / TASKS_FILE):
+    for values in read_lines(folder / TASKS_FILE):
         if "destination" in values:
             tasks = Tasks(str(values["destination"]), str(values["token"]))
         else:
@@ -230,21 +229,3 @@ def run_name(plan: RunPlan) -> str:
     }
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                values = json.loads(line)
-            except ValueError:  # a line that a kill or a full disk cut off
-                continue
-            if isinstance(values, dict):
-                yield values
-
-
-def _ends_line(file: IO[bytes]) -> bool:
-    file.seek(-1, 2)
-    return file.read(1) == b"\n"
