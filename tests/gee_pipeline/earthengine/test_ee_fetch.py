@@ -415,14 +415,17 @@ def test_a_mistake_of_ours_is_raised_as_it_is() -> None:
 
 
 def test_one_limit_holds_for_cells_fetched_at_once() -> None:
-    lock, counts = threading.Lock(), SimpleNamespace(now=0, most=0)
+    lock, counts, full = threading.Lock(), SimpleNamespace(now=0, most=0), threading.Event()
 
     class Slow(FakeSession):
         def pixels(self, image: Part, box: GeoBox) -> bytes:
             with lock:
                 counts.now += 1
                 counts.most = max(counts.most, counts.now)
-            time.sleep(0.005)
+                if counts.now == 3:
+                    full.set()
+            full.wait(10)  # the first ones wait for the third
+            time.sleep(0.005)  # long enough for a fourth to be seen
             with lock:
                 counts.now -= 1
             return super().pixels(image, box)
