@@ -205,7 +205,8 @@ def test_a_fetch_that_is_closed_begins_no_further_cell(tmp_path: Path) -> None:
     source = FakeRemote(tmp_path / "calls.txt", delay=0.2)
     plan = map_plan(tmp_path, source)
     with fetching(tmp_path / "run", plan, source) as ahead:
-        time.sleep(0.05)
+        while not source.called():
+            time.sleep(0.01)
         ahead.close()
         arrived = [cell for cell in iter(lambda: ahead.take(wait=True), None)]
     assert len(arrived) == len(source.called()) == 1
