@@ -219,11 +219,12 @@ def _noting(
     on_notice: Callable[[str], None] | None,
 ) -> Iterator[CellRecord]:
     """The same records; what the source spent and has to say is taken note of on the way."""
+    tell = on_notice or (lambda text: None)
     try:
         for record in records:
             yield record
             for text in expenses.take_notices():
-                (on_notice or (lambda text: None))(text)
+                tell(text)
             _note(ledger, expenses)
     finally:
         _note(ledger, expenses)

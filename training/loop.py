@@ -138,11 +138,6 @@ def fit(
     return replace(run.best, history=tuple(run.history))
 
 
-def evaluate(network: nn.Module, samples: Samples, feed: Feed) -> Scores:
-    """The scores of a network on samples as they are, without transforms or dropout."""
-    return score(samples.labels, logits_of(network, samples, feed).argmax(axis=1), samples.class_names)
-
-
 def logits_of(network: nn.Module, samples: Samples, feed: Feed) -> NDArray[np.float32]:
     """Logits `(sample, class)` of samples as they are, in full precision, without transforms or dropout."""
     network.eval()

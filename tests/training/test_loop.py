@@ -10,8 +10,10 @@ from inference.cropnet import CropNet, CropNetConfig
 from inference.series import model_input
 from training.augment import Augmentation
 from training.feed import Feed
-from training.loop import class_weights, evaluate, fit
+from training.loop import class_weights, fit, logits_of
+from training.metrics import Scores, score
 from training.options import TrainingOptions
+from training.samples import Samples
 
 TINY = CropNetConfig("compact", (8, 8), (2, 2), (0.0, 0.1), 10, 3)
 NORMALISATION = Normalisation((0.1,) * 10, (0.1,) * 10)
@@ -161,9 +163,13 @@ def test_a_cosine_lowers_the_learning_rate_and_constant_keeps_it(sides, monkeypa
 def test_evaluation_does_not_depend_on_batches(sides, monkeypatch):
     feed = Feed(Recipe(), NORMALISATION, torch.device("cpu"))
     network = CropNet(TINY)
-    whole = evaluate(network, sides[0], feed)
+    whole = scores_of(network, sides[0], feed)
     monkeypatch.setattr("training.loop.EVALUATION_BATCH", 7)
-    assert evaluate(network, sides[0], feed) == whole
+    assert scores_of(network, sides[0], feed) == whole
+
+
+def scores_of(network: CropNet, samples: Samples, feed: Feed) -> Scores:
+    return score(samples.labels, logits_of(network, samples, feed).argmax(axis=1), samples.class_names)
 
 
 def test_the_held_out_loss_is_scikit_learns_log_loss(sides):
