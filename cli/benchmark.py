@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli.options import Names, apply, read_config, talk_options
+from cli.options import Names, apply, precision_option, read_config, talk_options
 from cli.progress import duration
 from cli.sections import sectioned
 from training.models.registry import MODELS
@@ -171,6 +171,7 @@ _fit_options = apply(
         show_default=True,
         help="auto, cpu, cuda or cuda:N; auto takes CUDA where there is one.",
     ),
+    precision_option,
 )
 
 _split_options = apply(

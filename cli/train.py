@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from cli.options import Names, apply, read_config, talk_options
+from cli.options import Names, apply, precision_option, read_config, talk_options
 from cli.sample_files import file_options
 from cli.sections import sectioned
 from training.crops import NAMES
@@ -153,8 +153,9 @@ _fit_options = apply(
         "--device",
         default=TrainingOptions.device,
         show_default=True,
-        help="auto, cpu, cuda or cuda:N; auto takes CUDA where there is one. CUDA trains in mixed precision.",
+        help="auto, cpu, cuda or cuda:N; auto takes CUDA where there is one.",
     ),
+    precision_option,
 )
 
 _augmentation_options = apply(

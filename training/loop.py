@@ -99,7 +99,7 @@ def fit(
     """The weights of the epoch with the best macro-F1 on samples that did not train.
 
     On a CPU the same arguments and the same number of threads give the same bits, whether the training ran
-    through or was killed and taken up again. On CUDA batches are computed in mixed precision.
+    through or was killed and taken up again.
 
     Args:
         shape: Shape of a CropNet, or what makes another network, which takes `(sample, 1, band, bin)`.
@@ -175,8 +175,8 @@ class _Run:
         self.rate = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, _falling(options, self.batches * options.epochs)
         )
-        self.mixed = feed.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler("cuda", enabled=self.mixed)
+        self.half = _half(options, feed.device)
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.half is torch.float16)
         self.history: list[Epoch] = []
         self.best: Fit | None = None
         self.order: NDArray[np.int64] = np.empty(0, np.int64)
@@ -218,8 +218,9 @@ class _Run:
             self.training.series[batch], self.rng, original=self.original[part]
         )
         labels = self.feed.labels(self.training.labels[batch])
-        with torch.autocast(self.feed.device.type, enabled=self.mixed):
-            loss = self.loss_of(self.network(inputs), labels)  # of logits (sample, class)
+        with torch.autocast(self.feed.device.type, self.half, enabled=self.half is not None):
+            logits = self.network(inputs)  # (sample, class)
+        loss = self.loss_of(logits.float(), labels)
         self.losses.append(loss.detach())
         if len(self.losses) % CHECK_BATCHES == 0 or self.epoch_is_whole:
             _require_finite(self.losses)
@@ -286,6 +287,14 @@ def _part(samples: int, number: int, parts: int) -> slice:
     size, larger = divmod(samples, parts)  # the first parts have one sample more
     start = number * size + min(number, larger)
     return slice(start, start + size + (number < larger))
+
+
+def _half(options: TrainingOptions, device: torch.device) -> torch.dtype | None:
+    """What batches are computed in where 16 bits do; None is full precision throughout."""
+    cuda = device.type == "cuda"
+    if options.precision == "float32" or (options.precision == "auto" and not cuda):
+        return None
+    return torch.float16 if cuda else torch.bfloat16
 
 
 def _falling(options: TrainingOptions, total: int) -> Callable[[int], float]:

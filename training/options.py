@@ -16,6 +16,9 @@ RULES: Final[tuple[str, ...]] = get_args(Rule)
 Schedule = Literal["cosine", "constant"]
 SCHEDULES: Final[tuple[str, ...]] = get_args(Schedule)
 
+Precision = Literal["auto", "float32", "mixed"]
+PRECISIONS: Final[tuple[str, ...]] = get_args(Precision)
+
 Augmentation = Literal["field", "paper", "code", "none"]
 AUGMENTATIONS: Final[tuple[str, ...]] = get_args(Augmentation)
 
@@ -98,6 +101,10 @@ class TrainingOptions:
     the paper's. 0 for none."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    precision: Precision = "auto"
+    """`mixed` computes batches in 16 bits where it is safe, float16 on CUDA and bfloat16 on a CPU; `float32`
+    does not; `auto` is mixed on CUDA only, since few CPUs have bfloat16 in hardware. Scores are always
+    computed in full precision."""
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1 or (self.patience is not None and self.patience < 1):
@@ -112,6 +119,8 @@ class TrainingOptions:
                 f"A learning rate is above 0 and up to 1 and its schedule one of {', '.join(SCHEDULES)}; "
                 f"got {self.learning_rate:g}, {self.schedule}. Try --learning-rate 0.001."
             )
+        if self.precision not in PRECISIONS:
+            raise InputError(f"A precision is one of {', '.join(PRECISIONS)}, got {self.precision!r}.")
         if self.augmentation not in AUGMENTATIONS:
             raise InputError(
                 f"An augmentation is one of {', '.join(AUGMENTATIONS)}, got {self.augmentation!r}."

@@ -188,17 +188,23 @@ def test_copies_make_an_epoch_longer(sides):
     assert steps[-1].total == 12  # 60 samples and two copies of each, 16 a batch: 11.25
 
 
-def test_a_cpu_computes_in_full_precision(sides, monkeypatch):
-    entered = []
-    autocast = torch.autocast
+@pytest.mark.parametrize(
+    ("precision", "trains_in"),
+    [("auto", torch.float32), ("float32", torch.float32), ("mixed", torch.bfloat16)],
+)
+def test_a_cpu_trains_in_16_bits_only_when_asked_and_never_judges_so(sides, precision, trains_in):
+    seen = {True: set(), False: set()}
 
-    def spy(device, **keywords):
-        entered.append((device, keywords["enabled"]))
-        return autocast(device, **keywords)
+    def build():
+        layer = torch.nn.Linear(430, 3)
+        layer.register_forward_hook(lambda module, _, logits: seen[module.training].add(logits.dtype))
+        return torch.nn.Sequential(torch.nn.Flatten(), layer)
 
-    monkeypatch.setattr("torch.autocast", spy)
-    run(*sides, TrainingOptions(epochs=1, batch_size=60, device="cpu"))
-    assert entered == [("cpu", False)]
+    options = TrainingOptions(epochs=12, batch_size=16, learning_rate=0.01, device="cpu", precision=precision)
+    result = fit(build, *sides, options, recipe=Recipe(), normalisation=NORMALISATION)
+    assert seen == {True: {trains_in}, False: {torch.float32}}
+    assert {tensor.dtype for tensor in result.weights.values()} == {torch.float32}
+    assert result.scores.accuracy > 0.95
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -19,6 +19,7 @@ def test_the_presets_are_those_of_the_network():
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
         {"schedule": "steps"},
+        {"precision": "half"},
         {"augmentation": "strong"},
         {"drop_observations": 1.0},
         {"drop_observations": -0.1},

@@ -12,7 +12,7 @@ from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from training.crops import OTHER
 from training.models.registry import MODELS
-from training.options import GLOBAL, PRESETS, Rule, Schedule, SplitRule, TrainingOptions
+from training.options import GLOBAL, PRESETS, Precision, Rule, Schedule, SplitRule, TrainingOptions
 
 AUGMENTATIONS: Final = ("none", "field", "paper", "code", "paper-shift", "paper-shift-scale")
 """Those of a training, and the steps of the ablation: time shift alone, and time shift with time scale (Tong
@@ -86,6 +86,8 @@ class Protocol:
     """Share of the source that is held out."""
     device: str = TrainingOptions.device
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    precision: Precision = TrainingOptions.precision
+    """Whether batches are computed in 16 bits where it is safe."""
 
     def __post_init__(self) -> None:
         _require_known("model", self.models, tuple(MODELS), "--models")
@@ -137,6 +139,7 @@ class Protocol:
             seed=seed,
             augmentation="none",  # the loop is given the augmentation itself
             device=self.device,
+            precision=self.precision,
         )
 
     def split_rule(self, seed: int, *, has_places: bool) -> SplitRule:

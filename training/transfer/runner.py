@@ -169,6 +169,7 @@ def facts_of(protocol: Protocol, material: Material) -> dict[str, Any]:
         "held-out share": protocol.share,
         **{name.replace("_", " "): value for name, value in moves.items()},
         "device": resolve_device(protocol.device).type,
+        "precision": protocol.precision,
         "cropmap": importlib.metadata.version("cropmap"),
         "torch": torch.__version__,
         "scikit-learn": importlib.metadata.version("scikit-learn"),
@@ -200,6 +201,7 @@ def run_toml(protocol: Protocol, out: Path) -> str:
         "block-size": protocol.block_size,
         "held-out": protocol.share,
         "device": protocol.device,
+        "precision": protocol.precision,
         "out": str(out.absolute()),
     }
     given = {name: value for name, value in plain.items() if value not in (None, [])}

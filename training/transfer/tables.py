@@ -267,9 +267,9 @@ def _how(rows: Sequence[Row], protocol: Protocol) -> str:
     return (
         f"{first.training_samples:,} samples of {protocol.source} trained the first model, with weights that "
         f"give every class the same say; the classes are {', '.join(first.names)}. Networks: preset "
-        f"{protocol.preset}, {networks}{protocol.learning_rate:g} ({protocol.schedule}); their best epoch is "
-        f"the one with the best macro-F1 on a part of {protocol.source} that is held out by {first.split}. "
-        "Forests train on the same samples. Days "
+        f"{protocol.preset}, {networks}{protocol.learning_rate:g} ({protocol.schedule}), precision "
+        f"{protocol.precision}; their best epoch is the one with the best macro-F1 on a part of "
+        f"{protocol.source} that is held out by {first.split}. Forests train on the same samples. Days "
         f"{protocol.window_first_day} to {protocol.window_last_day} of the season, bins of "
         f"{protocol.bin_days} days. Mean and standard deviation over the seeds; macro-F1 is over the classes "
         "that have samples in the region."
