@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Final
 
 import click
 
+from cli.lazy import LazyGroup
 from gee_pipeline.errors import CropmapError
 
 COMMANDS: Final = {
@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "model": "cli.model:model",
     "benchmark": "cli.benchmark:benchmark",
     "explain": "cli.explain:explain",
+    "forest": "cli.forest:forest",
     "ee": "cli.ee:ee",
 }
 """Name of a subcommand -> where its click command stands."""
@@ -29,23 +30,11 @@ INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
-class LazyGroup(click.Group):
-    """A group that imports a subcommand when it is asked for, and words cropmap's errors in one place."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the subcommands, in the order of the work."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The subcommand of a name, or None."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[cmd_name].split(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+class Cropmap(LazyGroup):
+    """All commands; cropmap's errors are worded here, in one place."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand; cropmap's own errors become one message and an exit code, here alone."""
+        """Run the subcommand; cropmap's own errors become one message and an exit code."""
         try:
             return super().invoke(ctx)
         except CropmapError as error:
@@ -56,7 +45,7 @@ class LazyGroup(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Cropmap, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cropmap", prog_name="cropmap")
 def cropmap() -> None:
     """Make wall-to-wall crop maps from Sentinel-2.

@@ -1,0 +1,37 @@
+"""Groups of commands that are imported only when they are called."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand when it is asked for."""
+
+    def __init__(self, *args: Any, places: Mapping[str, str], **options: Any) -> None:
+        """A group without any subcommand imported.
+
+        Args:
+            *args: As for `click.Group`.
+            places: Name of a subcommand -> where its click command stands, as `module:name`; in the order of
+                the work.
+            **options: As for `click.Group`.
+        """
+        super().__init__(*args, **options)
+        self.places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the subcommands, in the order of the work."""
+        return list(self.places)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand of a name, or None."""
+        if cmd_name not in self.places:
+            return None
+        module, attribute = self.places[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
