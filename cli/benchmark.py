@@ -13,6 +13,7 @@ import click
 
 from cli.options import Names, apply, precision_option, read_config, talk_options
 from cli.progress import duration
+from cli.sample_files import legend_option
 from cli.sections import sectioned
 from training.models.registry import MODELS
 from training.options import PRESETS, RULES, SCHEDULES
@@ -87,6 +88,7 @@ _region_options = apply(
         "out where other is not named.  [default: all of the source; what a target has besides is left "
         "out]",
     ),
+    legend_option,
     click.option(
         "--target-classes",
         type=TargetClasses(),

@@ -14,13 +14,15 @@ from training.crops import NAMES
 if TYPE_CHECKING:
     from training.samples import Samples
 
+legend_option = click.option(
+    "--legend",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="TOML or JSON file that says which labels become which class, with names and colours.  "
+    f"[default: CropGlobe's: {', '.join(f'{label} {name}' for label, name in enumerate(NAMES))}]",
+)
+
 file_options = apply(
-    click.option(
-        "--legend",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="TOML or JSON file that says which labels become which class, with names and colours.  "
-        f"[default: CropGlobe's: {', '.join(f'{label} {name}' for label, name in enumerate(NAMES))}]",
-    ),
+    legend_option,
     click.option(
         "--label-column", help="Key or column of the labels.  [default: the legend's, else lbl or label]"
     ),

@@ -37,3 +37,16 @@ def write_regions(folder: Path) -> Path:
     write_region(folder, "FRA", {CORN: 12, SOYBEANS: 10, RICE: 8, WHEAT: 6, OTHER: 12}, seed=1)
     write_region(folder, "CHN", {RICE: 14, OTHER: 18}, seed=2)
     return folder
+
+
+def write_features(
+    folder: Path, code: str, counts: dict[int, int], *, width: int = 64, seed: int = 0
+) -> Path:
+    """Features of which the first few tell the class, in the packaging of AlphaEarth's embeddings."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(list(counts), list(counts.values()))
+    values = rng.normal(0, 1, (len(labels), width))
+    values[np.arange(len(labels)), labels] += 4
+    path = folder / f"alphaearth_embedding_{code}.npz"
+    np.savez(path, fea=values.astype(np.float32), lbl=labels)
+    return path

@@ -15,10 +15,12 @@ from typing import Any, Final
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import read_json, write_bytes, write_json
 from training.samples import Samples
+from training.split import Labelled
 
 FACTS_FILE: Final = "training.json"
 STATE_FILE: Final = "state.pt"
@@ -108,8 +110,18 @@ def training_lock(folder: Path) -> Iterator[None]:
 
 def samples_digest(samples: Samples) -> str:
     """Sixteen hex digits that are equal exactly when series, labels, classes, places and groups are."""
-    digest = hashlib.sha256(repr((samples.series.shape, samples.class_names)).encode())
-    for values in (samples.series, samples.labels, samples.lon, samples.lat, samples.groups):
+    return labelled_digest(samples.series, samples)
+
+
+def labelled_digest(features: NDArray[Any], samples: Labelled) -> str:
+    """Sixteen hex digits that are equal exactly when features, labels, classes, places and groups are.
+
+    Args:
+        features: `(sample, ...)`.
+        samples: What the features belong to.
+    """
+    digest = hashlib.sha256(repr((features.shape, samples.class_names)).encode())
+    for values in (features, samples.labels, samples.lon, samples.lat, samples.groups):
         digest.update(b"-" if values is None else np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:16]
 

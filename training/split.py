@@ -174,7 +174,7 @@ def _require_classes(samples: Labelled, training: NDArray[np.intp], rule: SplitR
         smaller = " a smaller --block-size," if rule.rule == "blocks" else ""
         raise InputError(
             f"Every class must have training samples, but all of {', '.join(missing)} lie in held-out "
-            f"{where}. Try another --seed,{smaller} or leave the class out of --classes."
+            f"{where}. Try another seed,{smaller} or leave the class out of --classes."
         )
 
 

@@ -16,6 +16,6 @@ COMMANDS: Final[dict[str, str]] = {}
 def forest() -> None:
     """Map with a Random Forest that runs inside Earth Engine.
 
-    CropNet maps a part of a region, the surest and stablest of its labels grow a Random Forest, and the forest
-    maps the whole region on Earth Engine's servers, without a GPU and without a download of composites.
+    CropNet maps a part of a region, the surest and stablest of its labels grow a Random Forest, and the
+    forest maps the whole region on Earth Engine's servers, without a GPU or a download of composites.
     """

@@ -61,7 +61,7 @@ def test_no_common_classes_are_refused(tmp_path):
 
 def test_the_parts_of_the_source_share_no_block(tmp_path):
     material = load(protocol(write_regions(tmp_path), in_region=True))
-    parts = parts_of(material, protocol(tmp_path), 1, in_region=True)
+    parts = parts_of(material.source, protocol(tmp_path), 1, in_region=True)
     blocks = [
         {*zip(np.floor(s.lon * 2).tolist(), np.floor(s.lat * 2).tolist(), strict=True)}
         for s in (parts.training, parts.validation, parts.test)
@@ -74,13 +74,15 @@ def test_a_source_without_places_is_split_at_random_and_called_optimistic(tmp_pa
     write_regions(tmp_path)
     write_region(tmp_path, "USA", {CORN: 30, RICE: 30, OTHER: 30}, places=False)
     material = load(protocol(tmp_path))
-    parts = parts_of(material, protocol(tmp_path), 1, in_region=False)
+    parts = parts_of(material.source, protocol(tmp_path), 1, in_region=False)
     assert "optimistic" in parts.split
 
 
 def test_seeds_hold_out_other_places(tmp_path):
     material = load(protocol(write_regions(tmp_path)))
-    first, second = (parts_of(material, protocol(tmp_path), s, in_region=False).validation for s in (1, 2))
+    first, second = (
+        parts_of(material.source, protocol(tmp_path), s, in_region=False).validation for s in (1, 2)
+    )
     assert {*first.lon.tolist()} != {*second.lon.tolist()}
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
-from transfer_place import CORN, OTHER, RICE, SOYBEANS, write_region, write_regions
+from transfer_place import CORN, COTTON, OTHER, RICE, SOYBEANS, write_features, write_region, write_regions
 
 from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError, MismatchError
 from gee_pipeline.recipe import Recipe
@@ -285,3 +285,73 @@ def test_a_network_judges_with_the_weights_of_its_best_epoch(regions, tmp_path, 
         assert float(row["held_out_macro_f1"]) == pytest.approx(fitted.scores.macro_f1, abs=1e-6)
         assert int(row["best_epoch"]) == fitted.best_epoch
     assert max(fitted.scores.macro_f1 for fitted in fits) > 0.4  # untrained weights find 0.1 to 0.2
+
+
+@pytest.fixture
+def with_features(tmp_path):
+    folder = write_regions(tmp_path / "cropglobe")
+    write_features(folder, "USA", dict.fromkeys((CORN, SOYBEANS, RICE, COTTON, OTHER), 30))
+    write_features(folder, "CHN", {RICE: 20, OTHER: 15}, seed=3)
+    return folder
+
+
+def test_a_forest_on_packaged_features_scores_as_scikit_learn_says(with_features, tmp_path):
+    asked = protocol(with_features, models=("rf", "rf-alphaearth"), targets=("CHN",), seeds=1)
+    run_benchmark(asked, tmp_path / "out")
+    own, there = (np.load(with_features / f"alphaearth_embedding_{code}.npz") for code in ("USA", "CHN"))
+    order = [CORN, SOYBEANS, RICE, COTTON, OTHER]
+    labels = np.array([order.index(label) for label in own["lbl"]])
+
+    class Features:
+        class_names = ("corn", "soybeans", "rice", "cotton", "other")
+        lon = lat = groups = None
+
+    Features.labels = labels
+    rule = asked.split_rule(1, has_places=False)
+    chosen = split_samples(Features, rule).training
+    forest = RandomForestClassifier(20, class_weight="balanced", random_state=1)
+    forest.fit(own["fea"][chosen], labels[chosen])
+    predicted = np.array(order)[forest.predict(there["fea"])]
+    accuracy = np.mean(np.where(predicted == RICE, RICE, OTHER) == there["lbl"])
+    found = {row["model"]: row for row in rows(tmp_path / "out" / "results.csv")}
+    assert float(found["rf-alphaearth"]["accuracy"]) == pytest.approx(accuracy)
+    records = {
+        path.name.split("_")[0]: json.loads(path.read_text()) for path in tmp_path.glob("out/runs/*.json")
+    }
+    assert "optimistic" in records["rf-alphaearth"]["split"]  # its files tell no places
+    assert "blocks" in records["rf"]["split"]
+
+
+def test_changed_features_of_the_source_are_trained_again(with_features, tmp_path):
+    asked = protocol(with_features, models=("rf", "rf-alphaearth"), targets=("CHN",), seeds=1)
+    run_benchmark(asked, tmp_path / "out")
+    write_features(with_features, "USA", dict.fromkeys((CORN, SOYBEANS, RICE, COTTON, OTHER), 31))
+    again = run_benchmark(asked, tmp_path / "out")
+    assert (again.trained, again.kept) == (1, 1)
+
+
+def test_a_model_whose_features_are_missing_names_their_file(regions, tmp_path):
+    with pytest.raises(InputError, match=r"presto_embedding_S2_USA\.npz"):
+        run_benchmark(protocol(regions, models=("rf-presto",)), tmp_path)
+
+
+def test_features_with_a_class_that_the_series_lack_are_refused(with_features, tmp_path):
+    write_features(with_features, "CHN", {RICE: 20, SOYBEANS: 15}, seed=3)
+    with pytest.raises(MismatchError, match=r"alphaearth_embedding_CHN.*soybeans"):
+        run_benchmark(protocol(with_features, models=("rf-alphaearth",), targets=("CHN",)), tmp_path / "out")
+
+
+def test_a_legend_tells_what_the_labels_mean(tmp_path):
+    folder = write_regions(tmp_path / "mine")
+    legend = tmp_path / "legend.toml"
+    legend.write_text(
+        'unlisted = "leave out"\n'
+        + "".join(
+            f'[[classes]]\nname = "{name}"\ncolor = "#00000{code}"\nlabels = {labels}\n'
+            for code, (name, labels) in enumerate({"paddy": [RICE], "dry": [CORN, SOYBEANS]}.items())
+        ),
+        encoding="utf-8",
+    )
+    asked = protocol(folder, models=("rf",), targets=("FRA",), legend=legend, seeds=1)
+    summary = run_benchmark(asked, tmp_path / "out")
+    assert summary.cells[0].names == ("paddy", "dry")

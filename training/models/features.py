@@ -18,7 +18,8 @@ def features_of(
     *,
     observed: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """The features of a model: `(sample, band, bin)`, `(sample, band * bin)` or `(sample, 35)`.
+    """The features of a model that are made of series: `(sample, band, bin)`, `(sample, band * bin)` or
+    `(sample, 35)`.
 
     Forests take them as they are. Networks do not need them: they take `inference.series.model_input`.
 

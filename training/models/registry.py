@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from training.models.forest import Forest
 
 Kind = Literal["network", "forest"]
-Features = Literal["median-2d", "median-1d", "harmonic"]
+Features = Literal["median-2d", "median-1d", "harmonic", "packaged"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ModelSpec:
     kind: Kind
     """`network`: a torch module. `forest`: a `training.models.forest.Forest`."""
     features: Features
-    """What it looks at: the matrix, the flat series, or 35 coefficients of its waves."""
+    """What it looks at: the matrix, the flat series, 35 coefficients of its waves, or features of a file."""
     parameters: int | None
     """Trainable weights for 10 bands, 43 bins and 7 classes, with the paper's preset where there is one; None
     for a forest."""
@@ -57,6 +57,8 @@ class ModelSpec:
     """Where it comes from, and the published number of weights."""
     maker: Callable[[Blueprint], nn.Module | Forest]
     """Builds it."""
+    file: str | None = None
+    """Name of the file with the features of a region, `{}` for its code; None makes them of series."""
 
     def build(
         self,
@@ -207,6 +209,33 @@ MODELS: Final[dict[str, ModelSpec]] = {
         ),
         ModelSpec("rf", "forest", "median-1d", None, f"{_PAPER}, section 4.1: 500 trees", _forest),
         ModelSpec("rf-harmonic", "forest", "harmonic", None, f"{_PAPER}, section 4.1: 500 trees", _forest),
+        ModelSpec(
+            "rf-cropglobe-harmonic",
+            "forest",
+            "packaged",
+            None,
+            f"{_PAPER}, section 4.1: 500 trees, on the coefficients that CropGlobe holds",
+            _forest,
+            "harmonic_{}_month5-11.npz",
+        ),
+        ModelSpec(
+            "rf-presto",
+            "forest",
+            "packaged",
+            None,
+            "Later version of Tong et al.: 500 trees on embeddings by Presto (Tseng et al. 2023)",
+            _forest,
+            "presto_embedding_S2_{}.npz",
+        ),
+        ModelSpec(
+            "rf-alphaearth",
+            "forest",
+            "packaged",
+            None,
+            "Later version of Tong et al.: 500 trees on embeddings by AlphaEarth (Brown et al. 2025)",
+            _forest,
+            "alphaearth_embedding_{}.npz",
+        ),
     )
 }
 """The models by name."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -11,15 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.recipe import Recipe
-from training.bookmark import samples_digest
+from training.bookmark import labelled_digest, samples_digest
+from training.features import FeatureTable, read_features
+from training.legend import Legend, read_legend
+from training.models.registry import MODELS
 from training.samples import Samples, read_samples
 from training.split import split_samples
 from training.transfer.alignment import Alignment, align
 from training.transfer.protocol import FILE, Protocol
 
 _FOLDERS: Final = ("", "for_CropNet")
+
+
+Labels = Samples | FeatureTable
+"""Samples of a region: series, or features of another kind."""
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """Features that come in files of their own, for the models that take them."""
+
+    source: FeatureTable
+    """Of the region that trains, with the classes of its series."""
+    targets: Mapping[str, FeatureTable]
+    """Code -> features of a region that judges."""
+    digests: Mapping[str, str]
+    """Code -> digest of its features and those of the source; of the source too."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,20 @@ class Material:
     """Code -> how a region is judged; the source among them where it judges itself."""
     digests: Mapping[str, str]
     """Code -> digest of the samples, of the source too."""
+    packaged: Mapping[str, Packaged] = field(default_factory=dict)
+    """Name of a model -> its features, where it does not look at series."""
+
+    def source_of(self, model: str) -> Labels:
+        """What a model is fitted to."""
+        return self.packaged[model].source if model in self.packaged else self.source
+
+    def targets_of(self, model: str) -> Mapping[str, Labels]:
+        """Code -> what a model is judged on."""
+        return self.packaged[model].targets if model in self.packaged else self.targets
+
+    def digest_of(self, model: str, code: str) -> str:
+        """Digest of what a model is judged on in a region."""
+        return self.packaged[model].digests[code] if model in self.packaged else self.digests[code]
 
     @property
     def has_places(self) -> bool:
@@ -45,11 +79,11 @@ class Material:
 class Parts:
     """The samples of the source for one training, no sample in two of them."""
 
-    training: Samples
+    training: Labels
     """What the model is fitted to."""
-    validation: Samples
+    validation: Labels
     """What chooses the best epoch."""
-    test: Samples | None
+    test: Labels | None
     """What judges in the region itself; None where only other regions judge."""
     split: str
     """The rule, in words."""
@@ -63,9 +97,10 @@ def load(protocol: Protocol) -> Material:
             sample, or the source cannot be split.
         CorruptFileError: A file is damaged.
     """
-    paths = {code: _find(protocol.data, code) for code in (protocol.source, *protocol.targets)}
-    source = _read(paths[protocol.source], protocol, protocol.classes)
-    targets = {code: _read(paths[code], protocol) for code in protocol.targets}
+    paths = {code: _find(protocol.data, code, FILE) for code in (protocol.source, *protocol.targets)}
+    legend = read_legend(protocol.legend) if protocol.legend else None
+    source = _read(paths[protocol.source], protocol, legend, protocol.classes)
+    targets = {code: _read(paths[code], protocol, legend) for code in protocol.targets}
     merged = protocol.classes is not None
     alignments = {
         code: align(
@@ -85,16 +120,16 @@ def load(protocol: Protocol) -> Material:
         text = f"{protocol.source}: all classes as they are."
         alignments = {protocol.source: Alignment(names, same, same, text), **alignments}
     digests = {code: samples_digest(one) for code, one in {protocol.source: source, **targets}.items()}
-    material = Material(source, targets, alignments, digests)
+    material = Material(source, targets, alignments, digests, _packaged(protocol, legend, source, alignments))
     _require_splits(material, protocol)
     return material
 
 
-def parts_of(material: Material, protocol: Protocol, seed: int, *, in_region: bool) -> Parts:
+def parts_of(source: Labels, protocol: Protocol, seed: int, *, in_region: bool) -> Parts:
     """The samples of one training.
 
     Args:
-        material: All samples.
+        source: All samples of the region that trains.
         protocol: How to split.
         seed: Chooses what is held out.
         in_region: Whether a part is kept for judging in the region itself.
@@ -102,8 +137,9 @@ def parts_of(material: Material, protocol: Protocol, seed: int, *, in_region: bo
     Raises:
         InputError: The samples cannot be split so.
     """
-    rule = protocol.split_rule(seed, has_places=material.has_places)
-    rest, test = material.source, None
+    rule = protocol.split_rule(seed, has_places=source.lon is not None)
+    rest: Labels = source
+    test: Labels | None = None
     if in_region:
         outer = split_samples(rest, rule)
         rest, test = rest.take(outer.training), rest.take(outer.validation)
@@ -137,23 +173,57 @@ def _medians(series: NDArray[np.int16]) -> NDArray[np.int16]:
 
 def _require_splits(material: Material, protocol: Protocol) -> None:
     """Draw the parts of every seed: what cannot be split is better told now than after hours."""
-    for seed in range(1, protocol.seeds + 1):
+    sources: list[Labels] = [material.source, *(one.source for one in material.packaged.values())]
+    for seed, source in product(range(1, protocol.seeds + 1), sources):
         try:
-            parts_of(material, protocol, seed, in_region=protocol.in_region)
+            parts_of(source, protocol, seed, in_region=protocol.in_region)
         except InputError as error:
             raise InputError(f"{protocol.source} cannot be split with seed {seed}: {error}") from error
 
 
-def _find(folder: Path, code: str) -> Path:
-    name = FILE.format(code)
+def _packaged(
+    protocol: Protocol, legend: Legend | None, source: Samples, alignments: Mapping[str, Alignment]
+) -> dict[str, Packaged]:
+    """The features of the models that take files of their own."""
+    files = {name: MODELS[name].file for name in protocol.models}
+    return {
+        name: _read_packaged(protocol, file, legend, source.class_names, alignments)
+        for name, file in files.items()
+        if file is not None
+    }
+
+
+def _read_packaged(
+    protocol: Protocol,
+    file: str,
+    legend: Legend | None,
+    classes: tuple[str, ...],
+    alignments: Mapping[str, Alignment],
+) -> Packaged:
+    paths = {code: _find(protocol.data, code, file) for code in (protocol.source, *protocol.targets)}
+    source = read_features([paths[protocol.source]], classes, legend=legend)
+    targets = {code: read_features([paths[code]], legend=legend) for code in protocol.targets}
+    for code, table in targets.items():
+        if unknown := {*table.class_names} - {*alignments[code].label_to}:
+            raise MismatchError(
+                f"The features of a region have the classes of its series, but {paths[code]} has "
+                f"{', '.join(sorted(unknown))} besides. Take both from one version of the dataset."
+            )
+    own = labelled_digest(source.values, source)
+    digests = {code: f"{own} {labelled_digest(table.values, table)}" for code, table in targets.items()}
+    return Packaged(source, targets, {protocol.source: own, **digests})
+
+
+def _find(folder: Path, code: str, file: str) -> Path:
+    name = file.format(code)
     for path in (folder / part / name for part in _FOLDERS):
         if path.is_file():
             return path
-    prefix, suffix = FILE.split("{}")
+    prefix, suffix = file.split("{}")
     there = {
         path.name.removeprefix(prefix).removesuffix(suffix)
         for part in _FOLDERS
-        for path in (folder / part).glob(FILE.format("*"))
+        for path in (folder / part).glob(file.format("*"))
     }
     raise InputError(
         f"The samples of {code} are expected in {folder} under the name {name}, which is not there. The "
@@ -162,11 +232,16 @@ def _find(folder: Path, code: str) -> Path:
     )
 
 
-def _read(path: Path, protocol: Protocol, classes: tuple[str, ...] | None = None) -> Samples:
+def _read(
+    path: Path, protocol: Protocol, legend: Legend | None, classes: tuple[str, ...] | None = None
+) -> Samples:
     fine = replace(
         protocol.recipe, bin_days=Recipe.bin_days, min_clear_bins=Recipe.min_clear_bins
     )  # the same samples for every length of bins
-    return coarser(read_samples([path], classes, recipe=fine), protocol.recipe)
+    samples = read_samples([path], classes, legend=legend, recipe=fine)
+    if classes is None and (there := _occurring(samples)) != samples.class_names:  # a legend names all it has
+        samples = read_samples([path], there, legend=legend, recipe=fine)
+    return coarser(samples, protocol.recipe)
 
 
 def _occurring(samples: Samples) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from inference.predictor import resolve_device
 from inference.series import fill_gaps
 from training.augment import Augmentation
 from training.bookmark import Bookmark, forget
+from training.features import FeatureTable
 from training.feed import Feed
 from training.loop import Step, fit, logits_of
 from training.metrics import score
@@ -30,12 +31,12 @@ from training.options import TrainingOptions
 from training.resample import PAPER, Moves
 from training.samples import Samples
 from training.train import band_statistics
-from training.transfer.material import Material, Parts, parts_of
+from training.transfer.material import Labels, Material, Parts, parts_of
 from training.transfer.protocol import MoveRanges, Protocol
 from training.transfer.record import Job, Judged, Record
 
-Predict = Callable[[Samples], NDArray[np.int64]]
-"""Samples -> `(sample,)` index of the likeliest class of the model."""
+Predict = Callable[[Any], NDArray[np.int64]]
+"""Samples or features -> `(sample,)` index of the likeliest class of the model."""
 
 STEPS: Final = {
     "paper-shift": replace(PAPER, scale_share=0.0, warp_share=0.0),
@@ -68,7 +69,7 @@ def train_once(
         MismatchError: The folder holds another training.
     """
     start = time.monotonic()
-    parts = parts_of(material, protocol, job.seed, in_region=job.in_region)
+    parts = parts_of(material.source_of(job.model), protocol, job.seed, in_region=job.in_region)
     bookmark = Bookmark(folder, {**facts, "training": job.name}) if folder else None
     spec = MODELS[job.model]
     if spec.kind == "forest":
@@ -79,13 +80,13 @@ def train_once(
         forget(folder)
     names = material.source.class_names
     held_out = score(parts.validation.labels, predict(parts.validation), names)
-    regions = {protocol.source: parts.test} if parts.test else material.targets
+    regions = {protocol.source: parts.test} if parts.test else material.targets_of(job.model)
     return Record(
         job=job,
         facts=facts,
         names=names,
         regions={
-            code: judged(samples, predict, names, digest=material.digests[code])
+            code: judged(samples, predict, names, digest=material.digest_of(job.model, code))
             for code, samples in regions.items()
         },
         split=parts.split,
@@ -97,7 +98,7 @@ def train_once(
     )
 
 
-def judged(samples: Samples, predict: Predict, names: tuple[str, ...], *, digest: str) -> Judged:
+def judged(samples: Labels, predict: Predict, names: tuple[str, ...], *, digest: str) -> Judged:
     """Counts of labels and predictions, before classes are aligned.
 
     Args:
@@ -143,6 +144,8 @@ def _network(
 ) -> tuple[Predict, int]:
     """The network of the best epoch."""
     recipe, options = protocol.recipe, protocol.training_options(job.seed)
+    assert isinstance(parts.training, Samples)  # networks look at series
+    assert isinstance(parts.validation, Samples)
     normalisation = band_statistics(parts.training, recipe)
     classes = len(parts.training.class_names)
 
@@ -177,7 +180,9 @@ def _forest(spec: ModelSpec, parts: Parts, protocol: Protocol, seed: int) -> Pre
     forest = _build(spec, len(parts.training.class_names), protocol, seed, None)
     assert isinstance(forest, Forest)
 
-    def features(samples: Samples) -> NDArray[np.float32]:
+    def features(samples: Labels) -> NDArray[np.float32]:
+        if isinstance(samples, FeatureTable):
+            return samples.values
         window = samples.series[:, :, recipe.window.start : recipe.window.stop]
         return features_of(spec, fill_gaps(window), recipe)
 

@@ -57,6 +57,8 @@ class Protocol:
     classes: tuple[str, ...] | None = None
     """Classes to tell apart; what is not named becomes "other" where that is named. None takes all classes
     of the source."""
+    legend: Path | None = None
+    """What the labels of the files mean; None is CropGlobe's."""
     target_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Code of a target -> the classes that its map tells apart, "other" among them."""
     preset: str = GLOBAL["preset"]

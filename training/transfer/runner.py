@@ -187,6 +187,7 @@ def run_toml(protocol: Protocol, out: Path) -> str:
         "seeds": protocol.seeds,
         "in-region": protocol.in_region,
         "classes": list(protocol.classes or ()),
+        "legend": protocol.legend and str(protocol.legend.absolute()),
         "target-classes": [f"{code}={','.join(names)}" for code, names in protocol.target_classes.items()],
         "preset": protocol.preset,
         "epochs": protocol.epochs,
@@ -283,7 +284,8 @@ def _read(
     out: Path, job: Job, facts: dict[str, Any], material: Material, protocol: Protocol
 ) -> Record | None:
     codes = (protocol.source,) if job.in_region else protocol.targets
-    return read_record(out / RUNS, job, facts, {code: material.digests[code] for code in codes})
+    digests = {code: material.digest_of(job.model, code) for code in codes}
+    return read_record(out / RUNS, job, facts, digests)
 
 
 def _forget(out: Path) -> None:

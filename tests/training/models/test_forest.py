@@ -20,7 +20,7 @@ def known():
 
 
 def test_the_registered_forests_have_500_trees():
-    for name in ("rf", "rf-harmonic"):
+    for name in ("rf", "rf-harmonic", "rf-presto"):
         forest = MODELS[name].build(3, 10, 43, seed=7)
         assert isinstance(forest, Forest)
         assert (forest.trees, forest.seed, forest.classes) == (500, 7, 3)

@@ -57,7 +57,11 @@ def test_the_names_are_those_of_the_paper():
         "mlp": ("network", "median-1d"),
         "rf": ("forest", "median-1d"),
         "rf-harmonic": ("forest", "harmonic"),
+        "rf-cropglobe-harmonic": ("forest", "packaged"),
+        "rf-presto": ("forest", "packaged"),
+        "rf-alphaearth": ("forest", "packaged"),
     }
+    assert all((spec.features == "packaged") == (spec.file is not None) for spec in MODELS.values())
     assert all(spec.name == name and spec.source for name, spec in MODELS.items())
 
 
