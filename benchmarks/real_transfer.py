@@ -1,0 +1,147 @@
+"""The transfer benchmark on the real pixels of Arkansas and California (needs the real data).
+
+    python -m benchmarks.real_transfer --out DIRECTORY [--data ../shared/data/usa-2021] [--epochs 10] [--seeds 3]
+
+Four directions, each with CropNet on the matrix and on the flat series under every augmentation, and both
+forests. Arkansas is also halved at 90.7 degrees west, without the samples within a kilometre of the line. The
+table on stdout is that of docs/transfer_usa_2021.md. What is finished is kept: the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+
+from benchmarks.real_map import CLASSES, DATA
+from cli.benchmark import describe
+from cli.threads import let_threads_sleep
+from training.transfer.protocol import FILE, Protocol
+
+BORDER, STRIP = -90.7, 0.01
+"""Degrees: where Arkansas is cut, and how far from there samples are left out."""
+
+RICE = ("rice", "other")
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Who trains and who judges."""
+
+    title: str
+    """Heading of the table."""
+    source: str
+    """Code of the region that trains."""
+    classes: tuple[str, ...]
+    """Classes of the models."""
+    targets: tuple[str, ...] = ()
+    """Regions that judge; none is the source itself, on blocks that are held out."""
+    told_apart: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Region -> the classes that its judging tells apart."""
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return "-".join((self.source, *self.targets)).lower()
+
+
+DIRECTIONS = (
+    Direction("Arkansas to California, rice against other", "ARK", CLASSES, ("CAL",), {"CAL": RICE}),
+    Direction("California to Arkansas, rice against other", "CAL", RICE, ("ARK",)),
+    Direction("Arkansas, west to east, five classes", "ARW", CLASSES, ("ARE",)),
+    Direction("Within Arkansas, five classes", "ARK", CLASSES),
+)
+
+
+def main() -> None:
+    """Train what is missing and print the tables."""
+    parser = argparse.ArgumentParser(description="The transfer benchmark on real pixels.")
+    parser.add_argument("--data", type=Path, default=DATA / "usa-2021")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the benchmarks")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--precision", default="mixed", help="auto, float32 or mixed (default)")
+    options = parser.parse_args()
+    if not (options.data / FILE.format("ARK")).is_file():
+        sys.exit(f"The real data are expected in {options.data}, which has no {FILE.format('ARK')}.")
+    let_threads_sleep()  # before torch is loaded
+    regions = write_regions(options.data, options.out / "data")
+    for direction in DIRECTIONS:
+        protocol = protocol_of(direction, regions, options)
+        print("\n".join([f"\n**{direction.title}**\n", *table(protocol, options.out / direction.name)]))
+
+
+def write_regions(data: Path, folder: Path) -> Path:
+    """A folder with Arkansas, its halves and California."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for code in ("ARK", "CAL"):
+        shutil.copy(data / FILE.format(code), folder)
+    with np.load(folder / FILE.format("ARK")) as file:
+        whole = dict(file)
+    halves = {"ARW": whole["lon"] < BORDER - STRIP, "ARE": whole["lon"] >= BORDER + STRIP}
+    for code, half in halves.items():
+        np.savez_compressed(
+            folder / FILE.format(code), **{name: array[half] for name, array in whole.items()}
+        )
+    return folder
+
+
+def protocol_of(direction: Direction, regions: Path, options: argparse.Namespace) -> Protocol:
+    """What is trained in a direction, at the size of two cores."""
+    return Protocol(
+        data=regions,
+        source=direction.source,
+        targets=direction.targets,
+        in_region=not direction.targets,
+        classes=direction.classes,
+        target_classes=direction.told_apart,
+        augmentations=("none", "paper", "code"),
+        seeds=options.seeds,
+        preset="compact",
+        epochs=options.epochs,
+        batch_size=64,
+        learning_rate=1e-3,
+        schedule="cosine",
+        block_size=0.1,
+        precision=options.precision,
+    )
+
+
+def table(protocol: Protocol, out: Path) -> Iterator[str]:
+    """The lines of a table in Markdown, after training what is missing."""
+    from training.transfer.runner import Standing, run_benchmark
+    from training.transfer.tables import percent
+
+    def listen(standing: Standing) -> None:
+        if standing.record or standing.error:
+            print(describe(standing), file=sys.stderr)
+
+    summary = run_benchmark(protocol, out, listen=listen)
+    summary.require_complete()
+    seconds = mean_seconds(out / "results.csv")
+    yield "| model | augmentation | OA (%) | macro-F1 (%) | minutes a training |"
+    yield "|---|---|--:|--:|--:|"
+    for cell in summary.cells:
+        scores = percent(cell.accuracy, cell.accuracy_std), percent(cell.macro_f1, cell.macro_f1_std)
+        minutes = f"{seconds[cell.model, cell.augmentation] / 60:.1f}"
+        yield f"| {' | '.join((cell.model, cell.augmentation, *scores, minutes))} |"
+
+
+def mean_seconds(path: Path) -> dict[tuple[str, str], float]:
+    """Model and augmentation -> mean time of a training."""
+    found: dict[tuple[str, str], list[float]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault((row["model"], row["augmentation"]), []).append(float(row["seconds"]))
+    return {method: mean(times) for method, times in found.items()}
+
+
+if __name__ == "__main__":
+    main()
