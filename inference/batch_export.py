@@ -21,7 +21,9 @@ from gee_pipeline.earthengine.tasks import (
     Destination,
     TaskAnswer,
     export_request,
+    is_repeated,
     list_operations,
+    queue_is_full,
 )
 from gee_pipeline.errors import IncompleteRunError, InputError
 from gee_pipeline.grid import inside
@@ -292,12 +294,12 @@ class _Export:
 
     def _refused(self, record: TaskRecord, fault: Fault) -> None:
         """What follows where a request did not become a task."""
-        if _queue_is_full(fault) or fault.temporary:
+        if queue_is_full(fault) or fault.temporary:
             self._tell_once(f"Earth Engine takes no more tasks now ({fault.message}); they are tried later.")
             raise _Full
         self._require_access(fault)
         self._waiting.popleft()
-        if _is_repeated(fault) and (answer := self._listed().get(self._request_id(record))):
+        if is_repeated(fault) and (answer := self._listed().get(self._request_id(record))):
             self._begin(record, answer)
             return
         refused = replace(record, state="failed", message=fault.message)
@@ -445,14 +447,3 @@ class _Export:
     def _pixels_of(self, record: TaskRecord) -> int:
         cells = self._plan.grid.cells(record.block.cells(self._plan.cells))
         return sum(int(inside(self._plan.area, cell.geobox).sum()) for cell in cells)
-
-
-def _queue_is_full(fault: Fault) -> bool:
-    text = fault.message.lower()
-    return "too many tasks" in text or ("queue" in text and "tasks" in text)
-
-
-def _is_repeated(fault: Fault) -> bool:
-    """Whether Earth Engine says that it had this request's id before."""
-    text = fault.message.lower()
-    return fault.status == 409 or ("request" in text and any(w in text for w in ("already", "duplicate")))

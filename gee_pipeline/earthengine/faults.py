@@ -31,6 +31,9 @@ FAILURES: Final = (
 ROLES: Final = "Earth Engine Resource Viewer and Service Usage Consumer"
 """IAM roles that a request for pixels needs in the project that pays."""
 
+WRITER_ROLES: Final = "Earth Engine Resource Writer and Service Usage Consumer"
+"""The same for a request that writes assets."""
+
 
 class FaultKind(Enum):
     """What helps against a refusal; the members differ in nothing else."""
@@ -75,19 +78,20 @@ def fault_of(error: BaseException) -> Fault:
     return Fault(_kind(error, message, status), message, status)
 
 
-def access_error(fault: Fault, project: str | None) -> AccessError:
+def access_error(fault: Fault, project: str | None, *, roles: str = ROLES) -> AccessError:
     """The one message for a lack of access: what is wrong, the cure, and the server's words.
 
     Args:
         fault: A fault of the kind ACCESS.
         project: Project that was asked for; None where none is known.
+        roles: IAM roles that the request needs.
     """
     otherwise = _EXPIRED if fault.status == 401 else _NOT_ALLOWED
     text = next((cure for pattern, cure in _CURES if pattern.search(fault.message)), otherwise)
     named = project or "of the credentials"
     where = f"?project={project}" if project else ""
     said = fault.message.rstrip(".")
-    return AccessError(f"{text.format(project=named, query=where, roles=ROLES)} Earth Engine says: {said}.")
+    return AccessError(f"{text.format(project=named, query=where, roles=roles)} Earth Engine says: {said}.")
 
 
 def request_error(fault: Fault, tries: int = 1) -> EarthEngineError:

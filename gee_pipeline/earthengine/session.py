@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import ee
 import google.auth
@@ -33,6 +33,9 @@ from gee_pipeline.errors import AccessError, NoCredentialsError, NoProjectError
 from gee_pipeline.grid import name_crs
 
 T = TypeVar("T")
+
+ExportKind = Literal["image", "table", "classifier"]
+"""What a task exports."""
 
 _UNREADABLE: Final = (OSError, ValueError, TypeError, AttributeError)
 """What Google's clients raise of a file that is none of theirs; the last two of JSON in another shape."""
@@ -119,17 +122,37 @@ class Session:
         """
         return self._ask(lambda: ee.data.computeValue(expression), profiled=profiled)
 
-    def start_export(self, params: dict[str, Any], request_id: str) -> dict[str, Any]:
-        """Start a task that writes an image; the operation that it is.
+    def start_export(
+        self, params: dict[str, Any], request_id: str, kind: ExportKind = "image"
+    ) -> dict[str, Any]:
+        """Start a task that writes files or an asset; the operation that it is.
 
         Args:
-            params: A REST ExportImageRequest; its expression may be an `ee.Image`.
+            params: A REST ExportImageRequest, ExportTableRequest or ExportClassifierRequest; its expression
+                may be the object itself.
             request_id: The same id starts the same task once, however often it is asked for.
+            kind: What is exported.
 
         Raises:
             Fault: The request failed.
         """
-        return self._ask(lambda: ee.data.exportImage(request_id, params), profiled=False)
+        export = {
+            "image": ee.data.exportImage,
+            "table": ee.data.exportTable,
+            "classifier": ee.data.exportClassifier,
+        }[kind]
+        return self._ask(lambda: export(request_id, params), profiled=False)
+
+    def asset(self, name: str) -> dict[str, Any] | None:
+        """What Earth Engine says of an asset, such as its type; None where there is none of this name.
+
+        Args:
+            name: `projects/.../assets/...`.
+
+        Raises:
+            Fault: The request failed.
+        """
+        return self._ask(lambda: ee.data.getInfo(name), profiled=False)
 
     def operation(self, name: str) -> dict[str, Any]:
         """The state of a task.

@@ -14,7 +14,7 @@ import pyproj
 from odc.geo.geobox import GeoBox
 
 from gee_pipeline.bands import NODATA
-from gee_pipeline.earthengine.faults import FAILURES, fault_of
+from gee_pipeline.earthengine.faults import FAILURES, Fault, fault_of
 from gee_pipeline.errors import InputError
 
 TILE: Final = 256
@@ -187,6 +187,18 @@ def list_operations() -> list[dict[str, Any]]:
         return list(ee.data.listOperations())
     except FAILURES as error:
         raise fault_of(error) from error
+
+
+def queue_is_full(fault: Fault) -> bool:
+    """Whether Earth Engine takes no more tasks of the project now."""
+    text = fault.message.lower()
+    return "too many tasks" in text or ("queue" in text and "tasks" in text)
+
+
+def is_repeated(fault: Fault) -> bool:
+    """Whether Earth Engine says that it had a request's id before."""
+    text = fault.message.lower()
+    return fault.status == 409 or ("request" in text and any(w in text for w in ("already", "duplicate")))
 
 
 def crs_code(geobox: GeoBox) -> str:
