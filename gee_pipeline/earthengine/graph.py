@@ -30,16 +30,16 @@ CLOUD_SCORE: Final = "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
 WORLDCOVER: Final = "ESA/WorldCover/v200"
 """ESA WorldCover 2021 at 10 m (Zanaga et al. 2022); the collection holds one image."""
 
-_CROPLAND_CLASS: Final = 40
+CROPLAND_CLASS: Final = 40
 """Cropland in the legend of WorldCover: annual crops, sown or harvested within twelve months."""
 
 _SCENE_CLASSES: Final = "SCL"
 """Band of ESA's scene classification (Sen2Cor)."""
 
-_MARGIN: Final = 0.005
+MARGIN: Final = 0.005
 """Degrees, about 500 m: how far a tile may reach beyond the straight edges of its footprint in degrees."""
 
-_SCORE_MARGIN: Final = 1.0
+SCORE_MARGIN: Final = 1.0
 """Degrees, about a tile: a scene keeps its score, also where the footprint of the score ends short of the
 region."""
 
@@ -62,9 +62,19 @@ def search_region(geobox: GeoBox) -> ee.Geometry:
     Args:
         geobox: Pixels, in any CRS.
     """
+    return _box(*lonlat_bounds(geobox), MARGIN)
+
+
+def lonlat_bounds(geobox: GeoBox) -> tuple[float, float, float, float]:
+    """West, south, east and north of some pixels in degrees; across the antimeridian east is the smaller.
+
+    Args:
+        geobox: Pixels, in any CRS.
+    """
     crs = pyproj.CRS.from_user_input(str(geobox.crs))
     to_lonlat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-    return _box(*to_lonlat.transform_bounds(*geobox.boundingbox.bbox), _MARGIN)
+    west, south, east, north = to_lonlat.transform_bounds(*geobox.boundingbox.bbox)
+    return west, south, east, north
 
 
 def composite(
@@ -132,7 +142,7 @@ def cropland(name: str) -> ee.Image:
     if name != "worldcover":
         raise ValueError(f"There is no cropland mask {name!r}, only 'worldcover'.")
     classes = ee.ImageCollection(WORLDCOVER).first().select(["Map"])
-    return classes.eq(_CROPLAND_CLASS).unmask(0, False).rename(["cropland"]).toUint8()
+    return classes.eq(CROPLAND_CLASS).unmask(0, False).rename(["cropland"]).toUint8()
 
 
 def _median(region: ee.Geometry, season: Season, index: int, recipe: Recipe) -> ee.Image:
@@ -214,7 +224,7 @@ def _within(images: ee.ImageCollection, span: TimeBin) -> ee.ImageCollection:
 def _widened(region: ee.Geometry) -> ee.Geometry:
     corners: list[Any] = region.toGeoJSON()["coordinates"][0]
     longitudes, latitudes = zip(*corners, strict=True)
-    return _box(min(longitudes), min(latitudes), max(longitudes), max(latitudes), _SCORE_MARGIN)
+    return _box(min(longitudes), min(latitudes), max(longitudes), max(latitudes), SCORE_MARGIN)
 
 
 def _box(west: float, south: float, east: float, north: float, margin: float) -> ee.Geometry:
