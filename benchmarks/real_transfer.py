@@ -1,6 +1,6 @@
 """The transfer benchmark on the real pixels of Arkansas and California (needs the real data).
 
-    python -m benchmarks.real_transfer --out DIRECTORY [--data ../shared/data/usa-2021] [--epochs 10] [--seeds 3]
+    python -m benchmarks.real_transfer --out DIRECTORY [--data DIRECTORY] [--epochs 10] [--seeds 3]
 
 Four directions, each with CropNet on the matrix and on the flat series under every augmentation, and both
 forests. Arkansas is also halved at 90.7 degrees west, without the samples within a kilometre of the line. The

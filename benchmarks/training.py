@@ -40,7 +40,7 @@ NORMALISATION = Normalisation((0.2,) * len(RECIPE.bands), (0.1,) * len(RECIPE.ba
 
 MEASURED = ("paper", "code")
 """Presets of the augmentation."""
-INPUTS, STEPS = ("plain", "batch", "loop"), ("forward", "train batch", "train loop")
+INPUTS, STEPS = ("plain", "batch", "loop"), ("forward", "train batch", "train loop", "train mixed")
 """Work that takes turns."""
 
 REQUIRED_INPUT = 5.0
@@ -99,6 +99,7 @@ def measure(preset: str, network: str, batch: int, seconds: float, device: torch
         "training, loop / batch": ratio(contenders, "train loop", "train batch"),
         "augmentation alone / forward pass": (times["batch"] - times["plain"]) / times["forward"],
         "input / training step": times["batch"] / times["train batch"],
+        "training, float32 / mixed": ratio(contenders, "train batch", "train mixed"),
     }
     for name, value in ratios.items():
         print(f"  {name:42s} {value:9.4f}")
@@ -114,7 +115,8 @@ def make_contenders(preset: str, network: str, batch: int, device: torch.device)
     series, rng = random_series(batch), np.random.default_rng(1)
     feed = Feed(RECIPE, NORMALISATION, device, augmentation)
     labels = torch.from_numpy(rng.integers(0, CLASSES, batch)).to(device)
-    step, forward = make_step(network, labels)
+    step, forward = make_step(network, labels, None)
+    mixed, _ = make_step(network, labels, torch.float16 if device.type == "cuda" else torch.bfloat16)
     inputs = feed.inputs(series)
 
     def loop() -> Tensor:
@@ -130,18 +132,23 @@ def make_contenders(preset: str, network: str, batch: int, device: torch.device)
         "forward": Contender("forward pass", lambda: forward(inputs)),
         "train batch": Contender("training step, augmented on the batch", lambda: step(by_batch())),
         "train loop": Contender("training step, augmented by a loop", lambda: step(loop())),
+        "train mixed": Contender("the same on the batch, in 16 bits (mixed)", lambda: mixed(by_batch())),
     }
 
 
-def make_step(preset: str, labels: Tensor) -> tuple[Callable[[Tensor], object], Callable[[Tensor], object]]:
-    """A training step (forward, backward, Adam) and the forward pass alone, of one network."""
+def make_step(
+    preset: str, labels: Tensor, half: torch.dtype | None
+) -> tuple[Callable[[Tensor], object], Callable[[Tensor], object]]:
+    """A training step (forward, backward, Adam; in 16 bits where told) and the forward pass of a network."""
     torch.manual_seed(0)
     network = CropNet(CropNetConfig.of(preset, CLASSES)).to(labels.device).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
     loss_of = nn.CrossEntropyLoss()
 
     def step(inputs: Tensor) -> None:
-        loss = loss_of(network(inputs), labels)
+        with torch.autocast(labels.device.type, half, enabled=half is not None):
+            logits = network(inputs)
+        loss = loss_of(logits.float(), labels)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
