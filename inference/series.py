@@ -60,6 +60,21 @@ def fill_gaps(series: NDArray[np.int16]) -> NDArray[np.float32]:
     return filled
 
 
+def fill_gaps_whole(series: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The series of `fill_gaps` in whole numbers, `(pixel, band, bin)`; exact halves are rounded up.
+
+    Args:
+        series: `(pixel, band, bin)`; a bin with nodata in any band is a gap of all bands.
+
+    Raises:
+        AssertionError: A series has no observation; leave such pixels out before.
+    """
+    filled = np.empty(series.shape, np.int16)
+    if not _fill_whole(np.ascontiguousarray(series), filled):
+        raise AssertionError("a series without any observation cannot be filled")
+    return filled
+
+
 def model_input(series: NDArray[np.int16], normalisation: Normalisation) -> NDArray[np.float32]:
     """What CropNet takes, `(pixel, 1, band, bin)`: gaps filled as by `fill_gaps`, reflectance normalised.
 
@@ -121,6 +136,26 @@ def _fill(series: Any, scale: Any, offset: Any, out: Any) -> None:
             for t in range(bins):
                 before, after = np.float32(values[left[t]]), np.float32(values[right[t]])
                 result[t] = (before + (after - before) * share[t]) * scale[b] + offset[b]
+
+
+@_kernel
+def _fill_whole(series: Any, out: Any) -> bool:
+    """`out = floor(filled + 1/2)`, exact, as shares in 32 bits are not; False where nothing is observed."""
+    pixels, bands, bins = series.shape
+    seen = np.empty(bins, np.bool_)
+    left, right = np.empty(bins, np.uint32), np.empty(bins, np.uint32)
+    share = np.empty(bins, np.float32)
+    for i in range(pixels):
+        _observed(series[i], seen)
+        if not _neighbours(seen, left, right, share):
+            return False
+        for b in range(bands):
+            for t in range(bins):
+                before, after = np.int64(series[i, b, left[t]]), np.int64(series[i, b, right[t]])
+                gone, length = np.int64(t) - np.int64(left[t]), np.int64(right[t]) - np.int64(left[t])
+                rise = (2 * gone * (after - before) + length) // (2 * length) if length else 0
+                out[i, b, t] = before + rise
+    return True
 
 
 @_kernel

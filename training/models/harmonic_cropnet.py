@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gee_pipeline.harmonic import DARKEST_GREEN, FEATURES, band_rows, bin_days, fit_matrix
 from gee_pipeline.recipe import Recipe
 from inference.checkpoint import Normalisation
 from inference.cropnet import CropNet, CropNetConfig
-from training.models.harmonic import DARKEST_GREEN, FEATURES, band_rows, bin_days, waves
 
 NORM_EPS: Final = 1e-10
 """Added to a variance: the coefficients of a band vary by 0.01 about, and torch's 1e-5 would show."""
@@ -39,7 +38,7 @@ class HarmonicCropNet(nn.Module):
         for name, values in (("mean", normalisation.mean), ("std", normalisation.std)):
             column = torch.tensor([values[row] for row in rows], dtype=torch.float32)[:, None]
             self.register_buffer(name, column)  # (band, 1)
-        fit = np.linalg.pinv(waves(bin_days(recipe))).T  # (bin, coefficient)
+        fit = fit_matrix(bin_days(recipe)).T  # (bin, coefficient)
         self.register_buffer("fit", torch.from_numpy(fit).float())
         self.scale = nn.BatchNorm1d(len(FEATURES), affine=False, eps=NORM_EPS)
         self.cropnet = CropNet(CropNetConfig.of(preset, classes, bands=1, dimensions=1))
@@ -49,7 +48,7 @@ class HarmonicCropNet(nn.Module):
         return self.cropnet(self.scale(self.features(x))[:, None, None])
 
     def features(self, x: Tensor) -> Tensor:
-        """The 35 coefficients `(sample, 35)`, as `training.models.harmonic.harmonic_features` gives them."""
+        """The 35 coefficients `(sample, 35)`, as `gee_pipeline.harmonic.harmonic_features` gives them."""
         with torch.autocast(x.device.type, enabled=False):  # 16 bits would blur the small coefficients
             bands = x[:, 0, self.rows].float() * self.std + self.mean  # (sample, band, bin), reflectance
             index = bands[:, -2] / bands[:, -1].clamp(min=DARKEST_GREEN) - 1

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.harmonic import bin_days, harmonic_features
 from gee_pipeline.recipe import Recipe
 from inference.checkpoint import Normalisation
 from inference.series import fill_gaps, model_input
 from training.models import MODELS, ModelSpec, image_networks
 from training.models.features import features_of
-from training.models.harmonic import bin_days, harmonic_features
 
 NORMALISATION = Normalisation(
     tuple(0.05 + 0.02 * b for b in range(10)), tuple(0.03 + 0.01 * b for b in range(10))

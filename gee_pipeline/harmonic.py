@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,12 +22,16 @@ ORDER: Final = 3
 COEFFICIENTS: Final = ("constant", *(f"{wave}{k}" for k in range(1, ORDER + 1) for wave in ("cos", "sin")))
 """What is fitted to each variable: seven numbers."""
 
-FEATURES: Final = tuple(f"{variable} {name}" for variable in VARIABLES for name in COEFFICIENTS)
+FEATURES: Final = tuple(f"{variable}_{name}" for variable in VARIABLES for name in COEFFICIENTS)
 """The 35 features in order."""
 
 DARKEST_GREEN: Final = 0.01
 """Reflectance; a darker B3 counts as this one. Cropland is hardly ever so dark (the least of 5,000 pixels of
 Arkansas is 0.0104), but an atmospheric correction that ends at 0 would make the index infinite."""
+
+HALF_UP: Final = 0.500001
+"""Coefficients x 10,000 become whole numbers by adding this and rounding down. The index of a series that
+never changes can end on a half, which another machine computes a billionth larger or smaller."""
 
 SMALLEST: Final = 1e-10
 """Directions of the normal equations below this share of the largest count as undetermined; this is 1e-5 of
@@ -38,13 +42,27 @@ _CHUNK: Final = 8192
 
 
 def harmonic_features(
-    series: NDArray[np.float32],
+    series: NDArray[np.number[Any]],
     days: ArrayLike,
     *,
     observed: NDArray[np.bool_] | None = None,
     bands: Sequence[str] = BANDS,
     period: float = DAYS,
 ) -> NDArray[np.float32]:
+    """`harmonic_coefficients` in 32 bits."""
+    return harmonic_coefficients(series, days, observed=observed, bands=bands, period=period).astype(
+        np.float32
+    )
+
+
+def harmonic_coefficients(
+    series: NDArray[np.number[Any]],
+    days: ArrayLike,
+    *,
+    observed: NDArray[np.bool_] | None = None,
+    bands: Sequence[str] = BANDS,
+    period: float = DAYS,
+) -> NDArray[np.float64]:
     """The 35 coefficients `FEATURES` of each series, `(sample, 35)`; of reflectances, and of the index.
 
     Each variable is fitted by least squares with a constant and three pairs of cosine and sine. The paper
@@ -69,16 +87,12 @@ def harmonic_features(
     days = np.asarray(days, np.float64)
     _require_shapes(series, days, observed)
     rows = band_rows(bands)
-    design = waves(days, period)
-    out = np.empty((len(series), len(FEATURES)), np.float32)
+    design, fit = waves(days, period), fit_matrix(days, period)
+    out = np.empty((len(series), len(FEATURES)))
     for start in range(0, len(series), _CHUNK):
         part = slice(start, start + _CHUNK)
         variables = _variables(series[part], rows)  # (sample, variable, bin)
-        fitted = (
-            variables @ np.linalg.pinv(design).T
-            if observed is None
-            else _fit_observed(variables, observed[part], design)
-        )
+        fitted = variables @ fit.T if observed is None else _fit_observed(variables, observed[part], design)
         out[part] = fitted.reshape(len(variables), -1)
     return out
 
@@ -88,6 +102,11 @@ def waves(days: NDArray[np.float64], period: float = DAYS) -> NDArray[np.float64
     angles = 2 * np.pi / period * np.outer(days, np.arange(1, ORDER + 1))
     pairs = np.stack([np.cos(angles), np.sin(angles)], axis=2).reshape(len(days), -1)
     return np.column_stack([np.ones(len(days)), pairs])
+
+
+def fit_matrix(days: NDArray[np.float64], period: float = DAYS) -> NDArray[np.float64]:
+    """What makes coefficients of the values of all bins, `(7, bin)`: the pseudo-inverse of `waves`."""
+    return np.asarray(np.linalg.pinv(waves(days, period)), np.float64)
 
 
 def bin_days(recipe: Recipe) -> NDArray[np.float64]:
@@ -105,12 +124,13 @@ def band_rows(bands: Sequence[str]) -> list[int]:
     if missing := [band for band in wanted if band not in bands]:
         raise InputError(
             f"Harmonic features need the bands {', '.join(wanted)}; {', '.join(missing)} is not among "
-            f"{', '.join(bands)}. Use a model on medians (--model rf or cropnet-1d)."
+            f"{', '.join(bands)}. Use a model on medians (--model rf or cropnet-1d; for a forest "
+            "--features median)."
         )
     return [list(bands).index(band) for band in wanted]
 
 
-def _variables(series: NDArray[np.float32], rows: list[int]) -> NDArray[np.float64]:
+def _variables(series: NDArray[np.number[Any]], rows: list[int]) -> NDArray[np.float64]:
     """`(sample, variable, bin)`, the bands as reflectance."""
     variables = series[:, rows].astype(np.float64) / REFLECTANCE_SCALE
     green = variables[:, -1]
@@ -130,7 +150,7 @@ def _fit_observed(
 
 
 def _require_shapes(
-    series: NDArray[np.float32], days: NDArray[np.float64], observed: NDArray[np.bool_] | None
+    series: NDArray[np.number[Any]], days: NDArray[np.float64], observed: NDArray[np.bool_] | None
 ) -> None:
     samples, _, bins = series.shape
     if days.shape != (bins,) or (observed is not None and observed.shape != (samples, bins)):
