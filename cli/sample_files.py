@@ -58,8 +58,25 @@ reading_options = apply(
 """The same, and which classes and groups there are."""
 
 
+training_options = apply(
+    click.option(
+        "--classes",
+        type=Names(),
+        help="Classes of the map, in the order of their codes, out of those of the legend. What is not "
+        "named becomes other, or is left out where other is not named.  [default: all that occur]",
+    ),
+    file_options,
+    click.option(
+        "--data-source",
+        help="A sentence on labels and imagery, kept in the model.  [default: of the files]",
+    ),
+)
+"""The same for a training, which keeps a sentence on its data in the model."""
+
+
 def read_files(files: Sequence[Path], given: dict[str, Any]) -> Samples:
-    """The samples of some files, read as the options say; `given` holds those of `reading_options`."""
+    """The samples of some files, read as the options say; `given` holds those of `reading_options`
+    or `training_options`."""
     from training.legend import read_legend
     from training.samples import read_samples
 
@@ -68,5 +85,6 @@ def read_files(files: Sequence[Path], given: dict[str, Any]) -> Samples:
         files,
         given["classes"],
         legend=read_legend(given["legend"]) if given["legend"] else None,
+        source=given.get("data_source"),
         **{name: given[name] for name in same},
     )

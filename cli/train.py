@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from cli.options import Names, apply, precision_option, read_config, talk_options
-from cli.sample_files import file_options
+from cli.options import apply, precision_option, read_config, talk_options
+from cli.sample_files import read_files, training_options
 from cli.sections import sectioned
+from cli.split_options import split_options
 from training.crops import NAMES
 from training.options import (
     AUGMENTATIONS,
     DIMENSIONS,
     GLOBAL,
     PRESETS,
-    RULES,
     SCHEDULES,
     SplitRule,
     TrainingOptions,
@@ -27,7 +27,6 @@ from training.options import (
 
 if TYPE_CHECKING:
     from inference.checkpoint import Checkpoint
-    from training.samples import Samples
 
 R = TypeVar("R")
 
@@ -37,51 +36,7 @@ CHOICES: Final[dict[str, dict[str, Any]]] = {
 }
 """What each --preset stands for, by parameter."""
 
-_sample_options = apply(
-    click.option(
-        "--classes",
-        type=Names(),
-        help="Classes of the map, in the order of their codes, out of those of the legend. What is not "
-        "named becomes other, or is left out where other is not named.  [default: all that occur]",
-    ),
-    file_options,
-    click.option(
-        "--data-source",
-        help="A sentence on labels and imagery, kept in the checkpoint.  [default: of the files]",
-    ),
-)
-
-_split_options = apply(
-    click.option(
-        "--split",
-        "rule",
-        type=click.Choice(RULES),
-        default=SplitRule.rule,
-        show_default=True,
-        help="What is held out to judge the model. blocks: whole squares of land. column: whole groups, "
-        "such as farms or regions; CropGlobe's countries. random: single samples, whose neighbours "
-        "train, so that the scores are optimistic.",
-    ),
-    click.option(
-        "--block-size",
-        type=float,
-        metavar="DEGREES",
-        default=SplitRule.block_size,
-        show_default=True,
-        help="Side of a block. Smaller blocks leave more to choose from; two fields at an edge are "
-        "neighbours.",
-    ),
-    click.option("--group-column", help="Key or column of the groups of --split column.  [default: group]"),
-    click.option(
-        "--held-out",
-        "share",
-        type=float,
-        metavar="SHARE",
-        default=SplitRule.share,
-        show_default=True,
-        help="Share of the samples to hold out, above 0 and up to 0.5; the paper holds out 0.2.",
-    ),
-)
+_split_options = split_options(SplitRule.rule)
 
 _network_options = apply(
     click.option(
@@ -242,7 +197,7 @@ _run_options = apply(
 @click.command(
     cls=sectioned(
         {
-            "Samples": _sample_options,
+            "Samples": training_options,
             "Held-out samples": _split_options,
             "Network": _network_options,
             "Fitting": _fit_options,
@@ -252,7 +207,7 @@ _run_options = apply(
     )
 )
 @click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@_sample_options
+@training_options
 @_split_options
 @_network_options
 @_fit_options
@@ -299,7 +254,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     with training_lock(folder), training_progress(given["quiet"]) as progress:
         if not given["resume"]:
             forget(folder)
-        samples = _read(files, given)
+        samples = read_files(files, given)
         checkpoint = train_checkpoint(
             samples, options, split_rule, year=given["year"], progress=progress, folder=folder
         )
@@ -338,20 +293,6 @@ def show_checkpoint(path: Path, checkpoint: Checkpoint, as_json: bool) -> None:
         f"macro-F1 {metrics['macro_f1']:.1%}, calibration error {calibration['ece_after']:.1%} "
         f"({calibration['ece_before']:.1%} before the temperature of {calibration['temperature']:.2f}), "
         f"held out by {metrics['split']}"
-    )
-
-
-def _read(files: tuple[Path, ...], given: dict[str, Any]) -> Samples:
-    from training.legend import read_legend
-    from training.samples import read_samples
-
-    same = ("scale", "offset", "year", "season_start", "label_column", "group_column")
-    return read_samples(
-        files,
-        given["classes"],
-        legend=read_legend(given["legend"]) if given["legend"] else None,
-        source=given["data_source"],
-        **{name: given[name] for name in same},
     )
 
 
