@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import re
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import write_bytes
 from gee_pipeline.recipe import Recipe
+from inference.crop_class import CropClass, require_legend
 from inference.cropnet import CropNet, CropNetConfig
+from inference.model_file import (
+    CHECKPOINT,
+    Arrays,
+    content_digest,
+    read_model,
+    require_format,
+    require_recipe_digest,
+    to_json,
+    write_model,
+)
+
+__all__ = [
+    "Checkpoint",
+    "CropClass",
+    "Normalisation",
+    "default_checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+]
 
 FORMAT: Final = 1
 """Version of the metadata; a file of another version is refused."""
-
-MOST_CLASSES: Final = 253
-"""Codes 1 to 253; 0, 254 and 255 of a map mean outside, not cropland and not enough observations."""
-
-_ENTRY: Final = "cropmap"
-_DIGEST_ENTRY: Final = "cropmap_digest"
-
-
-@dataclass(frozen=True)
-class CropClass:
-    """One class of a map."""
-
-    code: int
-    """Value of its pixels, 1 to 253."""
-    name: str
-    """What it is called in legends."""
-    color: str
-    """Colour as `#rrggbb`."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.code <= MOST_CLASSES:
-            raise InputError(f"A class code lies between 1 and {MOST_CLASSES}, got {self.code}.")
-        if not self.name.strip():
-            raise InputError(f"Class {self.code} needs a name.")
-        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
-            raise InputError(f"The colour of class {self.name} must read #rrggbb, got {self.color!r}.")
 
 
 @dataclass(frozen=True)
@@ -91,15 +79,11 @@ class Checkpoint:
     """Logits are divided by it before the softmax, so that a confidence is a frequency (Guo et al. 2017)."""
 
     def __post_init__(self) -> None:
-        codes = [c.code for c in self.classes]
-        if codes != list(range(1, len(codes) + 1)):
-            raise InputError(f"The classes of a checkpoint have the codes 1 to {len(codes)}, got {codes}.")
-        if repeated := [n for n, count in Counter(c.name for c in self.classes).items() if count > 1]:
-            raise InputError(f"Each class of a checkpoint has its own name, got {repeated} twice.")
-        if len(codes) != self.config.classes:
+        require_legend(self.classes, "a checkpoint")
+        if len(self.classes) != self.config.classes:
             raise MismatchError(
-                f"A checkpoint names each output of its network; it names {len(codes)} classes, the network "
-                f"has {self.config.classes} outputs. Save it again with all classes."
+                f"A checkpoint names each output of its network; it names {len(self.classes)} classes, the "
+                f"network has {self.config.classes} outputs. Save it again with all classes."
             )
         widths = {self.config.bands, len(self.recipe.bands), len(self.normalisation.mean)}
         if len(widths) > 1:
@@ -124,7 +108,7 @@ class Checkpoint:
     @property
     def digest(self) -> str:
         """Sixteen hex digits that are equal exactly when weights and metadata are."""
-        return _digest(_to_json(self), self.weights)
+        return content_digest(_to_json(self), _arrays(self.weights))
 
 
 def default_checkpoint() -> Path:
@@ -151,58 +135,27 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """
     _require_finite(checkpoint.weights, "This checkpoint", InputError)
     network = checkpoint.build()
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    text = _to_json(checkpoint)
-    write_bytes(path, safetensors.torch.save(tensors, {_ENTRY: text, _DIGEST_ENTRY: _digest(text, tensors)}))
+    write_model(path, CHECKPOINT, _to_json(checkpoint), _arrays(network.state_dict()))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint of a file, verified; no code of the file is run.
 
     Raises:
-        InputError: The file does not exist.
+        InputError: The file does not exist, or is a forest.
         CorruptFileError: It is truncated, damaged or no checkpoint of cropmap.
         MismatchError: It was written by another version, or its parts do not belong together.
     """
-    if not path.is_file():
-        raise InputError(f"The checkpoint {path} does not exist. Give a .safetensors file with --model.")
-    text, weights = _read(path)
+    text, arrays = read_model(path, CHECKPOINT)
+    weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     checkpoint = _from_json(text, weights, path)
     _require_finite(weights, f"The checkpoint {path}", CorruptFileError)
     checkpoint.build()
     return checkpoint
 
 
-def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise CorruptFileError(
-            f"{path} cannot be read as safetensors: {error}. It is truncated or of another kind; "
-            "copy or train it again."
-        ) from error
-    if _ENTRY not in metadata:
-        raise CorruptFileError(
-            f"{path} holds weights but not the {_ENTRY!r} entry that says what they mean. "
-            "Give a file written by cropmap train."
-        )
-    # safetensors has no checksum: a copy with a flipped bit would open, and map nonsense.
-    if metadata.get(_DIGEST_ENTRY) != _digest(metadata[_ENTRY], weights):
-        raise CorruptFileError(
-            f"{path} is damaged: its content does not have the digest that was written with it. "
-            "Copy or train the checkpoint again."
-        )
-    return metadata[_ENTRY], weights
-
-
-def _digest(text: str, weights: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def _arrays(weights: dict[str, Tensor]) -> Arrays:
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in weights.items()}
 
 
 def _to_json(checkpoint: Checkpoint) -> str:
@@ -217,18 +170,15 @@ def _to_json(checkpoint: Checkpoint) -> str:
         "metrics": checkpoint.metrics,
         "temperature": checkpoint.temperature,
     }
-    try:
-        return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Provenance and metrics of a checkpoint must be JSON values: {error}.") from error
+    return to_json(values, CHECKPOINT.noun)
 
 
 def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
     try:
         values = json.loads(text)
-        _require_format(values.get("format"), path)
+        require_format(values.get("format"), FORMAT, path, CHECKPOINT.noun)
         recipe = Recipe.from_dict(values["recipe"])
-        _require_digest(recipe, values["recipe_digest"], path)
+        require_recipe_digest(recipe, values["recipe_digest"], path, CHECKPOINT.noun)
         return Checkpoint(
             config=CropNetConfig(**{k: _frozen(v) for k, v in values["config"].items()}),
             classes=tuple(CropClass(**c) for c in values["classes"]),
@@ -247,22 +197,6 @@ def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _require_format(found: Any, path: Path) -> None:
-    if found != FORMAT:
-        raise MismatchError(
-            f"This cropmap reads checkpoints of format {FORMAT}, {path} has format {found!r}. "
-            "Use the version of cropmap that wrote it, or train it again."
-        )
-
-
-def _require_digest(recipe: Recipe, found: Any, path: Path) -> None:
-    if found != recipe.digest:
-        raise MismatchError(
-            f"The recipe digest of {path} is {found!r}, but its recipe has {recipe.digest!r}: "
-            "one of them was changed after training. Copy or train the checkpoint again."
-        )
 
 
 def _require_shapes(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from gee_pipeline.errors import InputError, MismatchError
 from inference.checkpoint import Checkpoint
 from inference.optimise import activation_bytes, prepare
+from inference.pixel_prediction import Prediction
 from inference.series import model_input
 
 MEMORY_BUDGET: Final = 2**30
@@ -23,16 +23,6 @@ MEMORY_BUDGET: Final = 2**30
 
 CPU_BATCH: Final = 128
 """Most pixels of a batch on a CPU; the maps of a larger one leave the cache (0.8 of the speed at 256)."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says of some pixels."""
-
-    codes: NDArray[np.uint8]
-    """Class code of each pixel, `(pixel,)`."""
-    confidence: NDArray[np.uint8]
-    """Probability of that class in percent, 0 to 100, `(pixel,)`."""
 
 
 class Predictor:

@@ -1,0 +1,175 @@
+"""A model in one safetensors file: its arrays, and as JSON everything needed to use them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.files import write_bytes
+from gee_pipeline.recipe import Recipe
+
+Arrays = dict[str, NDArray[Any]]
+"""Arrays by name."""
+
+_DIGEST_ENTRY: Final = "cropmap_digest"
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """One kind of model file."""
+
+    entry: str
+    """Name of the metadata entry that holds its JSON; a file is of the kind whose entry it has."""
+    noun: str
+    """What messages call it."""
+    content: str
+    """What its arrays are, for messages."""
+    command: str
+    """The command that writes such files."""
+    wanted: str
+    """A sentence that asks for such a file."""
+
+
+CHECKPOINT: Final = ModelKind(
+    "cropmap", "checkpoint", "weights", "cropmap train", "Give a .safetensors file with --model."
+)
+FOREST: Final = ModelKind(
+    "cropmap_forest",
+    "forest",
+    "trees",
+    "cropmap forest train",
+    "Give a .safetensors file written by cropmap forest train.",
+)
+
+_KINDS: Final = (CHECKPOINT, FOREST)
+
+
+def model_kind(path: Path) -> ModelKind | None:
+    """The kind of a model file by its metadata; None where it is no model of cropmap, or no file."""
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            return _kind(file.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return None
+
+
+def content_digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Sixteen hex digits that are equal exactly when text, names and bytes of the arrays are."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def write_model(path: Path, kind: ModelKind, text: str, arrays: Arrays) -> None:
+    """Write a model file atomically, with the digest of its content.
+
+    Args:
+        path: Where it shall stand.
+        kind: What it is.
+        text: Its metadata as JSON.
+        arrays: Its arrays.
+    """
+    arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+    metadata = {kind.entry: text, _DIGEST_ENTRY: content_digest(text, arrays)}
+    write_bytes(path, safetensors.numpy.save(arrays, metadata))
+
+
+def read_model(path: Path, kind: ModelKind) -> tuple[str, Arrays]:
+    """Metadata and arrays of a model file, as they were written; no code of the file is run.
+
+    Args:
+        path: The file.
+        kind: What it must be.
+
+    Raises:
+        InputError: The file does not exist, or is a model of another kind.
+        CorruptFileError: It is truncated, damaged or no model of cropmap.
+    """
+    if not path.is_file():
+        raise InputError(f"The {kind.noun} {path} does not exist. {kind.wanted}")
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            _require_kind(path, kind, metadata)
+            arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise CorruptFileError(
+            f"{path} cannot be read as safetensors: {error}. It is truncated or of another kind; "
+            "copy or train it again."
+        ) from error
+    # safetensors has no checksum: a copy with a flipped bit would open, and map nonsense.
+    if metadata.get(_DIGEST_ENTRY) != content_digest(metadata[kind.entry], arrays):
+        raise CorruptFileError(
+            f"{path} is damaged: its content does not have the digest that was written with it. "
+            f"Copy or train the {kind.noun} again."
+        )
+    return metadata[kind.entry], arrays
+
+
+def to_json(values: Mapping[str, Any], noun: str) -> str:
+    """The metadata of a model as JSON, always with the same letters.
+
+    Raises:
+        InputError: Something in it is no JSON value.
+    """
+    try:
+        return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Provenance and metrics of a {noun} must be JSON values: {error}.") from error
+
+
+def require_format(found: Any, wanted: int, path: Path, noun: str) -> None:
+    """Refuse a file of another version.
+
+    Raises:
+        MismatchError: Naming both versions.
+    """
+    if found != wanted:
+        raise MismatchError(
+            f"This cropmap reads {noun}s of format {wanted}, {path} has format {found!r}. "
+            "Use the version of cropmap that wrote it, or train it again."
+        )
+
+
+def require_recipe_digest(recipe: Recipe, found: Any, path: Path, noun: str) -> None:
+    """Refuse a recipe that is not the one of the digest beside it.
+
+    Raises:
+        MismatchError: Naming both digests.
+    """
+    if found != recipe.digest:
+        raise MismatchError(
+            f"The recipe digest of {path} is {found!r}, but its recipe has {recipe.digest!r}: "
+            f"one of them was changed after training. Copy or train the {noun} again."
+        )
+
+
+def _kind(metadata: Mapping[str, str]) -> ModelKind | None:
+    return next((kind for kind in _KINDS if kind.entry in metadata), None)
+
+
+def _require_kind(path: Path, kind: ModelKind, metadata: Mapping[str, str]) -> None:
+    found = _kind(metadata)
+    if found == kind:
+        return
+    if found is not None:
+        raise InputError(
+            f"{path} is a {found.noun} written by {found.command}, not a {kind.noun}. "
+            f"Give a file written by {kind.command}."
+        )
+    raise CorruptFileError(
+        f"{path} holds {kind.content} but not the {kind.entry!r} entry that says what they mean. "
+        f"Give a file written by {kind.command}."
+    )
