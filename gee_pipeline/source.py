@@ -142,3 +142,16 @@ class RemoteSource(Source, Protocol):
 
     def take_notices(self) -> list[str]:
         """What the user should know since the last call, one sentence each."""
+
+
+@runtime_checkable
+class PredictingSource(RemoteSource, Protocol):
+    """A source whose server classifies too: nothing is left to do of a cell that was fetched."""
+
+    def read_prediction(self, cell: Cell, season: Season) -> tuple[NDArray[np.uint8], SceneCounts]:
+        """Class code, confidence and clear observations `(3, y, x)` of one cell, of its whole square.
+
+        Raises:
+            AccessError: The server cannot be used.
+            EarthEngineError: A part of the cell failed for good.
+        """

@@ -48,7 +48,7 @@ def settle_cell(job: Job, row: int, col: int) -> CellRecord:
 
 
 def fetch_cell(job: Job, row: int, col: int) -> Ready | CellRecord:
-    """Bring the composite of a cell to the disk; a record where that is all, or where it failed.
+    """Bring to the disk what a server makes of a cell; a record where that is all, or where it failed.
 
     Args:
         job: The run.
@@ -59,7 +59,7 @@ def fetch_cell(job: Job, row: int, col: int) -> Ready | CellRecord:
         DiskFullError: The disk has no room.
         AccessError: The server refuses all cells.
     """
-    if job.composites_only:
+    if job.fetching_is_all:
         return settle_cell(job, row, col)
     return _settled(job, cell_name(row, col), lambda: _fetch(job, row, col))
 
@@ -106,7 +106,7 @@ def failed(name: str, error: BaseException) -> CellRecord:
 def work_on_cell(job: Job, row: int, col: int) -> CellRecord:
     """Make the composite of a cell, and its prediction unless only composites are wanted.
 
-    What a former run finished is kept.
+    Where a server classifies, the prediction alone. What a former run finished is kept.
 
     Args:
         job: The run.

@@ -70,6 +70,8 @@ class RunSummary:
     """What a server was asked for, by all starts of the run."""
     stopped: str | None = None
     """Why the run ended before its last cell; None where it did not."""
+    command: str = "predict"
+    """The subcommand of cropmap that continues the run."""
 
     @property
     def failed(self) -> int:
@@ -123,8 +125,7 @@ class RunSummary:
 
     @property
     def _command(self) -> str:
-        command = "predict" if self.goal == "map" else "export"
-        return f"cropmap {command} --config {self.folder / CONFIG_FILE}"
+        return f"cropmap {self.command} --config {self.folder / CONFIG_FILE}"
 
 
 def certify(
@@ -158,6 +159,7 @@ def certify(
         failures=tuple(failures),
         pixels=dict(sorted(pixels.items())),
         seconds=round(time.monotonic() - start, 3),
+        command=plan.command,
     )
 
 

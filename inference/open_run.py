@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
@@ -16,20 +16,18 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, MismatchError
 from gee_pipeline.grid import Cell, inside
-from gee_pipeline.source import Composite, Source
+from gee_pipeline.source import Composite, PredictingSource, RemoteSource, Source
 from gee_pipeline.store import composite_path, read_composite, write_composite
 from inference.ledger import CellRecord
-from inference.legend import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from inference.legend import NOT_ENOUGH, OUTSIDE
 from inference.mosaic import prediction_path
-from inference.prediction import read_finished, write_prediction
+from inference.prediction import blank, read_finished, write_prediction
 from inference.run_plan import RunPlan, load_plan
 from inference.series import clear_bins, pixel_series
+from inference.served_bands import served_bands
 
 if TYPE_CHECKING:
     from inference.predictor import Predictor
-
-NONE: Final = 255
-"""Confidence and clear observations of pixels that have none."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,12 @@ class Job:
     """Threads of one matrix product on the CPU; None leaves it to torch."""
     token: str = field(default_factory=lambda: uuid4().hex)
     """Tells two runs of one folder apart."""
+
+    @property
+    def fetching_is_all(self) -> bool:
+        """Whether a cell is done once it has come from a server."""
+        remote = isinstance(self.source, RemoteSource)
+        return remote and (self.composites_only or isinstance(self.source, PredictingSource))
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,8 @@ class OpenRun:
         area, wanted = self._wanted(cell)
         if not wanted.any():
             return self._skip(cell, area)
+        if isinstance(self.job.source, PredictingSource):
+            return self._take_prediction(self.job.source, cell, area, wanted)
         return self._predict_cell(cell, area, wanted)
 
     def fetch(self, cell: Cell) -> Ready:
@@ -123,7 +129,7 @@ class OpenRun:
         return area, area & self._mask.read(cell.geobox) if self._mask else area
 
     def _skip(self, cell: Cell, area: NDArray[np.bool_]) -> CellRecord:
-        bands = _blank(area)
+        bands = blank(area)
         path = prediction_path(self.job.folder, cell)
         write_prediction(path, bands, cell, self.plan.digest, skipped=True)
         return _record(cell, bands, skipped=True)
@@ -142,6 +148,19 @@ class OpenRun:
         return _record(
             cell, bands, skipped=False, remade=remade, seconds=clock.seconds, scenes=asdict(composite.counts)
         )
+
+    def _take_prediction(
+        self, source: PredictingSource, cell: Cell, area: NDArray[np.bool_], wanted: NDArray[np.bool_]
+    ) -> CellRecord:
+        """Make the prediction of a cell out of what a server says of it."""
+        clock = _Clock()
+        with clock.step("fetch"):
+            served, counts = source.read_prediction(cell, self.plan.season)
+        bands, skipped = served_bands(served, area, wanted, self.plan)
+        write_prediction(
+            prediction_path(self.job.folder, cell), bands, cell, self.plan.digest, skipped=skipped
+        )
+        return _record(cell, bands, skipped, seconds=clock.seconds, scenes=asdict(counts))
 
     def _window(self, cell: Cell) -> tuple[Composite, bool]:
         """The bins of the model window, and whether a damaged file was made anew."""
@@ -178,7 +197,7 @@ class OpenRun:
         self, values: NDArray[np.int16], area: NDArray[np.bool_], wanted: NDArray[np.bool_]
     ) -> NDArray[np.uint8]:
         """The bands `(3, y, x)` of a prediction; the model sees only wanted pixels with enough data."""
-        bands = _blank(area)
+        bands = blank(area)
         codes, confidence, clear = bands
         observed = clear_bins(values)
         # A series without any observation has no input at all, whatever the recipe says.
@@ -257,12 +276,6 @@ def _my_device(devices: tuple[str, ...]) -> str:
     except ValueError:  # no Dask worker: the plain loop
         return devices[0]
     return devices[name % len(devices)] if isinstance(name, int) else devices[0]
-
-
-def _blank(area: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The bands of a cell in which the whole area is masked."""
-    codes = np.where(area, np.uint8(NOT_CROPLAND), np.uint8(OUTSIDE))
-    return np.stack([codes, np.full_like(codes, NONE), np.full_like(codes, NONE)])
 
 
 def _record(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -24,8 +24,9 @@ from inference.run_lock import LOCK_FILE, OWNER_FILE, run_lock
 from inference.run_plan import (
     AREA_FILE,
     CONFIG_FILE,
-    MODEL_FILE,
+    MODEL_FILES,
     RUN_FILE,
+    PlannedKind,
     PlannedModel,
     RunPlan,
     load_plan,
@@ -33,12 +34,28 @@ from inference.run_plan import (
 )
 
 if TYPE_CHECKING:
-    from inference.checkpoint import Checkpoint
+    from inference.checkpoint import CropClass
 
 __all__ = ["RunPlan", "differences", "load_plan", "open_or_create", "plan_run"]
 
 _SAME_PLACE = 0.01
 """Metres by which corners of one area may differ: two versions of PROJ agree to a millimetre."""
+
+
+class MapModel(Protocol):
+    """What a plan takes from a model, be it a checkpoint or a forest."""
+
+    @property
+    def classes(self) -> tuple[CropClass, ...]:
+        """What its codes mean."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How its input is made from scenes."""
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits of its content."""
 
 
 def plan_run(
@@ -49,8 +66,9 @@ def plan_run(
     *,
     bins: range | None = None,
     crs: str | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: MapModel | None = None,
     checkpoint_path: Path | None = None,
+    kind: PlannedKind = "checkpoint",
     cropland: CroplandMask | None = None,
     cell_size: int = CELL_SIZE,
 ) -> RunPlan:
@@ -64,7 +82,8 @@ def plan_run(
         bins: Bins of the composites; None takes the recipe's window.
         crs: Projected CRS of the grid; None takes the UTM zone.
         checkpoint: The model of a map; None plans composites only.
-        checkpoint_path: File of the checkpoint.
+        checkpoint_path: File of the model.
+        kind: Whether the model is a network's checkpoint or a forest on a server.
         cropland: Where to map; None maps the whole area.
         cell_size: Pixels along one side of a cell.
 
@@ -74,7 +93,7 @@ def plan_run(
     """
     if checkpoint is not None:
         checkpoint.recipe.require_same(
-            recipe, "The checkpoint", "the run", "Map with the recipe of the checkpoint."
+            recipe, f"The {kind}", "the run", f"Map with the recipe of the {kind}."
         )
     if cropland is not None:
         cropland.require_overlap(aoi)
@@ -86,7 +105,7 @@ def plan_run(
         recipe=recipe,
         bins=recipe.window if bins is None else bins,
         source=_json(source.describe()),
-        model=_planned_model(checkpoint, checkpoint_path),
+        model=_planned_model(checkpoint, checkpoint_path, kind),
         cropland=None if cropland is None else _json(cropland.describe()),
         reader=source,
     )
@@ -178,7 +197,7 @@ def _require_usable(folder: Path) -> None:
     if (folder / RUN_FILE).exists():
         return
     # A process killed while it made the run leaves some of these behind.
-    ours = {AREA_FILE, MODEL_FILE, LOCK_FILE, OWNER_FILE}
+    ours = {AREA_FILE, LOCK_FILE, OWNER_FILE, *MODEL_FILES.values()}
     names = (path.name for path in folder.iterdir())
     if foreign := sorted(n for n in names if n not in ours and not n.endswith(".part") and n[0] != "."):
         raise InputError(
@@ -195,13 +214,13 @@ def _require_pixel(plan: RunPlan) -> None:
         )
 
 
-def _planned_model(checkpoint: Checkpoint | None, path: Path | None) -> PlannedModel | None:
+def _planned_model(checkpoint: MapModel | None, path: Path | None, kind: PlannedKind) -> PlannedModel | None:
     if checkpoint is None:
         return None
     if path is None:
         raise InputError("A run keeps a copy of its model's file: give checkpoint_path with checkpoint.")
     names = tuple(crop.name for crop in checkpoint.classes)
-    return PlannedModel(path.name, checkpoint.digest, names, path)
+    return PlannedModel(path.name, checkpoint.digest, names, path, kind)
 
 
 def _aligned(area: BaseGeometry, former: BaseGeometry) -> BaseGeometry:

@@ -15,12 +15,26 @@ from rasterio.io import MemoryFile
 
 from gee_pipeline.files import write_bytes
 from gee_pipeline.grid import Cell
+from inference.legend import NOT_CROPLAND, OUTSIDE
 
 RUN_TAG: Final = "CROPMAP_RUN"
 SKIPPED_TAG: Final = "CROPMAP_SKIPPED"
 CHECKSUM_TAG: Final = "CROPMAP_CRC32"
 
 BANDS: Final = ("class code", "confidence", "clear observations")
+
+NONE: Final = 255
+"""Confidence and clear observations of pixels that have none."""
+
+
+def blank(area: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The bands `(3, y, x)` of a cell in which nothing of the area is mapped.
+
+    Args:
+        area: `(y, x)`: pixels inside the area.
+    """
+    codes = np.where(area, np.uint8(NOT_CROPLAND), np.uint8(OUTSIDE))
+    return np.stack([codes, np.full_like(codes, NONE), np.full_like(codes, NONE)])
 
 
 def write_prediction(

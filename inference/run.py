@@ -13,11 +13,12 @@ import numpy as np
 
 from gee_pipeline.errors import DiskFullError
 from gee_pipeline.files import size_text
-from gee_pipeline.source import RemoteSource, Source, Spent
+from gee_pipeline.source import PredictingSource, RemoteSource, Source, Spent
 from inference.budget import Budget
 from inference.certificate import Failure, RunSummary, certify
 from inference.ledger import CellRecord, Diary, Goal, Ledger, open_ledger, read_diary
 from inference.open_run import Job
+from inference.prediction import BANDS
 from inference.run_lock import run_lock
 from inference.run_plan import RunPlan
 from inference.supply import Place, Planned, Supply, fetch_ahead
@@ -100,7 +101,7 @@ def run(
         expenses = _Expenses(reader, since)
         budget = None if max_eecu_hours is None else Budget(max_eecu_hours, before, expenses.now)
         with (
-            _telling_space(folder, plan),
+            _telling_space(folder, plan, reader),
             open_ledger(folder) as ledger,
             _supply(job, plan, budget) as supply,
             _records(job, plan, supply, scheduler, workers, device) as records,
@@ -118,22 +119,22 @@ def run(
 
 
 @contextmanager
-def _telling_space(folder: Path, plan: RunPlan) -> Iterator[None]:
+def _telling_space(folder: Path, plan: RunPlan, source: Source) -> Iterator[None]:
     """Say of a full disk what all cells that are left take, not only the file that found no room."""
     try:
         yield
     except DiskFullError as error:
-        needed = size_text(_space_needed(folder, plan))
+        needed = size_text(_space_needed(folder, plan, source))
         raise DiskFullError(f"{error} The cells that are left take about {needed}.") from error
 
 
-def _space_needed(folder: Path, plan: RunPlan) -> float:
+def _space_needed(folder: Path, plan: RunPlan, source: Source) -> float:
     """Bytes of the cells that are left if they are like those done; before the first, bytes of the arrays."""
     planned, needed = len(plan.cells), 0.0
     for kind in ("composites", "predictions"):
         sizes = [path.stat().st_size for path in (folder / kind).glob("*.tif")]
         needed += sum(sizes) / len(sizes) * (planned - len(sizes)) if sizes else 0
-    return needed or planned * _composite_bytes(plan)
+    return needed or planned * _cell_bytes(plan, source)
 
 
 def _reader(plan: RunPlan) -> Source:
@@ -149,7 +150,7 @@ def _supply(job: Job, plan: RunPlan, budget: Budget | None) -> Iterator[Supply]:
         yield Planned(_places(plan))
         return
     wanted = job.source.cells_ahead(len(plan.bins), plan.grid.cell_size)
-    threads = max(1, min(wanted, cells_in_memory(job.memory_budget, _composite_bytes(plan))))
+    threads = max(1, min(wanted, cells_in_memory(job.memory_budget, _cell_bytes(plan, job.source))))
     fetching = fetch_ahead(job, _places(plan), threads=threads, budget=budget)
     try:
         yield fetching
@@ -162,8 +163,8 @@ def _records(
     job: Job, plan: RunPlan, supply: Supply, scheduler: str | None, workers: int | None, device: str
 ) -> Iterator[Iterator[CellRecord]]:
     """How each cell ends, one after another, by whatever does the work."""
-    if job.composites_only and isinstance(job.source, RemoteSource):
-        yield work_here(job, supply)  # fetching is all there is to do
+    if job.fetching_is_all:
+        yield work_here(job, supply)
         return
     if scheduler:
         job = replace(job, devices=(device,), torch_threads=1)
@@ -174,7 +175,7 @@ def _records(
         workers,
         device,
         cells=_missing(job.folder, plan),
-        cell_bytes=_composite_bytes(plan),
+        cell_bytes=_cell_bytes(plan, job.source),
         memory_budget=job.memory_budget,
         model=plan.model is not None,
     )
@@ -312,6 +313,9 @@ def _missing(folder: Path, plan: RunPlan) -> int:
     return max(0, len(plan.cells) - there)
 
 
-def _composite_bytes(plan: RunPlan) -> int:
-    values = len(plan.bins) * len(plan.recipe.bands) * plan.grid.cell_size**2
-    return values * np.dtype(np.int16).itemsize
+def _cell_bytes(plan: RunPlan, source: Source) -> int:
+    """Bytes of what a source gives of one cell: its composite, or its prediction."""
+    pixels = plan.grid.cell_size**2
+    if isinstance(source, PredictingSource):
+        return pixels * len(BANDS)
+    return pixels * len(plan.bins) * len(plan.recipe.bands) * np.dtype(np.int16).itemsize

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import shapely
@@ -32,22 +32,32 @@ FORMAT: Final = 1
 
 RUN_FILE: Final = "run.json"
 AREA_FILE: Final = "area.wkb"
-MODEL_FILE: Final = "model.safetensors"
 CONFIG_FILE: Final = "run.toml"
+
+PlannedKind = Literal["checkpoint", "forest"]
+"""A network that this machine runs, or a Random Forest that a server runs."""
+
+MODEL_FILES: Final[dict[PlannedKind, str]] = {
+    "checkpoint": "model.safetensors",
+    "forest": "forest.safetensors",
+}
+"""Name of the copy that a run keeps of its model, by the model's kind."""
 
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """The checkpoint of a run; the run keeps its own copy."""
+    """The model of a run; the run keeps its own copy."""
 
     name: str
     """File name it came with."""
     digest: str
-    """Digest of its weights and metadata."""
+    """Digest of its content."""
     classes: tuple[str, ...]
     """Names of its classes, in order of their codes from 1."""
     path: Path = field(compare=False)
     """Where the file is."""
+    kind: PlannedKind = "checkpoint"
+    """Who runs it."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,13 @@ class RunPlan:
             return None
         return CroplandMask(self.cropland["path"], tuple((a, b) for a, b in self.cropland["values"]))
 
+    @property
+    def command(self) -> str:
+        """The subcommand of cropmap that makes and continues the run."""
+        if self.model is None:
+            return "export"
+        return "forest predict" if self.model.kind == "forest" else "predict"
+
     @cached_property
     def digest(self) -> str:
         """Sixteen hex digits that are equal exactly when two plans compute the same."""
@@ -127,10 +144,14 @@ class RunPlan:
             DiskFullError: The disk has no room.
         """
         write_bytes(folder / AREA_FILE, shapely.to_wkb(self.area))
-        kept = folder / MODEL_FILE
-        if self.model and not (kept.exists() and self.model.path.samefile(kept)):
-            write_bytes(kept, self.model.path.read_bytes())
+        if self.model:
+            _keep(self.model.path, folder / MODEL_FILES[self.model.kind])
         write_json(folder / RUN_FILE, self.to_dict())
+
+
+def _keep(path: Path, kept: Path) -> None:
+    if not (kept.exists() and path.samefile(kept)):
+        write_bytes(kept, path.read_bytes())
 
 
 def span(bins: range) -> str:
@@ -194,13 +215,16 @@ def read_run_file(folder: Path) -> dict[str, Any]:
 def _model_to_dict(model: PlannedModel | None) -> dict[str, Any] | None:
     if model is None:
         return None
-    return {"name": model.name, "digest": model.digest, "classes": list(model.classes)}
+    values = {"name": model.name, "digest": model.digest, "classes": list(model.classes)}
+    return values if model.kind == "checkpoint" else {**values, "kind": model.kind}
 
 
 def _model_from_dict(values: dict[str, Any] | None, folder: Path) -> PlannedModel | None:
     if values is None:
         return None
-    return PlannedModel(values["name"], values["digest"], tuple(values["classes"]), folder / MODEL_FILE)
+    kind = values.get("kind", "checkpoint")
+    classes, path = tuple(values["classes"]), folder / MODEL_FILES[kind]
+    return PlannedModel(values["name"], values["digest"], classes, path, kind)
 
 
 def _grid_to_dict(grid: Grid) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Planned:
 def fetch_ahead(
     job: Job, places: Iterable[Place], *, threads: int, budget: Budget | None
 ) -> Crew[Place, Ready | CellRecord]:
-    """Cells whose composites a server makes: some are fetched while others are worked on.
+    """Cells of which a server makes composites or predictions: some are fetched while others are worked on.
 
     Taking one raises AccessError where the server refuses all cells, and DiskFullError where the disk has
     no room.
@@ -65,4 +65,11 @@ def fetch_ahead(
     def fetch(place: Place) -> Ready | CellRecord:
         return fetch_cell(job, *place)
 
-    return Crew(fetch, places, threads=threads, budget=budget, costs=lambda cell: not cell.reused)
+    return Crew(fetch, places, threads=threads, budget=budget, costs=_costs)
+
+
+def _costs(cell: Ready | CellRecord) -> bool:
+    """Whether the server was asked for a cell; a skipped one without any time was not."""
+    if isinstance(cell, CellRecord) and cell.state == "skipped":
+        return bool(cell.seconds) and not cell.reused
+    return not cell.reused
