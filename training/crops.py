@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from inference.crop_class import CropClass
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -36,3 +38,9 @@ NAMES: Final = tuple(crop.name for crop in CROPS)
 def color_of(name: str) -> str:
     """`#rrggbb` of a class name of the legend."""
     return CROPS[NAMES.index(name)].color
+
+
+def crop_classes(names: tuple[str, ...], colors: tuple[str, ...] | None = None) -> tuple[CropClass, ...]:
+    """The classes with codes 1 to K; without colours of their own they have those of CropGlobe's legend."""
+    colors = colors or tuple(map(color_of, names))
+    return tuple(CropClass(code, *entry) for code, entry in enumerate(zip(names, colors, strict=True), 1))

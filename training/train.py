@@ -5,27 +5,24 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import shapely
 import torch
-from shapely.geometry import mapping
 
 from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
-from inference.checkpoint import Checkpoint, CropClass, Normalisation
+from inference.checkpoint import Checkpoint, Normalisation
 from inference.cropnet import CropNetConfig
 from inference.predictor import resolve_device
 from training.augment import Augmentation
 from training.bookmark import Bookmark, samples_digest
 from training.calibration import Calibration, calibrate
-from training.crops import color_of
+from training.crops import crop_classes
 from training.loop import Fit, Step, fit
 from training.options import SplitRule, TrainingOptions
+from training.provenance import origin_facts, season_of, with_groups
 from training.samples import Samples
 from training.split import Split, split_samples
 
@@ -61,11 +58,11 @@ def train_checkpoint(
             diverged.
         MismatchError: The folder is of a training with other options or samples.
     """
-    season = _season(samples, year)  # first of all: a wrong year shall not cost a training
+    season = season_of(samples, year)  # first of all: a wrong year shall not cost a training
     recipe = recipe or samples.recipe
     classes, bands = len(samples.class_names), len(recipe.bands)
     config = config or CropNetConfig.of(options.preset, classes, bands, options.dimensions)
-    samples = replace(samples, groups=samples.country if samples.groups is None else samples.groups)
+    samples = with_groups(samples)
     split = split_samples(samples, split_rule)
     training, validation = samples.take(split.training), samples.take(split.validation)
     normalisation = band_statistics(training, recipe)
@@ -88,7 +85,7 @@ def train_checkpoint(
         recipe=recipe,
         normalisation=normalisation,
         weights=fitted.weights,
-        provenance=_origin(samples, year, season) | _training_facts(samples, options, split, fitted),
+        provenance=origin_facts(samples, year, season) | _training_facts(samples, options, split, fitted),
         metrics=_metrics(fitted, calibration, split),
         temperature=calibration.temperature,
     )
@@ -103,21 +100,6 @@ def band_statistics(samples: Samples, recipe: Recipe) -> Normalisation:
         mean=tuple(float(band.mean()) for band in bands),
         std=tuple(max(float(band.std()), 1 / REFLECTANCE_SCALE) for band in bands),
     )
-
-
-def crop_classes(names: tuple[str, ...], colors: tuple[str, ...] | None = None) -> tuple[CropClass, ...]:
-    """The classes with codes 1 to K; without colours of their own they have those of CropGlobe's legend."""
-    colors = colors or tuple(map(color_of, names))
-    return tuple(CropClass(code, *entry) for code, entry in enumerate(zip(names, colors, strict=True), 1))
-
-
-def footprint(samples: Samples) -> dict[str, Any] | None:
-    """The convex hull of the places as a GeoJSON polygon in EPSG:4326, or None where they are unknown."""
-    if samples.lon is None or samples.lat is None:
-        return None
-    hull = shapely.MultiPoint(np.column_stack([samples.lon, samples.lat])).convex_hull
-    area = hull if hull.geom_type == "Polygon" else hull.buffer(0.01)  # about a kilometre around few places
-    return dict(mapping(shapely.set_precision(area, 1e-4)))
 
 
 def _guards(
@@ -138,16 +120,6 @@ def _guards(
     return dict(json.loads(json.dumps(values)))
 
 
-def _origin(samples: Samples, year: int | None, season: Season | None) -> dict[str, Any]:
-    return {
-        "data": samples.source,
-        "year": season.year if season else year,
-        "season_start": season.start.isoformat() if season else None,
-        "footprint": footprint(samples),
-        "samples": samples.counts,
-    }
-
-
 def _training_facts(samples: Samples, options: TrainingOptions, split: Split, fitted: Fit) -> dict[str, Any]:
     return {
         "training_samples": len(split.training),
@@ -161,16 +133,6 @@ def _training_facts(samples: Samples, options: TrainingOptions, split: Split, fi
         "cropmap_version": importlib.metadata.version("cropmap"),
         "torch_version": torch.__version__,
     }
-
-
-def _season(samples: Samples, year: int | None) -> Season | None:
-    """What the samples say; else the year's season, unknown where they lie in both hemispheres."""
-    if year is None or (samples.season and samples.season.year == year):
-        return samples.season
-    at = Season.at(year, 0)  # a wrong year is told, also where the places are unknown
-    if samples.lat is None or samples.lat.min() < 0 <= samples.lat.max():
-        return None
-    return Season.at(at.year, float(samples.lat.mean()))
 
 
 def _metrics(fitted: Fit, calibration: Calibration, split: Split) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from inference.checkpoint import load_checkpoint, save_checkpoint
 from inference.cropnet import PRESETS, CropNetConfig
 from inference.predictor import Predictor
 from training.options import SplitRule, TrainingOptions
+from training.provenance import footprint
 from training.samples import read_samples
 from training.split import in_blocks
-from training.train import band_statistics, footprint, train_checkpoint
+from training.train import band_statistics, train_checkpoint
 
 TINY = CropNetConfig("compact", (8, 8), (2, 2), (0.0, 0.1), 10, 3)
 OPTIONS = TrainingOptions(epochs=20, batch_size=16, learning_rate=0.01, device="cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -16,10 +17,24 @@ TREES: Final = 500
 ClassWeight = Literal["balanced"] | dict[int, float] | None
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How large a tree may become."""
+
+    leaves: int | None = None
+    """Most leaves, the best splits first; None sets no limit."""
+    depth: int | None = None
+    """Most splits above a leaf; None sets no limit."""
+    samples_in_leaf: int = 1
+    """Fewest training samples in a leaf."""
+
+
 class Forest:
     """Trees on features; class `k` of the labels is column `k` of the probabilities."""
 
-    def __init__(self, classes: int, *, trees: int = TREES, seed: int = 1, jobs: int = -1) -> None:
+    def __init__(
+        self, classes: int, *, trees: int = TREES, seed: int = 1, jobs: int = -1, limits: Limits | None = None
+    ) -> None:
         """An untrained forest.
 
         Args:
@@ -27,9 +42,22 @@ class Forest:
             trees: Number of trees.
             seed: Random state.
             jobs: Processor cores; -1 takes all.
+            limits: How large a tree may become; None grows trees until their leaves are pure.
         """
         self.classes, self.trees, self.seed, self.jobs = classes, trees, seed, jobs
+        self.limits = limits or Limits()
         self._trained: RandomForestClassifier | None = None
+
+    @property
+    def trained(self) -> RandomForestClassifier:
+        """The forest of scikit-learn.
+
+        Raises:
+            InputError: The forest was not trained.
+        """
+        if self._trained is None:
+            raise InputError("A forest must be trained before it predicts: call fit first.")
+        return self._trained
 
     def fit(
         self,
@@ -54,7 +82,13 @@ class Forest:
                 f"{np.unique(labels)}."
             )
         forest = RandomForestClassifier(
-            self.trees, class_weight=class_weight, random_state=self.seed, n_jobs=self.jobs
+            self.trees,
+            max_leaf_nodes=self.limits.leaves,
+            max_depth=self.limits.depth,
+            min_samples_leaf=self.limits.samples_in_leaf,
+            class_weight=class_weight,
+            random_state=self.seed,
+            n_jobs=self.jobs,
         )
         self._trained = forest.fit(features, labels)
         return self
@@ -73,9 +107,8 @@ class Forest:
         Raises:
             InputError: The forest was not trained.
         """
-        if self._trained is None:
-            raise InputError("A forest must be trained before it predicts: call fit first.")
-        known = self._trained.predict_proba(features)
+        trained = self.trained
+        known = trained.predict_proba(features)
         all_classes = np.zeros((len(known), self.classes), np.float32)
-        all_classes[:, self._trained.classes_] = known
+        all_classes[:, trained.classes_] = known
         return all_classes

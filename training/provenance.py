@@ -1,0 +1,62 @@
+"""What a model says of the samples it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import shapely
+from shapely.geometry import mapping
+
+from gee_pipeline.season import Season
+from training.samples import Samples
+
+
+def season_of(samples: Samples, year: int | None) -> Season | None:
+    """What the samples say; else the year's season, unknown where they lie in both hemispheres.
+
+    Args:
+        samples: Labelled series.
+        year: Year that the user gives; None leaves it to the samples.
+
+    Raises:
+        InputError: There was no imagery in that year.
+    """
+    if year is None or (samples.season and samples.season.year == year):
+        return samples.season
+    at = Season.at(year, 0)  # a wrong year is told, also where the places are unknown
+    if samples.lat is None or samples.lat.min() < 0 <= samples.lat.max():
+        return None
+    return Season.at(at.year, float(samples.lat.mean()))
+
+
+def origin_facts(samples: Samples, year: int | None, season: Season | None) -> dict[str, Any]:
+    """Data, year, first day of the season, footprint and samples by class, as JSON values.
+
+    Args:
+        samples: All labelled series, of training and held out.
+        year: Year that the user gives.
+        season: What `season_of` finds.
+    """
+    return {
+        "data": samples.source,
+        "year": season.year if season else year,
+        "season_start": season.start.isoformat() if season else None,
+        "footprint": footprint(samples),
+        "samples": samples.counts,
+    }
+
+
+def footprint(samples: Samples) -> dict[str, Any] | None:
+    """The convex hull of the places as a GeoJSON polygon in EPSG:4326, or None where they are unknown."""
+    if samples.lon is None or samples.lat is None:
+        return None
+    hull = shapely.MultiPoint(np.column_stack([samples.lon, samples.lat])).convex_hull
+    area = hull if hull.geom_type == "Polygon" else hull.buffer(0.01)  # about a kilometre around few places
+    return dict(mapping(shapely.set_precision(area, 1e-4)))
+
+
+def with_groups(samples: Samples) -> Samples:
+    """The samples, whose countries are their groups where they have no groups."""
+    return replace(samples, groups=samples.country if samples.groups is None else samples.groups)
