@@ -144,15 +144,13 @@ class Fetcher:
         self.session = session
         self._sleep = sleep
         self._random = random or Random()
-        self._budget = session.settings.request_bytes
-        self._proved = 0  # answers since the budget last changed
-        self._lock = threading.Lock()
+        self._composites = _LargestRequest(session.settings.request_bytes)
+        self._classified = _LargestRequest(session.settings.request_bytes)
 
     @property
     def budget(self) -> int:
-        """Bytes of the largest request: the configured ones, or fewer if those proved too many."""
-        with self._lock:
-            return self._budget
+        """Bytes of the largest request for composites: those configured, or fewer if that proved too many."""
+        return self._composites.bytes
 
     def composite(
         self,
@@ -181,19 +179,24 @@ class Fetcher:
 
         out = np.full((len(bins), len(bands), *geobox.shape), NODATA, np.int16)
         plan = plan_requests(geobox, bins, len(bands), self.budget)
-        for request, values in self._gather(plan, ask, _smallest_side(geobox)):
+        for request, values in self._gather(plan, ask, _smallest_side(geobox), self._composites):
             rows, cols = _window(geobox, request.geobox)
             first = bins.index(request.bins[0])
             shape = (len(request.bins), len(bands), *request.geobox.shape)
             out[first : first + len(request.bins), :, rows, cols] = values.reshape(shape)
         return out
 
-    def raster(self, image: ee.Image, geobox: GeoBox) -> NDArray[Any]:
+    def raster(
+        self, image: ee.Image, geobox: GeoBox, expected: Expected | None = None, *, costly: bool = False
+    ) -> NDArray[Any]:
         """The pixels of any image `(band, y, x)` in its own type.
 
         Args:
             image: What to compute.
             geobox: CRS, transform and shape of the pixels.
+            expected: Bands and type that the answer must have; None takes any.
+            costly: Whether one image is like the next and takes the servers much memory, so that a size which
+                worked is kept to.
 
         Raises:
             AccessError: Earth Engine does not let us in.
@@ -201,11 +204,12 @@ class Fetcher:
         """
 
         def ask(request: PixelRequest, stop: threading.Event) -> NDArray[Any]:
-            return self._pixels(image, request.geobox, stop, Expected())
+            return self._pixels(image, request.geobox, stop, expected or Expected())
 
-        out = None
-        plan = plan_requests(geobox, range(1), 1, self.session.settings.request_bytes)
-        for request, values in self._gather(plan, ask, _smallest_side(geobox), learn=False):
+        out, learned = None, self._classified if costly else None
+        largest = learned.bytes if learned else self.session.settings.request_bytes
+        plan = plan_requests(geobox, range(1), 1, largest)
+        for request, values in self._gather(plan, ask, _smallest_side(geobox), learned):
             if out is None:
                 out = np.empty((len(values), *geobox.shape), values.dtype)
             rows, cols = _window(geobox, request.geobox)
@@ -257,8 +261,7 @@ class Fetcher:
         plan: Sequence[PixelRequest],
         ask: Callable[[PixelRequest, threading.Event], NDArray[Any]],
         smallest_side: int,
-        *,
-        learn: bool = True,
+        learned: _LargestRequest | None,
     ) -> Iterator[tuple[PixelRequest, NDArray[Any]]]:
         """The answers to requests as they come; a request that is too large is halved.
 
@@ -281,8 +284,8 @@ class Fetcher:
                     except Fault as fault:
                         waiting.extendleft(self._smaller(request, fault, smallest_side))
                         continue
-                    if learn:
-                        self._learn(request.bytes, split=request not in planned)
+                    if learned:
+                        learned.worked(request.bytes, split=request not in planned)
                     yield request, values
         finally:
             stop.set()
@@ -293,25 +296,38 @@ class Fetcher:
             raise self._final(fault) from fault
         return halves
 
-    def _learn(self, size: int, *, split: bool) -> None:
-        """Ask for no more than what worked after more was too much; after many successes, for twice as much.
-
-        A limit that all cells meet so costs one refusal in `PROBATION` requests; one difficult cell does not
-        make many small requests out of all that follow.
-        """
-        with self._lock:
-            if split and size < self._budget:
-                self._budget, self._proved = size, 0
-                return
-            self._proved += 1
-            if self._proved >= PROBATION and self._budget < self.session.settings.request_bytes:
-                self._budget = min(2 * self._budget, self.session.settings.request_bytes)
-                self._proved = 0
-
     def _final(self, fault: Fault) -> Exception:
         if fault.kind is FaultKind.ACCESS:
             return access_error(fault, self.session.project)
         return request_error(fault, TRIES)
+
+
+class _LargestRequest:
+    """Bytes of the largest request of one kind: what worked after more was too much.
+
+    After many successes it is twice as much. A limit that all cells meet so costs one refusal in `PROBATION`
+    requests; one difficult cell does not make many small requests out of all that follow.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = self._bytes = most
+        self._proved = 0  # answers since it last changed
+        self._lock = threading.Lock()
+
+    @property
+    def bytes(self) -> int:
+        with self._lock:
+            return self._bytes
+
+    def worked(self, size: int, *, split: bool) -> None:
+        """Take note of an answer of some bytes, of a request that was split or not."""
+        with self._lock:
+            if split and size < self._bytes:
+                self._bytes, self._proved = size, 0
+                return
+            self._proved += 1
+            if self._proved >= PROBATION and self._bytes < self._most:
+                self._bytes, self._proved = min(2 * self._bytes, self._most), 0
 
 
 @dataclass(frozen=True)

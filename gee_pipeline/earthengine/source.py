@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -88,11 +90,8 @@ class EarthEngineSource:
             AccessError: Earth Engine cannot be used.
             EarthEngineError: A part of the cell failed for good.
         """
-        try:
+        with self._settled():
             return self._read_cell(cell, season, bins)
-        finally:  # also of a cell that failed: a budget has to know what it took
-            if session := self._session:
-                session.meter.settle(session)
 
     @property
     def session(self) -> Session:
@@ -130,21 +129,35 @@ class EarthEngineSource:
                 found = _open[self.settings] = Fetcher(session)
             return found
 
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Know at the end what a cell took, also one that failed: a budget has to know it."""
+        try:
+            yield
+        finally:
+            if session := self._session:
+                session.meter.settle(session)
+
     @property
     def _session(self) -> Session | None:
         """The session, unless nothing was asked yet."""
         fetcher = _open.get(self.settings)
         return cast(Session, fetcher.session) if fetcher else None
 
+    def cropland_image(self) -> ee.Image | None:
+        """The cropland mask as the servers have it; None where there is none. The client must be open."""
+        return None if self.cropland == "none" else graph.cropland(self.cropland)
+
     def _cropland(self, geobox: GeoBox) -> NDArray[np.bool_] | None:
         """Where the servers see cropland, `(y, x)`."""
-        if self.cropland == "none":
+        image = self.cropland_image()
+        if image is None:
             return None
-        mask: NDArray[np.bool_] = self._fetcher.raster(graph.cropland(self.cropland), geobox)[0] == 1
+        mask: NDArray[np.bool_] = self._fetcher.raster(image, geobox)[0] == 1
         return mask
 
     def _fetch(self, geobox: GeoBox, season: Season, bins: range) -> NDArray[np.int16]:
-        mask = None if self.cropland == "none" else graph.cropland(self.cropland)
+        mask = self.cropland_image()
 
         def image_of(part: GeoBox, some: range) -> ee.Image:
             return graph.composite(graph.search_region(part), season, some, self.recipe, cropland=mask)
@@ -158,7 +171,7 @@ class EarthEngineSource:
         if mask is not None and not mask.any():
             return Composite(values, cell.geobox, bins, bands, counts, mask)
         times, counts = count_scenes(self._fetcher, cell.geobox, season.span(bins, self.recipe.bin_days))
-        if seen := _seen(times, season, bins, self.recipe.bin_days):
+        if seen := seen_bins(times, season, bins, self.recipe.bin_days):
             first = seen.start - bins.start
             values[first : first + len(seen)] = self._fetch(cell.geobox, season, seen)
         return Composite(values, cell.geobox, bins, bands, counts, mask)
@@ -186,8 +199,15 @@ def count_scenes(fetcher: Fetcher, geobox: GeoBox, span: TimeBin) -> tuple[list[
     )
 
 
-def _seen(times: list[datetime], season: Season, bins: range, bin_days: int) -> range:
-    """The bins from the first to the last that have a scene; those outside need no request."""
+def seen_bins(times: list[datetime], season: Season, bins: range, bin_days: int) -> range:
+    """The bins from the first to the last that have a scene; those outside need no request.
+
+    Args:
+        times: When the scenes were taken.
+        season: Which days the bins mean.
+        bins: Bins to look at.
+        bin_days: Days of a bin.
+    """
     found = {season.bin_of(time.date(), bin_days) for time in times}
     there = sorted(index for index in found if index is not None and index in bins)
     return range(there[0], there[-1] + 1) if there else range(0)

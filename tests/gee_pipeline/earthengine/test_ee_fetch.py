@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 
 from gee_pipeline.earthengine.faults import Fault, FaultKind
-from gee_pipeline.earthengine.fetch import MOST_BANDS, Fetcher, PixelRequest, plan_requests
+from gee_pipeline.earthengine.fetch import MOST_BANDS, Expected, Fetcher, PixelRequest, plan_requests
 from gee_pipeline.earthengine.limiter import Limiter
 from gee_pipeline.earthengine.settings import EarthEngineSettings
 from gee_pipeline.errors import AccessError, EarthEngineError, InputError
@@ -467,6 +467,41 @@ def test_a_raster_keeps_its_type_and_is_split_where_it_is_too_large() -> None:
     expected = [[[2 * y + x for x in range(128)] for y in range(128)], [[y] * 128 for y in range(128)]]
     np.testing.assert_array_equal(values, expected)
     assert one.budget == 16 * 2**20, "a raster of other bands says nothing about composites"
+
+
+def test_a_costly_raster_keeps_to_the_size_that_worked() -> None:
+    def rule(part: Part) -> Fault | bytes:
+        if part.samples > 64 * 128:
+            return TOO_LARGE
+        return tiff(np.zeros((3, *part.geobox.shape), np.uint8), part.geobox, ["a", "b", "c"])
+
+    class ByBox(FakeSession):
+        def pixels(self, image: str, box: GeoBox) -> bytes:
+            return super().pixels(Part(box, range(1)), box)
+
+    session = ByBox(rule)
+    one = fetcher(session)
+    for _ in range(2):
+        assert one.raster("classes", geobox(128), costly=True).shape == (3, 128, 128)
+    sizes = [part.samples for part in session.asked]
+    assert sizes == [128 * 128] + [64 * 128] * 4, "the next cell begins with what worked"
+    assert one.budget == 16 * 2**20, "composites are another matter"
+
+
+def test_a_raster_of_other_bands_or_type_than_expected_is_asked_for_again() -> None:
+    box = geobox(32)
+    right = tiff(np.ones((2, 32, 32), np.uint8), box, ["class", "clear"])
+    wrong = tiff(np.ones((2, 32, 32), np.uint8), box, ["clear", "class"])
+    wide = tiff(np.ones((2, 32, 32), np.int16), box, ["class", "clear"])
+
+    class ByBox(FakeSession):
+        def pixels(self, image: str, box: GeoBox) -> bytes:
+            return super().pixels(Part(box, range(1)), box)
+
+    session = ByBox(script(wrong, wide, right))
+    values = fetcher(session).raster("classes", box, Expected(("class", "clear"), "uint8"))
+    assert (values == 1).all()
+    assert len(session.asked) == 3
 
 
 def test_a_value_is_asked_for_until_it_is_there() -> None:
