@@ -11,18 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.map_codes import NOT_CROPLAND as NOT_CROPLAND
+from gee_pipeline.map_codes import NOT_ENOUGH as NOT_ENOUGH
+from gee_pipeline.map_codes import OUTSIDE as OUTSIDE
 
 if TYPE_CHECKING:
     from inference.checkpoint import CropClass
-
-OUTSIDE: Final = 0
-"""Code of pixels outside the area: the map's nodata."""
-
-NOT_CROPLAND: Final = 254
-"""Code of pixels that a cropland mask leaves out."""
-
-NOT_ENOUGH: Final = 255
-"""Code of pixels with too few observed bins to classify."""
 
 
 @dataclass(frozen=True)

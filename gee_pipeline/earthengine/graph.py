@@ -10,6 +10,7 @@ in the whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -145,13 +146,18 @@ def cropland(name: str) -> ee.Image:
     return classes.eq(CROPLAND_CLASS).unmask(0, False).rename(["cropland"]).toUint8()
 
 
+def band_names(bands: Sequence[str], index: int) -> list[str]:
+    """The names of the bands of one bin in a composite."""
+    return [f"{band}_{index}" for band in bands]
+
+
 def _median(region: ee.Geometry, season: Season, index: int, recipe: Recipe) -> ee.Image:
     """Median over the days of one bin, not rounded, masked where there is none."""
     span = season.bin(index, recipe.bin_days)
     observations = _observations(region, span, recipe)
     blank = _blank(recipe.bands)
     days = [_day(observations, blank, span.start + timedelta(days=i)) for i in range(recipe.bin_days)]
-    return ee.ImageCollection(days).median().rename([f"{band}_{index}" for band in recipe.bands])
+    return ee.ImageCollection(days).median().rename(band_names(recipe.bands, index))
 
 
 def _day(observations: ee.ImageCollection, blank: ee.ImageCollection, day: date) -> ee.Image:
