@@ -8,7 +8,9 @@ import click
 
 from cli.lazy import LazyGroup
 
-COMMANDS: Final[dict[str, str]] = {}
+COMMANDS: Final[dict[str, str]] = {
+    "deploy": "cli.forest.deploy:deploy",
+}
 """Name of a subcommand -> where its click command stands."""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import ee
 from ee import serializer
@@ -21,15 +21,11 @@ from ee import serializer
 from gee_pipeline.earthengine.faults import WRITER_ROLES, Fault, FaultKind, access_error, request_error
 from gee_pipeline.earthengine.retry import TRIES, persistently
 from gee_pipeline.earthengine.session import ExportKind, Session
+from gee_pipeline.earthengine.ways import Confidence as Confidence
+from gee_pipeline.earthengine.ways import Way as Way
 from gee_pipeline.errors import AccessError, InputError
 
 T = TypeVar("T")
-
-Way = Literal["classifier", "table", "inline"]
-"""How trees come to the servers: as a classifier asset, as table assets, or within every request."""
-
-Confidence = Literal["votes", "probability", "none"]
-"""What the confidence of a pixel is: the share of the trees' votes, the mean of their shares, or nothing."""
 
 REQUEST_LIMIT: Final = 10_485_760
 """Bytes of one request's body that Earth Engine takes at most."""
@@ -165,15 +161,10 @@ def table_request(rows: Sequence[TreeRow], asset: str, name: str, *, overwrite: 
 
 
 def table_chunks(rows: Sequence[TreeRow], limit: int = TABLE_BYTES) -> Iterator[list[TreeRow]]:
-    """The rows of each table, in order: as many as `limit` bytes hold, one at least.
-
-    Raises:
-        InputError: A tree is too long for a table.
-    """
+    """The rows of each table, in order: as many as `limit` bytes hold, one at least."""
     chunk: list[TreeRow] = []
     size = 0
     for row in rows:
-        _require_short(row)
         if chunk and size + row.bytes > limit:
             yield chunk
             chunk, size = [], 0
@@ -295,12 +286,3 @@ def _trees_of_tables(assets: Sequence[str], number: int) -> ee.List:
         merged = merged.merge(table)
     rows = merged.filter(ee.Filter.eq("ensemble", number)).sort("index")
     return rows.aggregate_array("tree").map(lambda text: ee.String(text).replace(LINE_END, "\n", "g"))
-
-
-def _require_short(row: TreeRow) -> None:
-    if len(row.text) > TEXT_LIMIT:
-        raise InputError(
-            f"A string in a table asset has at most {TEXT_LIMIT:,} characters, and tree {row.index + 1} "
-            f"takes {len(row.text):,}. Deploy with --way classifier, or grow trees with fewer leaves "
-            "(--max-leaf-nodes of 'cropmap forest train')."
-        )
