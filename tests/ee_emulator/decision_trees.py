@@ -139,7 +139,7 @@ def parse_tree(text: str) -> ParsedTree:
     """
     trees = parse_trees(text)
     if len(trees) > 1:
-        raise EmulatorError(f"Classifier.decisionTree: one tree is needed, the text has {len(trees)}.")
+        raise EmulatorError(f"One tree is needed, the text has {len(trees)}.")
     return trees[0]
 
 
@@ -164,7 +164,7 @@ def _read(text: str) -> list[_Line]:
     if written[-1].strip() == "":
         written.pop()
     if not written:
-        raise EmulatorError("Classifier.decisionTree: the text of a tree is empty.")
+        raise EmulatorError("The text of a tree is empty.")
     return [_line(number, line) for number, line in enumerate(written, 1)]
 
 

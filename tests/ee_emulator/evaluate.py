@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .algorithms.arguments import bound, type_name
-from .algorithms.registry import implementation_of, signature_of
+from .algorithms.registry import OF_ARRAYS, implementation_of, signature_of
 from .archive import Archive
+from .assets import Assets
 from .grid import Grid
 from .plain import plain
 from .reading import Reader
+from .rules import ClassifierRules
 from .values import EmulatorError, Function, Image
 
 __all__ = ["evaluate", "image_pixels", "plain"]
@@ -31,12 +33,19 @@ DEEPEST = 20_000
 """Calls within calls: a step of an expression takes about five of them, and one of its pixels two."""
 
 
-def evaluate(expression: Node, archive: Archive) -> Any:
+def evaluate(
+    expression: Node,
+    archive: Archive,
+    assets: Assets | None = None,
+    rules: ClassifierRules | None = None,
+) -> Any:
     """The value of a serialized expression; images stay uncomputed until their pixels are asked for.
 
     Args:
         expression: `{"result": ..., "values": {...}}`.
         archive: The data there is.
+        assets: Tables and classifiers; None is none.
+        rules: How classifiers behave where that is not known.
 
     Raises:
         EmulatorError: Earth Engine would refuse it, or the emulator does not know a part of it; named.
@@ -44,7 +53,8 @@ def evaluate(expression: Node, archive: Archive) -> Any:
     if set(expression) != {"result", "values"}:
         raise EmulatorError(f"An expression has a result and values, this one {sorted(expression)}.")
     sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEPEST))
-    return Request(archive, expression["values"]).result(expression["result"])
+    request = Request(archive, expression["values"], assets or Assets(), rules or ClassifierRules())
+    return request.result(expression["result"])
 
 
 def image_pixels(image: Any, grid: Grid) -> list[tuple[str, NDArray[Any], NDArray[np.bool_]]]:
@@ -61,6 +71,8 @@ def image_pixels(image: Any, grid: Grid) -> list[tuple[str, NDArray[Any], NDArra
         raise EmulatorError(f"Pixels can be computed of an Image, the expression is a {type_name(image)}.")
     if not image.bands:
         raise EmulatorError("Image has no bands.")
+    if arrays := [band.name for band in image.bands if band.dimensions]:
+        raise EmulatorError(f"The emulator computes pixels of numbers; {arrays} are arrays.")
     reader, grid = Reader(), Grid(grid.crs, grid.transform, grid.width, grid.height)
     return [(band.name, *_finished(reader, band, grid)) for band in image.bands]
 
@@ -69,6 +81,14 @@ def _finished(reader: Reader, band: Any, grid: Grid) -> tuple[NDArray[Any], NDAr
     pixels = reader.read(band, grid)
     values = np.where(pixels.mask, pixels.values, 0).astype(band.dtype)
     return values, np.array(pixels.mask)
+
+
+def _require_numbers(name: str, values: Mapping[str, Any]) -> None:
+    """Refuse images whose pixels are arrays."""
+    for value in values.values():
+        for image in value if isinstance(value, list) else [value]:
+            if isinstance(image, Image) and any(band.dimensions for band in image.bands):
+                raise EmulatorError(f"The emulator does not know {name} of images whose pixels are arrays.")
 
 
 @dataclass
@@ -91,8 +111,12 @@ class _Frame:
 class Request:
     """One expression under evaluation; algorithms get it as their first argument."""
 
-    def __init__(self, archive: Archive, values: Mapping[str, Node]) -> None:
+    def __init__(
+        self, archive: Archive, values: Mapping[str, Node], assets: Assets, rules: ClassifierRules
+    ) -> None:
         self.archive = archive
+        self.assets = assets
+        self.rules = rules
         self.reader = Reader()
         self._values = values
         self._outermost = _Frame()
@@ -149,7 +173,10 @@ class Request:
             return self._applied(self._reference(content["functionReference"], frame), arguments)
         signature = signature_of(content["functionName"])
         function = implementation_of(signature.name)
-        return function(self, *bound(signature, arguments).values())
+        values = bound(signature, arguments)
+        if signature.name not in OF_ARRAYS:
+            _require_numbers(signature.name, values)
+        return function(self, *values.values())
 
     def _applied(self, function: Any, arguments: dict[str, Any]) -> Any:
         if not isinstance(function, Function):

@@ -1,4 +1,4 @@
-"""What a request for an export asks for: image, grid, destination and files."""
+"""What a request for an export asks for: image, grid, destination and files, or an asset and its content."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from affine import Affine
 
-from .faults import Refusal, unknown_field
+from .assets import check_name
+from .faults import Refusal, foreign_project, unknown_field
 from .grid import BadGrid, Grid, grid_of
 
 _FIELDS: Final = {
@@ -23,6 +24,16 @@ _FIELDS: Final = {
     "requestId",
     "workloadTag",
 }
+_CLASSIFIER_FIELDS: Final = {
+    "expression",
+    "description",
+    "assetExportOptions",
+    "maxWorkers",
+    "priority",
+    "requestId",
+    "workloadTag",
+}
+_TABLE_FIELDS: Final = _CLASSIFIER_FIELDS | {"selectors", "maxErrorMeters", "maxVertices"}
 _OPTIONS: Final = {"fileFormat", "cloudStorageDestination", "driveDestination", "geoTiffOptions"}
 _TIFF: Final = {"cloudOptimized", "noData", "tileDimensions", "tileSize", "skipEmptyFiles", "metadataKeys"}
 
@@ -62,6 +73,42 @@ class Export:
             for row in range(0, self.grid.height, height)
             for column in range(0, self.grid.width, width)
         ]
+
+
+@dataclass(frozen=True)
+class AssetExport:
+    """One `table:export` or `classifier:export`, understood."""
+
+    expression: dict[str, Any]
+    name: str
+    """projects/PROJECT/assets/NAME."""
+    overwrite: bool
+
+
+def asset_export_of(body: dict[str, Any], project: str, *, table: bool) -> AssetExport:
+    """What an export to an asset asks for.
+
+    Args:
+        body: The request.
+        project: The only project that assets can be written to.
+        table: Whether it is a table, not a classifier.
+
+    Raises:
+        Refusal: A field is unknown, or it asks for something that the emulator does not do.
+    """
+    _only(body, _TABLE_FIELDS if table else _CLASSIFIER_FIELDS)
+    if body.get("selectors"):
+        raise Refusal(400, "The emulator exports all columns of a table; it knows no selectors.")
+    options = body.get("assetExportOptions", {})
+    _only(options, {"earthEngineDestination"})
+    destination = options.get("earthEngineDestination")
+    if not destination:
+        raise Refusal(400, "The emulator exports tables and classifiers to assets only.")
+    _only(destination, {"name", "overwrite"})
+    check_name(destination["name"])
+    if destination["name"].split("/")[1] != project:
+        raise foreign_project(destination["name"].split("/")[1])
+    return AssetExport(body["expression"], destination["name"], destination.get("overwrite", False))
 
 
 def export_of(body: dict[str, Any]) -> Export:

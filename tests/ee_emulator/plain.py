@@ -13,7 +13,9 @@ from .algorithms.shapes import lonlat
 from .values import (
     INDEX,
     WGS84,
+    Array,
     Band,
+    Classifier,
     Collection,
     Date,
     DateRange,
@@ -64,13 +66,17 @@ def _image(image: Image) -> dict[str, Any]:
 def _band(band: Band) -> dict[str, Any]:
     info = {
         "id": band.name,
-        "data_type": _pixel_type(PixelType(band.dtype)),
+        "data_type": _pixel_type(PixelType(band.dtype)) | _dimensions(band),
         "crs": band.projection.crs,
         "crs_transform": list(band.projection.transform)[:6],
     }
     if band.shape is not None and band.projection != WGS84:
         info["dimensions"] = [band.shape[1], band.shape[0]]
     return info
+
+
+def _dimensions(band: Band) -> dict[str, Any]:
+    return {"dimensions": band.dimensions} if band.dimensions else {}
 
 
 def _pixel_type(kind: PixelType) -> dict[str, Any]:
@@ -111,6 +117,8 @@ def _collection(collection: Collection) -> dict[str, Any]:
 
 
 _WRITERS = {
+    Array: lambda array: plain(array.values.tolist()),
+    Classifier: lambda classifier: {"type": "Classifier", "mode": classifier.mode},
     Image: _image,
     Feature: _feature,
     Collection: _collection,

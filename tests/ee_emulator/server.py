@@ -3,7 +3,7 @@
 The unmodified client speaks to it after `ee.Initialize(credentials, url=server.url, project=server.project)`.
 Expressions are evaluated for real (`evaluate`) on an archive of small scenes; tokens, limits, tasks, files
 and faults are imitated. On the same port it has as much of Cloud Storage and of Drive as fetching exported
-files takes.
+files takes. Tables and classifiers can be exported to assets, listed and deleted.
 
 What ties it to the real service: the packaged discovery document and list of algorithms, published limits,
 and messages that users have reported. No recording of the real service exists, so there is no file of its
@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from .answers import Answer
+from .assets import Assets
 from .connection import Server
 from .drive import Drive
 from .evaluate import evaluate as own_evaluate
@@ -35,6 +36,7 @@ from .grid import Grid
 from .log import Log, LoggedRequest
 from .pixels import Bands
 from .profiles import Profiles
+from .rules import ClassifierRules
 from .services import KINDS
 from .storage import Storage
 from .tasks import QUEUE_LIMIT, Tasks
@@ -89,19 +91,25 @@ class Emulator:
         """Tracebacks of mistakes in the emulator itself; a test's last look."""
         self.storage = Storage()
         self.drive = Drive()
+        self.assets = Assets()
+        """Tables, classifiers and folders; empty at first."""
+        self.classifier_rules = ClassifierRules()
+        """How classifiers behave where nobody knows; may be replaced at any time."""
         self.tokens = Tokens(project)
         self.tasks = Tasks(
             project,
             self._drawing,
+            self.value,
             self.storage,
             self.drive,
+            self.assets,
             queue_limit=queue_limit,
             at_once=tasks_at_once,
             auto_advance=auto_advance,
         )
         self.profiles = Profiles()
         self.stopped = threading.Event()
-        self._evaluate = evaluate or own_evaluate
+        self._evaluate = evaluate or self._own_evaluate
         self._image_pixels = image_pixels or own_image_pixels
         self._plain = plain if evaluate is None else _as_it_is
         self._computing = threading.Lock()  # the evaluator's caches are plain dictionaries
@@ -184,6 +192,9 @@ class Emulator:
     def bands(self, image: Any, grid: Grid) -> Bands:
         """An image's pixels."""
         return list(self._trusted(self._image_pixels, image, grid))
+
+    def _own_evaluate(self, expression: dict[str, Any], archive: Any) -> Any:
+        return own_evaluate(expression, archive, self.assets, self.classifier_rules)
 
     def _drawing(self, export: Export) -> Callable[[Grid], Bands]:
         image = self.value(export.expression)

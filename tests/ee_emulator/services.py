@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl, unquote
 
 import numpy as np
 
+from .assets import check_name
+from .exports import Export
 from .faults import Refusal, bad_token, foreign_project, no_token, unknown_field
 from .log import LoggedRequest
 from .pixels import PAYLOAD_LIMIT, asked_grid, check_size, chosen, encode, may_be_too_large
@@ -88,7 +90,7 @@ def _refused_project(call: Call) -> Refusal | None:
     if not call.entry.path.startswith("/v1/") or not call.parts:
         return None
     mine = call.emulator.project
-    if call.parts[0] not in (mine, _LEGACY_PROJECT):
+    if call.entry.kind != "asset" and call.parts[0] not in (mine, _LEGACY_PROJECT):
         return foreign_project(call.parts[0])
     asked = call.entry.headers.get("x-goog-user-project", mine)
     return None if asked == mine else foreign_project(asked)
@@ -171,13 +173,61 @@ def _pixels(call: Call) -> Reply:
 
 def _export_image(call: Call) -> Reply:
     task = call.emulator.tasks.start(call.body(), "EXPORT_IMAGE")
-    if task.export is not None:
+    if isinstance(task.export, Export):
         call.entry.grid = task.export.grid
     return _told(task.resource())
 
 
 def _export_classifier(call: Call) -> Reply:
     return _told(call.emulator.tasks.start(call.body(), "EXPORT_CLASSIFIER").resource())
+
+
+def _export_table(call: Call) -> Reply:
+    return _told(call.emulator.tasks.start(call.body(), "EXPORT_FEATURES").resource())
+
+
+def _asset(call: Call) -> Reply:
+    return _told(call.emulator.assets.get(_asset_name(call)))
+
+
+def _delete_asset(call: Call) -> Reply:
+    _require_own(call)
+    call.emulator.assets.delete(_asset_name(call))
+    return _told({})
+
+
+def _create_asset(call: Call) -> Reply:
+    """Folders only; the rest comes from tasks."""
+    _require_own(call)
+    body = call.body()
+    if unknown := set(body) - {"type", "name", "properties"}:
+        raise unknown_field(min(unknown))
+    if body.get("type") != "FOLDER":
+        raise Refusal(400, f"The emulator creates folders only, no {body.get('type')!r}.")
+    name = f"projects/{call.parts[0]}/assets/{call.query.get('assetId', '')}"
+    return _told(call.emulator.assets.create_folder(name))
+
+
+def _assets(call: Call) -> Reply:
+    """What is in a folder, or in a project."""
+    if unknown := set(call.query) - {"pageSize", "pageToken", "view", "alt", "prettyPrint", "key"}:
+        raise Refusal(400, f"The emulator lists assets without {min(unknown)}.")
+    parent = f"projects/{call.parts[0]}/assets" if len(call.parts) == 1 else _asset_name(call)
+    first, size = int(call.query.get("pageToken", 0)), int(call.query.get("pageSize", 0))
+    return _told(call.emulator.assets.listing(parent, first, size))
+
+
+def _asset_name(call: Call) -> str:
+    name = f"projects/{call.parts[0]}/assets/{call.parts[1]}"
+    check_name(name)
+    return name
+
+
+def _require_own(call: Call) -> None:
+    if call.parts[0] != call.emulator.project:
+        raise Refusal(
+            403, f"Permission denied on the assets of project {call.parts[0]} (earthengine.assets.create)."
+        )
 
 
 def _operations(call: Call) -> Reply:
@@ -262,6 +312,12 @@ _ROUTES: Final[tuple[tuple[str, str, str, Service], ...]] = (
     ("POST", r"/v1/projects/([^/]+)/image:computePixels", "pixels", _pixels),
     ("POST", r"/v1/projects/([^/]+)/image:export", "export", _export_image),
     ("POST", r"/v1/projects/([^/]+)/classifier:export", "export", _export_classifier),
+    ("POST", r"/v1/projects/([^/]+)/table:export", "export", _export_table),
+    ("GET", r"/v1/projects/([^/]+):listAssets", "asset", _assets),
+    ("GET", r"/v1/projects/([^/]+)/assets/(.+):listAssets", "asset", _assets),
+    ("GET", r"/v1/projects/([^/]+)/assets/([^:]+)", "asset", _asset),
+    ("DELETE", r"/v1/projects/([^/]+)/assets/([^:]+)", "asset", _delete_asset),
+    ("POST", r"/v1/projects/([^/]+)/assets", "asset", _create_asset),
     ("GET", r"/v1/projects/([^/]+)/operations", "operations", _operations),
     ("GET", r"/v1/projects/([^/]+)/operations/([A-Z0-9]+)", "operation", _operation),
     ("POST", r"/v1/projects/([^/]+)/operations/([A-Z0-9]+):cancel", "operation", _cancel),

@@ -13,12 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from .assets import Assets
 from .drive import Drive
-from .exports import Export, check_request_id, export_of
+from .exports import AssetExport, Export, asset_export_of, check_request_id, export_of
 from .faults import Refusal
 from .pixels import Bands, geotiff
 from .profiles import cost
 from .storage import Storage
+from .values import Classifier, Collection
 
 QUEUE_LIMIT: Final = 3000
 """Tasks of a project that may wait."""
@@ -37,9 +39,9 @@ class Task:
     name: str
     """projects/PROJECT/operations/ID."""
     kind: str
-    """EXPORT_IMAGE or EXPORT_CLASSIFIER."""
+    """EXPORT_IMAGE, EXPORT_FEATURES or EXPORT_CLASSIFIER."""
     body: dict[str, Any]
-    export: Export | None
+    export: Export | AssetExport
     failure: str | None = None
     """Message with which it is to fail; None lets it do its work."""
     state: str = "PENDING"
@@ -101,8 +103,10 @@ class Tasks:
         self,
         project: str,
         render: Callable[[Export], Callable[[Any], Bands]],
+        evaluate: Callable[[dict[str, Any]], Any],
         storage: Storage,
         drive: Drive,
+        assets: Assets,
         *,
         queue_limit: int = QUEUE_LIMIT,
         at_once: int | None = None,
@@ -117,8 +121,10 @@ class Tasks:
         """Messages with which the next new tasks fail, in order; None succeeds."""
         self._project = project
         self._render = render
+        self._evaluate = evaluate
         self._storage = storage
         self._drive = drive
+        self._assets = assets
         self._tasks: dict[str, Task] = {}
         self._requests: dict[str, Task] = {}
         self._lock = threading.RLock()
@@ -144,7 +150,7 @@ class Tasks:
                 check_request_id(request_id)
             if known := self._requests.get(request_id):
                 return self._same(known, body)
-            export = export_of(body) if kind == "EXPORT_IMAGE" else None
+            export = self._understood(body, kind)
             if sum(task.state == "PENDING" for task in self) >= self.queue_limit:
                 raise Refusal(
                     429,
@@ -201,6 +207,11 @@ class Tasks:
         """Cost of all tasks that have run."""
         return sum(task.eecu_seconds or 0.0 for task in self)
 
+    def _understood(self, body: dict[str, Any], kind: str) -> Export | AssetExport:
+        if kind == "EXPORT_IMAGE":
+            return export_of(body)
+        return asset_export_of(body, self._project, table=kind == "EXPORT_FEATURES")
+
     def _same(self, task: Task, body: dict[str, Any]) -> Task:
         if task.body != body:
             raise Refusal(400, "A different Operation was already started with the given request_id.")
@@ -235,8 +246,10 @@ class Tasks:
             task.fail(task.failure)
             return
         try:
-            if task.export is not None:
+            if isinstance(task.export, Export):
                 self._write(task, task.export)
+            else:
+                self._keep(task, task.export)
         except Refusal as refusal:
             task.fail(refusal.message)
         else:
@@ -262,6 +275,15 @@ class Tasks:
                 self._save(export, name, geotiff(bands, part, export.nodata))
         task.eecu_seconds = cost(samples)
         task.uris = [_destination(export)]
+
+    def _keep(self, task: Task, export: AssetExport) -> None:
+        content = self._evaluate(export.expression)
+        wanted: type = Collection if task.kind == "EXPORT_FEATURES" else Classifier
+        if not isinstance(content, wanted):
+            raise Refusal(400, f"{task.kind} takes a {wanted.__name__}, not a {type(content).__name__}.")
+        self._assets.write(export.name, content, overwrite=export.overwrite)
+        task.eecu_seconds = cost(0)
+        task.uris = [f"https://code.earthengine.google.com/?asset={export.name}"]
 
     def _save(self, export: Export, name: str, data: bytes) -> None:
         if export.bucket is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 if TYPE_CHECKING:
+    from .decision_trees import ParsedTree
     from .grid import Grid
     from .reading import Reader
 
@@ -29,7 +30,11 @@ class EmulatorError(Exception):
 
 @dataclass(frozen=True)
 class Pixels:
-    """Values `(y, x)` and their mask, True where valid; the value of a masked pixel has no meaning."""
+    """Values and their mask `(y, x)`, True where valid; the value of a masked pixel has no meaning.
+
+    Values are `(y, x)`; those of an array band have the axes of the arrays after these, of the same lengths
+    at all pixels.
+    """
 
     values: NDArray[Any]
     mask: NDArray[np.bool_]
@@ -62,6 +67,8 @@ class Band:
     """The grid it would have by default."""
     shape: tuple[int, int] | None = None
     """Rows and columns of an asset; None for computed bands."""
+    dimensions: int = 0
+    """Axes of the array that each pixel holds; 0 where it is a number."""
 
 
 Inside = Callable[["Grid"], NDArray[np.bool_]]
@@ -191,6 +198,27 @@ class ErrorMargin:
 
     value: float
     unit: str = "meters"
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """Numbers in a box."""
+
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """An ensemble of decision trees."""
+
+    trees: tuple[ParsedTree, ...]
+    mode: str = "CLASSIFICATION"
+    """What it tells of the trees' answers."""
+
+    @property
+    def schema(self) -> list[str]:
+        """Names of the inputs."""
+        return list(dict.fromkeys(name for tree in self.trees for name in tree.schema))
 
 
 @dataclass(frozen=True)

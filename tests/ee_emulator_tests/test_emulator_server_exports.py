@@ -394,8 +394,9 @@ def test_storage_and_drive_can_fail_too(server: Emulator) -> None:
     assert [drive(server).status_code for _ in range(2)] == [403, 200]
 
 
-def test_a_classifier_can_be_exported(server: Emulator) -> None:
-    classifier = ee.Classifier.decisionTree("1) root 2 1 1 (1)\n")
+def test_a_classifier_can_be_exported(start: Any) -> None:
+    start(evaluate=None, image_pixels=None)
+    classifier = ee.Classifier.decisionTree("1) root 2 1 1 (1) *\n")
     task = ee.batch.Export.classifier.toAsset(classifier, "forest", "projects/crop-maps/assets/forest")
     task.start()
     assert states(task) == ["READY", "RUNNING", "COMPLETED"]

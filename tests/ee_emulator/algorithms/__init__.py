@@ -1,6 +1,8 @@
 """What the emulator does for each algorithm; importing this package declares them all."""
 
 from . import (  # noqa: F401
+    arrays,
+    classifiers,
     collections,
     containers,
     dates,

@@ -10,6 +10,8 @@ from typing import Any
 from affine import Affine
 
 from ..values import (
+    Array,
+    Classifier,
     Collection,
     Date,
     DateRange,
@@ -205,4 +207,6 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "Kernel": _is(Kernel),
     "Algorithm": _is(Function),
     "PixelType": _is(PixelType),
+    "Array": _is(Array),
+    "Classifier": _is(Classifier),
 }

@@ -22,6 +22,11 @@ def _load(request: Any, id: str, version: int | None) -> Collection:
     return request.archive.images(id)
 
 
+@algorithm("Collection.loadTable")
+def _load_table(request: Any, tableId: str, geometryColumn: str | None, version: int) -> Collection:
+    return request.assets.table(tableId)
+
+
 @algorithm("ImageCollection.fromImages")
 def _from_images(request: Any, images: list[Image]) -> Collection:
     return Collection(tuple(_indexed(images)))

@@ -23,7 +23,7 @@ from .pixels import (
     paired,
     union_type,
 )
-from .registry import algorithm, register_as
+from .registry import algorithm, register_as, takes_arrays
 
 Rule = Callable[[np.dtype[Any], np.dtype[Any]], np.dtype[Any]]
 
@@ -140,6 +140,7 @@ def _register_binary(name: str, function: Binary, rule: Rule) -> None:
             return _number(np.asarray(function(np.asarray(left), np.asarray(right))))
 
     register_as(f"Image.{name}", of_images)
+    takes_arrays(f"Image.{name}")
     register_as(f"Number.{name}", of_numbers)
 
 
@@ -169,6 +170,7 @@ def _register_unary(name: str, function: Unary, dtype: np.dtype[Any] | None) -> 
             return _number(np.asarray(function(np.asarray(input))))
 
     register_as(f"Image.{name}", of_images)
+    takes_arrays(f"Image.{name}")
     register_as(f"Number.{name}", of_numbers)
 
 
@@ -186,6 +188,7 @@ def _register_cast(name: str, dtype: np.dtype[Any]) -> None:
 
     for written in (f"to{name}", name[0].lower() + name[1:]):
         register_as(f"Image.{written}", of_images)
+        takes_arrays(f"Image.{written}")
         register_as(f"Number.{written}", of_numbers)
 
 

@@ -15,6 +15,7 @@ from ..reading import Reader, shape_of
 from ..values import (
     INDEX,
     TIME,
+    Array,
     Band,
     Collection,
     Date,
@@ -27,6 +28,7 @@ from ..values import (
 from . import reducing
 from .image_math import cast_band
 from .pixels import (
+    array_band,
     constant_band,
     mask_of,
     masked_band,
@@ -49,13 +51,15 @@ def _load(request: Any, id: str, version: int) -> Image:
 def _constant(request: Any, value: Any) -> Image:
     values = value if isinstance(value, list) else [value]
     for one in values:
-        if not isinstance(one, int | float) or isinstance(one, bool):
+        if not isinstance(one, int | float | Array) or isinstance(one, bool):
             raise EmulatorError(f"Image.constant: a number or a list of numbers is needed, got {value!r}.")
-    if not isinstance(value, list):
-        return Image((constant_band(value),))
     if len(values) == 1:
-        return Image((constant_band(values[0]),))
-    return Image(tuple(constant_band(one, f"constant_{place}") for place, one in enumerate(values)))
+        return Image((_constant_band(values[0], "constant"),))
+    return Image(tuple(_constant_band(one, f"constant_{place}") for place, one in enumerate(values)))
+
+
+def _constant_band(value: Any, name: str) -> Band:
+    return array_band(value.values, name) if isinstance(value, Array) else constant_band(value, name)
 
 
 @algorithm("Image.select")

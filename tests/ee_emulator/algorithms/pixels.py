@@ -32,6 +32,17 @@ def constant_band(value: float, name: str = "constant") -> Band:
     return Band(name, array.dtype, compute)
 
 
+def array_band(array: NDArray[Any], name: str = "constant") -> Band:
+    """The same array everywhere."""
+    full = np.array(True)
+
+    def compute(reader: Reader, grid: Grid) -> Pixels:
+        shape = shape_of(grid)
+        return Pixels(np.broadcast_to(array, (*shape, *array.shape)), np.broadcast_to(full, shape))
+
+    return Band(name, array.dtype, compute, dimensions=array.ndim)
+
+
 def constant_type(value: float) -> np.dtype[Any]:
     """Doubles for numbers with a point, else an integer of 32 bits, or 64 where needed."""
     if isinstance(value, float):
@@ -48,33 +59,51 @@ def mapped_band(band: Band, function: Unary, dtype: np.dtype[Any]) -> Band:
             values = function(pixels.values)
         return Pixels(values.astype(dtype, copy=False), pixels.mask)
 
-    return Band(band.name, dtype, compute, band.projection)
+    return Band(band.name, dtype, compute, band.projection, dimensions=band.dimensions)
 
 
 def combined_band(left: Band, right: Band, function: Binary, dtype: np.dtype[Any], name: str) -> Band:
-    """A function of two bands, valid where both are."""
+    """A function of two bands, valid where both are; a number meets each element of an array."""
+    if left.dimensions and right.dimensions and left.dimensions != right.dimensions:
+        raise EmulatorError(
+            f"Arrays of {left.dimensions} and {right.dimensions} dimensions cannot be combined."
+        )
+    dimensions = max(left.dimensions, right.dimensions)
 
     def compute(reader: Reader, grid: Grid) -> Pixels:
         one, two = reader.read(left, grid), reader.read(right, grid)
+        ones, twos = _of_dimensions(one.values, dimensions), _of_dimensions(two.values, dimensions)
+        if left.dimensions and right.dimensions and ones.shape != twos.shape:
+            raise EmulatorError(
+                f"Arrays of the lengths {list(ones.shape[2:])} and {list(twos.shape[2:])} cannot be combined."
+            )
         with np.errstate(all="ignore"):
-            values = function(one.values, two.values)
+            values = function(ones, twos)
         return Pixels(values.astype(dtype, copy=False), one.mask & two.mask)
 
-    return Band(name, dtype, compute, shared_projection(left, right))
+    return Band(name, dtype, compute, shared_projection(left, right), dimensions=dimensions)
+
+
+def _of_dimensions(values: NDArray[Any], dimensions: int) -> NDArray[Any]:
+    """Values with axes of one element for arrays, where they are numbers."""
+    missing = 2 + dimensions - values.ndim
+    return values.reshape(*values.shape, *[1] * missing) if missing else values
 
 
 def masked_band(band: Band, mask: Band) -> Band:
     """A band under the mask that another's values make: valid where they are and are not 0."""
+    if mask.dimensions:
+        raise EmulatorError("The emulator knows masks of numbers, this one has arrays.")
 
     def compute(reader: Reader, grid: Grid) -> Pixels:
         new = reader.read(mask, grid)
         valid = new.mask & as_mask(new.values)
-        if not valid.any():  # nothing below has to be computed
+        if not valid.any() and not band.dimensions:  # nothing below has to be computed
             return Pixels(np.broadcast_to(np.zeros((), band.dtype), shape_of(grid)), valid)
         pixels = reader.read(band, grid)
         return Pixels(pixels.values, pixels.mask & valid)
 
-    return Band(band.name, band.dtype, compute, band.projection, band.shape)
+    return Band(band.name, band.dtype, compute, band.projection, band.shape, band.dimensions)
 
 
 def as_mask(values: NDArray[Any]) -> NDArray[np.bool_]:

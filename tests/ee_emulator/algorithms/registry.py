@@ -17,6 +17,9 @@ Implementation = Callable[..., Any]
 IMPLEMENTED: dict[str, Implementation] = {}
 """By name; each takes the request first, then the arguments of the signature by name."""
 
+OF_ARRAYS: set[str] = set()
+"""Names of those that take images whose pixels are arrays; the others are not asked to."""
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -82,6 +85,12 @@ def algorithm(*names: str) -> Callable[[Implementation], Implementation]:
         return function
 
     return register
+
+
+def takes_arrays(*names: str) -> None:
+    """Declare that some algorithms take images whose pixels are arrays."""
+    for name in names:
+        OF_ARRAYS.add(signature_of(name).name)
 
 
 def register_as(name: str, function: Implementation) -> None:
