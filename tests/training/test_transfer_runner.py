@@ -31,7 +31,8 @@ def small_models(monkeypatch):
     monkeypatch.setitem(PRESETS, "compact", ((8, 8, 8, 8), (2, 1, 2, 1)))
     from training.models import forest
 
-    monkeypatch.setattr(forest.Forest.__init__, "__kwdefaults__", {"trees": 20, "seed": 1, "jobs": 1})
+    defaults = forest.Forest.__init__.__kwdefaults__ | {"trees": 20, "seed": 1, "jobs": 1}
+    monkeypatch.setattr(forest.Forest.__init__, "__kwdefaults__", defaults)
 
 
 @pytest.fixture(scope="module")

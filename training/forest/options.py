@@ -20,7 +20,7 @@ MOST_TREES: Final = 10_000
 
 @dataclass(frozen=True)
 class ForestOptions:
-    """How a forest is grown; the defaults keep 100 trees of medians under 1.5 MB on the way to Earth Engine."""
+    """How a forest is grown; the defaults keep its way to Earth Engine short: about 1 MB of trees."""
 
     features: Features = "median"
     """`median`: the filled medians of the model window; `harmonic`: 35 coefficients of them."""
