@@ -1,0 +1,392 @@
+"""A standalone script that runs a deployed forest without cropmap: for the Code Editor, or for Python.
+
+The scripts are written by hand (`forest_scripts`), to be read and changed by their users. Here they get
+their settings, and lose the parts that a forest does not need. They say what
+`gee_pipeline.earthengine.forest_graph` says, pixel by pixel.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final, Literal
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.bands import PIXEL_SIZE, REFLECTANCE_SCALE, VALID_MAX, VALID_MIN
+from gee_pipeline.earthengine import graph
+from gee_pipeline.earthengine.blocks import Block, plan_blocks
+from gee_pipeline.earthengine.classifier_assets import LINE_END, MODES
+from gee_pipeline.earthengine.settings import Cropland
+from gee_pipeline.errors import InputError
+from gee_pipeline.grid import Grid, name_crs, parse_crs
+from gee_pipeline.harmonic import COEFFICIENTS, DARKEST_GREEN, HALF_UP, VARIABLES, bin_days, fit_matrix
+from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from gee_pipeline.season import Season
+from inference.deployment import Deployment, ensemble_count, ensembles
+from inference.forest_model import SHARE_UNIT, ForestModel
+from inference.legend import Legend
+
+Language = Literal["javascript", "python"]
+
+TILE_PIXELS: Final = 10_240
+"""Pixels along one side of a tile, which is one export task: 102.4 km, about a tile of Sentinel-2."""
+
+MOST_CORNERS: Final = 2_000
+"""Corners of an area that a script carries, about 50 kB; of a larger one it maps the whole tiles."""
+
+MOST_SHOWN: Final = 4
+"""Tiles that become a layer in the Code Editor."""
+
+LARGE: Final = 500_000
+"""Characters from which on a script is unwieldy in the Code Editor."""
+
+
+@dataclass(frozen=True)
+class ScriptRequest:
+    """What a script shall map, and with which forest."""
+
+    model: ForestModel
+    """The forest."""
+    deployment: Deployment
+    """How it came to the servers."""
+    grid: Grid
+    """Pixels of the map."""
+    area: BaseGeometry
+    """The area to map: polygon in the grid's CRS."""
+    season: Season
+    """The season to map."""
+    name: str
+    """What tasks and files are called; letters, digits, dashes and underscores."""
+    cropland: Cropland = "none"
+    """Cropland mask of the servers."""
+    project: str = "my-project"
+    """Google Cloud project that the Python script works for."""
+    folder: str = "cropmap"
+    """Folder of Google Drive that the files go to."""
+
+    def __post_init__(self) -> None:
+        self.deployment.require_of(self.model)
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", self.name):
+            raise InputError(
+                "The name of a script's tasks has 1 to 60 letters, digits, dashes and underscores, got "
+                f"{self.name!r}. Give another --name."
+            )
+
+    @property
+    def outlined(self) -> bool:
+        """Whether the script carries the area; if not, it maps the whole tiles."""
+        return bool(shapely.get_num_coordinates(self.area) <= MOST_CORNERS)
+
+
+def write_script(request: ScriptRequest, language: Language) -> str:
+    """The script as text; nothing is sent.
+
+    Args:
+        request: What it shall do.
+        language: JavaScript for the Code Editor, or Python that needs the package `ee` only.
+    """
+    mark, file = _LANGUAGES[language]
+    text = (resources.files("inference") / "forest_scripts" / file).read_text(encoding="utf-8")
+    body = "\n".join(_wanted(text.splitlines(), mark, _parts(request)))
+    settings = "\n".join(_settings(request, language, mark))
+    return _heading(request, language) + body.replace(f"{mark}: settings", settings).rstrip() + "\n"
+
+
+_LANGUAGES: Final[dict[Language, tuple[str, str]]] = {
+    "javascript": ("//", "forest_map.js"),
+    "python": ("#", "forest_map.py.txt"),
+}
+
+
+def _wanted(lines: list[str], mark: str, parts: Set[str]) -> Iterator[str]:
+    """The lines of a template that belong to some parts.
+
+    `//: when a b` begins lines that are wanted where a or b is among the parts; `//: always` ends them.
+    """
+    wanted = True
+    for line in lines:
+        kind, _, names = line.removeprefix(f"{mark}: ").partition(" ")
+        if line.startswith(f"{mark}: ") and kind in ("when", "always"):
+            wanted = kind == "always" or not parts.isdisjoint(names.split())
+        elif wanted:
+            yield line
+
+
+def _parts(request: ScriptRequest) -> set[str]:
+    """The parts of the templates that a script takes."""
+    deployment, model = request.deployment, request.model
+    return {
+        deployment.way,
+        deployment.confidence,
+        model.features,
+        "scl" if model.recipe.cloud.scl_clear else "no-scl",
+        *(["cropland"] if request.cropland != "none" else []),
+        *(["area"] if request.outlined else []),
+    }
+
+
+def _heading(request: ScriptRequest, language: Language) -> str:
+    title = f"Crop map {request.name}, {request.season.year}: a Random Forest that runs inside Earth Engine."
+    lines = [title, "", *_ABOUT, *([] if request.outlined else _UNCUT), "", *_USE[language]]
+    if language == "python":
+        return '"""' + "\n".join(lines) + '\n"""\n\n'
+    return "\n".join(f"// {line}".rstrip() for line in lines) + "\n\n"
+
+
+_ABOUT: Final = (
+    "Written by cropmap (cropmap forest code). The same scenes, composites, gap filling, features, classes",
+    "and pixel grid as 'cropmap forest predict'; only along the edge of the area a pixel may differ.",
+    "",
+    "Codes of the band 'class': 0 outside the area; 1 and more a class; 254 not cropland; 255 too few",
+    "clear observations. 'confidence' is in percent, 255 where there is none. 'clear' counts the bins with",
+    "an observation, 255 where it is not cropland.",
+)
+
+_UNCUT: Final = (
+    "",
+    f"The area has more than {MOST_CORNERS:,} corners, so whole tiles are mapped; cut the map afterwards.",
+)
+
+_USE: Final[dict[Language, tuple[str, ...]]] = {
+    "javascript": (
+        "Paste it into https://code.earthengine.google.com and press Run. Each tile becomes a task, which is",
+        "started under 'Tasks'. A layer is computed when it is ticked under 'Layers'.",
+    ),
+    "python": (
+        "pip install earthengine-api; earthengine authenticate; then run this file. Each tile becomes a task",
+        "that writes a GeoTIFF to Google Drive.",
+    ),
+}
+
+
+def _settings(request: ScriptRequest, language: Language, mark: str) -> Iterator[str]:
+    """The lines that give the script its constants, each with what it means."""
+    declared = "var {} = {};" if language == "javascript" else "{} = {}"
+    for text, values in _constants(request, language):
+        yield f"{mark} {text}"
+        for name, value in values.items():
+            yield declared.format(name, _literal(value))
+        yield ""
+
+
+def _constants(request: ScriptRequest, language: Language) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from _place(request, language)
+    yield from _rules(request)
+    yield from _forest(request)
+
+
+def _place(request: ScriptRequest, language: Language) -> Iterator[tuple[str, dict[str, Any]]]:
+    if language == "python":
+        yield "Google Cloud project that Earth Engine counts the work for.", {"PROJECT": request.project}
+    yield (
+        "Names of tasks and files, and the folder of Google Drive.",
+        {
+            "NAME": request.name,
+            "FOLDER": request.folder,
+        },
+    )
+    yield (
+        "The pixel grid: CRS and size of a pixel in metres.",
+        {
+            "CRS": _crs(request.grid),
+            "PIXEL_SIZE": PIXEL_SIZE,
+        },
+    )
+    yield (
+        "Its tiles: left upper corner in metres, size in pixels, and the box around in degrees.",
+        {"TILES": [_tile(request.grid, block) for block in _tiles(request)]},
+    )
+    if request.outlined:
+        yield (
+            "Outline of the area in the CRS: polygons of rings of corners.",
+            {"AREA": _corners(request.area)},
+        )
+    if language == "javascript":
+        yield "Tiles that become a layer.", {"MOST_SHOWN": MOST_SHOWN}
+
+
+def _rules(request: ScriptRequest) -> Iterator[tuple[str, dict[str, Any]]]:
+    recipe = request.model.recipe
+    yield (
+        "Sentinel-2 surface reflectance and Cloud Score+.",
+        {
+            "SENTINEL_2": graph.COLLECTION,
+            "CLOUD_SCORE": graph.CLOUD_SCORE,
+        },
+    )
+    yield (
+        "Degrees by which scenes and scores are looked for around a tile.",
+        {
+            "SEARCH_MARGIN": graph.MARGIN,
+            "SCORE_MARGIN": graph.SCORE_MARGIN,
+        },
+    )
+    yield (
+        "The season: its first day, days of a bin, and the bins that the forest looks at.",
+        {
+            "SEASON_START": request.season.start.isoformat(),
+            "BIN_DAYS": recipe.bin_days,
+            "FIRST_BIN": recipe.window[0],
+            "LAST_BIN": recipe.window[-1],
+        },
+    )
+    yield (
+        "Bands, and the values that an observation can have.",
+        {
+            "BANDS": list(recipe.bands),
+            "SMALLEST": VALID_MIN,
+            "LARGEST": VALID_MAX,
+        },
+    )
+    yield (
+        f"A pixel is clear where this score is at least {recipe.cloud.threshold:g}, less what 32 bits lose.",
+        {"SCORE_BAND": recipe.cloud.score_band, "LEAST_CLEAR": recipe.cloud.least_clear},
+    )
+    if recipe.cloud.scl_clear:
+        yield (
+            "Scene classes that are clear where a scene has no Cloud Score+.",
+            {"CLEAR_CLASSES": list(recipe.cloud.scl_clear)},
+        )
+    if request.cropland != "none":
+        yield (
+            "ESA WorldCover, and its class of cropland.",
+            {
+                "WORLDCOVER": graph.WORLDCOVER,
+                "CROPLAND_CLASS": graph.CROPLAND_CLASS,
+            },
+        )
+
+
+def _forest(request: ScriptRequest) -> Iterator[tuple[str, dict[str, Any]]]:
+    model, deployment = request.model, request.deployment
+    classes = [{"code": crop.code, "name": crop.name, "color": crop.color} for crop in model.classes]
+    yield (
+        "Classes of the forest, and all codes of the map.",
+        {
+            "CLASSES": classes,
+            "LEGEND": [
+                {"code": e.code, "name": e.name, "color": e.color} for e in Legend.of(model.classes).entries
+            ],
+        },
+    )
+    yield (
+        "A pixel with fewer observed bins has no class; and what pixels without one get.",
+        {
+            "MIN_CLEAR_BINS": model.recipe.min_clear_bins,
+            "OUTSIDE": OUTSIDE,
+            "NOT_CROPLAND": NOT_CROPLAND,
+            "NOT_ENOUGH": NOT_ENOUGH,
+            "NO_VALUE": NONE,
+        },
+    )
+    if model.features == "harmonic":
+        yield from _harmonic(model)
+    if deployment.confidence == "votes":
+        yield "Votes of all trees.", {"WHOLE": deployment.trees}
+    if deployment.confidence == "probability":
+        yield (
+            "Trees, and the shares of all of them in ten-thousandths.",
+            {
+                "TREES_OF_FOREST": deployment.trees,
+                "WHOLE": deployment.trees * SHARE_UNIT,
+            },
+        )
+    yield from _trees(model, deployment)
+
+
+def _harmonic(model: ForestModel) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield (
+        "Reflectance 1, the darkest green that counts, and what makes coefficients whole numbers.",
+        {
+            "REFLECTANCE_SCALE": REFLECTANCE_SCALE,
+            "DARKEST_GREEN": DARKEST_GREEN,
+            "HALF_UP": HALF_UP,
+        },
+    )
+    yield (
+        "What the waves are fitted to, their coefficients, and the weights of the bins in each.",
+        {
+            "VARIABLES": list(VARIABLES),
+            "COEFFICIENTS": list(COEFFICIENTS),
+            "WEIGHTS": fit_matrix(bin_days(model.recipe)).tolist(),
+        },
+    )
+
+
+def _trees(model: ForestModel, deployment: Deployment) -> Iterator[tuple[str, dict[str, Any]]]:
+    if deployment.way == "classifier":
+        yield "The deployed classifier, or one a class.", {"ASSETS": list(deployment.assets)}
+        return
+    mode = {"OUTPUT_MODE": MODES[deployment.confidence]}
+    if deployment.way == "table":
+        yield (
+            "Tables of the trees, the classifiers they make, and what stands for the end of a line in them.",
+            {
+                "ASSETS": list(deployment.assets),
+                "ENSEMBLES": ensemble_count(deployment),
+                "LINE_END": LINE_END,
+                **mode,
+            },
+        )
+        return
+    yield (
+        "The trees of each classifier, in the print format of R's rpart.",
+        {
+            "TREES": [list(trees) for trees in ensembles(model, deployment.confidence)],
+            **mode,
+        },
+    )
+
+
+def _tiles(request: ScriptRequest) -> list[Block]:
+    grid = request.grid
+    return plan_blocks(grid.cells_touching(request.area), max(TILE_PIXELS // grid.cell_size, 1))
+
+
+def _tile(grid: Grid, block: Block) -> dict[str, Any]:
+    box = block.geobox(grid)
+    west, south, east, north = graph.lonlat_bounds(box)
+    height, width = box.shape
+    return {
+        "name": block.name,
+        "left": _whole(box.transform.c),
+        "top": _whole(box.transform.f),
+        "width": width,
+        "height": height,
+        "west": round(west, 6),
+        "south": round(south, 6),
+        "east": round(east if east >= west else east + 360, 6),
+        "north": round(north, 6),
+    }
+
+
+def _crs(grid: Grid) -> str:
+    """Code of the CRS, or its whole text where it has none."""
+    named = name_crs(grid.geobox.crs)
+    return named if named.startswith("EPSG:") else parse_crs(str(grid.geobox.crs)).to_wkt()
+
+
+def _corners(area: BaseGeometry) -> list[list[list[list[float]]]]:
+    """Polygons, their rings, the corners of these; to a millimetre."""
+    parts = [part for part in getattr(area, "geoms", [area]) if not part.is_empty]
+    return [
+        [[[round(x, 3), round(y, 3)] for x, y in ring.coords] for ring in (part.exterior, *part.interiors)]
+        for part in parts
+    ]
+
+
+def _whole(value: float) -> float:
+    return int(value) if value == int(value) else value
+
+
+def _literal(value: Any) -> str:
+    """A value in the words that both languages share; a list of lists or objects takes a line an item."""
+    if isinstance(value, list) and value and isinstance(value[0], (list, dict)):
+        items = ",\n".join(f"    {json.dumps(item, ensure_ascii=False)}" for item in value)
+        return f"[\n{items}\n]"
+    return json.dumps(value, ensure_ascii=False)

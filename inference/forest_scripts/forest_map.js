@@ -1,0 +1,327 @@
+//: settings
+
+// ---- 1. Where scenes are looked for -------------------------------------------------------------------
+
+// The box of a tile in longitude and latitude, some degrees wider on each side.
+function searchBox(tile, margin) {
+  return ee.Geometry.BBox(tile.west - margin, tile.south - margin, tile.east + margin, tile.north + margin);
+}
+
+// The text of a day, counted from the first day of the season, in UTC.
+function dayText(number) {
+  return new Date(Date.parse(SEASON_START) + number * 86400000).toISOString().slice(0, 10);
+}
+
+// The images of a collection from one day until, not including, another.
+function between(images, start, end) {
+  return images.filterDate(dayText(start), dayText(end));
+}
+
+// ---- 2. Observations: one image a scene, masked where it does not count -------------------------------
+
+// Cloud Score+ comes as one image a scene. Its scenes are looked for a day and a degree around, so that none
+// loses its score at a border.
+function scoresOf(tile, start, end) {
+  return between(ee.ImageCollection(CLOUD_SCORE), start - 1, end + 1)
+      .filterBounds(searchBox(tile, SEARCH_MARGIN + SCORE_MARGIN));
+}
+
+// The scenes of a tile from one day until another.
+function scenesOf(tile, start, end) {
+  return between(ee.ImageCollection(SENTINEL_2), start, end).filterBounds(searchBox(tile, SEARCH_MARGIN));
+}
+
+// A scene where it is clear and valid in every band: an observation is whole or absent. Values beyond 16 bits
+// are cut. `order` sorts the scenes of a day by acquisition time, then by id.
+function observation(scene, clear) {
+  var values = scene.select(BANDS);
+  var whole = values.mask().reduce(ee.Reducer.min());
+  var time = scene.get('system:time_start');
+  var order = ee.Date(time).format('yyyyMMddHHmmssSSS').cat(' ').cat(ee.String(scene.get('system:index')));
+  return values.updateMask(whole).updateMask(clear).clamp(SMALLEST, LARGEST).toInt16()
+      .set('system:time_start', time)
+      .set('order', order);
+}
+
+// All observations from one day until another.
+function observationsOf(tile, start, end) {
+  var scenes = scenesOf(tile, start, end);
+  var scores = scoresOf(tile, start, end);
+  // Cloud Score+ decides what is clear.
+  var byScore = scenes.linkCollection(scores, [SCORE_BAND]).map(function(scene) {
+    return observation(scene, scene.select([SCORE_BAND]).gte(LEAST_CLEAR));
+  });
+//: when scl
+  // Where a scene has no Cloud Score+, its scene classes (SCL) decide.
+  var same = ee.Filter.equals({leftField: 'system:index', rightField: 'system:index'});
+  var withoutScore = ee.ImageCollection(ee.Join.inverted().apply(scenes, scores, same));
+  var ones = CLEAR_CLASSES.map(function() { return 1; });
+  var byClasses = withoutScore.map(function(scene) {
+    return observation(scene, scene.select(['SCL']).remap(CLEAR_CLASSES, ones, 0));
+  });
+  return byScore.merge(byClasses);
+//: when no-scl
+  return byScore;
+//: always
+}
+
+// ---- 3. Composites: the median of each bin of days ----------------------------------------------------
+
+// One fully masked image: a day or a bin without any scene keeps its bands by it.
+function blank() {
+  var zeros = BANDS.map(function() { return 0; });
+  return ee.ImageCollection([ee.Image.constant(zeros).rename(BANDS).toInt16().updateMask(0).set('order', '')]);
+}
+
+// The observations of one day count once: the last one lies on top.
+function dayImage(observations, number) {
+  return between(observations, number, number + 1).merge(blank()).sort('order').mosaic();
+}
+
+// The medians of one bin, halves rounded up, masked where no day has an observation.
+function composite(tile, bin) {
+  var first = bin * BIN_DAYS;
+  var observations = observationsOf(tile, first, first + BIN_DAYS);
+  var days = [];
+  for (var i = 0; i < BIN_DAYS; i++) {
+    days.push(dayImage(observations, first + i));
+  }
+  return ee.ImageCollection(days).median().rename(BANDS).add(0.5).floor();
+}
+
+// The composites of all bins of the season's window, in order.
+function compositesOf(tile) {
+  var images = [];
+  for (var bin = FIRST_BIN; bin <= LAST_BIN; bin++) {
+    images.push(composite(tile, bin));
+  }
+  return images;
+}
+
+// How many bins of a pixel have an observation.
+function observedBins(composites) {
+  return ee.ImageCollection(composites.map(function(image) {
+    return image.select([0]).mask().gt(0).rename(['clear']);
+  })).sum();
+}
+
+// ---- 4. Gaps: a straight line in time between the observations around ---------------------------------
+
+// The last valid pixel of some images until each of them. Neighbours are joined to pairs, pairs to fours, so
+// that no image stands on a long chain of others.
+function lastSeen(images) {
+  if (images.length === 1) {
+    return images;
+  }
+  var pairs = [];
+  for (var i = 0; i + 1 < images.length; i += 2) {
+    pairs.push(images[i + 1].unmask(images[i], false));
+  }
+  var joined = lastSeen(pairs);
+  return images.map(function(image, i) {
+    if (i % 2 === 1) { return joined[(i - 1) / 2]; }
+    return i === 0 ? image : image.unmask(joined[i / 2 - 1], false);
+  });
+}
+
+// The values of bin `i` on the line between two observations; where one is masked, the other one holds.
+function betweenTwo(before, after, i) {
+  var left = before.unmask(after, false);
+  var right = after.unmask(before, false);
+  var rise = right.toDouble().subtract(left);
+  var passed = ee.Image.constant(i).subtract(left.select(['at']));
+  var value = rise.multiply(passed).divide(rise.select(['at']).max(1)).add(left);
+  // 0.501 instead of 0.5: a half is rounded up, also where it was computed a little too small.
+  return value.select(BANDS).add(0.501).floor();
+}
+
+// The composites without gaps, as whole numbers; before the first and after the last observation the nearest
+// one holds. A pixel that was never observed stays masked.
+function filled(composites) {
+  var dated = composites.map(function(image, i) {
+    return image.addBands(ee.Image.constant(i).rename(['at'])).updateMask(image.select([0]).mask());
+  });
+  var before = lastSeen(dated);
+  var after = lastSeen(dated.slice().reverse()).reverse();
+  return before.map(function(left, i) { return betweenTwo(left, after[i], i); });
+}
+
+// ---- 5. Features: what the trees look at --------------------------------------------------------------
+
+//: when median
+// The filled medians themselves, as bands B2_24, B3_24, ...
+function featuresOf(composites) {
+  return ee.Image.cat(filled(composites).map(function(image, i) {
+    return image.rename(BANDS.map(function(band) { return band + '_' + (FIRST_BIN + i); }));
+  })).toFloat();
+}
+
+//: when harmonic
+// A band, or the green chlorophyll vegetation index x 10,000, of one bin.
+function variable(image, name) {
+  if (name !== 'GCVI') {
+    return image.select([name]);
+  }
+  var green = image.select(['B3']).max(DARKEST_GREEN * REFLECTANCE_SCALE);
+  return image.select(['B8']).divide(green).subtract(1).multiply(REFLECTANCE_SCALE);
+}
+
+// Least squares with a constant and three waves: each coefficient is a weighted sum over the bins. They are
+// counted in whole ten-thousandths.
+function featuresOf(composites) {
+  var series = filled(composites);
+  var bands = [];
+  VARIABLES.forEach(function(name) {
+    var values = ee.Image.cat(series.map(function(image) { return variable(image, name); }));
+    COEFFICIENTS.forEach(function(coefficient, k) {
+      var sum = values.multiply(ee.Image.constant(WEIGHTS[k])).reduce(ee.Reducer.sum());
+      bands.push(sum.add(HALF_UP).floor().rename([name + '_' + coefficient]));
+    });
+  });
+  return ee.Image.cat(bands).toFloat();
+}
+
+//: always
+// ---- 6. The forest ------------------------------------------------------------------------------------
+
+//: when classifier
+// The classifiers as they were deployed.
+function classifiers() {
+  return ASSETS.map(function(id) { return ee.Classifier.load(id); });
+}
+
+//: when table
+// The classifiers from tables of trees, one tree a feature; in the tables '#' stands for the end of a line.
+function classifiers() {
+  var tables = ASSETS.map(function(id) { return ee.FeatureCollection(id); });
+  var rows = tables.reduce(function(all, table) { return all.merge(table); });
+  var made = [];
+  for (var number = 0; number < ENSEMBLES; number++) {
+    var trees = rows.filter(ee.Filter.eq('ensemble', number)).sort('index').aggregate_array('tree')
+        .map(function(text) { return ee.String(text).replace(LINE_END, '\n', 'g'); });
+    made.push(ee.Classifier.decisionTreeEnsemble(trees).setOutputMode(OUTPUT_MODE));
+  }
+  return made;
+}
+
+//: when inline
+// The classifiers from the trees above.
+function classifiers() {
+  return TREES.map(function(trees) {
+    return ee.Classifier.decisionTreeEnsemble(trees).setOutputMode(OUTPUT_MODE);
+  });
+}
+
+//: when votes
+// How many trees vote for each class, one image a class.
+function strengths(features) {
+  var votes = features.classify(classifiers()[0]);  // an array: the code that each tree votes for
+  return CLASSES.map(function(crop) {
+    return votes.eq(crop.code).arrayReduce(ee.Reducer.sum(), [0]).arrayGet([0]);
+  });
+}
+
+//: when probability
+// The sum of the shares of each class in the leaves of all trees, in ten-thousandths, one image a class.
+function strengths(features) {
+  return classifiers().map(function(classifier) {
+    return features.classify(classifier).multiply(TREES_OF_FOREST).round();
+  });
+}
+
+//: when votes probability
+// The class with the largest strength, of equal ones the smaller code, and its strength in percent.
+function decided(features) {
+  var all = strengths(features);
+  var best = all[0];
+  var code = ee.Image.constant(CLASSES[0].code);
+  for (var k = 1; k < all.length; k++) {
+    code = code.where(all[k].gt(best), CLASSES[k].code);
+    best = best.max(all[k]);
+  }
+  var confidence = best.multiply(100).divide(WHOLE).add(0.5).floor();
+  return ee.Image.cat([code.updateMask(best.mask()), confidence]).rename(['class', 'confidence']);
+}
+
+//: when none
+// The class by Earth Engine's own vote; how it decides between classes of equal votes is not documented.
+function decided(features) {
+  var code = features.classify(classifiers()[0]);
+  return ee.Image.cat([code, code.multiply(0).add(NO_VALUE)]).rename(['class', 'confidence']);
+}
+
+//: always
+// ---- 7. The map of a tile -----------------------------------------------------------------------------
+
+//: when cropland
+// Where ESA WorldCover sees cropland: 1, elsewhere 0.
+function cropland() {
+  return ee.ImageCollection(WORLDCOVER).first().select(['Map']).eq(CROPLAND_CLASS).unmask(0, false);
+}
+
+//: always
+// Three bands of whole numbers 0 to 255: class, confidence in percent, and number of observed bins.
+function predictionOf(tile) {
+  var composites = compositesOf(tile);
+  var clear = observedBins(composites);
+  var answer = decided(featuresOf(composites)).updateMask(clear.gte(Math.max(MIN_CLEAR_BINS, 1)));
+  var code = answer.select(['class']).unmask(NOT_ENOUGH, false);
+  var confidence = answer.select(['confidence']).unmask(NO_VALUE, false);
+//: when cropland
+  var other = cropland().not();
+  code = code.where(other, NOT_CROPLAND);
+  confidence = confidence.where(other, NO_VALUE);
+  clear = clear.where(other, NO_VALUE);
+//: always
+  return ee.Image.cat([code, confidence, clear]).rename(['class', 'confidence', 'clear']).toByte();
+}
+
+// The same within the area; outside, the class is 0.
+function mapOf(tile) {
+  var image = predictionOf(tile);
+//: when area
+  var area = ee.Geometry.MultiPolygon(AREA, CRS, false);
+  image = ee.Image.cat([
+    image.select(['class']).clip(area).unmask(OUTSIDE, false),
+    image.select(['confidence', 'clear']).clip(area).unmask(NO_VALUE, false)
+  ]).toByte();
+//: always
+  // With these properties, the Code Editor shows an exported asset in the right colours.
+  return image.set({
+    'class_class_values': LEGEND.map(function(entry) { return entry.code; }),
+    'class_class_names': LEGEND.map(function(entry) { return entry.name; }),
+    'class_class_palette': LEGEND.map(function(entry) { return entry.color; })
+  });
+}
+
+// ---- 8. Show and export -------------------------------------------------------------------------------
+
+// One task a tile, on exactly the pixels of the grid. To write to a bucket or an asset use
+// Export.image.toCloudStorage or Export.image.toAsset with the same crs, crsTransform and dimensions.
+function exportTile(tile) {
+  Export.image.toDrive({
+    image: mapOf(tile),
+    description: NAME + '_' + tile.name,
+    fileNamePrefix: NAME + '_' + tile.name,
+    folder: FOLDER,
+    crs: CRS,
+    crsTransform: [PIXEL_SIZE, 0, tile.left, 0, -PIXEL_SIZE, tile.top],
+    dimensions: tile.width + 'x' + tile.height,
+    maxPixels: 1e13,
+    fileFormat: 'GeoTIFF',
+    formatOptions: {cloudOptimized: true}
+  });
+}
+
+// A layer that is computed when it is ticked; zoom in first, for all composites are computed for the view.
+function showTile(tile) {
+  var crops = mapOf(tile).select(['class']);
+  var palette = CLASSES.map(function(crop) { return crop.color; });
+  var shown = crops.updateMask(crops.gt(OUTSIDE).and(crops.lte(CLASSES.length)));
+  Map.addLayer(shown, {min: 1, max: CLASSES.length, palette: palette}, tile.name, false);
+}
+
+LEGEND.forEach(function(entry) { print(entry.code + '  ' + entry.name + '  ' + entry.color); });
+Map.setCenter((TILES[0].west + TILES[0].east) / 2, (TILES[0].south + TILES[0].north) / 2, 13);
+TILES.slice(0, MOST_SHOWN).forEach(showTile);
+TILES.forEach(exportTile);
