@@ -9,6 +9,8 @@ import click
 from cli.lazy import LazyGroup
 
 COMMANDS: Final[dict[str, str]] = {
+    "train": "cli.forest.train:train",
+    "pseudo-label": "cli.forest.pseudo_label:pseudo_label",
     "deploy": "cli.forest.deploy:deploy",
 }
 """Name of a subcommand -> where its click command stands."""

@@ -11,7 +11,7 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from gee_pipeline.earthengine.classifier_assets import Confidence
+from gee_pipeline.earthengine.ways import Confidence
 from gee_pipeline.errors import InputError
 from gee_pipeline.season import Season
 from inference.deployment import DeployedSizes, deployed_sizes
@@ -21,7 +21,7 @@ from training.crops import crop_classes
 from training.forest.from_sklearn import trees_of
 from training.forest.judging import answers_of, judge, out_of_bag
 from training.forest.options import ForestOptions
-from training.forest.sizes import expected_sizes
+from training.forest.sizes import expected_sizes, most_leaves, most_splits
 from training.models.forest import Forest, Limits
 from training.options import SplitRule
 from training.provenance import origin_facts, season_of, with_groups
@@ -53,6 +53,11 @@ class GrowingPlan:
     def training(self) -> NDArray[np.intp]:
         """Indices of the samples that the delivered forest is grown on."""
         return np.arange(len(self.samples)) if self.options.all_samples else self.split.training
+
+    @property
+    def most_splits(self) -> int:
+        """Splits above the deepest leaf that a tree can have."""
+        return most_splits(self.options, most_leaves(self.options, len(self.training)))
 
     def expected(self, confidence: Confidence) -> DeployedSizes:
         """How large the forest can become on the way to Earth Engine: an upper estimate."""

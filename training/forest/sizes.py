@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gee_pipeline.earthengine.classifier_assets import Confidence, json_bytes
+from gee_pipeline.earthengine.classifier_assets import json_bytes
 from gee_pipeline.earthengine.tree_text import tree_text
+from gee_pipeline.earthengine.ways import Confidence
 from inference.deployment import DeployedSizes
 from inference.forest_model import LEAF, SHARE_UNIT
 from training.forest.options import ForestOptions
