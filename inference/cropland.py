@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
 from gee_pipeline.aoi import Aoi
@@ -93,22 +94,10 @@ class CroplandMask:
         Raises:
             CorruptFileError: The raster cannot be read.
         """
-        height, width = geobox.shape
         try:
-            with (
-                self._open() as raster,
-                WarpedVRT(
-                    raster,
-                    crs=str(geobox.crs),
-                    transform=geobox.transform,
-                    width=width,
-                    height=height,
-                    resampling=Resampling.nearest,
-                    # Without nodata or alpha, GDAL fills the outside with 0 and calls it valid.
-                    add_alpha=raster.nodata is None and ColorInterp.alpha not in raster.colorinterp,
-                ) as warped,
-            ):
-                return self._select(warped.read(1)) & (warped.read_masks(1) > 0)
+            with self._open() as raster:
+                values, valid = nearest_values(raster, geobox)
+                return self._select(values) & valid
         except RasterioError as error:
             raise CorruptFileError(_damaged(self.path, error)) from error
 
@@ -144,6 +133,27 @@ class CroplandMask:
             return rasterio.open(self.path)
         except RasterioError as error:
             raise CorruptFileError(_damaged(self.path, error)) from error
+
+
+def nearest_values(raster: DatasetReader, geobox: GeoBox) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The nearest value of a raster's first band to each pixel, and where it has one, `(y, x)` each.
+
+    Args:
+        raster: An open raster in any CRS.
+        geobox: The pixels.
+    """
+    height, width = geobox.shape
+    with WarpedVRT(
+        raster,
+        crs=str(geobox.crs),
+        transform=geobox.transform,
+        width=width,
+        height=height,
+        resampling=Resampling.nearest,
+        # Without nodata or alpha, GDAL fills the outside with 0 and calls it valid.
+        add_alpha=raster.nodata is None and ColorInterp.alpha not in raster.colorinterp,
+    ) as warped:
+        return warped.read(1), warped.read_masks(1) > 0
 
 
 def _belongs_to_path(head: str, tail: str) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError
@@ -106,18 +107,47 @@ def write_samples(
         DiskFullError: The disk has no room.
     """
     parts = [done[cell] for cell in plan.cells if cell in done]
-    series = np.concatenate([part.series for part in parts])
-    content = io.BytesIO()
-    np.savez_compressed(
-        content,
-        fea=series,
-        lbl=np.concatenate([part.labels for part in parts]).astype(np.int64),
-        observed=series[:, 0] != NODATA,
+    pack_samples(
+        out,
+        series=np.concatenate([part.series for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]).astype(np.int64),
         lon=np.concatenate([part.lon for part in parts]),
         lat=np.concatenate([part.lat for part in parts]),
-        value=np.concatenate([part.values for part in parts]),
-        metadata=np.array(json.dumps(_metadata(plan, summary))),
+        values=np.concatenate([part.values for part in parts]),
+        metadata=_metadata(plan, summary),
     )
+
+
+def pack_samples(
+    out: Path,
+    *,
+    series: NDArray[np.int16],
+    labels: NDArray[Any],
+    lon: NDArray[np.float64],
+    lat: NDArray[np.float64],
+    values: NDArray[Any],
+    metadata: dict[str, Any],
+    **more: NDArray[Any],
+) -> None:
+    """Write labelled series in CropGlobe's packaging, atomically.
+
+    Args:
+        out: The npz file.
+        series: `(sample, band, bin)`, whole season, reflectance x 10,000, gaps -9999.
+        labels: `(sample,)`, numbers or names of the legend.
+        lon: `(sample,)`, degrees east of the pixel's centre.
+        lat: `(sample,)`, degrees north.
+        values: `(sample,)`, value of the map that the labels come from.
+        metadata: How all came about, as JSON values; `training.origin` reads it.
+        **more: Further values of each sample, by key.
+
+    Raises:
+        DiskFullError: The disk has no room.
+    """
+    content = io.BytesIO()
+    arrays: dict[str, Any] = {"fea": series, "lbl": labels, "observed": series[:, 0] != NODATA}
+    arrays |= {"lon": lon, "lat": lat, "value": values, **more}
+    np.savez_compressed(content, **arrays, metadata=np.array(json.dumps(metadata)))
     write_bytes(out, content.getbuffer())
 
 
