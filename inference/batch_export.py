@@ -1,4 +1,4 @@
-"""Composites by batch tasks: Earth Engine writes them to a bucket or a Drive while nobody waits."""
+"""Cells by batch tasks: Earth Engine writes them to a bucket or a Drive while nobody waits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any, Final
 import ee
 from odc.geo.geobox import GeoBox
 
-from gee_pipeline.earthengine import graph
 from gee_pipeline.earthengine.blocks import file_prefix
 from gee_pipeline.earthengine.faults import Fault, FaultKind, access_error
 from gee_pipeline.earthengine.tasks import (
@@ -27,13 +26,12 @@ from gee_pipeline.earthengine.tasks import (
 )
 from gee_pipeline.errors import IncompleteRunError, InputError
 from gee_pipeline.grid import inside
-from gee_pipeline.store import CROPLAND_BAND
+from inference.batch_product import Product, command_of, product_of
 from inference.certificate import NAMED
 from inference.collect import Collected, collect
-from inference.open_run import has_composite
 from inference.run import Progress
 from inference.run_lock import run_lock
-from inference.run_plan import CONFIG_FILE, RunPlan
+from inference.run_plan import RunPlan
 from inference.task_journal import Journal, TaskRecord, open_journal, run_name
 
 __all__ = ["Collected", "Destination", "TaskSummary", "collect", "export_by_tasks"]
@@ -74,7 +72,7 @@ class TaskSummary:
     cells: int
     """Cells to export."""
     cells_done: int
-    """Cells whose task is done, or whose composite the run has already."""
+    """Cells whose task is done, or whose file the run has already."""
     done: int
     """Blocks whose task is done."""
     active: int
@@ -87,16 +85,13 @@ class TaskSummary:
     """Earth Engine compute units times seconds that all tasks took, failed ones too."""
     seconds: float
     """Wall time of this command."""
+    command: str
+    """What continues the tasks; with `--collect` it takes in what is finished."""
 
     @property
     def complete(self) -> bool:
         """Whether every cell is exported."""
         return self.cells_done == self.cells
-
-    @property
-    def command(self) -> str:
-        """What continues the tasks; with `--collect` it takes in what is finished."""
-        return f"cropmap export --config {self.folder / CONFIG_FILE} --to {self.destination}"
 
     def raise_if_failed(self) -> None:
         """Refuse to call an export fine whose tasks failed; tasks that are still at work are fine.
@@ -128,7 +123,9 @@ def export_by_tasks(
     poll_seconds: float = POLL_SECONDS,
     image_of: ImageOf | None = None,
 ) -> TaskSummary:
-    """Start batch tasks for the cells of a run that have no composite yet, and follow them to their end.
+    """Start batch tasks for the cells of a run that have no file yet, and follow them to their end.
+
+    They write predictions where the run's model is a forest, else composites.
 
     What a former call started is taken up again; a task is never started twice, also where the former call
     was killed. Tasks that failed or were cancelled are started anew.
@@ -144,7 +141,7 @@ def export_by_tasks(
         limit: Tasks of this run that wait or work at once.
         sleep: Waits a number of seconds.
         poll_seconds: Seconds between two looks at the tasks.
-        image_of: The image of some pixels; None is the composite of the plan.
+        image_of: The image of some pixels; None is what the plan says.
 
     Raises:
         AccessError: Earth Engine cannot be used.
@@ -163,24 +160,6 @@ def export_by_tasks(
             if not wait or not export.unfinished:
                 return export.summary()
             sleep(poll_seconds)
-
-
-def composite_image(plan: RunPlan) -> ImageOf:
-    """The image that a plan exports: all bands of all bins, and the cropland mask where the source has one.
-
-    Args:
-        plan: A plan whose source is Earth Engine.
-    """
-    name = plan.source.get("cropland", "none")
-    mask = None if name == "none" else graph.cropland(str(name))
-
-    def image_of(geobox: GeoBox) -> ee.Image:
-        region = graph.search_region(geobox)
-        medians = graph.composite(region, plan.season, plan.bins, plan.recipe, cropland=mask)
-        # A task takes one type for all bands.
-        return medians if mask is None else medians.addBands(mask.rename([CROPLAND_BAND]).toInt16())
-
-    return image_of
 
 
 class _Full(Exception):
@@ -203,7 +182,8 @@ class _Export:
     ) -> None:
         self._folder, self._plan, self._session = folder, plan, session
         self._destination, self._journal, self._limit, self._notice = destination, journal, limit, notice
-        self._image_of = image_of or composite_image(plan)
+        self._product: Product = product_of(folder, plan)
+        self._image_of = image_of or self._product.image
         self._run = run_name(plan)
         self._waiting: deque[TaskRecord] = deque()
         self._active: list[TaskRecord] = []
@@ -275,6 +255,7 @@ class _Export:
             failures=tuple(TaskFailure(r.block.name, self._size(r), r.message) for r in self._failed),
             eecu_seconds=round(self._journal.tasks.eecu_seconds, 3),
             seconds=round(time.monotonic() - self._start, 3),
+            command=command_of(self._folder, self._plan, self._destination),
         )
 
     def _send(self, waiting: TaskRecord) -> None:
@@ -359,8 +340,7 @@ class _Export:
     def _export_again(self, record: TaskRecord) -> None:
         """Have the part of a block whose files are missing or damaged exported once more."""
         there = [
-            has_composite(self._folder, self._plan, cell)
-            for cell in self._plan.grid.cells(record.block.cells(self._plan.cells))
+            self._product.has(cell) for cell in self._plan.grid.cells(record.block.cells(self._plan.cells))
         ]
         if all(there):
             self._finish(record, new=False)
@@ -429,6 +409,7 @@ class _Export:
             destination=self._destination,
             file_prefix=file_prefix(self._run, record.block),
             description=self._request_id(record),
+            nodata=self._product.nodata,
         )
 
     def _request_id(self, record: TaskRecord) -> str:
@@ -437,9 +418,9 @@ class _Export:
         return f"cropmap-{self._run}-{block}-{self._journal.tasks.token}-{record.attempt}"
 
     def _collected(self, record: TaskRecord) -> bool:
-        """Whether the run has the composites of a block already, from wherever."""
+        """Whether the run has the files of a block already, from wherever."""
         cells = self._plan.grid.cells(record.block.cells(self._plan.cells))
-        return all(has_composite(self._folder, self._plan, cell) for cell in cells)
+        return all(self._product.has(cell) for cell in cells)
 
     def _size(self, record: TaskRecord) -> int:
         return len(record.block.cells(self._plan.cells))

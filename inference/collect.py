@@ -1,4 +1,4 @@
-"""Exported files become composites of the run, each verified before it is written."""
+"""Exported files become those of the run, each verified before it is written."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
-
-import numpy as np
 
 from gee_pipeline.earthengine.blocks import Block, file_prefix
 from gee_pipeline.earthengine.fetch import Fetcher
@@ -22,7 +20,6 @@ from gee_pipeline.earthengine.storage import (
     files_by_cell,
     open_places,
     open_storage,
-    read_export,
 )
 from gee_pipeline.earthengine.tasks import Destination
 from gee_pipeline.errors import (
@@ -34,20 +31,19 @@ from gee_pipeline.errors import (
     SceneReadError,
 )
 from gee_pipeline.grid import Cell, inside
-from gee_pipeline.source import Composite, SceneCounts
-from gee_pipeline.store import composite_path, write_composite
+from gee_pipeline.source import SceneCounts
+from inference.batch_product import COPIES, Product, command_of, product_of
 from inference.certificate import NAMED, Failure
 from inference.crew import Crew
-from inference.ledger import CellRecord, Ledger, open_ledger, read_diary
+from inference.ledger import CellRecord, Ledger, State, open_ledger, read_diary
 from inference.mosaic import bounded_gdal
-from inference.open_run import has_composite
 from inference.run import Progress
 from inference.run_lock import run_lock
-from inference.run_plan import CONFIG_FILE, RunPlan
+from inference.run_plan import RunPlan
 from inference.task_journal import TaskRecord, open_journal, read_tasks, run_name
 
 MEMORY: Final = 2**30
-"""Bytes that the cells under way may take together; one takes its values about four times."""
+"""Bytes that the cells under way may take together."""
 
 MOST_AT_ONCE: Final = 8
 """Files that are fetched at once."""
@@ -66,9 +62,9 @@ class Collected:
     planned: int
     """Cells of the run."""
     taken: int
-    """Cells whose composite was written now."""
+    """Cells whose file was written now."""
     present: int
-    """Cells whose composite was there and whole."""
+    """Cells whose file was there and whole."""
     missing: tuple[Failure, ...]
     """Cells without a file, and what is known of their task."""
     damaged: tuple[Failure, ...]
@@ -80,7 +76,7 @@ class Collected:
 
     @property
     def done(self) -> int:
-        """Cells whose composite the run has."""
+        """Cells whose file the run has."""
         return self.taken + self.present
 
     def raise_if_incomplete(self) -> None:
@@ -134,7 +130,8 @@ def collect(
     storage = _storage(session, destination, places)
     with run_lock(folder), bounded_gdal():
         files = files_by_cell(storage, file_prefix(run_name(plan)), plan.grid.cell_size)
-        intake = _Intake(folder, plan, storage, files, _SceneCounter(session, plan, notice))
+        product = product_of(folder, plan)
+        intake = _Intake(product, plan, storage, files, _SceneCounter(session, plan, notice))
         outcomes = _Outcomes(len(plan.cells))
         _take_in(intake, plan, folder, outcomes, progress or (lambda state: None))
         missing = _explained(outcomes.missing, folder, plan)
@@ -148,7 +145,7 @@ def collect(
         present=outcomes.present,
         missing=missing,
         damaged=tuple(failure for _, failure in sorted(outcomes.damaged.items())),
-        way_out=_way_out(folder, destination, places),
+        way_out=_way_out(folder, plan, destination, places),
         seconds=round(time.monotonic() - start, 3),
     )
 
@@ -160,6 +157,8 @@ class _Outcome:
     cell: Cell
     kind: Literal["taken", "present", "missing", "damaged"]
     pixels: int = 0
+    skipped: bool = False
+    """Whether nothing of it is to be mapped."""
     counts: SceneCounts | None = None
     error: str = ""
     lost: bool = False
@@ -208,44 +207,36 @@ class _Outcomes:
 class _Intake:
     """What is needed to settle one cell."""
 
-    folder: Path
+    product: Product
     plan: RunPlan
     storage: Storage
     files: Files
     scenes: _SceneCounter
 
     def settle(self, cell: Cell) -> _Outcome:
-        """Take in the file of a cell unless its composite is there."""
+        """Take in the file of a cell unless the run has it."""
         pixels = int(inside(self.plan.area, cell.geobox).sum())
         try:
-            if has_composite(self.folder, self.plan, cell):
+            if self.product.has(cell):
                 return _Outcome(cell, "present", pixels)
         except MismatchError as error:
             return _Outcome(cell, "damaged", error=str(error))
         errors: list[CropmapError] = []
         for _, file in self.files.get((cell.row, cell.col), []):
             try:
-                return _Outcome(cell, "taken", pixels, self._take(cell, file))
-            except (CorruptFileError, SceneReadError) as error:
+                return self._take(cell, file, pixels)
+            except (CorruptFileError, MismatchError, SceneReadError) as error:
                 errors.append(error)
         if not errors:
             return _Outcome(cell, "missing", lost=True)
         lost = all(isinstance(error, CorruptFileError) for error in errors)
         return _Outcome(cell, "damaged", error=str(errors[0]), lost=lost)
 
-    def _take(self, cell: Cell, file: StoredFile) -> SceneCounts:
-        """Write the composite that a file holds, after it was found whole."""
-        plan = self.plan
-        names = [f"{band}_{index}" for index in plan.bins for band in plan.recipe.bands]
-        masked = plan.source.get("cropland", "none") != "none"
-        content = fetch(self.storage, file)
-        values, mask = read_export(content, file, cell.geobox, names, masked=masked)
-        shape = (len(plan.bins), len(plan.recipe.bands), *cell.geobox.shape)
-        counts = self.scenes.count(cell)
-        composite = Composite(values.reshape(shape), cell.geobox, plan.bins, plan.recipe.bands, counts, mask)
-        path = composite_path(self.folder, cell)
-        write_composite(path, composite, plan.recipe, plan.season, dict(plan.source))
-        return counts
+    def _take(self, cell: Cell, file: StoredFile, pixels: int) -> _Outcome:
+        """Write the run's file of a cell from an exported one."""
+        content, counts = fetch(self.storage, file), self.scenes.count(cell)
+        skipped = self.product.take(cell, file, content, counts)
+        return _Outcome(cell, "taken", pixels, skipped, counts)
 
 
 class _SceneCounter:
@@ -257,7 +248,7 @@ class _SceneCounter:
         self._told = False
 
     def count(self, cell: Cell) -> SceneCounts:
-        """What the composite of a cell was made of; zeros where that cannot be asked."""
+        """What a cell was made of; zeros where that cannot be asked."""
         if self._fetcher is None:
             self._tell("no session of Earth Engine was opened")
             return SceneCounts(duplicates_dropped=None)
@@ -280,11 +271,12 @@ def _take_in(
     intake: _Intake, plan: RunPlan, folder: Path, outcomes: _Outcomes, report: Callable[[Progress], None]
 ) -> None:
     """Settle every planned cell, a few at a time, and note each in the ledger."""
-    former, cells = read_diary(folder, "composites"), plan.grid.cells(plan.cells)
+    goal, cells = intake.product.goal, plan.grid.cells(plan.cells)
+    former, threads = read_diary(folder, goal), _at_once(intake.product)
     with open_ledger(folder) as ledger:
-        ledger.start("composites", len(plan.cells))
+        ledger.start(goal, len(plan.cells))
         report(outcomes.progress())
-        for outcome in Crew[Cell, _Outcome](intake.settle, cells, threads=_at_once(plan)):
+        for outcome in Crew[Cell, _Outcome](intake.settle, cells, threads=threads):
             outcomes.add(outcome)
             if not (outcome.kind == "present" and outcome.cell.name in former.done):
                 _note(ledger, outcome)
@@ -294,16 +286,16 @@ def _take_in(
 def _note(ledger: Ledger, outcome: _Outcome) -> None:
     if outcome.kind in ("taken", "present"):
         scenes = asdict(outcome.counts) if outcome.counts else {}
+        state: State = "skipped" if outcome.skipped else "done"
         reused = outcome.kind == "present"
-        ledger.add(CellRecord(outcome.cell.name, "done", outcome.pixels, reused=reused, scenes=scenes))
+        ledger.add(CellRecord(outcome.cell.name, state, outcome.pixels, reused=reused, scenes=scenes))
     elif outcome.kind == "damaged":
         ledger.add(CellRecord(outcome.cell.name, "failed", error=outcome.error))
 
 
-def _at_once(plan: RunPlan) -> int:
+def _at_once(product: Product) -> int:
     """Cells whose values fit the memory together."""
-    size = len(plan.bins) * len(plan.recipe.bands) * plan.grid.cell_size**2 * np.dtype(np.int16).itemsize
-    return max(1, min(MOST_AT_ONCE, MEMORY // (4 * size)))
+    return max(1, min(MOST_AT_ONCE, MEMORY // (COPIES * product.cell_bytes)))
 
 
 def _storage(session: Any, destination: Destination, places: str | None) -> Storage:
@@ -358,10 +350,10 @@ def _places(record: TaskRecord, plan: RunPlan) -> set[tuple[int, int]]:
     return {(int(row), int(col)) for row, col in record.block.cells(plan.cells)}
 
 
-def _way_out(folder: Path, destination: Destination, places: str | None) -> str:
+def _way_out(folder: Path, plan: RunPlan, destination: Destination, places: str | None) -> str:
     if places is not None:
         return f"Put the missing files into {places} and run the same command again."
-    command = f"cropmap export --config {folder / CONFIG_FILE} --to {destination}"
+    command = command_of(folder, plan, destination)
     return (
         f"'{command}' waits for tasks that are still at work and exports what is missing or damaged once "
         f"more; then '{command} --collect' takes it in."

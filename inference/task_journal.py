@@ -213,9 +213,10 @@ def read_tasks(folder: Path) -> Tasks:
 
 
 def run_name(plan: RunPlan) -> str:
-    """Twelve hex digits for the composites of a plan, in the names of its files and tasks.
+    """Twelve hex digits for what tasks write for a plan, in the names of its files and tasks.
 
-    A model or a cropland mask that a later map brings changes nothing in them.
+    A checkpoint or a cropland mask that a later map brings changes nothing in composites; what a forest on
+    the servers says is the forest's own.
     """
     grid, recipe = plan.grid, plan.recipe.composite_part
     identity = {
@@ -227,5 +228,7 @@ def run_name(plan: RunPlan) -> str:
         "bins": [plan.bins.start, plan.bins.stop],
         "source": dict(plan.source),
     }
+    if plan.model and plan.model.kind == "forest":
+        identity |= {"forest": plan.model.digest}
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -293,8 +293,14 @@ def fetch(storage: Storage, file: StoredFile) -> bytes:
 
 
 def read_export(
-    content: bytes, file: StoredFile, geobox: GeoBox, names: Sequence[str], *, masked: bool = False
-) -> tuple[NDArray[np.int16], NDArray[np.bool_] | None]:
+    content: bytes,
+    file: StoredFile,
+    geobox: GeoBox,
+    names: Sequence[str],
+    *,
+    masked: bool = False,
+    dtype: str = "int16",
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """The values of an exported file, after all that can be checked was found right.
 
     Args:
@@ -303,6 +309,7 @@ def read_export(
         geobox: The pixels it must have.
         names: The bands it must have, in order.
         masked: Whether the band `cropland` follows.
+        dtype: Type that its values must have.
 
     Returns:
         Values `(band, y, x)`, and the cropland mask `(y, x)` where the file has one.
@@ -312,7 +319,7 @@ def read_export(
     """
     bands = (*names, CROPLAND_BAND) if masked else tuple(names)
     try:
-        values: NDArray[np.int16] = read_answer(content, geobox, Expected(bands, "int16"))
+        values = read_answer(content, geobox, Expected(bands, dtype))
     except Fault as fault:
         raise _damaged(file, fault.message) from fault
     return (values[:-1], values[-1] == 1) if masked else (values, None)

@@ -143,6 +143,7 @@ def export_request(
     destination: Destination,
     file_prefix: str,
     description: str,
+    nodata: int | None = NODATA,
 ) -> dict[str, Any]:
     """The body of a request to export an image on exactly the pixels of a geobox; nothing is sent.
 
@@ -154,6 +155,7 @@ def export_request(
         destination: Where the files go.
         file_prefix: How the names of the files begin.
         description: Name of the task: letters, digits, hyphens.
+        nodata: Value that the files name as that of pixels without any; None names none.
     """
     height, width = geobox.shape
     options: dict[str, Any] = {
@@ -165,9 +167,10 @@ def export_request(
         "fileDimensions": file_size,
         "skipEmptyTiles": False,
         "fileFormat": "GeoTIFF",
-        "formatOptions": {"noData": NODATA},
         "fileNamePrefix": destination.file_name(file_prefix),
     }
+    if nodata is not None:
+        options["formatOptions"] = {"noData": nodata}
     if (side := math.gcd(tile, file_size)) != TILE:  # a file is a whole number of squares
         options["shardSize"] = side
     if destination.kind == "gcs":

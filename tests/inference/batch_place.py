@@ -89,7 +89,9 @@ def server_of(**options: Any) -> Emulator:
 def cleared(server: Emulator) -> Emulator:
     """The same server without tasks, files and scripts: a client that is connected stays so."""
     server.storage, server.drive, server.log, server.rule = Storage(), Drive(), Log(), None
-    server.tasks = Tasks(server.project, server._drawing, server.storage, server.drive)
+    server.tasks = Tasks(
+        server.project, server._drawing, server.value, server.storage, server.drive, server.assets
+    )
     server._image_pixels = pixels_by_formula
     server._scripts.clear()
     return server
