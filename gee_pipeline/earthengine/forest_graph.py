@@ -78,8 +78,7 @@ def features(region: ee.Geometry, season: Season, recipe: Recipe, kind: FeatureK
     Raises:
         InputError: Harmonic features need a band that the recipe does not have.
     """
-    series = filled(region, season, recipe)
-    return series if kind == "median" else harmonic(series, recipe)
+    return _features(_composites(region, season, recipe), recipe, kind)
 
 
 def filled(region: ee.Geometry, season: Season, recipe: Recipe) -> ee.Image:
@@ -92,11 +91,7 @@ def filled(region: ee.Geometry, season: Season, recipe: Recipe) -> ee.Image:
         season: The season whose days the bins mean.
         recipe: Bands, window and cloud rule.
     """
-    seen = [_observation(region, season, index, recipe) for index in recipe.window]
-    last = _scan(seen)
-    first = _scan(seen[::-1])[::-1]
-    bins = zip(recipe.window, last, first, strict=True)
-    return ee.Image.cat([_between(before, after, index, recipe) for index, before, after in bins])
+    return _filled(_composites(region, season, recipe), recipe)
 
 
 def observed_bins(region: ee.Geometry, season: Season, recipe: Recipe) -> ee.Image:
@@ -107,8 +102,7 @@ def observed_bins(region: ee.Geometry, season: Season, recipe: Recipe) -> ee.Ima
         season: The season whose days the bins mean.
         recipe: Bands, window and cloud rule.
     """
-    seen = [_is_seen(_composite(region, season, index, recipe)) for index in recipe.window]
-    return ee.Image.cat(seen).reduce(ee.Reducer.sum()).rename(["clear"]).toUint8()
+    return _observed_bins(_composites(region, season, recipe))
 
 
 def harmonic(series: ee.Image, recipe: Recipe) -> ee.Image:
@@ -154,8 +148,9 @@ def prediction(
     Raises:
         InputError: Harmonic features need a band that the recipe does not have.
     """
-    clear = observed_bins(region, season, recipe)
-    said = classified(features(region, season, recipe, kind), voters)
+    composites = _composites(region, season, recipe)
+    clear = _observed_bins(composites)
+    said = classified(_features(composites, recipe, kind), voters)
     few = clear.lt(max(recipe.min_clear_bins, 1))  # without an observation there are no features
     blank = _constants(NOT_ENOUGH, NONE)
     bands = said.unmask(blank, False).where(few, blank).addBands(clear)
@@ -183,9 +178,28 @@ def classified(values: ee.Image, voters: Voters) -> ee.Image:
     return said.rename(list(PREDICTION_BANDS[:2]))
 
 
-def _composite(region: ee.Geometry, season: Season, index: int, recipe: Recipe) -> ee.Image:
-    """The composite of one bin, under the plain names of its bands: images are joined by names."""
-    return graph.composite(region, season, range(index, index + 1), recipe).rename(list(recipe.bands))
+def _composites(region: ee.Geometry, season: Season, recipe: Recipe) -> list[ee.Image]:
+    """The composite of each bin, under the plain names of its bands: images are joined by names."""
+    bins = (range(index, index + 1) for index in recipe.window)
+    return [graph.composite(region, season, one, recipe).rename(list(recipe.bands)) for one in bins]
+
+
+def _features(composites: list[ee.Image], recipe: Recipe, kind: FeatureKind) -> ee.Image:
+    series = _filled(composites, recipe)
+    return series if kind == "median" else harmonic(series, recipe)
+
+
+def _observed_bins(composites: list[ee.Image]) -> ee.Image:
+    seen = ee.Image.cat([_is_seen(composite) for composite in composites])
+    return seen.reduce(ee.Reducer.sum()).rename([PREDICTION_BANDS[2]]).toUint8()
+
+
+def _filled(composites: list[ee.Image], recipe: Recipe) -> ee.Image:
+    observations = list(map(_observation, recipe.window, composites))
+    last = _scan(observations)
+    first = _scan(observations[::-1])[::-1]
+    bins = zip(recipe.window, last, first, strict=True)
+    return ee.Image.cat([_between(before, after, index, recipe) for index, before, after in bins])
 
 
 def _is_seen(composite: ee.Image) -> ee.Image:
@@ -193,9 +207,8 @@ def _is_seen(composite: ee.Image) -> ee.Image:
     return composite.select([0]).neq(NODATA)
 
 
-def _observation(region: ee.Geometry, season: Season, index: int, recipe: Recipe) -> ee.Image:
+def _observation(index: int, composite: ee.Image) -> ee.Image:
     """The composite of a bin, masked where it is a gap, and from which bin it is."""
-    composite = _composite(region, season, index, recipe)
     number = ee.Image.constant(index).toInt16().rename([_BIN])
     return composite.addBands(number).updateMask(_is_seen(composite))
 
