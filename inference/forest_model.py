@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from gee_pipeline.earthengine.tree_text import inner_levels
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.recipe import Recipe
 from inference.crop_class import CropClass, require_legend
@@ -56,14 +57,14 @@ class Tree:
 
     def __post_init__(self) -> None:
         for name, dtype in _DTYPES.items():
-            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype))
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype))  # frozen
         if problem := next(_problems(self), None):
             raise InputError(f"A tree is not whole: {problem}. Make it again from the trained forest.")
 
     @property
     def depth(self) -> int:
         """Splits above the deepest leaf."""
-        return sum(1 for _ in _levels(self)) - 1
+        return sum(1 for _ in inner_levels(self.left, self.right, self.feature))
 
     @property
     def leaf_class(self) -> NDArray[np.intp]:
@@ -273,15 +274,6 @@ def _split(arrays: Arrays) -> Iterator[Tree]:
         yield Tree(**{name: arrays[name][start:end] for name in _DTYPES})
 
 
-def _levels(tree: Tree) -> Iterator[NDArray[np.int32]]:
-    """The nodes of each depth, from the root down; endless where a node is its own descendant."""
-    level = np.zeros(1, np.int32)
-    while len(level):
-        yield level
-        inner = level[tree.feature[level] >= 0]
-        level = np.concatenate([tree.left[inner], tree.right[inner]])
-
-
 def _problems(tree: Tree) -> Iterator[str]:
     """What is wrong with a tree, the shapes first, for the rest builds on them."""
     nodes = len(tree.feature)
@@ -295,7 +287,8 @@ def _problems(tree: Tree) -> Iterator[str]:
         yield "each node but the root must be the child of one other"
         return
     # Each node has one parent, so a node that the root does not reach is on a ring.
-    if sum(len(level) for level in _levels(tree)) != nodes:
+    levels = inner_levels(tree.left, tree.right, tree.feature)
+    if 1 + 2 * sum(len(level) for level in levels) != nodes:
         yield "some nodes cannot be reached from the root"
     if not np.isfinite(tree.threshold[inner]).all():
         yield "a threshold is no number"

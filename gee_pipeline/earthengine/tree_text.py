@@ -14,6 +14,7 @@ short nines.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ DEEPEST: Final = 30
 """Splits above a leaf: the numbers of the nodes double with each and end at 2^31 - 1, which fits 32 bits."""
 
 _ROOT: Final = "1) root 9999 9999 9999 (0.5)"
+
+_NAME: Final = re.compile(r"\w+", re.ASCII)
 
 _UNREAD: Final = "9 9"
 """Samples and deviance."""
@@ -51,53 +54,50 @@ def tree_text(
         feature: `(node,)`, column of the split; below 0 in a leaf.
         threshold: `(node,)`.
         value: `(node,)`, what a leaf answers: whole numbers, or floats, which keep all their digits.
-        names: Name of each column, such as `B2_24`; without blanks.
+        names: Name of each column, such as `B2_24`.
 
     Raises:
-        InputError: The tree is deeper than `DEEPEST`, or a name holds a blank.
+        InputError: The tree is deeper than `DEEPEST`, or a name has other signs than letters, digits and _.
     """
     _require_names(names)
     if feature[0] < 0:
-        split, answer = f"{names[0]} {{}} 0 {_UNREAD} {_number(value[0])} *", _ROOT
-        return f"{answer}\n2) {split.format('<=')}\n3) {split.format('>')}\n"
+        return _leaf_text(names[0], value[0].item())
     order, number = _pre_order(left, right, feature)
-    return "\n".join([_ROOT, *_lines(order, number, left, right, feature, threshold, value, names)]) + "\n"
+    splits = _splits(left, right, feature, threshold, names)
+    tails = _tails(feature, value)
+    below = zip(number[order[1:]].tolist(), order[1:].tolist(), strict=True)
+    return "\n".join([_ROOT, *(f"{k}) {splits[node]} {tails[node]}" for k, node in below), ""])
 
 
-def _lines(
-    order: NDArray[np.intp],
-    number: NDArray[np.int64],
+def _leaf_text(name: str, value: float) -> str:
+    tail = f"{_UNREAD} {_number(value)} *"
+    return f"{_ROOT}\n2) {name} <= 0 {tail}\n3) {name} > 0 {tail}\n"
+
+
+def _splits(
     left: NDArray[np.int32],
     right: NDArray[np.int32],
     feature: NDArray[np.int32],
     threshold: NDArray[np.float64],
-    value: NDArray[Any],
     names: Sequence[str],
-) -> Iterator[str]:
-    """The lines below the root: each node with the split of its parent and its own value."""
+) -> list[str]:
+    """What holds in each node and not in its sibling, by the split of its parent; nothing in the root."""
+    splits = [""] * len(feature)
     inner = np.flatnonzero(feature >= 0)
-    splits = [
-        (names[f], _number(t))
-        for f, t in zip(feature[inner].tolist(), threshold[inner].tolist(), strict=True)
-    ]
-    text = [""] * len(feature)
-    for (name, limit), low, high in zip(splits, left[inner].tolist(), right[inner].tolist(), strict=True):
-        text[low] = f") {name} <= {limit} "
-        text[high] = f") {name} > {limit} "
-    tails = _tails(feature, value)
-    below = order[1:].tolist()
-    return (f"{k}{text[i]}{tails[i]}" for k, i in zip(number[order[1:]].tolist(), below, strict=True))
+    columns = (array[inner].tolist() for array in (left, right, feature, threshold))
+    for low, high, column, limit in zip(*columns, strict=True):
+        text = _number(limit)
+        splits[low] = f"{names[column]} <= {text}"
+        splits[high] = f"{names[column]} > {text}"
+    return splits
 
 
 def _tails(feature: NDArray[np.int32], value: NDArray[Any]) -> list[str]:
     """Samples, deviance, value and star of each node."""
-    known: dict[Any, str] = {}
     tails = [f"{_UNREAD} 9"] * len(feature)
-    for i in np.flatnonzero(feature < 0).tolist():
-        answer = value[i].item()
-        if answer not in known:
-            known[answer] = f"{_UNREAD} {_number(answer)} *"
-        tails[i] = known[answer]
+    leaves = np.flatnonzero(feature < 0)
+    for leaf, answer in zip(leaves.tolist(), value[leaves].tolist(), strict=True):
+        tails[leaf] = f"{_UNREAD} {_number(answer)} *"
     return tails
 
 
@@ -110,7 +110,7 @@ def _pre_order(
         InputError: The tree is too deep.
     """
     number = np.ones(len(feature), np.int64)
-    levels = list(_levels(left, right, feature))
+    levels = list(inner_levels(left, right, feature))
     if len(levels) > DEEPEST:
         raise InputError(
             f"A tree for Earth Engine has at most {DEEPEST} splits above a leaf, this one has {len(levels)}. "
@@ -128,7 +128,7 @@ def _pre_order(
     return np.argsort(place), number
 
 
-def _levels(
+def inner_levels(
     left: NDArray[np.int32], right: NDArray[np.int32], feature: NDArray[np.int32]
 ) -> Iterator[NDArray[np.int32]]:
     """The inner nodes of each depth, from the root down."""
@@ -138,14 +138,15 @@ def _levels(
         level = np.concatenate([left[inner], right[inner]])
 
 
-def _number(value: Any) -> str:
+def _number(value: float) -> str:
     """The shortest decimal text without an exponent that reads back as the same number."""
-    text = repr(value.item() if isinstance(value, np.generic) else value)
+    text = repr(value)
     if "e" in text:
         return np.format_float_positional(value, unique=True, trim="-")
     return text.removesuffix(".0")
 
 
 def _require_names(names: Sequence[str]) -> None:
-    if blank := next((name for name in names if not name or any(c.isspace() for c in name)), None):
-        raise InputError(f"The name of a band in a tree holds no blank, got {blank!r}. Rename it.")
+    wrong = [name for name in names if not _NAME.fullmatch(name)]
+    if wrong:
+        raise InputError(f"The name of a band in a tree has only letters, digits and _, got {wrong[0]!r}.")

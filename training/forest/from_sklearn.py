@@ -37,11 +37,11 @@ def _tree(estimator: DecisionTreeClassifier, labels: NDArray[np.intp], classes: 
     # A tree counts its classes among those of the forest, which count among the labels.
     columns = labels[np.asarray(estimator.classes_, np.intp)]
     share = np.zeros((nodes.node_count, classes))
-    share[:, columns] = nodes.value[:, 0]
+    share[:, columns] = nodes.value[:, 0]  # as they are: a division could make unequal shares equal
     return Tree(
         left=nodes.children_left,
         right=nodes.children_right,
         feature=np.where(leaf, LEAF, nodes.feature),
         threshold=nodes.threshold,
-        share=share / share.sum(axis=1, keepdims=True),
+        share=share,
     )
