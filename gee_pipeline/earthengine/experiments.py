@@ -6,21 +6,15 @@ answer can be worked out by hand and does not change with the archive.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import ee
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
-
-PLACE: Final = GeoBox((1, 2), Affine(10, 0, 690_000, 0, -10, 3_870_000), "EPSG:32615")
-"""Two pixels in Arkansas, side by side."""
-
-AROUND: Final = GeoBox((7, 7), Affine(10, 0, 690_000, 0, -10, 3_870_000), "EPSG:32615")
-"""Seven times seven pixels."""
+from gee_pipeline.earthengine.questions import AROUND, PLACE, Experiment, bands, everywhere, masked, shown
+from gee_pipeline.earthengine.tree_experiments import TREE_EXPERIMENTS
 
 TOO_LARGE: Final = GeoBox((6_000, 6_000), Affine(10, 0, 690_000, 0, -10, 3_870_000), "EPSG:32615")
 """Pixels of which one band of int16 takes 72 MB; an answer holds at most 50.3 MB."""
@@ -37,50 +31,13 @@ _DAY: Final = 86_400_000
 _TIME: Final = "system:time_start"
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """A question, how it is put and the answer that is assumed."""
-
-    id: str
-    """Assumption in docs/earth_engine_semantics.md."""
-    question: str
-    """What is asked, in words."""
-    build: Callable[[], Any]
-    """Makes the expression; needs an initialised client."""
-    expected: Any
-    """The answer, worked out by hand, as JSON values."""
-    read: str = "value"
-    """How it is asked and what of the answer counts: a name in `selfcheck.READERS`."""
-    place: GeoBox = PLACE
-    """Pixels that are asked for, where the answer is pixels."""
-
-
-def _bands(*values: float) -> ee.Image:
-    """Bands a, b, c, ... of one value each, everywhere."""
-    return ee.Image.constant(list(values)).rename([chr(ord("a") + i) for i in range(len(values))])
-
-
 def _named(name: str, value: float, band: str = "a", time: int = 0) -> ee.Image:
     """One band of a value; an image with a name and a time."""
-    return ee.Image(_bands(value).rename([band]).set({"name": name, _TIME: time}))
+    return ee.Image(bands(value).rename([band]).set({"name": name, _TIME: time}))
 
 
 def _stack(*images: ee.Image) -> ee.ImageCollection:
     return ee.ImageCollection(list(images))
-
-
-def _masked(*values: float) -> ee.Image:
-    return _bands(*values).updateMask(0)
-
-
-def _shown(image: ee.Image) -> ee.Image:
-    """Masked pixels become -1."""
-    return image.unmask(-1, False)
-
-
-def _everywhere(**bands: float) -> dict[str, Any]:
-    """The same value of a band at both pixels of `PLACE`."""
-    return {name: [[value, value]] for name, value in bands.items()}
 
 
 def _timed(*offsets: int) -> ee.ImageCollection:
@@ -101,7 +58,7 @@ def _linked(name: str) -> ee.Image:
     """A scene with its score, masked pixels shown."""
     scenes, scores = _scenes_and_scores()
     linked = scenes.linkCollection(scores, ["score"], matchPropertyName="name")
-    return _shown(linked.filter(ee.Filter.eq("name", name)).mosaic())
+    return shown(linked.filter(ee.Filter.eq("name", name)).mosaic())
 
 
 def _without_partner() -> ee.ImageCollection:
@@ -111,13 +68,13 @@ def _without_partner() -> ee.ImageCollection:
 
 def _half_seen() -> ee.Image:
     """Two bands, of which the second is masked."""
-    return _bands(1).addBands(_masked(2).rename(["b"]))
+    return bands(1).addBands(masked(2).rename(["b"]))
 
 
 def _within(geobox: GeoBox, value: float) -> ee.Image:
     """An image that ends at the edges of some pixels."""
     box = ee.Geometry.Rectangle(list(geobox.boundingbox.bbox), str(geobox.crs), False, False)
-    return _bands(value).clip(box)
+    return bands(value).clip(box)
 
 
 def _circle() -> ee.Image:
@@ -149,38 +106,36 @@ EXPERIMENTS: Final = (
     Experiment(
         "S01",
         "The median of an even number is the mean of the middle two",
-        lambda: _stack(_bands(20), _bands(1), _bands(10), _bands(3)).median(),
-        _everywhere(a=6.5),
+        lambda: _stack(bands(20), bands(1), bands(10), bands(3)).median(),
+        everywhere(a=6.5),
         "pixels",
     ),
     Experiment(
         "S02",
         "Masked pixels do not count in a median",
-        lambda: _stack(_bands(1), _masked(2), _bands(10), _bands(30)).median(),
-        _everywhere(a=10),
+        lambda: _stack(bands(1), masked(2), bands(10), bands(30)).median(),
+        everywhere(a=10),
         "pixels",
     ),
     Experiment(
         "S02",
         "A median over masked images alone is masked and keeps its bands",
-        lambda: _shown(_stack(_masked(1, 2), _masked(3, 4)).median()),
-        _everywhere(a=-1, b=-1),
+        lambda: shown(_stack(masked(1, 2), masked(3, 4)).median()),
+        everywhere(a=-1, b=-1),
         "pixels",
     ),
     Experiment(
         "S02",
         "A count of masked pixels is 0, and valid",
-        lambda: _shown(_stack(_masked(1), _masked(2)).count()),
-        _everywhere(a=0),
+        lambda: shown(_stack(masked(1), masked(2)).count()),
+        everywhere(a=0),
         "pixels",
     ),
     Experiment(
         "S23",
         "An empty collection merged with a masked image has that image's bands, masked",
-        lambda: _shown(
-            _timed(0).filterDate("2000-01-01", "2000-01-02").merge(_stack(_masked(1, 2))).mosaic()
-        ),
-        _everywhere(a=-1, b=-1),
+        lambda: shown(_timed(0).filterDate("2000-01-01", "2000-01-02").merge(_stack(masked(1, 2))).mosaic()),
+        everywhere(a=-1, b=-1),
         "pixels",
     ),
     Experiment(
@@ -192,29 +147,29 @@ EXPERIMENTS: Final = (
     Experiment(
         "S05",
         "Half is added and the floor taken: halves go up, below zero too",
-        lambda: _bands(1.5, 2.5, -1.5, -2.5, 2.4999).add(0.5).floor(),
-        _everywhere(a=2, b=3, c=-1, d=-2, e=2),
+        lambda: bands(1.5, 2.5, -1.5, -2.5, 2.4999).add(0.5).floor(),
+        everywhere(a=2, b=3, c=-1, d=-2, e=2),
         "pixels",
     ),
     Experiment(
         "S03",
         "A cast to int16 clamps and cuts decimals off towards zero",
-        lambda: _bands(40_000, -40_000, 1.9, -1.9).toInt16(),
-        _everywhere(a=32_767, b=-32_768, c=1, d=-1),
+        lambda: bands(40_000, -40_000, 1.9, -1.9).toInt16(),
+        everywhere(a=32_767, b=-32_768, c=1, d=-1),
         "pixels",
     ),
     Experiment(
         "S03",
         "clamp() holds values within both bounds",
-        lambda: _bands(-20_000, 40_000, 5).clamp(VALID_MIN, VALID_MAX),
-        _everywhere(a=VALID_MIN, b=VALID_MAX, c=5),
+        lambda: bands(-20_000, 40_000, 5).clamp(VALID_MIN, VALID_MAX),
+        everywhere(a=VALID_MIN, b=VALID_MAX, c=5),
         "pixels",
     ),
     Experiment(
         "S08",
         "unmask() keeps values and fills masked pixels",
         lambda: _half_seen().unmask(NODATA, False),
-        _everywhere(a=1, b=NODATA),
+        everywhere(a=1, b=NODATA),
         "pixels",
     ),
     Experiment(
@@ -227,50 +182,50 @@ EXPERIMENTS: Final = (
     Experiment(
         "S08",
         "unmask() fills the footprint alone otherwise",
-        lambda: _shown(_within(PLACE[:, :1], 5).updateMask(0).unmask(NODATA)),
+        lambda: shown(_within(PLACE[:, :1], 5).updateMask(0).unmask(NODATA)),
         {"a": [[NODATA, -1]]},
         "pixels",
     ),
     Experiment(
         "S07",
         "A masked pixel is 0 in an NPY answer",
-        lambda: _masked(7).toInt16(),
-        _everywhere(a=0),
+        lambda: masked(7).toInt16(),
+        everywhere(a=0),
         "pixels",
     ),
     Experiment(
         "S06",
         "The smallest of the bands' masks is 0 where one band is masked",
         lambda: _half_seen().mask().reduce(ee.Reducer.min()),
-        _everywhere(min=0),
+        everywhere(min=0),
         "pixels",
     ),
     Experiment(
         "S06",
         "A mask of one band masks all bands of an image",
-        lambda: _shown(_bands(1, 2).updateMask(_bands(0))),
-        _everywhere(a=-1, b=-1),
+        lambda: shown(bands(1, 2).updateMask(bands(0))),
+        everywhere(a=-1, b=-1),
         "pixels",
     ),
     Experiment(
         "S06",
         "A masked mask masks",
-        lambda: _shown(_bands(1).updateMask(_masked(1))),
-        _everywhere(a=-1),
+        lambda: shown(bands(1).updateMask(masked(1))),
+        everywhere(a=-1),
         "pixels",
     ),
     Experiment(
         "S09",
         "The last image of a mosaic is on top where it is not masked",
-        lambda: _stack(_bands(1, 1), _bands(2, 2), _masked(3, 3)).mosaic(),
-        _everywhere(a=2, b=2),
+        lambda: _stack(bands(1, 1), bands(2, 2), masked(3, 3)).mosaic(),
+        everywhere(a=2, b=2),
         "pixels",
     ),
     Experiment(
         "S09",
         "The mosaic of a sorted collection has the last in order on top",
         lambda: _stack(_named("c", 3), _named("a", 1), _named("b", 2)).sort("name").mosaic(),
-        _everywhere(a=3),
+        everywhere(a=3),
         "pixels",
     ),
     Experiment(
@@ -283,14 +238,14 @@ EXPERIMENTS: Final = (
         "S10",
         "A scene with a partner is linked to it",
         lambda: _linked("x"),
-        _everywhere(a=1, score=7),
+        everywhere(a=1, score=7),
         "pixels",
     ),
     Experiment(
         "S10",
         "A scene without a partner stays, and its linked band is masked",
         lambda: _linked("y"),
-        _everywhere(a=2, score=-1),
+        everywhere(a=2, score=-1),
         "pixels",
     ),
     Experiment(
@@ -309,7 +264,7 @@ EXPERIMENTS: Final = (
     Experiment(
         "S17",
         "Listed images are numbered, a map keeps their index, and a merge puts 1_ or 2_ before it",
-        lambda: _names(_indices(_stack(_bands(1), _bands(2)).merge(_stack(_bands(3))))),
+        lambda: _names(_indices(_stack(bands(1), bands(2)).merge(_stack(bands(3))))),
         ["1_0", "1_1", "2_0"],
     ),
     Experiment(
@@ -321,36 +276,36 @@ EXPERIMENTS: Final = (
     Experiment(
         "S20",
         "remap() gives its default where no class matches and leaves masked pixels masked",
-        lambda: _shown(
+        lambda: shown(
             ee.Image.cat(
                 [
-                    _bands(3).remap([4, 5], [1, 1], 0).rename(["other"]),
-                    _bands(5).remap([4, 5], [1, 1], 0).rename(["clear"]),
-                    _masked(5).remap([4, 5], [1, 1], 0).rename(["masked"]),
+                    bands(3).remap([4, 5], [1, 1], 0).rename(["other"]),
+                    bands(5).remap([4, 5], [1, 1], 0).rename(["clear"]),
+                    masked(5).remap([4, 5], [1, 1], 0).rename(["masked"]),
                 ]
             )
         ),
-        _everywhere(other=0, clear=1, masked=-1),
+        everywhere(other=0, clear=1, masked=-1),
         "pixels",
     ),
     Experiment(
         "S22",
         "A score of the threshold reaches it",
-        lambda: ee.Image.cat([_bands(0.75), _bands(0.74)]).toFloat().gte(0.75 - 1e-9).rename(["at", "below"]),
-        _everywhere(at=1, below=0),
+        lambda: ee.Image.cat([bands(0.75), bands(0.74)]).toFloat().gte(0.75 - 1e-9).rename(["at", "below"]),
+        everywhere(at=1, below=0),
         "pixels",
     ),
     Experiment(
         "S19",
         "Image.cat keeps the order of the bands and numbers a name that comes again",
-        lambda: ee.Image.cat([_bands(1), _bands(2), _bands(3)]).bandNames(),
+        lambda: ee.Image.cat([bands(1), bands(2), bands(3)]).bandNames(),
         ["a", "a_1", "a_2"],
     ),
     Experiment(
         "S04",
         "A sum of 16-bit numbers does not overflow",
-        lambda: _bands(60_000).toUint16().add(_bands(60_000).toUint16()),
-        _everywhere(a=120_000),
+        lambda: bands(60_000).toUint16().add(bands(60_000).toUint16()),
+        everywhere(a=120_000),
         "pixels",
     ),
     Experiment(
@@ -358,12 +313,12 @@ EXPERIMENTS: Final = (
         "where() takes the value where its test holds and is not masked",
         lambda: ee.Image.cat(
             [
-                _bands(1).where(_bands(1), 5).rename(["holds"]),
-                _bands(1).where(_bands(0), 5).rename(["fails"]),
-                _bands(1).where(_masked(1), 5).rename(["masked"]),
+                bands(1).where(bands(1), 5).rename(["holds"]),
+                bands(1).where(bands(0), 5).rename(["fails"]),
+                bands(1).where(masked(1), 5).rename(["masked"]),
             ]
         ),
-        _everywhere(holds=5, fails=1, masked=1),
+        everywhere(holds=5, fails=1, masked=1),
         "pixels",
     ),
     Experiment(
@@ -412,7 +367,7 @@ EXPERIMENTS: Final = (
     Experiment(
         "S34",
         "An answer above 48 MiB is refused in words that mean: ask for less",
-        lambda: _bands(1).toInt16(),
+        lambda: bands(1).toInt16(),
         "too large",
         "refusal",
         TOO_LARGE,
@@ -434,5 +389,6 @@ EXPERIMENTS: Final = (
     Experiment(
         "S33", "An expression of 100 steps, one in the other, is computed", lambda: _sum_of_ones(100), 100
     ),
+    *TREE_EXPERIMENTS,
 )
 """Several questions may belong to one assumption."""

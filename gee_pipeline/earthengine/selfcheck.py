@@ -22,8 +22,9 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 
-from gee_pipeline.earthengine.experiments import EXPERIMENTS, Experiment
+from gee_pipeline.earthengine.experiments import EXPERIMENTS
 from gee_pipeline.earthengine.faults import FAILURES, Fault, FaultKind, access_error, fault_of, request_error
+from gee_pipeline.earthengine.questions import Experiment
 from gee_pipeline.earthengine.retry import persistently
 from gee_pipeline.earthengine.session import Session, connect
 from gee_pipeline.earthengine.settings import EarthEngineSettings
