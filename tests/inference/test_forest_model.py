@@ -123,7 +123,7 @@ def test_a_row_without_observation_is_our_bug(model):
         ({"share": [[0.5, 0.5], [1, 0]]}, "shapes"),
         ({"feature": [0, -1]}, "shapes"),
         (
-            dict.fromkeys(["left", "right", "feature", "threshold"], []) | {"share": np.zeros((0, 2))},
+            {"left": [], "right": [], "feature": [], "threshold": [], "share": np.zeros((0, 2))},
             "shapes",
         ),
     ],
