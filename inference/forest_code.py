@@ -22,13 +22,14 @@ from gee_pipeline.earthengine import graph
 from gee_pipeline.earthengine.blocks import Block, plan_blocks
 from gee_pipeline.earthengine.classifier_assets import LINE_END, MODES
 from gee_pipeline.earthengine.settings import Cropland
+from gee_pipeline.earthengine.tree_text import SHARE_UNIT
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Grid, name_crs, parse_crs
 from gee_pipeline.harmonic import COEFFICIENTS, DARKEST_GREEN, HALF_UP, VARIABLES, bin_days, fit_matrix
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from gee_pipeline.season import Season
 from inference.deployment import Deployment, ensemble_count, ensembles
-from inference.forest_model import SHARE_UNIT, ForestModel
+from inference.forest_model import ForestModel
 from inference.legend import Legend
 
 Language = Literal["javascript", "python"]

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from gee_pipeline.earthengine.tree_text import inner_levels
+from gee_pipeline.earthengine.tree_text import SHARE_UNIT, inner_levels
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.recipe import Recipe
 from inference.crop_class import CropClass, require_legend
@@ -35,9 +35,6 @@ FORMAT: Final = 1
 
 LEAF: Final = -1
 """Feature and children of a leaf."""
-
-SHARE_UNIT: Final = 10_000
-"""A share in a deployed leaf is a whole number of these parts, so that sums are the same on every machine."""
 
 
 @dataclass(frozen=True, eq=False)

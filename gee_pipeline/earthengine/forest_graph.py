@@ -20,6 +20,7 @@ import ee
 from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
 from gee_pipeline.earthengine import graph
 from gee_pipeline.earthengine.classifier_assets import Confidence
+from gee_pipeline.earthengine.tree_text import SHARE_UNIT
 from gee_pipeline.feature_names import FeatureKind, feature_names
 from gee_pipeline.harmonic import (
     DARKEST_GREEN,
@@ -34,9 +35,6 @@ from gee_pipeline.season import Season
 
 PREDICTION_BANDS: Final = ("class", "confidence", "clear")
 """Bands of a prediction, all uint8."""
-
-SHARE_UNIT: Final = 10_000
-"""Share 1 in the leaves of an ensemble that answers shares."""
 
 _BIN: Final = "bin"
 """Band that tells from which bin an observation is."""

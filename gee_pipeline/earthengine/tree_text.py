@@ -26,6 +26,9 @@ from gee_pipeline.errors import InputError
 DEEPEST: Final = 30
 """Splits above a leaf: the numbers of the nodes double with each and end at 2^31 - 1, which fits 32 bits."""
 
+SHARE_UNIT: Final = 10_000
+"""Share 1 in the leaves of an ensemble that answers shares: whole numbers add up alike on every machine."""
+
 _ROOT: Final = "1) root 9999 9999 9999 (0.5)"
 
 _NAME: Final = re.compile(r"\w+", re.ASCII)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.earthengine.classifier_assets import json_bytes
-from gee_pipeline.earthengine.tree_text import tree_text
+from gee_pipeline.earthengine.tree_text import SHARE_UNIT, tree_text
 from gee_pipeline.earthengine.ways import Confidence
 from inference.deployment import DeployedSizes
-from inference.forest_model import LEAF, SHARE_UNIT
+from inference.forest_model import LEAF
 from training.forest.options import ForestOptions
 
 
