@@ -52,8 +52,8 @@ def draw_panels(path: Path, panels: Sequence[Panel], *, title: str, note: str) -
 
 def compose_panels(panels: Sequence[Panel], *, title: str, note: str) -> Figure:
     """The printed sheet; arguments as of `draw_panels`."""
-    columns = min(COLUMNS, len(panels))
-    lines = math.ceil(len(panels) / columns)
+    lines = math.ceil(len(panels) / COLUMNS)
+    columns = math.ceil(len(panels) / lines)  # four panels are two and two
     side = 1.7 + 0.42 * max(len(panel.names) for panel in panels)
     figure = Figure(figsize=(max(columns * side, 4.6), lines * side + 0.8), layout="constrained")
     FigureCanvasAgg(figure)

@@ -237,4 +237,7 @@ def _scores(judged: dict[str, Any]) -> str:
         f"{vote} vote {judged[vote]['accuracy']:.1%}, macro-F1 {judged[vote]['macro_f1']:.1%}"
         for vote in ("hard", "soft")
     ]
-    return f"overall accuracy by {'; '.join(votes)}; the votes differ on {judged['disagreement']:.1%} of {judged['samples']:,}"
+    return (
+        f"overall accuracy by {'; '.join(votes)}; the votes differ on {judged['disagreement']:.1%} of "
+        f"{judged['samples']:,}"
+    )
