@@ -40,7 +40,7 @@ TILE_PIXELS: Final = 10_240
 MOST_CORNERS: Final = 2_000
 """Corners of an area that a script carries, about 50 kB; of a larger one it maps the whole tiles."""
 
-MOST_SHOWN: Final = 4
+MOST_SHOWN: Final = 2
 """Tiles that become a layer in the Code Editor."""
 
 LARGE: Final = 500_000

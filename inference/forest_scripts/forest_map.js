@@ -1,10 +1,19 @@
 //: settings
 
-// ---- 1. Where scenes are looked for -------------------------------------------------------------------
+// ---- 1. Where and when scenes are looked for ----------------------------------------------------------
 
 // The box of a tile in longitude and latitude, some degrees wider on each side.
 function searchBox(tile, margin) {
   return ee.Geometry.BBox(tile.west - margin, tile.south - margin, tile.east + margin, tile.north + margin);
+}
+
+// The scenes of a tile with all their days, and their Cloud Score+, one image a scene. Scores are looked for
+// a degree further, so that no scene loses its score.
+function imagesOf(tile) {
+  return {
+    scenes: ee.ImageCollection(SENTINEL_2).filterBounds(searchBox(tile, SEARCH_MARGIN)),
+    scores: ee.ImageCollection(CLOUD_SCORE).filterBounds(searchBox(tile, SEARCH_MARGIN + SCORE_MARGIN))
+  };
 }
 
 // The text of a day, counted from the first day of the season, in UTC.
@@ -19,18 +28,6 @@ function between(images, start, end) {
 
 // ---- 2. Observations: one image a scene, masked where it does not count -------------------------------
 
-// Cloud Score+ comes as one image a scene. Its scenes are looked for a day and a degree around, so that none
-// loses its score at a border.
-function scoresOf(tile, start, end) {
-  return between(ee.ImageCollection(CLOUD_SCORE), start - 1, end + 1)
-      .filterBounds(searchBox(tile, SEARCH_MARGIN + SCORE_MARGIN));
-}
-
-// The scenes of a tile from one day until another.
-function scenesOf(tile, start, end) {
-  return between(ee.ImageCollection(SENTINEL_2), start, end).filterBounds(searchBox(tile, SEARCH_MARGIN));
-}
-
 // A scene where it is clear and valid in every band: an observation is whole or absent. Values beyond 16 bits
 // are cut. `order` sorts the scenes of a day by acquisition time, then by id.
 function observation(scene, clear) {
@@ -44,9 +41,9 @@ function observation(scene, clear) {
 }
 
 // All observations from one day until another.
-function observationsOf(tile, start, end) {
-  var scenes = scenesOf(tile, start, end);
-  var scores = scoresOf(tile, start, end);
+function observationsOf(images, start, end) {
+  var scenes = between(images.scenes, start, end);
+  var scores = between(images.scores, start - 1, end + 1);  // also around midnight
   // Cloud Score+ decides what is clear.
   var byScore = scenes.linkCollection(scores, [SCORE_BAND]).map(function(scene) {
     return observation(scene, scene.select([SCORE_BAND]).gte(LEAST_CLEAR));
@@ -68,20 +65,20 @@ function observationsOf(tile, start, end) {
 // ---- 3. Composites: the median of each bin of days ----------------------------------------------------
 
 // One fully masked image: a day or a bin without any scene keeps its bands by it.
-function blank() {
-  var zeros = BANDS.map(function() { return 0; });
-  return ee.ImageCollection([ee.Image.constant(zeros).rename(BANDS).toInt16().updateMask(0).set('order', '')]);
-}
+var ZEROS = BANDS.map(function() { return 0; });
+var BLANK = ee.ImageCollection([
+  ee.Image.constant(ZEROS).rename(BANDS).toInt16().updateMask(0).set('order', '')
+]);
 
 // The observations of one day count once: the last one lies on top.
 function dayImage(observations, number) {
-  return between(observations, number, number + 1).merge(blank()).sort('order').mosaic();
+  return between(observations, number, number + 1).merge(BLANK).sort('order').mosaic();
 }
 
 // The medians of one bin, halves rounded up, masked where no day has an observation.
-function composite(tile, bin) {
+function composite(images, bin) {
   var first = bin * BIN_DAYS;
-  var observations = observationsOf(tile, first, first + BIN_DAYS);
+  var observations = observationsOf(images, first, first + BIN_DAYS);
   var days = [];
   for (var i = 0; i < BIN_DAYS; i++) {
     days.push(dayImage(observations, first + i));
@@ -91,11 +88,12 @@ function composite(tile, bin) {
 
 // The composites of all bins of the season's window, in order.
 function compositesOf(tile) {
-  var images = [];
+  var images = imagesOf(tile);
+  var composites = [];
   for (var bin = FIRST_BIN; bin <= LAST_BIN; bin++) {
-    images.push(composite(tile, bin));
+    composites.push(composite(images, bin));
   }
-  return images;
+  return composites;
 }
 
 // How many bins of a pixel have an observation.
@@ -124,26 +122,33 @@ function lastSeen(images) {
   });
 }
 
-// The values of bin `i` on the line between two observations; where one is masked, the other one holds.
-function betweenTwo(before, after, i) {
+// Names of the bands of an observation with the number of its bin; before and after a bin.
+var BEFORE = BANDS.concat(['at']);
+var AFTER = BEFORE.map(function(name) { return name + '_after'; });
+
+// The values of bin `number` on the line between two observations; where one is masked, the other one holds.
+function betweenTwo(pair) {
+  var before = pair.select(BEFORE);
+  var after = pair.select(AFTER, BEFORE);
   var left = before.unmask(after, false);
-  var right = after.unmask(before, false);
-  var rise = right.toDouble().subtract(left);
-  var passed = ee.Image.constant(i).subtract(left.select(['at']));
+  var rise = after.unmask(before, false).toDouble().subtract(left);
+  var passed = ee.Image.constant(ee.Number(pair.get('number'))).subtract(left.select(['at']));
   var value = rise.multiply(passed).divide(rise.select(['at']).max(1)).add(left);
   // 0.501 instead of 0.5: a half is rounded up, also where it was computed a little too small.
-  return value.select(BANDS).add(0.501).floor();
+  return value.select(BANDS).add(0.501).floor().toInt16();
 }
 
-// The composites without gaps, as whole numbers; before the first and after the last observation the nearest
-// one holds. A pixel that was never observed stays masked.
+// The composites without gaps, as whole numbers: an image a bin. Before the first and after the last
+// observation the nearest one holds. A pixel that was never observed stays masked.
 function filled(composites) {
   var dated = composites.map(function(image, i) {
     return image.addBands(ee.Image.constant(i).rename(['at'])).updateMask(image.select([0]).mask());
   });
   var before = lastSeen(dated);
-  var after = lastSeen(dated.slice().reverse()).reverse();
-  return before.map(function(left, i) { return betweenTwo(left, after[i], i); });
+  var after = lastSeen(dated.map(function(image) { return image.rename(AFTER); }).reverse()).reverse();
+  return ee.ImageCollection(before.map(function(image, i) {
+    return image.addBands(after[i]).set('number', i);
+  })).map(betweenTwo);
 }
 
 // ---- 5. Features: what the trees look at --------------------------------------------------------------
@@ -151,34 +156,39 @@ function filled(composites) {
 //: when median
 // The filled medians themselves, as bands B2_24, B3_24, ...
 function featuresOf(composites) {
-  return ee.Image.cat(filled(composites).map(function(image, i) {
-    return image.rename(BANDS.map(function(band) { return band + '_' + (FIRST_BIN + i); }));
-  })).toFloat();
+  var names = [];
+  for (var bin = FIRST_BIN; bin <= LAST_BIN; bin++) {
+    BANDS.forEach(function(band) { names.push(band + '_' + bin); });
+  }
+  return filled(composites).toBands().rename(names).toFloat();
 }
 
 //: when harmonic
-// A band, or the green chlorophyll vegetation index x 10,000, of one bin.
-function variable(image, name) {
+// A band, or the green chlorophyll vegetation index x 10,000, of all bins.
+function variable(series, name) {
   if (name !== 'GCVI') {
-    return image.select([name]);
+    return series.select([name]).toBands();
   }
-  var green = image.select(['B3']).max(DARKEST_GREEN * REFLECTANCE_SCALE);
-  return image.select(['B8']).divide(green).subtract(1).multiply(REFLECTANCE_SCALE);
+  return series.map(function(image) {
+    var green = image.select(['B3']).max(DARKEST_GREEN * REFLECTANCE_SCALE);
+    return image.select(['B8']).divide(green).subtract(1).multiply(REFLECTANCE_SCALE);
+  }).toBands();
 }
 
 // Least squares with a constant and three waves: each coefficient is a weighted sum over the bins. They are
 // counted in whole ten-thousandths.
 function featuresOf(composites) {
   var series = filled(composites);
-  var bands = [];
+  var sums = [];
+  var names = [];
   VARIABLES.forEach(function(name) {
-    var values = ee.Image.cat(series.map(function(image) { return variable(image, name); }));
+    var values = variable(series, name);
     COEFFICIENTS.forEach(function(coefficient, k) {
-      var sum = values.multiply(ee.Image.constant(WEIGHTS[k])).reduce(ee.Reducer.sum());
-      bands.push(sum.add(HALF_UP).floor().rename([name + '_' + coefficient]));
+      sums.push(values.multiply(ee.Image.constant(WEIGHTS[k])).reduce(ee.Reducer.sum()));
+      names.push(name + '_' + coefficient);
     });
   });
-  return ee.Image.cat(bands).toFloat();
+  return ee.Image.cat(sums).add(HALF_UP).floor().rename(names).toFloat();
 }
 
 //: always
@@ -298,9 +308,9 @@ function mapOf(tile) {
 
 // One task a tile, on exactly the pixels of the grid. To write to a bucket or an asset use
 // Export.image.toCloudStorage or Export.image.toAsset with the same crs, crsTransform and dimensions.
-function exportTile(tile) {
+function exportTile(tile, image) {
   Export.image.toDrive({
-    image: mapOf(tile),
+    image: image,
     description: NAME + '_' + tile.name,
     fileNamePrefix: NAME + '_' + tile.name,
     folder: FOLDER,
@@ -314,8 +324,8 @@ function exportTile(tile) {
 }
 
 // A layer that is computed when it is ticked; zoom in first, for all composites are computed for the view.
-function showTile(tile) {
-  var crops = mapOf(tile).select(['class']);
+function showTile(tile, image) {
+  var crops = image.select(['class']);
   var palette = CLASSES.map(function(crop) { return crop.color; });
   var shown = crops.updateMask(crops.gt(OUTSIDE).and(crops.lte(CLASSES.length)));
   Map.addLayer(shown, {min: 1, max: CLASSES.length, palette: palette}, tile.name, false);
@@ -323,5 +333,8 @@ function showTile(tile) {
 
 LEGEND.forEach(function(entry) { print(entry.code + '  ' + entry.name + '  ' + entry.color); });
 Map.setCenter((TILES[0].west + TILES[0].east) / 2, (TILES[0].south + TILES[0].north) / 2, 13);
-TILES.slice(0, MOST_SHOWN).forEach(showTile);
-TILES.forEach(exportTile);
+TILES.forEach(function(tile, i) {
+  var image = mapOf(tile);
+  if (i < MOST_SHOWN) { showTile(tile, image); }
+  exportTile(tile, image);
+});
