@@ -139,7 +139,7 @@ def _asked(
     except EarthEngineError as error:
         raise EarthEngineError(
             f"The trees are at Earth Engine, but it does not classify with them. {error} "
-            f"{cure_for(str(error), deployment.confidence)}"
+            f"{cure_for(str(error), deployment.confidence)}{_other_way(deployment)}"
         ) from error
     codes, confidence = values.reshape(len(rows), 2).T.astype(np.uint8)
     return Prediction(codes, confidence)
@@ -166,5 +166,10 @@ def _difference(deployment: Deployment, here: Prediction, there: Prediction, row
         f"row {first} is class {there.codes[first]} with confidence {there.confidence[first]} there, class "
         f"{here.codes[first]} with {here.confidence[first]} here. The trees in {places} are others, or Earth "
         "Engine reads them in another way. Deploy them again with --overwrite; if that changes nothing, try "
-        "another --confidence."
+        f"another --confidence.{_other_way(deployment)}"
     )
+
+
+def _other_way(deployment: Deployment) -> str:
+    """A classifier asset may lose its output mode; trees of tables get theirs when they are used."""
+    return " Or try --way table." if deployment.way == "classifier" else ""

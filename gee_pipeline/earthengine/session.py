@@ -152,7 +152,12 @@ class Session:
         Raises:
             Fault: The request failed.
         """
-        return self._ask(lambda: ee.data.getInfo(name), profiled=False)
+        try:
+            return self._ask(lambda: ee.data.getAsset(name), profiled=False)
+        except Fault as fault:
+            if fault.status == 404 and fault.kind is FaultKind.NEVER:
+                return None
+            raise
 
     def operation(self, name: str) -> dict[str, Any]:
         """The state of a task.
