@@ -71,26 +71,22 @@ class ParsedTree:
         """Names that are tested, in the order in which they come first."""
         return tuple(dict.fromkeys(name for name in self.names if name is not None))
 
-    def leaves_of(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-        """Line of the leaf that each row comes to; one for each row of any column, else one.
+    def leaves_of(self, table: NDArray[Any], place: Mapping[str, int]) -> NDArray[np.int64]:
+        """Line of the leaf that each row comes to, `(row,)`.
 
-        Raises:
-            EmulatorError: A name of the tree is no column.
+        Args:
+            table: Values `(column, row)`.
+            place: Column of each name.
         """
-        rows = max((len(column) for column in columns.values()), default=1)
-        at = np.zeros(rows, np.int64)
-        if not self.schema:
-            return at
-        table = _table(self.schema, columns)
-        place = {name: index for index, name in enumerate(self.schema)}
+        at = np.zeros(table.shape[1], np.int64)
         feature = np.array([-1 if name is None else place[name] for name in self.names])
         coded = np.array([-1 if one is None else list(_TESTS).index(one) for one in self.operators])
-        open_rows = np.arange(rows)
+        open_rows = np.arange(len(at)) if self.schema else np.arange(0)
         while open_rows.size:
             node = at[open_rows]
             first = _passed(coded[node], table[feature[node], open_rows], self.threshold[node])
-            at[open_rows] = self.child[node, np.where(first, 0, 1)]
-            open_rows = open_rows[self.child[at[open_rows], 0] >= 0]
+            at[open_rows] = node = self.child[node, np.where(first, 0, 1)]
+            open_rows = open_rows[self.child[node, 0] >= 0]
         return at
 
 
@@ -106,13 +102,12 @@ def _passed(tests: NDArray[np.int64], values: NDArray[Any], limits: NDArray[np.f
 
 
 def _table(names: Sequence[str], columns: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    """Columns `(name, row)`."""
+    """Columns `(name, row)`; as many rows as the columns have, and one without any."""
     for name in names:
         if name not in columns:
-            raise EmulatorError(
-                f"Classifier.classify: No band named '{name}'. Available band names: [{', '.join(columns)}]."
-            )
-    return np.stack([np.asarray(columns[name]) for name in names])
+            raise EmulatorError(f"No band named '{name}'. Available band names: [{', '.join(columns)}].")
+    rows = max(map(len, columns.values()), default=1)
+    return np.stack([np.asarray(columns[name]) for name in names]) if names else np.zeros((0, rows))
 
 
 @lru_cache(maxsize=2048)
@@ -156,7 +151,9 @@ def values_of(trees: Sequence[ParsedTree], columns: Mapping[str, NDArray[Any]]) 
     Raises:
         EmulatorError: A name that a tree tests is no column.
     """
-    return np.stack([tree.value[tree.leaves_of(columns)] for tree in trees], axis=1)
+    names = list(dict.fromkeys(name for tree in trees for name in tree.schema))
+    table, place = _table(names, columns), {name: index for index, name in enumerate(names)}
+    return np.stack([tree.value[tree.leaves_of(table, place)] for tree in trees], axis=1)
 
 
 def _read(text: str) -> list[_Line]:
