@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from inference.produce import Listener
+    from inference.request import Listener
     from inference.run import Progress
 
 LOG_INTERVAL = 60.0
@@ -21,7 +21,7 @@ LOG_INTERVAL = 60.0
 @contextmanager
 def listener(quiet: bool) -> Iterator[Listener]:
     """What a request is given to talk to: notices and progress on stderr, or silence."""
-    from inference.produce import Listener
+    from inference.request import Listener
 
     if quiet:
         yield Listener()

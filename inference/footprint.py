@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Protocol
+
 import numpy as np
 import pyproj
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from inference.checkpoint import Checkpoint
+from inference.crop_class import CropClass
 
 
-def training_gap(checkpoint: Checkpoint, area: BaseGeometry) -> str | None:
+class Trained(Protocol):
+    """What is asked of a model: its classes, and where it was trained."""
+
+    @property
+    def classes(self) -> tuple[CropClass, ...]:
+        """What its codes mean."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """JSON values; `footprint` is the GeoJSON geometry of the training places."""
+
+
+def training_gap(checkpoint: Trained, area: BaseGeometry) -> str | None:
     """A plain warning when an area lies outside the training places of a model, else None.
 
     Args:

@@ -38,6 +38,8 @@ class MapFacts:
     """What the checkpoint was trained on, as it says itself."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """How good the checkpoint was on its validation data."""
+    confidence: str = ""
+    """How the confidence of a pixel was made; empty where the model's own metrics say it."""
     simulated: bool = False
     """True where the scenes are simulated; the quicklook, the STAC item and the report then say so."""
     notices: tuple[str, ...] = ()

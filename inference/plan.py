@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -19,6 +19,7 @@ from gee_pipeline.grid import CELL_SIZE, Grid, inside, make_grid, name_crs
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Source
+from inference.crop_class import CropClass
 from inference.cropland import CroplandMask
 from inference.run_lock import LOCK_FILE, OWNER_FILE, run_lock
 from inference.run_plan import (
@@ -32,9 +33,6 @@ from inference.run_plan import (
     load_plan,
     span,
 )
-
-if TYPE_CHECKING:
-    from inference.checkpoint import CropClass
 
 __all__ = ["RunPlan", "differences", "load_plan", "open_or_create", "plan_run"]
 

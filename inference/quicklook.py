@@ -127,7 +127,7 @@ def compose_sheet(crop_map: Path, legend: Legend, summary: MapSummary, facts: Ma
     page = _page(figure, sheet)
     _draw_map(figure, sheet, _paint(codes, legend))
     _draw_title(page, sheet, summary, facts)
-    _draw_legend(page, sheet, entries, summary)
+    _draw_legend(page, sheet, entries, summary, facts)
     _draw_scale_bar(page, sheet, place)
     _draw_north(page, sheet, place)
     _draw_footer(page, sheet, place, facts)
@@ -301,7 +301,11 @@ def _draw_title(page: Axes, sheet: _Sheet, summary: MapSummary, facts: MapFacts)
 
 
 def _draw_legend(
-    page: Axes, sheet: _Sheet, entries: list[tuple[LegendEntry | None, CodeArea]], summary: MapSummary
+    page: Axes,
+    sheet: _Sheet,
+    entries: list[tuple[LegendEntry | None, CodeArea]],
+    summary: MapSummary,
+    facts: MapFacts,
 ) -> None:
     left, right = sheet.panel_left, sheet.panel_left + PANEL
     y = sheet.height - HEAD - 0.1
@@ -316,7 +320,7 @@ def _draw_legend(
         _text(page, right, y, f"{share:.1f} %", fontsize=10, ha="right")
         y -= LINE
     page.plot([left, right], [y + 0.12, y + 0.12], color=FAINT, linewidth=0.6)
-    _text(page, left, y - 0.1, _confidence(summary), fontsize=8.5, color=FAINT)
+    _text(page, left, y - 0.1, _confidence(summary, facts), fontsize=8.5, color=FAINT)
 
 
 def _draw_swatch(page: Axes, left: float, y: float, entry: LegendEntry | None) -> None:
@@ -384,12 +388,14 @@ def _draw_footer(page: Axes, sheet: _Sheet, place: Place, facts: MapFacts) -> No
     )
 
 
-def _confidence(summary: MapSummary) -> str:
+def _confidence(summary: MapSummary, facts: MapFacts) -> str:
     known = [(a.pixels, a.mean_confidence) for a in summary.areas if a.mean_confidence is not None]
     pixels = sum(count for count, _ in known)
     if not pixels:
-        return "No pixel was classified."
-    return f"Mean confidence {sum(count * mean for count, mean in known) / pixels:.0f} of 100"
+        classified = any(a.pixels for a in summary.areas if a.code < NOT_CROPLAND)
+        return f"Confidence: {facts.confidence}" if classified else "No pixel was classified."
+    how = f": {facts.confidence}" if facts.confidence else ""
+    return f"Mean confidence {sum(count * mean for count, mean in known) / pixels:.0f} of 100{how}"
 
 
 def _hectares(value: float) -> str:

@@ -41,12 +41,7 @@ def build_report(grid: Grid, summary: MapSummary, facts: MapFacts) -> dict[str, 
             "map": _raster(grid),
             "area": {"pixels": summary.pixels, "hectares": summary.hectares},
             "classes": [_class(area, summary.hectares) for area in map(asdict, summary.areas)],
-            "model": {
-                "name": facts.model,
-                "digest": facts.model_digest,
-                "provenance": facts.provenance,
-                "metrics": facts.metrics,
-            },
+            "model": _model(facts),
             "recipe": {"digest": facts.recipe.digest, **facts.recipe.to_dict()},
             "source": facts.source,
             "spent": spent(facts.spent),
@@ -86,6 +81,16 @@ def attribution(facts: MapFacts) -> str | None:
 def model_window(facts: MapFacts) -> TimeBin:
     """The days whose scenes decide the map."""
     return facts.season.span(facts.recipe.window, facts.recipe.bin_days)
+
+
+def _model(facts: MapFacts) -> dict[str, Any]:
+    values = {
+        "name": facts.model,
+        "digest": facts.model_digest,
+        "provenance": facts.provenance,
+        "metrics": facts.metrics,
+    }
+    return {**values, "confidence": facts.confidence} if facts.confidence else values
 
 
 def _dates(span: Season | TimeBin) -> dict[str, str]:

@@ -82,6 +82,8 @@ def _properties(facts: MapFacts) -> dict[str, Any]:
         "cropmap:model_window": [window.start.isoformat(), window.end.isoformat()],
         "cropmap:simulated": facts.simulated,
     }
+    if facts.confidence:
+        values["cropmap:confidence"] = facts.confidence
     credit = attribution(facts)
     return {**values, "cropmap:attribution": credit} if credit else values
 

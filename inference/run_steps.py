@@ -1,0 +1,228 @@
+"""Steps that the whole commands share: from the place to the folder, the work, and the finished map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from gee_pipeline.aoi import Aoi, read_aoi
+from gee_pipeline.earthengine.tasks import Destination
+from gee_pipeline.errors import InputError
+from gee_pipeline.files import write_bytes
+from gee_pipeline.season import Season
+from gee_pipeline.source import Source, Spent, Survey
+from inference.certificate import NAMED
+from inference.crop_map import write_map
+from inference.footprint import training_gap
+from inference.legend import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from inference.map_facts import MapFacts, MapSummary
+from inference.plan import MapModel, RunPlan, open_or_create
+from inference.request import Listener, Request
+from inference.run import RunSummary, run
+from inference.run_plan import CONFIG_FILE, read_run_file
+
+
+class TrainedModel(MapModel, Protocol):
+    """A checkpoint or a forest, with what it says of itself."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What it was trained on."""
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """How good it was on places held back."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """What a map's report states beside what was counted."""
+
+    aoi: Aoi
+    """The area."""
+    model: TrainedModel
+    """What labelled the pixels."""
+    model_name: str
+    """What the model is called."""
+    survey: Survey
+    """What the source offers for the area."""
+    notices: tuple[str, ...] = ()
+    """What else the reader should know, one sentence each."""
+    confidence: str = ""
+    """How the confidence of a pixel was made; empty where the model says it itself."""
+
+
+def find_place(request: Request, listener: Listener) -> tuple[Aoi, Season]:
+    """The area and the season of a request.
+
+    Raises:
+        InputError: The area cannot be read, or the year has no season.
+    """
+    aoi = read_aoi(request.aoi)
+    for text in aoi.notices:
+        listener.notice(text)
+    return aoi, Season.at(request.year, aoi.lonlat.centroid.y, request.season_start)
+
+
+def introduce(noun: str, model: TrainedModel, path: Path, listener: Listener) -> None:
+    """Tell what a model knows and what it was trained on.
+
+    Args:
+        noun: What it is.
+        model: The model.
+        path: Its file.
+        listener: Who is told.
+    """
+    classes = ", ".join(crop.name for crop in model.classes)
+    data = model.provenance.get("data", "samples that its file does not name.")
+    listener.notice(f"{noun} {path.name} knows {classes}; trained on {data}")
+
+
+def warn_of_gap(model: TrainedModel, aoi: Aoi, listener: Listener) -> tuple[str, ...]:
+    """A warning where the area lies outside the training places of a model; also for its map's report."""
+    gap = training_gap(model, aoi.lonlat)
+    if gap:
+        listener.notice(f"Warning: {gap}")
+    return (gap,) if gap else ()
+
+
+def found_scenes(source: Source, plan: RunPlan, aoi: Aoi, listener: Listener) -> Survey:
+    """What the source has for a plan.
+
+    Raises:
+        InputError: It has no scene of the area or season.
+        AccessError: It cannot be used.
+    """
+    survey = source.survey(aoi.lonlat, plan.season, plan.bins)
+    if survey.simulated:
+        listener.notice("The scenes are simulated: no satellite saw them.")
+    for text in survey.notices:
+        listener.notice(text)
+    return survey
+
+
+def destination_of(to: str | None) -> Destination:
+    """Where batch tasks write.
+
+    Raises:
+        InputError: No place is named, or none that there can be.
+    """
+    if to is None:
+        raise InputError(
+            "Batch tasks need a place to write to: --to gcs://BUCKET/PREFIX or --to drive:FOLDER. "
+            "To collect, give the same --to as for the tasks, or --config with the run's run.toml."
+        )
+    return Destination.parse(to)
+
+
+def open_folder(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
+    """The run of a folder, made or continued, with the options that reproduce it beside.
+
+    Raises:
+        InputError: The folder holds other files, or another process works in it.
+        MismatchError: The folder holds a run of something else.
+    """
+    plan, resumed = open_or_create(request.folder, plan)
+    if resumed:
+        listener.notice(f"Continuing the run in {request.folder}.")
+    if plan.model or not read_run_file(request.folder)["model"]:  # a map's file outlives a later export
+        write_bytes(request.folder / CONFIG_FILE, request.to_toml().encode())
+    return plan
+
+
+def work_through(
+    request: Request, plan: RunPlan, listener: Listener, *, since: Spent, **how: Any
+) -> RunSummary:
+    """Work on all cells of an open run.
+
+    Args:
+        request: Folder and budget.
+        plan: What `open_folder` returned.
+        listener: Told the notices and the progress.
+        since: What the source had spent before this command.
+        **how: Further arguments of `inference.run.run`.
+
+    Raises:
+        IncompleteRunError: Cells failed; the same request continues.
+        BudgetSpentError: The budget did not suffice.
+    """
+    summary = run(
+        request.folder,
+        plan,
+        max_eecu_hours=request.max_eecu_hours,
+        since=since,
+        on_progress=listener.progress,
+        on_notice=listener.notice,
+        **how,
+    )
+    for text in _mended(summary):
+        listener.notice(text)
+    summary.raise_if_incomplete()
+    return summary
+
+
+def finish_map(
+    request: Request, plan: RunPlan, summary: RunSummary, background: Background, listener: Listener
+) -> MapSummary:
+    """The map of a run whose cells are all done.
+
+    Raises:
+        CorruptFileError: A prediction cannot be read.
+        DiskFullError: The disk has no room for the map.
+    """
+    empty = _nothing_mapped(summary, plan)
+    for text in empty:
+        listener.notice(f"Warning: {text}")
+    aoi, survey = background.aoi, background.survey
+    notices = (*aoi.notices, *survey.notices, *background.notices, *_mended(summary), *empty)
+    facts = _facts(request, plan, summary, background, notices)
+    return write_map(request.folder, plan.grid, plan.cells, background.model.classes, facts)
+
+
+def _mended(summary: RunSummary) -> tuple[str, ...]:
+    """What to say of composites that were found damaged."""
+    if not summary.remade:
+        return ()
+    named = ", ".join(summary.remade[:NAMED]) + (", ..." if len(summary.remade) > NAMED else "")
+    return (f"Damaged composites were made again from the scenes: {len(summary.remade):,} ({named}).",)
+
+
+def _nothing_mapped(summary: RunSummary, plan: RunPlan) -> tuple[str, ...]:
+    """What to say of a map without a single class; it is complete, but hardly what was wanted."""
+    if any(OUTSIDE < code < NOT_CROPLAND for code in summary.pixels):
+        return ()
+    masked, unseen = (summary.pixels.get(code, 0) for code in (NOT_CROPLAND, NOT_ENOUGH))
+    on_server = plan.model and plan.model.kind == "forest"
+    return (
+        f"No pixel of the area has a class: {masked:,} are not cropland (check --cropland-mask), {unseen:,} "
+        f"have fewer than {plan.recipe.min_clear_bins} clear observations (check "
+        f"{'' if on_server else '--source and '}--year).",
+    )
+
+
+def _facts(
+    request: Request, plan: RunPlan, summary: RunSummary, background: Background, notices: tuple[str, ...]
+) -> MapFacts:
+    name, model = request.aoi.stem.replace("_", " ").replace("-", " "), background.model
+    return MapFacts(
+        title=f"Crop map of {name} {request.year}",
+        season=plan.season,
+        recipe=plan.recipe,
+        source=plan.source,
+        model=background.model_name,
+        model_digest=model.digest,
+        provenance=model.provenance,
+        metrics=model.metrics,
+        confidence=background.confidence,
+        version=version("cropmap"),
+        simulated=background.survey.simulated,
+        notices=notices,
+        certificate=summary.certificate,
+        spent=summary.spent,
+        command=f"cropmap {plan.command} --config {request.folder / CONFIG_FILE}",
+        config=request.to_toml(),
+        area=background.aoi.lonlat,
+    )
