@@ -1,4 +1,4 @@
-"""`cropmap model`: what a checkpoint is."""
+"""`cropmap model`: what a checkpoint or a forest is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from inference.checkpoint import Checkpoint
+    from inference.forest_model import ForestModel
+    from inference.model_card import Facts
 
 
 @click.group()
@@ -18,41 +20,67 @@ def model() -> None:
     """Look at trained models."""
 
 
-@model.command(short_help="Print a checkpoint in words.")
+@model.command(short_help="Print a checkpoint or a forest in words.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print all facts as JSON on stdout.")
 def info(file: Path | None, as_json: bool) -> None:
-    """Print what a checkpoint knows, what it was trained on and how good it is.
+    """Print what a model knows, what it was trained on and how good it is.
 
-    FILE is a .safetensors checkpoint; without it the model that ships with cropmap is shown.
+    FILE is a .safetensors checkpoint, or a forest of 'cropmap forest train'; without it the model that ships
+    with cropmap is shown.
 
     \b
-    Example:
+    Examples:
       cropmap model info model.safetensors
+      cropmap model info forest.safetensors
     """
-    from inference.checkpoint import default_checkpoint, load_checkpoint
-    from inference.model_card import describe
+    from inference.model_file import FOREST, model_kind
 
-    checkpoint = load_checkpoint(file or default_checkpoint())
+    lines, facts = _forest(file) if file and model_kind(file) == FOREST else _checkpoint(file)
     if as_json:
-        click.echo(json.dumps(_facts(checkpoint)))
+        click.echo(json.dumps(facts))
         return
-    lines = describe(checkpoint)
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
         click.echo(f"{label:<{width}}  {text}")
 
 
-def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Everything but the weights, as JSON values."""
-    return {
-        "digest": checkpoint.digest,
+def _checkpoint(file: Path | None) -> tuple[Facts, dict[str, Any]]:
+    """A checkpoint in words, and everything but the weights as JSON values."""
+    from inference.checkpoint import default_checkpoint, load_checkpoint
+    from inference.model_card import describe
+
+    checkpoint = load_checkpoint(file or default_checkpoint())
+    own = {
         "config": asdict(checkpoint.config),
-        "classes": [asdict(crop) for crop in checkpoint.classes],
-        "recipe": checkpoint.recipe.to_dict(),
-        "recipe_digest": checkpoint.recipe.digest,
         "normalisation": asdict(checkpoint.normalisation),
         "temperature": checkpoint.temperature,
-        "provenance": checkpoint.provenance,
-        "metrics": checkpoint.metrics,
+    }
+    return describe(checkpoint), own | _shared(checkpoint)
+
+
+def _forest(file: Path) -> tuple[Facts, dict[str, Any]]:
+    """A forest in words, and everything but the trees as JSON values."""
+    from inference.forest_model import load_forest
+    from inference.model_card import describe_forest
+
+    forest = load_forest(file)
+    own = {
+        "trees": len(forest.trees),
+        "nodes": forest.nodes,
+        "depth": max(tree.depth for tree in forest.trees),
+        "features": forest.features,
+        "feature_names": forest.feature_names,
+    }
+    return describe_forest(forest), own | _shared(forest)
+
+
+def _shared(model: Checkpoint | ForestModel) -> dict[str, Any]:
+    return {
+        "digest": model.digest,
+        "classes": [asdict(crop) for crop in model.classes],
+        "recipe": model.recipe.to_dict(),
+        "recipe_digest": model.recipe.digest,
+        "provenance": model.provenance,
+        "metrics": model.metrics,
     }

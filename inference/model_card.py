@@ -1,13 +1,18 @@
-"""A checkpoint in words."""
+"""A checkpoint or a forest in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import shapely
 
-from inference.checkpoint import Checkpoint
+from gee_pipeline.recipe import Recipe
+from inference.crop_class import CropClass
+
+if TYPE_CHECKING:
+    from inference.checkpoint import Checkpoint
+    from inference.forest_model import ForestModel
 
 UNKNOWN: Final = "not stated"
 
@@ -20,10 +25,53 @@ def describe(checkpoint: Checkpoint) -> Facts:
     return [
         *_network(checkpoint),
         *_origin(checkpoint.provenance),
+        ("Training", f"{_stated(checkpoint.provenance, 'epochs')} epochs, {_made(checkpoint.provenance)}"),
         *_accuracy(checkpoint.metrics),
-        *_input(checkpoint),
+        *_input(checkpoint.recipe),
         ("Digest", checkpoint.digest),
     ]
+
+
+def describe_forest(model: ForestModel) -> Facts:
+    """What a forest is, what it was grown on, how good it was under both votes, and what input it takes."""
+    return [
+        ("Forest", _trees(model)),
+        ("Classes", _legend(model.classes)),
+        *_origin(model.provenance),
+        ("Training", _made(model.provenance)),
+        *_accuracy(model.metrics),
+        *_votes(model.metrics),
+        *_deployed(model.metrics),
+        *_input(model.recipe),
+        ("Digest", model.digest),
+    ]
+
+
+def _trees(model: ForestModel) -> str:
+    depth = max(tree.depth for tree in model.trees)
+    return (
+        f"{len(model.trees):,} trees, {model.nodes:,} nodes, at most {depth} splits above a leaf, "
+        f"{len(model.feature_names)} {model.features} features"
+    )
+
+
+def _votes(metrics: Mapping[str, Any]) -> Facts:
+    """The scores of a forest under Earth Engine's vote and under scikit-learn's, by how they were judged."""
+    judged = (("held_out", "Held out"), ("out_of_bag", "Out of bag"))
+    return [(label, _judged(metrics[key])) for key, label in judged if metrics.get(key)]
+
+
+def _judged(facts: Mapping[str, Any]) -> str:
+    return (
+        f"hard vote {_overall(facts['hard'])}; soft vote {_overall(facts['soft'])}; they differ in "
+        f"{facts['disagreement']:.1%} of {facts['samples']:,}"
+    )
+
+
+def _deployed(metrics: Mapping[str, Any]) -> Facts:
+    sizes = metrics.get("deployed", {})
+    texts = [f"{sizes[key]['bytes']:,} bytes with {key}" for key in ("votes", "probability") if key in sizes]
+    return [("Deployed", ", ".join(texts))] if texts else []
 
 
 def _network(checkpoint: Checkpoint) -> Facts:
@@ -32,9 +80,13 @@ def _network(checkpoint: Checkpoint) -> Facts:
     name = f"CropNet{'-1D' if checkpoint.config.dimensions == 1 else ''} {checkpoint.config.preset}"
     return [
         ("Network", f"{name}, {parameters:,} parameters, {shape}"),
-        ("Classes", ", ".join(f"{c.code} {c.name} ({c.color})" for c in checkpoint.classes)),
+        ("Classes", _legend(checkpoint.classes)),
         ("Confidence", _confidence(checkpoint)),
     ]
+
+
+def _legend(classes: Sequence[CropClass]) -> str:
+    return ", ".join(f"{c.code} {c.name} ({c.color})" for c in classes)
 
 
 def _confidence(checkpoint: Checkpoint) -> str:
@@ -51,17 +103,22 @@ def _confidence(checkpoint: Checkpoint) -> str:
 
 
 def _origin(provenance: Mapping[str, Any]) -> Facts:
-    def text(key: str) -> str:
-        found = provenance.get(key)
-        return UNKNOWN if found is None else str(found)
-
+    year, start = _stated(provenance, "year"), _stated(provenance, "season_start")
     return [
-        ("Trained on", text("data")),
-        ("Year", f"{text('year')}, season from {text('season_start')}"),
+        ("Trained on", _stated(provenance, "data")),
+        ("Year", f"{year}, season from {start}"),
         ("Place", _place(provenance.get("footprint"))),
         ("Samples", _samples(provenance.get("samples"))),
-        ("Training", f"{text('epochs')} epochs, seed {text('seed')}, cropmap {text('cropmap_version')}"),
     ]
+
+
+def _made(provenance: Mapping[str, Any]) -> str:
+    return f"seed {_stated(provenance, 'seed')}, cropmap {_stated(provenance, 'cropmap_version')}"
+
+
+def _stated(provenance: Mapping[str, Any], key: str) -> str:
+    found = provenance.get(key)
+    return UNKNOWN if found is None else str(found)
 
 
 def _place(footprint: dict[str, Any] | None) -> str:
@@ -81,8 +138,7 @@ def _samples(samples: Mapping[str, int] | None) -> str:
 def _accuracy(metrics: Mapping[str, Any]) -> Facts:
     if "accuracy" not in metrics:
         return [("Accuracy", UNKNOWN)]
-    overall = f"overall {metrics['accuracy']:.1%}, macro-F1 {metrics['macro_f1']:.1%}"
-    facts = [("Accuracy", overall)]
+    facts = [("Accuracy", _overall(metrics))]
     for key, label in (("split", "Held out by"), ("chosen_by", "Best epoch")):
         if key in metrics:
             facts.append((label, str(metrics[key])))
@@ -92,8 +148,12 @@ def _accuracy(metrics: Mapping[str, Any]) -> Facts:
     return facts
 
 
-def _input(checkpoint: Checkpoint) -> Facts:
-    recipe, cloud = checkpoint.recipe, checkpoint.recipe.cloud
+def _overall(scores: Mapping[str, Any]) -> str:
+    return f"overall {scores['accuracy']:.1%}, macro-F1 {scores['macro_f1']:.1%}"
+
+
+def _input(recipe: Recipe) -> Facts:
+    cloud = recipe.cloud
     scene_classes = ", ".join(map(str, cloud.scl_clear))
     days = f"days {recipe.window_first_day} to {recipe.window_last_day}"
     return [
