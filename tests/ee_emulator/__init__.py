@@ -8,12 +8,14 @@ from .archive import Archive, ImageAsset, Raster
 from .catalog import archive_of_catalog
 from .evaluate import evaluate, image_pixels
 from .log import LoggedRequest
+from .rules import ClassifierRules
 from .server import Emulator
 from .values import EmulatorError
 
 __all__ = [
     "Answer",
     "Archive",
+    "ClassifierRules",
     "Emulator",
     "EmulatorError",
     "ImageAsset",

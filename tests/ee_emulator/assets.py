@@ -58,6 +58,11 @@ class Assets:
     def __len__(self) -> int:
         return len(self._assets)
 
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._lock:
+            self._assets.clear()
+
     def put(self, name: str, content: Any) -> None:
         """Hold a table or a classifier under a name, and the folders above it, as a test needs them.
 

@@ -249,5 +249,7 @@ def test_tests_can_put_assets_themselves() -> None:
     assets.put(f"{HOME}/a/b/t", Collection((Feature(place, {"n": 1}),)))
     assert [f"{HOME}/a" in assets, f"{HOME}/a/b" in assets, len(assets)] == [True, True, 3]
     assert [one.properties["n"] for one in assets.table(f"{HOME}/a/b/t").elements] == [1]
+    assets.clear()
+    assert len(assets) == 0
     with pytest.raises(EmulatorError, match="keeps tables and classifiers, not a Image"):
         assets.put(f"{HOME}/i", Image(()))
