@@ -71,7 +71,7 @@ def _judged(facts: Mapping[str, Any]) -> str:
 def _deployed(metrics: Mapping[str, Any]) -> Facts:
     sizes = metrics.get("deployed", {})
     texts = [f"{sizes[key]['bytes']:,} bytes with {key}" for key in ("votes", "probability") if key in sizes]
-    return [("Deployed", ", ".join(texts))] if texts else []
+    return [("Text size", ", ".join(texts))] if texts else []
 
 
 def _network(checkpoint: Checkpoint) -> Facts:

@@ -71,7 +71,7 @@ def test_what_a_forest_does_not_state_is_said_to_be_so(tmp_path, forest):
     shown = invoke(tmp_path / "forest.safetensors").stdout
     assert "Accuracy    not stated" in shown
     assert "Trained on  not stated" in shown
-    assert "Deployed" not in shown
+    assert "Text size" not in shown
 
 
 def test_json_holds_everything_but_the_trees(tmp_path, forest):
