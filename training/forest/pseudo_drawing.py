@@ -26,6 +26,9 @@ from training.forest.pseudo_tally import Stage, Tally
 SURPLUS: Final = 1.25
 """Candidates looked at in one round for each sample that a class lacks; one too many costs one series."""
 
+LEAST_SHARE: Final = 0.1
+"""Share of a class's candidates that is expected to become samples at least: no round is too large."""
+
 FEWEST: Final = 8
 """Candidates of a class in one round at least."""
 
@@ -123,11 +126,17 @@ class _Drawing:
         """The next candidates of all classes that lack samples, by class and priority."""
         parts = [np.empty(0, CANDIDATE)]
         for code in self._codes:
-            lacking, first = self._rules.per_class - self._taken[code], self._used[code]
-            if lacking > 0:
-                parts.append(self._reserves[code][first : first + max(math.ceil(SURPLUS * lacking), FEWEST)])
+            if (lacking := self._rules.per_class - self._taken[code]) > 0:
+                first, count = self._used[code], self._expected(code, lacking)
+                parts.append(self._reserves[code][first : first + count])
                 self._used[code] += len(parts[-1])
         return np.concatenate(parts)
+
+    def _expected(self, code: int, lacking: int) -> int:
+        """Candidates that should suffice for the samples which a class lacks, by those it gave so far."""
+        used = self._used[code]
+        share = max(self._taken[code] / used, LEAST_SHARE) if used else 1.0
+        return max(math.ceil(SURPLUS * lacking / share), FEWEST)
 
     def work_on(self, batch: Candidates) -> None:
         """Take the stable ones of a batch that stand far enough from all samples."""

@@ -230,7 +230,7 @@ def _write(request: PseudoRequest, opened: _Opened, drawn: Drawn, report: Pseudo
         "report": report.to_dict(),
     }
     if set(opened.model.classes) - set(NAMES):
-        write_json(legend_path(request.out), _legend(opened.checkpoint))
+        write_json(legend_path(request.out), _legend(opened.checkpoint, report))
     pack_samples(
         request.out,
         series=drawn.series,
@@ -252,9 +252,10 @@ def _stability(rules: PseudoRules, drawn: Drawn) -> dict[str, NDArray[np.float32
     return {"stability": (drawn.agreeing / rules.passes).astype(np.float32)} if rules.passes else {}
 
 
-def _legend(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The classes as `training.legend` reads them."""
-    return {"classes": [{"name": c.name, "color": c.color, "code": c.code} for c in checkpoint.classes]}
+def _legend(checkpoint: Checkpoint, report: PseudoReport) -> dict[str, Any]:
+    """The classes that have samples, as `training.legend` reads them."""
+    kept = [crop for crop in checkpoint.classes if report.classes[crop.name]]
+    return {"classes": [{"name": crop.name, "color": crop.color} for crop in kept]}
 
 
 def _places(plan: RunPlan, drawn: Drawn) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
