@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.options import Names, area_options, cloud_options, given, server_options, talk_options, work_options
+from cli.task_options import require_together, task_options
 
 
 @click.command(short_help="Write 5-day median composites only, without a map.")
@@ -18,29 +19,7 @@ from cli.options import Names, area_options, cloud_options, given, server_option
 )
 @cloud_options
 @click.option("--whole-season", is_flag=True, help="All 73 bins of the season instead of the model window.")
-@click.option(
-    "--to",
-    metavar="DESTINATION",
-    help="Let batch tasks of Earth Engine write the cells to gcs://BUCKET/PREFIX or drive:FOLDER instead of "
-    "fetching them one by one.",
-)
-@click.option(
-    "--no-wait", is_flag=True, help="With --to: return once tasks are started; the same command looks again."
-)
-@click.option(
-    "--most-tasks",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="With --to: tasks of this run that wait or work at once.  [default: 100]",
-)
-@click.option(
-    "--collect", is_flag=True, help="Verify the files that tasks wrote, and take them into the run."
-)
-@click.option(
-    "--downloads",
-    metavar="FOLDER",
-    help="With --collect: where the files lie after you brought them from --to by other means.",
-)
+@task_options
 @server_options
 @work_options
 @talk_options
@@ -69,7 +48,9 @@ def export(
     from inference.produce import collect_files, export_composites, start_tasks
 
     request = export_request(options)
-    _require_together(no_wait or bool(most_tasks), collect, downloads, to=request.to)
+    require_together(
+        to=request.to, no_wait=no_wait, most_tasks=most_tasks, collect=collect, downloads=downloads
+    )
     with listener(quiet) as told:
         if collect:
             show_collected(collect_files(request, told, downloads=downloads), as_json)
@@ -78,10 +59,3 @@ def export(
             show_tasks(start_tasks(request, told, wait=not no_wait, **limit), as_json)
         else:
             show_export(export_composites(request, told), as_json)
-
-
-def _require_together(about_tasks: bool, collect: bool, downloads: str | None, to: str | None) -> None:
-    if about_tasks and (collect or not to):
-        raise click.UsageError("--no-wait and --most-tasks go with --to alone, which starts tasks.")
-    if downloads and not collect:
-        raise click.UsageError("--downloads goes with --collect, which reads the files there.")

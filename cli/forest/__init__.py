@@ -12,6 +12,7 @@ COMMANDS: Final[dict[str, str]] = {
     "train": "cli.forest.train:train",
     "pseudo-label": "cli.forest.pseudo_label:pseudo_label",
     "deploy": "cli.forest.deploy:deploy",
+    "predict": "cli.forest.predict:predict",
 }
 """Name of a subcommand -> where its click command stands."""
 

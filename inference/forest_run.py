@@ -1,0 +1,260 @@
+"""A forest map from an area and a year: classified on Earth Engine's servers, assembled here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gee_pipeline.aoi import Aoi
+from gee_pipeline.earthengine.forest_source import ForestSource
+from gee_pipeline.earthengine.tasks import PENDING_LIMIT
+from gee_pipeline.earthengine.ways import Confidence
+from gee_pipeline.source import Survey
+from inference.batch_export import TaskSummary, collect, export_by_tasks
+from inference.cropland import CroplandMask
+from inference.deployment import Deployment, deployment_path, load_deployment
+from inference.forest_model import ForestModel, load_forest
+from inference.forest_verify import keep, verifications_path, verified, verify
+from inference.map_facts import MapSummary
+from inference.plan import RunPlan, plan_run
+from inference.request import ForestRequest, Listener
+from inference.run import spent
+from inference.run_steps import (
+    Background,
+    destination_of,
+    find_place,
+    finish_map,
+    found_scenes,
+    introduce,
+    open_folder,
+    warn_of_gap,
+    work_through,
+)
+
+__all__ = ["ForestRequest", "PlannedForest", "collect_forest_map", "make_forest_map", "plan_forest"]
+
+_HOW: Final[dict[Confidence, str]] = {
+    "votes": "share of the votes of {trees} trees",
+    "probability": "mean leaf probability of {trees} trees",
+    "none": "none, the class is Earth Engine's own vote of {trees} trees",
+}
+"""How the confidence of a pixel is made."""
+
+UNVERIFIED: Final = (
+    "What the servers say was not compared with what the forest says on this machine (--unverified)."
+)
+
+
+@dataclass(frozen=True)
+class PlannedForest:
+    """Everything that is known before a forest map is begun; nothing was written."""
+
+    model: ForestModel
+    """The forest."""
+    deployment: Deployment
+    """Where its trees are on the servers."""
+    source: ForestSource
+    """What classifies cells there, and gives their composites."""
+    plan: RunPlan
+    """The run."""
+    aoi: Aoi
+    """The area."""
+    gap: tuple[str, ...]
+    """A warning where the area lies outside the training places."""
+
+    @property
+    def confidence(self) -> str:
+        """How the confidence of a pixel is made, in words."""
+        return _HOW[self.deployment.confidence].format(trees=f"{self.deployment.trees:,}")
+
+
+def plan_forest(request: ForestRequest, listener: Listener) -> PlannedForest:
+    """What a forest map shall be; the servers are not asked for anything yet.
+
+    Raises:
+        InputError: Something in the request cannot be used, or the forest is not deployed.
+        MismatchError: The deployment is of another forest.
+        CorruptFileError: The forest or its deployment is damaged.
+    """
+    model = load_forest(request.forest)
+    deployment = load_deployment(deployment_path(request.forest), model)
+    introduce("Forest", model, request.forest, listener)
+    aoi, season = find_place(request, listener)
+    gap = warn_of_gap(model, aoi, listener)
+    source = _source(request, model, deployment)
+    plan = plan_run(
+        aoi,
+        season,
+        model.recipe,
+        source,
+        crs=request.crs,
+        cell_size=request.cell_size,
+        checkpoint=model,
+        checkpoint_path=request.forest,
+        kind="forest",
+        cropland=CroplandMask.parse(request.cropland_mask) if request.cropland_mask else None,
+    )
+    return PlannedForest(model, deployment, source, plan, aoi, gap)
+
+
+def make_forest_map(request: ForestRequest, listener: Listener | None = None) -> MapSummary:
+    """A whole map of a forest that Earth Engine runs; what a former call of the same finished is kept.
+
+    Args:
+        request: Area, year and forest; without `to`.
+        listener: Told the notices and the progress.
+
+    Raises:
+        InputError: Something in the request cannot be used; nothing was written.
+        AccessError: Earth Engine cannot be used.
+        MismatchError: The folder holds a run of something else, or the servers classify otherwise.
+        IncompleteRunError: Cells failed; the same request continues.
+        BudgetSpentError: `max_eecu_hours` did not suffice.
+    """
+    listener = listener or Listener()
+    planned = plan_forest(request, listener)
+    since = spent(planned.source)
+    background = _ready(request, planned, listener)
+    plan = open_folder(request, planned.plan, listener)
+    summary = work_through(request, plan, listener, since=since)
+    return finish_map(request, plan, summary, background, listener)
+
+
+def start_forest_tasks(
+    request: ForestRequest,
+    listener: Listener | None = None,
+    *,
+    wait: bool = True,
+    most_tasks: int = PENDING_LIMIT,
+) -> TaskSummary:
+    """Batch tasks that write the predictions of a forest to `request.to`, followed to their end.
+
+    Args:
+        request: Area, year and forest, with `to`.
+        listener: Told the notices and the progress.
+        wait: False returns once the tasks are started.
+        most_tasks: Tasks of the run that wait or work at once.
+
+    Raises:
+        InputError: Something in the request cannot be used; nothing was written.
+        AccessError: Earth Engine cannot be used.
+        MismatchError: The folder holds a run of something else, or the servers classify otherwise.
+        IncompleteRunError: Tasks failed; the same request starts them again.
+    """
+    listener = listener or Listener()
+    destination = destination_of(request.to)
+    planned = plan_forest(request, listener)
+    _ready(request, planned, listener)
+    plan = open_folder(request, planned.plan, listener)
+    summary = export_by_tasks(
+        request.folder,
+        plan,
+        planned.source.session,
+        destination,
+        notice=listener.notice,
+        progress=listener.progress,
+        wait=wait,
+        limit=most_tasks,
+    )
+    summary.raise_if_failed()
+    return summary
+
+
+def collect_forest_map(
+    request: ForestRequest, listener: Listener | None = None, *, downloads: str | None = None
+) -> MapSummary:
+    """The map of the files that batch tasks wrote, each verified before it is taken into the run.
+
+    Args:
+        request: What was exported.
+        listener: Told the notices and the progress.
+        downloads: Folder, or address that fsspec knows, into which the files were brought by other means;
+            None reads `request.to` itself. No access to Earth Engine is needed then.
+
+    Raises:
+        InputError: Something in the request cannot be used.
+        AccessError: The bucket or Drive cannot be read.
+        MismatchError: The folder holds a run of something else.
+        IncompleteRunError: Files are missing or damaged; the message says what to do.
+    """
+    listener = listener or Listener()
+    destination = destination_of(request.to)
+    planned = plan_forest(request, listener)
+    plan = open_folder(request, planned.plan, listener)
+    session = None if downloads else planned.source.session
+    since = spent(planned.source)
+    collect(
+        request.folder,
+        plan,
+        session,
+        destination,
+        places=downloads,
+        notice=listener.notice,
+        progress=listener.progress,
+    ).raise_if_incomplete()
+    summary = work_through(request, plan, listener, since=since)  # finds every cell there, and counts
+    background = _background(planned, Survey(0), request, _compared(request, planned))
+    return finish_map(request, plan, summary, background, listener)
+
+
+def require_same(request: ForestRequest, planned: PlannedForest, listener: Listener) -> tuple[str, ...]:
+    """Let nothing be mapped that the servers classify otherwise than this machine.
+
+    Cells are compared unless that was done for the same forest, deployment, season and area before, and had
+    passed.
+
+    Returns:
+        What to say of it in the map's report.
+
+    Raises:
+        MismatchError: The servers say something else; nothing of the map was begun.
+        InputError: There is nothing to compare.
+    """
+    if request.unverified:
+        listener.notice(f"Warning: {UNVERIFIED}")
+        return (UNVERIFIED,)
+    path, plan, deployment = verifications_path(request.forest), planned.plan, planned.deployment
+    found = verified(path, plan, deployment)
+    if found is None or not found.passed:
+        listener.notice("Some cells are compared with what the forest says on this machine.")
+        found = verify(plan, planned.source, planned.model, deployment, notice=listener.notice)
+        keep(path, found)
+        found.require_passed()
+        listener.notice(found.summary)
+    return (found.summary,)
+
+
+def _ready(request: ForestRequest, planned: PlannedForest, listener: Listener) -> Background:
+    """What the servers have for a map, once they are known to classify as this machine does."""
+    survey = found_scenes(planned.source, planned.plan, planned.aoi, listener)
+    return _background(planned, survey, request, require_same(request, planned, listener))
+
+
+def _compared(request: ForestRequest, planned: PlannedForest) -> tuple[str, ...]:
+    """What to say in the report of a map whose tasks were started before."""
+    found = verified(verifications_path(request.forest), planned.plan, planned.deployment)
+    return (found.summary,) if found else (UNVERIFIED,)
+
+
+def _background(
+    planned: PlannedForest, survey: Survey, request: ForestRequest, notices: tuple[str, ...]
+) -> Background:
+    return Background(
+        aoi=planned.aoi,
+        model=planned.model,
+        model_name=request.forest.name,
+        survey=survey,
+        notices=(*planned.gap, *notices),
+        confidence=planned.confidence,
+    )
+
+
+def _source(request: ForestRequest, model: ForestModel, deployment: Deployment) -> ForestSource:
+    return ForestSource(
+        model.recipe,
+        request.settings,
+        cropland=request.cropland,
+        features=model.features,
+        trees=deployment.served(model),
+        classes=len(model.classes),
+    )
