@@ -151,7 +151,13 @@ class _Target:
         path = self.result.path.with_suffix(".tasks.json")
         with only_one(path):
             tasks = self._tasks(path)
-            require_place(self.session, tasks.unwritten, overwrite=self.overwrite, sleep=self.sleep)
+            require_place(
+                self.session,
+                tasks.unwritten,
+                self.result.deployment.way,
+                overwrite=self.overwrite,
+                sleep=self.sleep,
+            )
             tasks.require_sizes()
             tasks.start()
             tasks.look()

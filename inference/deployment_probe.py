@@ -29,7 +29,7 @@ TIES: Final = 16
 _CANDIDATES: Final = 4_096
 """Rows that are drawn to find ties and rows of every class."""
 
-_ONE_PIXEL: Final = GeoBox.from_bbox((500_000, 0, 500_010, 10), "EPSG:32631", resolution=10)
+ONE_PIXEL: Final = GeoBox.from_bbox((500_000, 0, 500_010, 10), "EPSG:32631", resolution=10)
 """Where constant images are computed; any place will do."""
 
 
@@ -135,7 +135,7 @@ def _asked(
 ) -> Prediction:
     image = probe_image(rows, model.feature_names, voters(deployment, model))
     try:
-        values = fetcher.raster(image, _ONE_PIXEL)
+        values = fetcher.raster(image, ONE_PIXEL)
     except EarthEngineError as error:
         raise EarthEngineError(
             f"The trees are at Earth Engine, but it does not classify with them. {error} "

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from random import Random
 from typing import Any, Final, TypeVar
 
@@ -188,25 +188,33 @@ def require_asset_name(asset: str) -> None:
 
 
 def require_place(
-    session: Session, assets: Sequence[str], *, overwrite: bool, sleep: Callable[[float], None] = time.sleep
+    session: Session,
+    assets: Sequence[str],
+    way: Way,
+    *,
+    overwrite: bool,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Refuse assets that could not be written, or would replace others unasked.
+    """Refuse assets that could not be written, or would replace others unasked or others of another type.
 
     Args:
         session: Session of Earth Engine.
         assets: What is to be written, all in one folder.
+        way: Whether these are classifiers or tables.
         overwrite: Whether assets that exist are to be replaced.
         sleep: Waits a number of seconds between tries.
 
     Raises:
         AccessError: Earth Engine does not let us in, or not to these assets.
-        InputError: The folder does not exist, or one of the assets does.
+        InputError: The folder does not exist, or one of the assets does and is not to be replaced.
     """
     if not assets:
         return
     _require_folder(session, assets[0].rpartition("/")[0], sleep)
-    for asset in () if overwrite else assets:
-        _require_free(session, asset, sleep)
+    for asset in assets:
+        found = answered(session, partial(session.asset, asset), asset, sleep=sleep)
+        if found is not None:
+            _require_replaceable(asset, str(found.get("type", "asset")), way, overwrite)
 
 
 def answered(
@@ -263,12 +271,16 @@ def _require_folder(session: Session, folder: str, sleep: Callable[[float], None
         )
 
 
-def _require_free(session: Session, asset: str, sleep: Callable[[float], None]) -> None:
-    if found := answered(session, lambda: session.asset(asset), asset, sleep=sleep):
-        kind = str(found.get("type", "asset")).lower()
+def _require_replaceable(asset: str, kind: str, way: Way, overwrite: bool) -> None:
+    if overwrite and kind != way.upper():
         raise InputError(
-            f"An asset is not replaced unasked, and {asset} exists already ({kind}). Choose another name "
-            "with --asset, or replace it with --overwrite."
+            f"--overwrite replaces a {way}, and {asset} is of another type ({kind.lower()}). Choose another "
+            "name with --asset."
+        )
+    if not overwrite:
+        raise InputError(
+            f"An asset is not replaced unasked, and {asset} exists already ({kind.lower()}). Choose another "
+            "name with --asset, or replace it with --overwrite."
         )
 
 

@@ -17,17 +17,21 @@ from ee_emulator.rules import ClassifierRules
 from ee_place import run_cropmap
 
 import inference.deploy
+import inference.deployment_probe
 from gee_pipeline.earthengine.fetch import Fetcher
 from gee_pipeline.earthengine.session import Session, connect
 from gee_pipeline.earthengine.settings import URL_VARIABLE, EarthEngineSettings
 from inference.deployment import load_deployment, voters
-from inference.deployment_probe import _ONE_PIXEL, probe_image
+from inference.deployment_probe import ONE_PIXEL, probe_image
+from inference.deployment_probe import ROWS as COMPARED
 from inference.forest_model import save_forest
 
 PROJECT = "crop-maps"
 FOLDER = f"projects/{PROJECT}/assets"
 ASSET = f"{FOLDER}/forest"
 CLASSES = 3
+FEW = 9
+"""Rows that are compared in most tests, for their speed."""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,8 @@ def server(running: tuple[Emulator, Path], monkeypatch: pytest.MonkeyPatch) -> I
     emulator.tasks._tasks.clear()
     emulator.assets._assets.clear()
     monkeypatch.setenv(URL_VARIABLE, emulator.url)
+    monkeypatch.setattr(inference.deployment_probe, "ROWS", FEW)
+    monkeypatch.setattr(inference.deployment_probe, "TIES", FEW // 3)
     quick = partial(inference.deploy.deploy, poll_seconds=0, sleep=lambda seconds: None)
     monkeypatch.setattr(inference.deploy, "deploy", quick)
     yield emulator
@@ -93,7 +99,7 @@ def server_says(server: Emulator, file: Path, key: Path, rows: Any) -> list[list
     session = connect(settings)
     found = voters(load_deployment(deployment_file(file), model), model)
     image = probe_image(rows, model.feature_names, found)
-    return Fetcher(session).raster(image, _ONE_PIXEL).reshape(len(rows), 2).astype(int).tolist()
+    return Fetcher(session).raster(image, ONE_PIXEL).reshape(len(rows), 2).astype(int).tolist()
 
 
 def expected(forest: Any, rows: Any, confidence: str) -> list[list[int]]:
@@ -125,7 +131,7 @@ def test_a_deployed_forest_votes_as_scikit_learns_trees(
     monkeypatch.setattr(inference.deploy, "table_chunks", small)
     result = deploy("--way", way, "--confidence", confidence, asset=None if way == "inline" else ASSET)
     assert result.exit_code == 0, result.output
-    assert "64 made rows are classified alike there and here" in result.stdout
+    assert f"{FEW} made rows are classified alike there and here" in result.stdout
     found = json.loads(deployment_file(file).read_text())
     assert (found["way"], found["confidence"], found["classes"], found["trees"]) == (way, confidence, 3, 6)
     assert len(found["assets"]) == len(exports(server)) == len(server.assets)
@@ -137,6 +143,15 @@ def test_a_deployed_forest_votes_as_scikit_learns_trees(
         assert found["assets"] == [f"{ASSET}_{n + 1}" for n in range(len(found["assets"]))]
     if way == "classifier" and confidence == "probability":
         assert found["assets"] == [f"{ASSET}_class_1", f"{ASSET}_class_2", f"{ASSET}_class_3"]
+
+
+def test_fifty_rows_and_more_are_compared_ties_among_them(
+    deploy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference.deployment_probe, "ROWS", COMPARED)
+    found = json.loads(deploy("--json").stdout)["probe"]
+    assert found["rows"] == COMPARED >= 50
+    assert found["ties"] > 0
 
 
 def test_the_size_that_is_checked_is_the_size_that_is_sent(
@@ -160,7 +175,7 @@ def test_the_same_command_again_starts_nothing_and_compares(deploy: Any, server:
     again = deploy("--json")
     assert again.exit_code == 0, again.output
     assert not exports(server)
-    assert json.loads(again.stdout)["probe"]["rows"] == 64
+    assert json.loads(again.stdout)["probe"]["rows"] == FEW
 
 
 def test_without_waiting_the_same_command_ends_what_it_began(
@@ -419,7 +434,7 @@ def test_other_trees_on_the_servers_are_found_out(deploy: Any, server: Emulator,
     server.assets.put(ASSET, server.assets.classifier(f"{FOLDER}/other"))
     result = deploy()
     assert result.exit_code == 2
-    assert "of 64 made rows differ" in result.stderr
+    assert f"of {FEW} made rows differ" in result.stderr
     assert ASSET in result.stderr
     assert deploy("--overwrite").exit_code == 0
 

@@ -48,7 +48,8 @@ class Archive:
 
 
 def place(archive: Archive, *assets: str, overwrite: bool = False) -> None:
-    require_place(archive, assets or (ASSET,), overwrite=overwrite, sleep=lambda s: None)  # type: ignore[arg-type]
+    names = assets or (ASSET,)
+    require_place(archive, names, "table", overwrite=overwrite, sleep=lambda s: None)  # type: ignore[arg-type]
 
 
 def nodes(body: dict[str, Any]) -> str:
@@ -161,6 +162,13 @@ def test_an_asset_that_exists_is_replaced_only_when_asked() -> None:
     with pytest.raises(InputError, match=r"county_2 exists already \(table\).*--overwrite"):
         place(archive, ASSET + "_1", ASSET + "_2")
     place(archive, ASSET + "_1", ASSET + "_2", overwrite=True)
+
+
+@pytest.mark.parametrize("kind", ["IMAGE", "FOLDER", "CLASSIFIER"])
+def test_an_asset_of_another_type_is_never_replaced(kind: str) -> None:
+    archive = Archive({"projects/crop-maps/assets/forests": "FOLDER", ASSET: kind})
+    with pytest.raises(InputError, match=rf"is of another type \({kind.lower()}\)"):
+        place(archive, overwrite=True)
 
 
 def test_a_lack_of_permission_names_the_project_of_the_asset_and_the_role_that_writes() -> None:
