@@ -230,12 +230,20 @@ def test_a_reserve_is_larger_than_what_is_wanted_and_bounded() -> None:
 
 
 def test_a_square_gives_one_candidate_of_each_class() -> None:
-    some = np.zeros(4, CANDIDATE)
-    some["y"], some["x"], some["code"] = [0, 1, 1, 4], [0, 1, 2, 0], [1, 1, 2, 1]
-    some["priority"] = [0.5, 0.1, 0.9, 0.9]
-    assert one_a_square(some, 4)["x"].tolist() == [1, 2, 0]
-    assert len(one_a_square(some, 1)) == 4
-    assert len(one_a_square(some[:0], 4)) == 0
+    left = np.zeros((5, 7), bool)
+    codes, turns = np.ones((5, 7), np.uint8), np.full((5, 7), 0.9)
+    for y, x, code, turn in [(0, 0, 1, 0.5), (1, 1, 1, 0.1), (1, 2, 2, 0.8), (4, 0, 1, 0.7), (4, 6, 1, 0.6)]:
+        left[y, x], codes[y, x], turns[y, x] = True, code, turn
+    kept = np.argwhere(one_a_square(left, codes, turns, 4)).tolist()
+    assert kept == [[1, 1], [1, 2], [4, 0], [4, 6]]  # 0, 0 comes after 1, 1; the rest fill squares alone
+    assert (one_a_square(left, codes, turns, 1) == left).all()
+    assert (
+        one_a_square(left, codes, turns, 50).sum(),
+        one_a_square(~left & left, codes, turns, 4).any(),
+    ) == (
+        2,
+        False,
+    )
 
 
 def test_the_turn_of_a_pixel_hangs_on_seed_and_cell_alone(folder: Path) -> None:

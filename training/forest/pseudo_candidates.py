@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from training.forest.pseudo_reference import Reference
 
 BLOCK: Final = 4_096
-"""Pixels along a side of a block at most: its three bands and masks take about 0.2 GB."""
+"""Pixels along a side of a block at most: its bands and masks take about 0.3 GB."""
 
 READERS: Final = 4
 """Threads that read files."""
@@ -205,16 +205,16 @@ class _Sifter:
         return kept
 
     def _candidates(self, cell: Cell, left: NDArray[np.bool_], alike: NDArray[np.uint8]) -> Candidates:
-        part = self._block.part(cell)
-        y, x = np.nonzero(left)
+        part, turns = self._block.part(cell), priorities(self._rules.seed, cell)
+        y, x = np.nonzero(one_a_square(left, self._codes[part], turns, self._rules.square))
         out = np.zeros(len(y), CANDIDATE)
-        out["priority"] = priorities(self._rules.seed, cell)[y, x]
+        out["priority"] = turns[y, x]
         out["row"], out["col"], out["y"], out["x"] = cell.row, cell.col, y, x
         layers = (self._codes, self._confidence, self._clear, self._truth)
         for name, layer in zip(("code", "confidence", "clear", "truth"), layers, strict=True):
             out[name] = layer[part][y, x]
         out["alike"] = alike[y, x]
-        return one_a_square(out, self._rules.square)
+        return out
 
 
 def priorities(seed: int, cell: Cell) -> NDArray[np.float64]:
@@ -222,18 +222,25 @@ def priorities(seed: int, cell: Cell) -> NDArray[np.float64]:
     return np.random.default_rng([seed, cell.row, cell.col]).random(cell.geobox.shape)
 
 
-def one_a_square(candidates: Candidates, side: int) -> Candidates:
-    """Of each class the candidate with the least priority in each square of a cell, in row order.
+def one_a_square(
+    left: NDArray[np.bool_], codes: NDArray[np.uint8], turns: NDArray[np.float64], side: int
+) -> NDArray[np.bool_]:
+    """`(y, x)`: of each class the pixel whose turn comes first in each square of a cell.
 
     Args:
-        candidates: Of one cell, in row order.
+        left: Pixels that may be taken.
+        codes: Their classes.
+        turns: Random numbers, each once.
         side: Pixels along a side of a square; squares are counted from the cell's corner.
     """
-    y, x = candidates["y"].astype(np.int64) // side, candidates["x"].astype(np.int64) // side
-    square = (y * (int(x.max(initial=0)) + 1) + x) * 256 + candidates["code"]
-    order = np.lexsort((candidates["priority"], square))
-    _, first = np.unique(square[order], return_index=True)
-    return candidates[np.sort(order[first])]
+    out = np.zeros(left.shape, bool)
+    tops, lefts = (np.arange(0, size, side) for size in left.shape)
+    row, col = (np.arange(size) // side for size in left.shape)
+    for code in np.flatnonzero(np.bincount(codes[left], minlength=256)):
+        mine = np.where(left & (codes == code), turns, np.inf)
+        least = np.minimum.reduceat(np.minimum.reduceat(mine, tops, axis=0), lefts, axis=1)
+        out |= (mine == least[row][:, col]) & np.isfinite(mine)
+    return out
 
 
 def alike_neighbours(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
