@@ -6,26 +6,20 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli.main import COMMANDS, cropmap
+from cli.main import cropmap
 from gee_pipeline.errors import IncompleteRunError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _command(name: str) -> click.Command:
-    command = cropmap.get_command(click.Context(cropmap), name)
-    assert command is not None
-    return command
-
-
-def _leaves() -> list[tuple[str, click.Command]]:
+def _leaves(group: click.Group = cropmap, above: str = "") -> list[tuple[str, click.Command]]:
     found: list[tuple[str, click.Command]] = []
-    for name in COMMANDS:
-        command = _command(name)
-        if isinstance(command, click.Group):
-            found += [(f"{name} {sub}", leaf) for sub, leaf in command.commands.items()]
-        else:
-            found.append((name, command))
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None
+        words = f"{above}{name}"
+        found += _leaves(command, f"{words} ") if isinstance(command, click.Group) else [(words, command)]
     return found
 
 
