@@ -91,16 +91,46 @@ def write_script(request: ScriptRequest, language: Language) -> str:
         request: What it shall do.
         language: JavaScript for the Code Editor, or Python that needs the package `ee` only.
     """
-    mark, file = _LANGUAGES[language]
-    text = (resources.files("inference") / "forest_scripts" / file).read_text(encoding="utf-8")
-    body = "\n".join(_wanted(text.splitlines(), mark, _parts(request)))
-    settings = "\n".join(_settings(request, language, mark))
-    return _heading(request, language) + body.replace(f"{mark}: settings", settings).rstrip() + "\n"
+    dialect = _DIALECTS[language]
+    text = (resources.files("inference") / "forest_scripts" / dialect.file).read_text(encoding="utf-8")
+    body = "\n".join(_wanted(text.splitlines(), dialect.mark, _parts(request)))
+    settings = "\n".join(_declared(request, dialect, body))
+    return _heading(request, language) + body.replace(f"{dialect.mark}: settings", settings).rstrip() + "\n"
 
 
-_LANGUAGES: Final[dict[Language, tuple[str, str]]] = {
-    "javascript": ("//", "forest_map.js"),
-    "python": ("#", "forest_map.py.txt"),
+def notices(request: ScriptRequest, text: str) -> list[str]:
+    """What the user should know of a script, one sentence each.
+
+    Args:
+        request: What it does.
+        text: What `write_script` gave.
+    """
+    found = []
+    if not request.outlined:
+        found.append(_UNCUT[1])
+    if len(text) > LARGE:
+        found.append(
+            f"The script has {len(text):,} characters, which the Code Editor may not take. Deploy the forest "
+            "as an asset with 'cropmap forest deploy --way classifier'."
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """What a language has of its own."""
+
+    mark: str
+    """Begins a comment."""
+    constant: str
+    """Declares a name and its value."""
+    file: str
+    """Its template."""
+
+
+_DIALECTS: Final[dict[Language, _Dialect]] = {
+    "javascript": _Dialect("//", "var {} = {};", "forest_map.js"),
+    "python": _Dialect("#", "{} = {}", "forest_map.py.txt"),
 }
 
 
@@ -165,183 +195,137 @@ _USE: Final[dict[Language, tuple[str, ...]]] = {
 }
 
 
-def _settings(request: ScriptRequest, language: Language, mark: str) -> Iterator[str]:
-    """The lines that give the script its constants, each with what it means."""
-    declared = "var {} = {};" if language == "javascript" else "{} = {}"
-    for text, values in _constants(request, language):
-        yield f"{mark} {text}"
-        for name, value in values.items():
-            yield declared.format(name, _literal(value))
-        yield ""
+Settings = tuple[str, dict[str, Any]]
+"""What some constants mean, and their values by name."""
 
 
-def _constants(request: ScriptRequest, language: Language) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from _place(request, language)
+def _declared(request: ScriptRequest, dialect: _Dialect, body: str) -> Iterator[str]:
+    """The lines that give a script its constants, each with what it means, without those it does not use."""
+    used = set(re.findall(r"\w+", body))
+    for text, values in _settings(request):
+        wanted = [
+            dialect.constant.format(name, _literal(value)) for name, value in values.items() if name in used
+        ]
+        if wanted:
+            yield from (f"{dialect.mark} {text}", *wanted, "")
+
+
+def _settings(request: ScriptRequest) -> Iterator[Settings]:
+    yield from _place(request)
     yield from _rules(request)
-    yield from _forest(request)
+    yield from _map(request.model)
+    yield from _harmonic(request.model)
+    yield from _trees(request.model, request.deployment)
 
 
-def _place(request: ScriptRequest, language: Language) -> Iterator[tuple[str, dict[str, Any]]]:
-    if language == "python":
-        yield "Google Cloud project that Earth Engine counts the work for.", {"PROJECT": request.project}
-    yield (
-        "Names of tasks and files, and the folder of Google Drive.",
-        {
-            "NAME": request.name,
-            "FOLDER": request.folder,
-        },
+def _about(text: str, **values: Any) -> Settings:
+    return text, values
+
+
+def _place(request: ScriptRequest) -> Iterator[Settings]:
+    tiles = [_tile(request.grid, block) for block in _tiles(request)]
+    yield _about("Google Cloud project that Earth Engine counts the work for.", PROJECT=request.project)
+    yield _about(
+        "Name of tasks and files, and folder of Google Drive.", NAME=request.name, FOLDER=request.folder
     )
-    yield (
-        "The pixel grid: CRS and size of a pixel in metres.",
-        {
-            "CRS": _crs(request.grid),
-            "PIXEL_SIZE": PIXEL_SIZE,
-        },
-    )
-    yield (
-        "Its tiles: left upper corner in metres, size in pixels, and the box around in degrees.",
-        {"TILES": [_tile(request.grid, block) for block in _tiles(request)]},
+    yield _about("CRS and size of a pixel in metres.", CRS=_crs(request.grid), PIXEL_SIZE=PIXEL_SIZE)
+    yield _about(
+        "Tiles: left upper corner in metres, size in pixels, and the box around in degrees.", TILES=tiles
     )
     if request.outlined:
-        yield (
-            "Outline of the area in the CRS: polygons of rings of corners.",
-            {"AREA": _corners(request.area)},
-        )
-    if language == "javascript":
-        yield "Tiles that become a layer.", {"MOST_SHOWN": MOST_SHOWN}
+        yield _about("The area in the CRS: polygons of rings of corners.", AREA=_corners(request.area))
+    yield _about("Tiles that become a layer.", MOST_SHOWN=MOST_SHOWN)
 
 
-def _rules(request: ScriptRequest) -> Iterator[tuple[str, dict[str, Any]]]:
-    recipe = request.model.recipe
-    yield (
+def _rules(request: ScriptRequest) -> Iterator[Settings]:
+    recipe, window = request.model.recipe, request.model.recipe.window
+    yield _about(
         "Sentinel-2 surface reflectance and Cloud Score+.",
-        {
-            "SENTINEL_2": graph.COLLECTION,
-            "CLOUD_SCORE": graph.CLOUD_SCORE,
-        },
+        SENTINEL_2=graph.COLLECTION,
+        CLOUD_SCORE=graph.CLOUD_SCORE,
     )
-    yield (
+    yield _about(
         "Degrees by which scenes and scores are looked for around a tile.",
-        {
-            "SEARCH_MARGIN": graph.MARGIN,
-            "SCORE_MARGIN": graph.SCORE_MARGIN,
-        },
+        SEARCH_MARGIN=graph.MARGIN,
+        SCORE_MARGIN=graph.SCORE_MARGIN,
     )
-    yield (
+    yield _about(
         "The season: its first day, days of a bin, and the bins that the forest looks at.",
-        {
-            "SEASON_START": request.season.start.isoformat(),
-            "BIN_DAYS": recipe.bin_days,
-            "FIRST_BIN": recipe.window[0],
-            "LAST_BIN": recipe.window[-1],
-        },
+        SEASON_START=request.season.start.isoformat(),
+        BIN_DAYS=recipe.bin_days,
+        FIRST_BIN=window[0],
+        LAST_BIN=window[-1],
     )
-    yield (
+    yield _about(
         "Bands, and the values that an observation can have.",
-        {
-            "BANDS": list(recipe.bands),
-            "SMALLEST": VALID_MIN,
-            "LARGEST": VALID_MAX,
-        },
+        BANDS=list(recipe.bands),
+        SMALLEST=VALID_MIN,
+        LARGEST=VALID_MAX,
     )
-    yield (
+    yield _about(
         f"A pixel is clear where this score is at least {recipe.cloud.threshold:g}, less what 32 bits lose.",
-        {"SCORE_BAND": recipe.cloud.score_band, "LEAST_CLEAR": recipe.cloud.least_clear},
+        SCORE_BAND=recipe.cloud.score_band,
+        LEAST_CLEAR=recipe.cloud.least_clear,
     )
-    if recipe.cloud.scl_clear:
-        yield (
-            "Scene classes that are clear where a scene has no Cloud Score+.",
-            {"CLEAR_CLASSES": list(recipe.cloud.scl_clear)},
-        )
-    if request.cropland != "none":
-        yield (
-            "ESA WorldCover, and its class of cropland.",
-            {
-                "WORLDCOVER": graph.WORLDCOVER,
-                "CROPLAND_CLASS": graph.CROPLAND_CLASS,
-            },
-        )
+    yield _about(
+        "Scene classes that are clear where a scene has no Cloud Score+.",
+        CLEAR_CLASSES=list(recipe.cloud.scl_clear),
+    )
+    yield _about(
+        "ESA WorldCover, and its class of cropland.",
+        WORLDCOVER=graph.WORLDCOVER,
+        CROPLAND_CLASS=graph.CROPLAND_CLASS,
+    )
 
 
-def _forest(request: ScriptRequest) -> Iterator[tuple[str, dict[str, Any]]]:
-    model, deployment = request.model, request.deployment
-    classes = [{"code": crop.code, "name": crop.name, "color": crop.color} for crop in model.classes]
-    yield (
+def _map(model: ForestModel) -> Iterator[Settings]:
+    yield _about(
         "Classes of the forest, and all codes of the map.",
-        {
-            "CLASSES": classes,
-            "LEGEND": [
-                {"code": e.code, "name": e.name, "color": e.color} for e in Legend.of(model.classes).entries
-            ],
-        },
+        CLASSES=[{"code": crop.code, "name": crop.name, "color": crop.color} for crop in model.classes],
+        LEGEND=[{"code": e.code, "name": e.name, "color": e.color} for e in Legend.of(model.classes).entries],
     )
-    yield (
+    yield _about(
         "A pixel with fewer observed bins has no class; and what pixels without one get.",
-        {
-            "MIN_CLEAR_BINS": model.recipe.min_clear_bins,
-            "OUTSIDE": OUTSIDE,
-            "NOT_CROPLAND": NOT_CROPLAND,
-            "NOT_ENOUGH": NOT_ENOUGH,
-            "NO_VALUE": NONE,
-        },
+        MIN_CLEAR_BINS=model.recipe.min_clear_bins,
+        OUTSIDE=OUTSIDE,
+        NOT_CROPLAND=NOT_CROPLAND,
+        NOT_ENOUGH=NOT_ENOUGH,
+        NO_VALUE=NONE,
     )
-    if model.features == "harmonic":
-        yield from _harmonic(model)
-    if deployment.confidence == "votes":
-        yield "Votes of all trees.", {"WHOLE": deployment.trees}
-    if deployment.confidence == "probability":
-        yield (
-            "Trees, and the shares of all of them in ten-thousandths.",
-            {
-                "TREES_OF_FOREST": deployment.trees,
-                "WHOLE": deployment.trees * SHARE_UNIT,
-            },
-        )
-    yield from _trees(model, deployment)
 
 
-def _harmonic(model: ForestModel) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield (
+def _harmonic(model: ForestModel) -> Iterator[Settings]:
+    yield _about(
         "Reflectance 1, the darkest green that counts, and what makes coefficients whole numbers.",
-        {
-            "REFLECTANCE_SCALE": REFLECTANCE_SCALE,
-            "DARKEST_GREEN": DARKEST_GREEN,
-            "HALF_UP": HALF_UP,
-        },
+        REFLECTANCE_SCALE=REFLECTANCE_SCALE,
+        DARKEST_GREEN=DARKEST_GREEN,
+        HALF_UP=HALF_UP,
     )
-    yield (
+    yield _about(
         "What the waves are fitted to, their coefficients, and the weights of the bins in each.",
-        {
-            "VARIABLES": list(VARIABLES),
-            "COEFFICIENTS": list(COEFFICIENTS),
-            "WEIGHTS": fit_matrix(bin_days(model.recipe)).tolist(),
-        },
+        VARIABLES=list(VARIABLES),
+        COEFFICIENTS=list(COEFFICIENTS),
+        WEIGHTS=fit_matrix(bin_days(model.recipe)).tolist(),
     )
 
 
-def _trees(model: ForestModel, deployment: Deployment) -> Iterator[tuple[str, dict[str, Any]]]:
-    if deployment.way == "classifier":
-        yield "The deployed classifier, or one a class.", {"ASSETS": list(deployment.assets)}
-        return
-    mode = {"OUTPUT_MODE": MODES[deployment.confidence]}
-    if deployment.way == "table":
-        yield (
-            "Tables of the trees, the classifiers they make, and what stands for the end of a line in them.",
-            {
-                "ASSETS": list(deployment.assets),
-                "ENSEMBLES": ensemble_count(deployment),
-                "LINE_END": LINE_END,
-                **mode,
-            },
-        )
-        return
-    yield (
-        "The trees of each classifier, in the print format of R's rpart.",
-        {
-            "TREES": [list(trees) for trees in ensembles(model, deployment.confidence)],
-            **mode,
-        },
+def _trees(model: ForestModel, deployment: Deployment) -> Iterator[Settings]:
+    shares = deployment.confidence == "probability"
+    yield _about("Trees of the forest.", TREES_OF_FOREST=deployment.trees)
+    yield _about(
+        "The strength of a class that all trees are sure of.",
+        WHOLE=deployment.trees * (SHARE_UNIT if shares else 1),
     )
+    yield _about(
+        "Assets of the trees; where they are tables, the classifiers they make and what ends a line in them.",
+        ASSETS=list(deployment.assets),
+        ENSEMBLES=ensemble_count(deployment),
+        LINE_END=LINE_END,
+    )
+    if deployment.way == "inline":
+        trees = [list(one) for one in ensembles(model, deployment.confidence)]
+        yield _about("The trees of each classifier, in the print format of R's rpart.", TREES=trees)
+    yield _about("What the classifiers answer.", OUTPUT_MODE=MODES[deployment.confidence])
 
 
 def _tiles(request: ScriptRequest) -> list[Block]:

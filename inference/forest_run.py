@@ -15,6 +15,7 @@ from inference.cropland import CroplandMask
 from inference.deployment import Deployment, deployment_path, load_deployment
 from inference.forest_model import ForestModel, load_forest
 from inference.forest_verify import keep, verifications_path, verified, verify
+from inference.forest_verify import passed_verification, verifications_path
 from inference.map_facts import MapSummary
 from inference.plan import RunPlan, plan_run
 from inference.request import ForestRequest, Listener
@@ -213,14 +214,14 @@ def require_same(request: ForestRequest, planned: PlannedForest, listener: Liste
     if request.unverified:
         listener.notice(f"Warning: {UNVERIFIED}")
         return (UNVERIFIED,)
-    path, plan, deployment = verifications_path(request.forest), planned.plan, planned.deployment
-    found = verified(path, plan, deployment)
-    if found is None or not found.passed:
-        listener.notice("Some cells are compared with what the forest says on this machine.")
-        found = verify(plan, planned.source, planned.model, deployment, notice=listener.notice)
-        keep(path, found)
-        found.require_passed()
-        listener.notice(found.summary)
+    found = passed_verification(
+        verifications_path(request.forest),
+        planned.plan,
+        planned.source,
+        planned.model,
+        planned.deployment,
+        notice=listener.notice,
+    )
     return (found.summary,)
 
 

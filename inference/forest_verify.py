@@ -227,7 +227,8 @@ def verify(
     if not compared:
         raise InputError(
             f"None of the {len(empty)} cells drawn has a pixel with {plan.recipe.min_clear_bins} clear bins, "
-            "so there is nothing to compare. Check --year and --aoi, or draw others with --seed."
+            "so there is nothing to compare. Check --year and --aoi; draw others with 'cropmap forest verify "
+            "--seed', or map without (--unverified)."
         )
     if len(compared) < cells:
         notice(f"Only {len(compared)} cells with classified pixels were found, {cells} were wanted.")
@@ -268,25 +269,37 @@ def verified(path: Path, plan: RunPlan, deployment: Deployment) -> Verification 
     return next((one for one in read_verifications(path) if one.subject == subject), None)
 
 
-def require_verified(path: Path, plan: RunPlan, deployment: Deployment) -> Verification:
-    """The comparison that a map stands on.
+def passed_verification(
+    path: Path,
+    plan: RunPlan,
+    source: ForestSource,
+    model: ForestModel,
+    deployment: Deployment,
+    *,
+    notice: Callable[[str], None] = lambda text: None,
+) -> Verification:
+    """The comparison that a map stands on: one that passed before, or a new one, which is written down.
 
     Args:
         path: As `verifications_path` gives it.
         plan: The run to start.
-        deployment: How the forest came to the servers.
+        source: Classifies on the servers, and gives their composites.
+        model: The forest.
+        deployment: How it came to the servers.
+        notice: Takes one sentence for the user.
 
     Raises:
-        InputError: There is none.
-        MismatchError: It found differences.
+        InputError: There is nothing to compare.
+        MismatchError: The servers say something else.
+        AccessError: Earth Engine cannot be used.
+        EarthEngineError: A cell could not be had.
     """
     found = verified(path, plan, deployment)
-    if found is None:
-        raise InputError(
-            "Before a map is made, some of its cells are compared with what the forest says on this machine, "
-            f"and {path} has no comparison of this forest, deployment, recipe, season and area. Run 'cropmap "
-            "forest verify' with the same options, or go on without (--unverified)."
-        )
+    if found is None or not found.passed:
+        notice(f"{min(CELLS, len(plan.cells))} cells are classified on Earth Engine and here, and compared.")
+        found = verify(plan, source, model, deployment, notice=notice)
+        keep(path, found)
+    notice(found.summary)
     found.require_passed()
     return found
 

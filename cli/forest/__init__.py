@@ -12,7 +12,9 @@ COMMANDS: Final[dict[str, str]] = {
     "train": "cli.forest.train:train",
     "pseudo-label": "cli.forest.pseudo_label:pseudo_label",
     "deploy": "cli.forest.deploy:deploy",
+    "verify": "cli.forest.verify:verify",
     "predict": "cli.forest.predict:predict",
+    "code": "cli.forest.code:code",
 }
 """Name of a subcommand -> where its click command stands."""
 

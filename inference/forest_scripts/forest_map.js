@@ -300,7 +300,7 @@ function mapOf(tile) {
   return image.set({
     'class_class_values': LEGEND.map(function(entry) { return entry.code; }),
     'class_class_names': LEGEND.map(function(entry) { return entry.name; }),
-    'class_class_palette': LEGEND.map(function(entry) { return entry.color; })
+    'class_class_palette': LEGEND.map(function(entry) { return entry.color.slice(1); })
   });
 }
 

@@ -1,0 +1,71 @@
+"""`cropmap forest verify`: cells of a forest map, computed on Earth Engine and here, pixel by pixel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options import (
+    cropland_option,
+    earth_engine_options,
+    given,
+    grid_options,
+    place_options,
+    talk_options,
+)
+
+
+@click.command(short_help="Compare cells classified on Earth Engine with the same cells here.")
+@place_options
+@click.option(
+    "--forest",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Forest that 'cropmap forest deploy' has brought to Earth Engine; FOREST.deployment.json stands "
+    "beside it.",
+)
+@click.option(
+    "--cells",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Cells that are compared, drawn at random; each costs its composites and its classes.  [default: 3]",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Seed by which cells are drawn.  [default: 1]")
+@grid_options
+@cropland_option
+@earth_engine_options
+@talk_options
+def verify(quiet: bool, as_json: bool, cells: int | None, seed: int | None, **options: Any) -> None:
+    """Compare cells of a map, classified on Earth Engine's servers, with the same cells classified here.
+
+    Every pixel is compared in class, confidence and clear observations. What was found is written beside the
+    forest, in FOREST.verifications.json; 'cropmap forest predict' looks for it before a map of the same
+    area, year and options. Exit code 2 where pixels differ: medians none may, of harmonic features one in
+    a thousand.
+
+    \b
+    Examples:
+      cropmap forest verify --aoi region.geojson --year 2023 --forest forest.safetensors --project my-project
+      cropmap forest verify --aoi country.geojson --year 2023 --forest forest.safetensors --cells 10 --seed 7
+    """
+    from cli.progress import listener
+    from inference.forest_run import plan_forest
+    from inference.forest_verify import keep, verifications_path, verify
+    from inference.request import ForestRequest
+
+    request = ForestRequest(**given(options))
+    drawn = given({"cells": cells, "seed": seed})
+    with listener(quiet) as told:
+        planned = plan_forest(request, told)
+        found = verify(
+            planned.plan, planned.source, planned.model, planned.deployment, notice=told.notice, **drawn
+        )
+    keep(verifications_path(request.forest), found)
+    if as_json:
+        click.echo(json.dumps(found.to_dict()))
+    found.require_passed()
+    if not as_json:
+        click.echo(found.summary)
