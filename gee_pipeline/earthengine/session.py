@@ -240,6 +240,12 @@ def connect(settings: EarthEngineSettings, *, sleep: Callable[[float], None] = t
         return _open
 
 
+def opened(settings: EarthEngineSettings) -> Session | None:
+    """The session of this process where it is open and has these settings; nothing is opened."""
+    with _lock:
+        return _open if _open is not None and _open.settings == settings else None
+
+
 def disconnect() -> None:
     """Forget the session and the state of the client; the next `connect` starts anew."""
     global _open

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlparse
 
 import ee
@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.bands import NODATA
 from gee_pipeline.earthengine import graph
 from gee_pipeline.earthengine.fetch import Fetcher
-from gee_pipeline.earthengine.session import Session, connect
+from gee_pipeline.earthengine.session import Session, connect, opened
 from gee_pipeline.earthengine.settings import URL_VARIABLE, Cropland, EarthEngineSettings
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Cell
@@ -141,8 +141,7 @@ class EarthEngineSource:
     @property
     def _session(self) -> Session | None:
         """The session, unless nothing was asked yet."""
-        fetcher = _open.get(self.settings)
-        return cast(Session, fetcher.session) if fetcher else None
+        return opened(self.settings)
 
     def cropland_image(self) -> ee.Image | None:
         """The cropland mask as the servers have it; None where there is none. The client must be open."""
