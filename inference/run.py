@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -105,9 +105,9 @@ def run(
             open_ledger(folder) as ledger,
             _supply(job, plan, budget) as supply,
             _records(job, plan, supply, scheduler, workers, device) as records,
+            closing(_noting(records, ledger, expenses, on_notice)) as followed,
         ):
             ledger.start(goal, len(plan.cells))
-            followed = _noting(records, ledger, expenses, on_notice)
             tracker = _follow(followed, ledger, former, len(plan.cells), on_progress)
         summary = certify(folder, plan, goal, tracker.failed, start)
         return replace(
@@ -218,7 +218,7 @@ def _noting(
     ledger: Ledger,
     expenses: _Expenses,
     on_notice: Callable[[str], None] | None,
-) -> Iterator[CellRecord]:
+) -> Generator[CellRecord]:
     """The same records; what the source spent and has to say is taken note of on the way."""
     tell = on_notice or (lambda text: None)
     try:

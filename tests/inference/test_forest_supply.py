@@ -19,8 +19,9 @@ from gee_pipeline.season import Season
 from gee_pipeline.source import PredictingSource, SceneCounts, Spent
 from inference.checkpoint import CropClass
 from inference.cropland import CroplandMask
-from inference.ledger import status
+from inference.ledger import read_diary, status
 from inference.plan import open_or_create, plan_run
+from inference.run import Progress
 from inference.run_plan import RunPlan, load_plan
 
 CELLS = 6
@@ -132,6 +133,21 @@ def test_an_interrupted_run_goes_on_and_asks_for_no_cell_twice(tmp_path: Path) -
     summary.raise_if_incomplete()
     assert sorted(second.called()) == [broken, "r0001_c0001"]
     assert summary.spent == Spent((CELLS + 2) * 4, (CELLS + 2) * 1000, (CELLS + 2) * 36.0)
+
+
+def test_what_an_interrupted_run_spent_is_kept(tmp_path: Path) -> None:
+    run, first = tmp_path / "run", FakeServed(tmp_path / "calls.txt")
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(run, forest_plan(tmp_path, first), on_progress=stop)
+    assert read_diary(run, "map").spent.requests >= 2 * 4
+    second = FakeServed(tmp_path / "more.txt")
+    carry_out(run, forest_plan(tmp_path, second)).raise_if_incomplete()
+    assert len(second.called()) <= CELLS - 2
 
 
 def test_a_budget_stops_a_run_before_it_is_passed(tmp_path: Path) -> None:
