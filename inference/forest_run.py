@@ -14,8 +14,7 @@ from inference.batch_export import TaskSummary, collect, export_by_tasks
 from inference.cropland import CroplandMask
 from inference.deployment import Deployment, deployment_path, load_deployment
 from inference.forest_model import ForestModel, load_forest
-from inference.forest_verify import keep, verifications_path, verified, verify
-from inference.forest_verify import passed_verification, verifications_path
+from inference.forest_verify import passed_verification, verifications_path, verified
 from inference.map_facts import MapSummary
 from inference.plan import RunPlan, plan_run
 from inference.request import ForestRequest, Listener
