@@ -254,8 +254,11 @@ def read_verifications(path: Path) -> list[Verification]:
     """
     if not path.is_file():
         return []
+    values = read_json(path)
     try:
-        return [Verification.from_dict(one) for one in read_json(path) if one["format"] == FORMAT]
+        if not isinstance(values, list):
+            raise TypeError(f"a list is needed, got {type(values).__name__}")
+        return [Verification.from_dict(one) for one in values if one["format"] == FORMAT]
     except (AttributeError, KeyError, TypeError) as error:
         raise CorruptFileError(
             f"{path} holds no comparisons of a forest ({error!r}). Delete it and run 'cropmap forest verify' "
@@ -304,10 +307,8 @@ def passed_verification(
     return found
 
 
-def predicted_here(
-    composite: Composite, model: ForestModel, deployment: Deployment
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """What the forest says of a cell on this machine, `(3, y, x)`, and where several classes have most votes.
+def predicted_here(composite: Composite, model: ForestModel, deployment: Deployment) -> NDArray[np.uint8]:
+    """What the forest says of a cell on this machine: class, confidence and clear observations `(3, y, x)`.
 
     Args:
         composite: The model window of a cell.
@@ -316,21 +317,27 @@ def predicted_here(
     """
     bands = np.full((3, *composite.values.shape[2:]), NONE, np.uint8)
     codes, confidence, clear = bands
-    codes[:], clear[:] = NOT_ENOUGH, clear_bins(composite.values)
-    tied = np.zeros(codes.shape, np.bool_)
-    wanted = np.ones(codes.shape, np.bool_) if composite.cropland is None else composite.cropland
-    codes[~wanted], clear[~wanted] = NOT_CROPLAND, NONE
-    known = wanted & (clear >= max(model.recipe.min_clear_bins, 1))
+    wanted, known = _known(composite, model)
+    codes[:] = np.where(wanted, NOT_ENOUGH, NOT_CROPLAND)
+    clear[wanted] = clear_bins(composite.values)[wanted]
     if known.any():
-        features = forest_features(pixel_series(composite.values, known), model.recipe, model.features)
+        features = _features(composite, model, known)
         soft = deployment.confidence == "probability"
         said = model.soft_prediction(features) if soft else model.hard_prediction(features)
         codes[known] = said.codes
-        if deployment.confidence == "none":
-            tied[known] = _tied(model.votes(features))
-        else:
-            confidence[known] = said.confidence
-    return bands, tied
+        confidence[known] = NONE if deployment.confidence == "none" else said.confidence
+    return bands
+
+
+def _known(composite: Composite, model: ForestModel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which pixels `(y, x)` are to be mapped, and which of these have enough observations."""
+    observed = clear_bins(composite.values)
+    wanted = np.ones(observed.shape, np.bool_) if composite.cropland is None else composite.cropland
+    return wanted, wanted & (observed >= max(model.recipe.min_clear_bins, 1))
+
+
+def _features(composite: Composite, model: ForestModel, known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return forest_features(pixel_series(composite.values, known), model.recipe, model.features)
 
 
 @dataclass(frozen=True)
@@ -353,25 +360,32 @@ def _compare(
     cell: Cell, plan: RunPlan, source: ForestSource, model: ForestModel, deployment: Deployment
 ) -> _Compared:
     composite = source.read_cell(cell, plan.season, plan.recipe.window)
-    here, tied = predicted_here(composite, model, deployment)
+    here = predicted_here(composite, model, deployment)
     servers, _ = source.read_prediction(cell, plan.season)
     differs = here != servers
-    # Earth Engine's own vote has its own rule for equal votes: there any class will do.
-    free = tied & (servers[0] >= 1) & (servers[0] <= len(model.classes))
-    elsewhere = int((differs[0] & free).sum())
-    differs[0] &= ~free
+    elsewhere = 0
+    if deployment.confidence == "none":  # Earth Engine decides between equal votes by a rule of its own
+        free = _has_most_votes(servers[0], composite, model)
+        elsewhere = int((differs[0] & free).sum())
+        differs[0] &= ~free
     return _Compared(cell, here, servers, differs, elsewhere)
+
+
+def _has_most_votes(codes: NDArray[np.uint8], composite: Composite, model: ForestModel) -> NDArray[np.bool_]:
+    """`(y, x)`: where no class has more votes than that of a code."""
+    known = _known(composite, model)[1]
+    found = np.zeros(known.shape, np.bool_)
+    if known.any():
+        votes = model.votes(_features(composite, model, known))
+        named = codes[known, None] == np.arange(1, len(model.classes) + 1)
+        found[known] = (named & (votes == votes.max(axis=1, keepdims=True))).any(axis=1)
+    return found
 
 
 def _drawn(plan: RunPlan, seed: int, most: int) -> Iterator[Cell]:
     """Planned cells in random order, each once."""
     order = np.random.default_rng(seed).permutation(len(plan.cells))[:most]
     return plan.grid.cells(plan.cells[order])
-
-
-def _tied(votes: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    """`(pixel,)`: where several classes have most votes."""
-    return (votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1
 
 
 def _verification(
