@@ -7,6 +7,7 @@ from typing import Final
 
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.earthengine.forest_source import ForestSource
+from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.earthengine.tasks import PENDING_LIMIT
 from gee_pipeline.earthengine.ways import Confidence
 from gee_pipeline.source import Survey
@@ -193,7 +194,8 @@ def collect_forest_map(
         progress=listener.progress,
     ).raise_if_incomplete()
     summary = work_through(request, plan, listener, since=since)  # finds every cell there, and counts
-    background = _background(planned, Survey(0), request, _compared(request, planned))
+    survey = _scenes(request, planned, listener) if session else Survey(0)
+    background = _background(planned, survey, request, _compared(request, planned))
     return finish_map(request, plan, summary, background, listener)
 
 
@@ -247,6 +249,12 @@ def _background(
         notices=(*planned.gap, *notices),
         confidence=planned.confidence,
     )
+
+
+def _scenes(request: ForestRequest, planned: PlannedForest, listener: Listener) -> Survey:
+    """The scenes alone: once all is classified, the forest's assets may be gone."""
+    source = EarthEngineSource(planned.model.recipe, request.settings, cropland=request.cropland)
+    return found_scenes(source, planned.plan, planned.aoi, listener)
 
 
 def _source(request: ForestRequest, model: ForestModel, deployment: Deployment) -> ForestSource:

@@ -22,6 +22,10 @@ import shapely
 from affine import Affine
 from click.testing import CliRunner, Result
 from ee_emulator import Archive, Emulator, ImageAsset, Raster
+from ee_emulator.drive import Drive
+from ee_emulator.log import Log
+from ee_emulator.storage import Storage
+from ee_emulator.tasks import Tasks
 from made_forests import grown, model_of
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
@@ -181,6 +185,8 @@ class ForestPlace:
 
     folder: Path
     truth: Truth
+    key: Path
+    """The same key in all places: another one would open another session."""
 
     @property
     def model(self) -> Path:
@@ -197,25 +203,38 @@ class ForestPlace:
         from inference.forest_model import load_forest
 
         path = model or self.model
-        settings = EarthEngineSettings(PROJECT, server.key_file(self.folder), server.url)
+        settings = EarthEngineSettings(PROJECT, self.key, server.url)
         deploy(load_forest(path), connect(settings), path, sleep=lambda seconds: None, **options)
 
-    def predict(self, server: Emulator, out: Path, *flags: Any, **options: Any) -> Result:
+    def predict(self, out: Path, *flags: Any, **options: Any) -> Result:
         """`cropmap forest predict` of this place; an option that is None is left out."""
+        return run_cropmap("forest", "predict", *self.words(out, **options), *flags)
+
+    def words(self, out: Path, **options: Any) -> list[Any]:
+        """The options of the command."""
         usual = {
             "aoi": self.area, "year": YEAR, "forest": self.model, "out": out, "cell_size": SIZE,
-            "project": PROJECT, "service_account": server.key_file(self.folder),
+            "project": PROJECT, "service_account": self.key,
         }  # fmt: skip
         given = {key: value for key, value in (usual | options).items() if value is not None}
-        words = [w for key, value in given.items() for w in (f"--{key.replace('_', '-')}", value)]
-        return run_cropmap("forest", "predict", *words, *flags)
+        return [w for key, value in given.items() for w in (f"--{key.replace('_', '-')}", value)]
 
 
-def made_place(folder: Path) -> ForestPlace:
-    """Scenes and a forest of an odd number of trees, so that two classes alone never tie."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_forest(folder / "forest.safetensors", model_of(grown_forest(), CLASSES, recipe=RECIPE))
-    return ForestPlace(folder, Truth(Scenes(), grown_forest()))
+def made_forest(path: Path) -> RandomForestClassifier:
+    """A forest of an odd number of trees, so that two classes alone never tie."""
+    forest = grown_forest()
+    save_forest(path, model_of(forest, CLASSES, recipe=RECIPE))
+    return forest
+
+
+def cleared(server: Emulator) -> Emulator:
+    """The same server without tasks, files and scripts; its assets stay, and a client stays connected."""
+    server.storage, server.drive, server.log, server.rule = Storage(), Drive(), Log(), None
+    server.tasks = Tasks(
+        server.project, server._drawing, server.value, server.storage, server.drive, server.assets
+    )
+    server._scripts.clear()
+    return server
 
 
 def grown_forest(seed: int = 0, trees: int = 7, classes: int = CLASSES) -> RandomForestClassifier:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +28,11 @@ from forest_map_place import (
     SIZE,
     TOP,
     ForestPlace,
+    Scenes,
+    Truth,
+    cleared,
     grown_forest,
-    made_place,
+    made_forest,
     mapped,
     run_cropmap,
 )
@@ -47,29 +54,34 @@ FEW = "--unverified"
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> ForestPlace:
-    return made_place(tmp_path_factory.mktemp("forest") / "place")
-
-
-@pytest.fixture
-def place(original: ForestPlace, tmp_path: Path) -> ForestPlace:
-    """The same place without a deployment."""
-    folder = tmp_path / "place"
-    shutil.copytree(original.folder, folder)
-    return ForestPlace(folder, original.truth)
-
-
-@pytest.fixture
-def server(original: ForestPlace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    with Emulator(original.truth.scenes.archive(), project=PROJECT) as emulator:
-        monkeypatch.setenv(URL_VARIABLE, emulator.url)
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
-        monkeypatch.setenv("CROPMAP_DRIVE_URL", emulator.url)
-        quick = partial(inference.forest_run.export_by_tasks, poll_seconds=0.01)
-        monkeypatch.setattr(inference.forest_run, "export_by_tasks", quick)
-        yield emulator
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, ForestPlace]]:
+    """A server, and a place whose forest is deployed there."""
+    folder = tmp_path_factory.mktemp("forest") / "place"
+    folder.mkdir()
+    truth = Truth(Scenes(), made_forest(folder / "forest.safetensors"))
+    with Emulator(truth.scenes.archive(), project=PROJECT) as emulator:
+        place = ForestPlace(folder, truth, emulator.key_file(folder.parent))
+        place.deploy(emulator, asset=ASSET)
+        yield emulator, place
         assert not emulator.errors
     disconnect()
+
+
+@pytest.fixture
+def server(started: tuple[Emulator, ForestPlace], monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    emulator = cleared(started[0])
+    for variable in (URL_VARIABLE, "STORAGE_EMULATOR_HOST", "CROPMAP_DRIVE_URL"):
+        monkeypatch.setenv(variable, emulator.url)
+    quick = partial(inference.forest_run.export_by_tasks, poll_seconds=0.01)
+    monkeypatch.setattr(inference.forest_run, "export_by_tasks", quick)
+    return emulator
+
+
+@pytest.fixture
+def place(started: tuple[Emulator, ForestPlace], server: Emulator, tmp_path: Path) -> ForestPlace:
+    """The place with its deployment, to spoil."""
+    shutil.copytree(started[1].folder, tmp_path / "place")
+    return replace(started[1], folder=tmp_path / "place")
 
 
 def succeeds(result: Result) -> Result:
@@ -104,9 +116,9 @@ def classified(server: Emulator) -> list[tuple[float, float]]:
 def test_the_map_of_the_servers_is_that_of_a_loop_over_pixels_and_trees(
     place: ForestPlace, server: Emulator, tmp_path: Path, way: str, confidence: str
 ) -> None:
-    place.deploy(server, way=way, confidence=confidence, asset=None if way == "inline" else ASSET)
+    place.deploy(server, way=way, confidence=confidence, asset=None if way == "inline" else f"{ASSET}_{way}")
     run = tmp_path / "run"
-    result = succeeds(place.predict(server, run))
+    result = succeeds(place.predict(run))
     expected = place.truth.expected(confidence)
     assert {1, 2, 3, 255} <= set(np.unique(expected[0]))  # there is something to compare
     np.testing.assert_array_equal(mapped(run), expected)
@@ -118,9 +130,8 @@ def test_the_map_of_the_servers_is_that_of_a_loop_over_pixels_and_trees(
 def test_the_run_says_which_forest_made_it_and_how_its_confidence_was_made(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    place.deploy(server, asset=ASSET)
     run, before = tmp_path / "run", len(list(server.log))
-    succeeds(place.predict(server, run))
+    succeeds(place.predict(run))
     kept = json.loads((run / "run.json").read_text())
     assert (run / "forest.safetensors").read_bytes() == place.model.read_bytes()
     assert kept["model"]["kind"] == "forest"
@@ -145,15 +156,14 @@ def test_without_a_confidence_the_map_has_none_and_says_so(
 ) -> None:
     place.deploy(server, way="inline", confidence="none")
     run = tmp_path / "run"
-    succeeds(place.predict(server, run))  # the emulator's own vote gives ties to the smaller code as well
+    succeeds(place.predict(run))  # the emulator's own vote gives ties to the smaller code as well
     np.testing.assert_array_equal(mapped(run), place.truth.expected("none"))
     assert report(run)["model"]["confidence"].startswith("none, the class is Earth Engine's own vote")
 
 
 def test_the_same_command_finds_everything_done(place: ForestPlace, server: Emulator, tmp_path: Path) -> None:
-    place.deploy(server, asset=ASSET)
     run = tmp_path / "run"
-    succeeds(place.predict(server, run))
+    succeeds(place.predict(run))
     asked = len(classified(server))
     again = succeeds(run_cropmap("forest", "predict", "--config", run / "run.toml"))
     assert len(classified(server)) == asked
@@ -163,9 +173,8 @@ def test_the_same_command_finds_everything_done(place: ForestPlace, server: Emul
 def test_cropland_of_the_servers_and_of_a_file_is_mapped_and_nothing_else(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    place.deploy(server, asset=ASSET)
     land = place.truth.scenes.land == 40
-    succeeds(place.predict(server, tmp_path / "servers", FEW, cropland="worldcover"))
+    succeeds(place.predict(tmp_path / "servers", FEW, cropland="worldcover"))
     expected = place.truth.expected(cropland=land)
     np.testing.assert_array_equal(mapped(tmp_path / "servers"), expected)
     assert len(classified(server)) == CELLS - 1  # the cell without cropland is not classified
@@ -177,7 +186,7 @@ def test_cropland_of_the_servers_and_of_a_file_is_mapped_and_nothing_else(
         crs=CRS, transform=Affine(10, 0, LEFT, 0, -10, TOP),
     ) as file:  # fmt: skip
         file.write(place.truth.scenes.land, 1)
-    succeeds(place.predict(server, tmp_path / "file", FEW, cropland_mask=f"{mask}:40"))
+    succeeds(place.predict(tmp_path / "file", FEW, cropland_mask=f"{mask}:40"))
     np.testing.assert_array_equal(mapped(tmp_path / "file"), expected)
     assert len(classified(server)) == 2 * (CELLS - 1)
 
@@ -185,7 +194,6 @@ def test_cropland_of_the_servers_and_of_a_file_is_mapped_and_nothing_else(
 def test_a_failed_cell_is_named_and_the_same_command_asks_for_it_alone(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    place.deploy(server, asset=ASSET)
     run = tmp_path / "run"
     broken: list[tuple[float, float]] = []
 
@@ -198,7 +206,7 @@ def test_a_failed_cell_is_named_and_the_same_command_asks_for_it_alone(
         return Answer.error(400, "Classifier could not be read.") if here else None
 
     server.rule = refuse
-    result = refused(place.predict(server, run, FEW), "1 of 4 cells are missing", code=3)
+    result = refused(place.predict(run, FEW), "1 of 4 cells are missing", code=3)
     assert f"cropmap forest predict --config {run / 'run.toml'}" in result.stderr
     server.rule = None
     before = len(classified(server))
@@ -210,7 +218,6 @@ def test_a_failed_cell_is_named_and_the_same_command_asks_for_it_alone(
 def test_what_was_finished_before_an_interruption_is_kept(
     place: ForestPlace, server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.deploy(server, asset=ASSET)
     run = tmp_path / "run"
 
     def stop(progress: Any) -> None:
@@ -219,7 +226,7 @@ def test_what_was_finished_before_an_interruption_is_kept(
 
     request = ForestRequest(
         place.area, 2021, out=run, cell_size=SIZE, project=PROJECT, forest=place.model, unverified=True,
-        service_account=server.key_file(place.folder),
+        service_account=place.key,
     )  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
         inference.forest_run.make_forest_map(request, Listener(progress=stop))
@@ -231,15 +238,37 @@ def test_what_was_finished_before_an_interruption_is_kept(
     np.testing.assert_array_equal(mapped(run), place.truth.expected())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_command_that_is_killed_leaves_whole_cells_and_no_cell_is_asked_for_twice(
+    place: ForestPlace, server: Emulator, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    server.rule = lambda request: Answer.slow(0.3) if request.kind == "pixels" else None
+    words = [str(word) for word in place.words(run)]
+    with subprocess.Popen([sys.executable, "-m", "cli.main", "forest", "predict", *words, FEW]) as process:
+        while not list((run / "predictions").glob("*.tif")):
+            time.sleep(0.005)
+            assert process.poll() is None
+        process.kill()
+    server.rule = None
+    kept = {path.name: path.stat().st_mtime_ns for path in (run / "predictions").glob("*.tif")}
+    corners = {origin_of(run / "predictions" / name) for name in kept}
+    before = len(classified(server))
+    succeeds(run_cropmap("forest", "predict", "--config", run / "run.toml"))
+    assert not corners & set(classified(server)[before:])
+    assert kept.items() <= {p.name: p.stat().st_mtime_ns for p in (run / "predictions").glob("*.tif")}.items()
+    assert not list(run.rglob("*.part"))
+    np.testing.assert_array_equal(mapped(run), place.truth.expected())
+
+
 def test_a_budget_stops_the_run_and_a_larger_one_goes_on(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    place.deploy(server, asset=ASSET)
     run = tmp_path / "run"
     before = server.eecu_seconds
-    succeeds(place.predict(server, tmp_path / "whole", FEW))
+    succeeds(place.predict(tmp_path / "whole", FEW))
     needed = (server.eecu_seconds - before) / 3600
-    result = place.predict(server, run, FEW, max_eecu_hours=needed * 0.7)
+    result = place.predict(run, FEW, max_eecu_hours=needed * 0.7)
     refused(result, "The run stopped within its budget", code=3)
     succeeds(run_cropmap("forest", "predict", "--config", run / "run.toml", "--max-eecu-hours", needed * 10))
     np.testing.assert_array_equal(mapped(run), mapped(tmp_path / "whole"))
@@ -252,9 +281,8 @@ def test_a_budget_stops_the_run_and_a_larger_one_goes_on(
 def test_the_map_of_batch_tasks_is_that_of_a_loop_over_pixels_and_trees(
     place: ForestPlace, server: Emulator, tmp_path: Path, destination: str
 ) -> None:
-    place.deploy(server, asset=ASSET)
     run = tmp_path / "run"
-    first = succeeds(place.predict(server, run, "--no-wait", "--to", destination))
+    first = succeeds(place.predict(run, "--no-wait", "--to", destination))
     look_again = f"cropmap forest predict --config {run / 'run.toml'} --to {destination}"
     assert f"Look again: {look_again}" in first.stdout
     early = run_cropmap("forest", "predict", "--config", run / "run.toml", "--collect")
@@ -281,8 +309,7 @@ def test_the_map_of_batch_tasks_is_that_of_a_loop_over_pixels_and_trees(
 def test_files_of_tasks_are_single_byte_predictions_on_the_grid_of_the_run(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    place.deploy(server, asset=ASSET)
-    succeeds(place.predict(server, tmp_path / "run", FEW, "--to", BUCKET))
+    succeeds(place.predict(tmp_path / "run", FEW, "--to", BUCKET))
     names = server.storage.names("maps")
     assert len(names) == CELLS
     (tmp_path / "one.tif").write_bytes(server.storage.get("maps", names[0]))
@@ -294,9 +321,8 @@ def test_files_of_tasks_are_single_byte_predictions_on_the_grid_of_the_run(
 
 
 def test_a_damaged_file_is_exported_once_more(place: ForestPlace, server: Emulator, tmp_path: Path) -> None:
-    place.deploy(server, asset=ASSET)
     run = tmp_path / "run"
-    succeeds(place.predict(server, run, FEW, "--to", BUCKET))
+    succeeds(place.predict(run, FEW, "--to", BUCKET))
     name = server.storage.names("maps")[2]
     server.storage.put("maps", name, server.storage.get("maps", name)[:500])
     collect = ("forest", "predict", "--config", run / "run.toml", "--collect")
@@ -309,9 +335,8 @@ def test_a_damaged_file_is_exported_once_more(place: ForestPlace, server: Emulat
 def test_downloaded_files_need_no_access(
     place: ForestPlace, server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.deploy(server, asset=ASSET)
     run, downloads = tmp_path / "run", tmp_path / "downloads"
-    succeeds(place.predict(server, run, FEW, "--to", BUCKET))
+    succeeds(place.predict(run, FEW, "--to", BUCKET))
     downloads.mkdir()
     for name in server.storage.names("maps"):
         (downloads / name.rpartition("/")[2]).write_bytes(server.storage.get("maps", name))
@@ -328,34 +353,34 @@ def test_downloaded_files_need_no_access(
 def test_a_forest_that_is_not_deployed_is_refused(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    refused(place.predict(server, tmp_path / "run"), "Run 'cropmap forest deploy'")
+    deployment_path(place.model).unlink()
+    refused(place.predict(tmp_path / "run"), "Run 'cropmap forest deploy'")
     assert not (tmp_path / "run").exists()
 
 
 def test_the_deployment_of_another_forest_is_refused(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    place.deploy(server, asset=ASSET)
     save_forest(place.model, model_of(grown_forest(seed=1), 3, recipe=RECIPE))
-    refused(place.predict(server, tmp_path / "run"), "it was trained anew since")
+    refused(place.predict(tmp_path / "run"), "it was trained anew since")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_asset_is_refused_before_anything_is_written(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    place.deploy(server, asset=ASSET)
-    server.assets.clear()
-    refused(place.predict(server, tmp_path / "run"), f"there is no asset {ASSET}")
+    path = deployment_path(place.model)
+    path.write_text(path.read_text().replace(ASSET, f"{ASSET}_gone"))
+    refused(place.predict(tmp_path / "run"), f"there is no asset {ASSET}_gone")
     assert not (tmp_path / "run").exists()
 
 
 def test_servers_that_classify_otherwise_are_refused_before_anything_is_written(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    place.deploy(server, asset=ASSET)
+    place.deploy(server, asset=f"{ASSET}_other", overwrite=True)
     replace_asset(place, server, tmp_path, classes=3)
-    result = refused(place.predict(server, tmp_path / "run"), "differ between Earth Engine and here")
+    result = refused(place.predict(tmp_path / "run"), "differ between Earth Engine and here")
     assert "row" in result.stderr
     assert not (tmp_path / "run").exists()
 
@@ -363,15 +388,14 @@ def test_servers_that_classify_otherwise_are_refused_before_anything_is_written(
 def test_a_class_that_the_forest_does_not_know_fails_its_cells(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    place.deploy(server, asset=ASSET, confidence="none")
+    place.deploy(server, asset=f"{ASSET}_other", confidence="none", overwrite=True)
     replace_asset(place, server, tmp_path, classes=5)
-    refused(place.predict(server, tmp_path / "run", FEW), "which the run's model with 3 classes", code=2)
+    refused(place.predict(tmp_path / "run", FEW), "which the run's model with 3 classes", code=2)
     assert not (tmp_path / "run" / "map").exists()
 
 
 def test_an_unverified_map_says_so(place: ForestPlace, server: Emulator, tmp_path: Path) -> None:
-    place.deploy(server, asset=ASSET)
-    result = succeeds(place.predict(server, tmp_path / "run", FEW))
+    result = succeeds(place.predict(tmp_path / "run", FEW))
     assert "Warning: What the servers say was not compared" in result.stderr
     assert any("was not compared" in text for text in report(tmp_path / "run")["notices"])
 
@@ -379,25 +403,23 @@ def test_an_unverified_map_says_so(place: ForestPlace, server: Emulator, tmp_pat
 def test_another_forest_does_not_go_on_with_the_run(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    place.deploy(server, asset=ASSET)
     run = tmp_path / "run"
-    succeeds(place.predict(server, run, FEW))
+    succeeds(place.predict(run, FEW))
     other = place.folder / "other.safetensors"
     save_forest(other, model_of(grown_forest(seed=1), 3, recipe=RECIPE))
     place.deploy(server, model=other, way="inline")
-    result = refused(place.predict(server, run, FEW, forest=other), "holds a run of something else")
+    result = refused(place.predict(run, FEW, forest=other), "holds a run of something else")
     assert "model:" in result.stderr
     assert "source forest:" in result.stderr
 
 
 def test_without_a_project_the_way_out_is_told(place: ForestPlace, server: Emulator, tmp_path: Path) -> None:
     place.deploy(server, way="inline")
-    key = server.key_file(place.folder)
-    values = json.loads(key.read_text())
+    values = json.loads(place.key.read_text())
     del values["project_id"]
     key = tmp_path / "key.json"
     key.write_text(json.dumps(values))
-    result = place.predict(server, tmp_path / "run", project=None, service_account=key)
+    result = place.predict(tmp_path / "run", project=None, service_account=key)
     refused(result, "--project")
     assert not (tmp_path / "run").exists()
 
@@ -418,13 +440,18 @@ def test_wrong_input_is_refused_and_nothing_written(
     place: ForestPlace, server: Emulator, tmp_path: Path, flags: list[str], words: str
 ) -> None:
     place.deploy(server, way="inline")
-    refused(place.predict(server, tmp_path / "run", *flags), words)
+    refused(place.predict(tmp_path / "run", *flags), words)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_of_a_network_is_no_forest(place: ForestPlace, server: Emulator, tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "model.safetensors")
-    refused(place.predict(server, tmp_path / "run", forest=model), "not a forest")
+    refused(place.predict(tmp_path / "run", forest=model), "not a forest")
+
+
+def origin_of(path: Path) -> tuple[float, float]:
+    with rasterio.open(path) as file:
+        return file.transform.c, file.transform.f
 
 
 def replace_asset(place: ForestPlace, server: Emulator, folder: Path, classes: int) -> None:
@@ -432,4 +459,4 @@ def replace_asset(place: ForestPlace, server: Emulator, folder: Path, classes: i
     path = folder / "other.safetensors"
     save_forest(path, model_of(grown_forest(seed=1, classes=classes), classes, recipe=RECIPE))
     confidence = load_deployment(deployment_path(place.model)).confidence
-    place.deploy(server, model=path, asset=ASSET, confidence=confidence, overwrite=True)
+    place.deploy(server, model=path, asset=f"{ASSET}_other", confidence=confidence, overwrite=True)
