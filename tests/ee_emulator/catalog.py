@@ -6,7 +6,7 @@ Nothing of cropmap reads the items here: what both engines make of one catalog c
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +28,8 @@ SCORES: Final = ("cs", "cs_cdf")
 
 OFFSET_BASELINE: Final = 4.0
 """First processing baseline whose whole numbers have an offset of -0.1."""
+SMALL: Final = 2**18
+"""Pixels of a file that is kept in memory."""
 ABSURD: Final = 10.0
 """Reflectance from which a number is no measurement."""
 
@@ -74,10 +76,8 @@ class FileRaster(Raster):
 
     def read(self, rows: slice, cols: slice) -> Pixels:
         """A window, decoded."""
-        with rasterio.open(self.path) as file:
-            window = rasterio.windows.Window.from_slices(rows, cols)
-            numbers = file.read(1, window=window)
-            mask = file.read_masks(1, window=window) > 0
+        numbers, valid = _stored(self.path, rows, cols)
+        mask = valid.copy()
         values = numbers.astype(np.float64) * self.gain + self.offset
         mask &= np.isfinite(values) & (np.abs(values) <= self.most)
         if self.stored_nodata is not None:
@@ -85,6 +85,26 @@ class FileRaster(Raster):
         if self.dtype.kind in "iu":
             values = np.floor(np.where(mask, values, 0) + 0.5)
         return Pixels(values.clip(*self._limits).astype(self.dtype), mask)
+
+
+def _stored(path: str, rows: slice, cols: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Stored numbers of a window and where they count."""
+    if (whole := _small_file(path, Path(path).stat().st_mtime_ns)) is not None:
+        numbers, valid = whole
+        return numbers[rows, cols], valid[rows, cols]
+    with rasterio.open(path) as file:
+        return _numbers(file, rasterio.windows.Window.from_slices(rows, cols))
+
+
+@lru_cache(maxsize=2_000)
+def _small_file(path: str, changed: int) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
+    """A whole small file, which many requests look at; None of a larger one."""
+    with rasterio.open(path) as file:
+        return _numbers(file, None) if file.width * file.height <= SMALL else None
+
+
+def _numbers(file: Any, window: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    return file.read(1, window=window), file.read_masks(1, window=window) > 0
 
 
 def _scene(item: pystac.Item, dtype: np.dtype[Any]) -> ImageAsset:
