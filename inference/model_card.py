@@ -104,8 +104,10 @@ def _confidence(checkpoint: Checkpoint) -> str:
 
 def _origin(provenance: Mapping[str, Any]) -> Facts:
     year, start = _stated(provenance, "year"), _stated(provenance, "season_start")
+    caution = provenance.get("caution")
     return [
         ("Trained on", _stated(provenance, "data")),
+        *([("Caution", str(caution))] if caution else []),
         ("Year", f"{year}, season from {start}"),
         ("Place", _place(provenance.get("footprint"))),
         ("Samples", _samples(provenance.get("samples"))),

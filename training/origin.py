@@ -18,6 +18,9 @@ from gee_pipeline.season import Season
 METADATA: Final = "metadata"
 """Key of the text in the npz file."""
 
+PSEUDO_LABELS: Final = "pseudo-labels"
+"""Kind of a request, in the text, whose labels are a model's own answers."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -31,6 +34,8 @@ class Origin:
     """How the series were made."""
     season: Season
     """The days that the bins mean."""
+    pseudo: bool = False
+    """The labels are a model's own answers, which nobody has seen to be true."""
 
 
 def origin_of(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Origin | None:
@@ -38,7 +43,8 @@ def origin_of(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Origin | None:
     try:
         told = json.loads(str(arrays[METADATA]))
         season = Season(told["request"]["year"], date.fromisoformat(told["request"]["season_start"]))
-        return Origin(path, told["source"], Recipe.from_dict(told["recipe"]), season)
+        pseudo = told["request"].get("kind") == PSEUDO_LABELS
+        return Origin(path, told["source"], Recipe.from_dict(told["recipe"]), season, pseudo)
     except (KeyError, TypeError, ValueError, InputError):
         return None
 

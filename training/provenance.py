@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import shapely
@@ -11,6 +11,12 @@ from shapely.geometry import mapping
 
 from gee_pipeline.season import Season
 from training.samples import Samples
+
+PSEUDO_CAUTION: Final = (
+    "Labels are another model's own answers (pseudo-labels): all scores tell how well they are repeated "
+    "where that model was sure, not how often the truth is met."
+)
+"""A teacher's errors are right answers to its pupil, and the doubtful pixels were left out."""
 
 
 def season_of(samples: Samples, year: int | None) -> Season | None:
@@ -32,7 +38,8 @@ def season_of(samples: Samples, year: int | None) -> Season | None:
 
 
 def origin_facts(samples: Samples, year: int | None, season: Season | None) -> dict[str, Any]:
-    """Data, year, first day of the season, footprint and samples by class, as JSON values.
+    """Data, year, first day of the season, footprint and samples by class, as JSON values; a caution where
+    labels were not observed.
 
     Args:
         samples: All labelled series, of training and held out.
@@ -45,6 +52,7 @@ def origin_facts(samples: Samples, year: int | None, season: Season | None) -> d
         "season_start": season.start.isoformat() if season else None,
         "footprint": footprint(samples),
         "samples": samples.counts,
+        **({"caution": PSEUDO_CAUTION} if samples.pseudo else {}),
     }
 
 

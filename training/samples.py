@@ -60,6 +60,8 @@ class Samples:
     """`#rrggbb` of each class name; None takes those of CropGlobe's legend."""
     left_out: int = 0
     """Samples left out because their label has no class."""
+    pseudo: bool = False
+    """Labels of a file or more are a model's own answers (`cropmap forest pseudo-label`)."""
 
     def __post_init__(self) -> None:
         given = [getattr(self, name) for name in _PER_SAMPLE]
@@ -159,6 +161,7 @@ def read_samples(
         source=source or _default_source(paths, origins, known),
         recipe=reading.recipe,
         season=_joint_season(parts),
+        pseudo=any(origin.pseudo for origin in origins),
     )
     kept = _drop_duplicates(_drop_sparse(joined, reading.recipe))
     if names is None:

@@ -210,13 +210,14 @@ def _write_scores(out: Path, forest: ForestModel) -> None:
 
     write_scores(beside(out, "scores.csv"), forest.metrics)
     title = f"{out.name}: {len(forest.trees):,} trees"
-    draw_scores(beside(out, "confusion.png"), forest.metrics, title)
+    draw_scores(beside(out, "confusion.png"), forest.metrics, title, _caution(forest))
 
 
 def _show(path: Path, forest: ForestModel, as_json: bool) -> None:
     """Print where a new forest is and how good."""
     if as_json:
         facts = {"forest": str(path), "digest": forest.digest, "samples": forest.provenance["samples"]}
+        facts |= {"caution": _caution(forest) or None}
         click.echo(json.dumps(facts | forest.metrics))
         return
     metrics = forest.metrics
@@ -229,6 +230,13 @@ def _show(path: Path, forest: ForestModel, as_json: bool) -> None:
         if metrics[key]:
             click.echo(f"{label + ':':<12}{_scores(metrics[key])}")
     click.echo(f"Held out by {metrics['split']}; judged is {metrics['judged']}.")
+    if caution := _caution(forest):
+        click.echo(caution)
+
+
+def _caution(forest: ForestModel) -> str:
+    """What its scores do not tell, where its labels were not observed."""
+    return str(forest.provenance.get("caution", ""))
 
 
 def _scores(judged: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from matplotlib.image import imread
 
 from cli.forest.train import train
 from gee_pipeline.errors import CropmapError
+from gee_pipeline.recipe import Recipe
 from inference.forest_model import load_forest
 from training.forest.options import ForestOptions
 from training.options import SplitRule
@@ -102,6 +103,18 @@ def test_json_is_one_document_with_all_scores(samples, tmp_path):
     assert facts["validation_samples"] == 13
     for key in ("held_out", "out_of_bag", "deployed"):
         assert facts[key] == forest.metrics[key]
+
+
+def test_scores_on_a_model_s_own_labels_are_not_called_the_truth(samples, tmp_path):
+    request = {"kind": "pseudo-labels", "year": 2021, "season_start": "2021-01-01"}
+    text = json.dumps({"source": "A map.", "request": request, "recipe": Recipe().to_dict()})
+    pseudo = changed(samples, tmp_path / "pseudo.npz", metadata=np.array(text))
+    out = tmp_path / "forest.safetensors"
+    result = invoke(pseudo, "--out", out, "--data-source", "Seen by me.", *FAST)
+    assert "not how often the truth is met" in result.stdout
+    assert "pseudo-labels" in load_forest(out).provenance["caution"]
+    assert "pseudo-labels" in json.loads(invoke(pseudo, "--out", out, "--json", *FAST).stdout)["caution"]
+    assert json.loads(invoke(samples, "--out", out, "--json", *FAST).stdout)["caution"] is None
 
 
 def test_scores_lie_beside_the_forest(samples, tmp_path):

@@ -39,6 +39,16 @@ def test_a_card_says_what_the_model_knows_and_where_it_comes_from(make_checkpoin
     assert card["Digest"] == checkpoint.digest
 
 
+def test_a_caution_stands_before_the_scores(make_checkpoint):
+    card = describe(
+        make_checkpoint(provenance={"caution": "Nobody saw it."}, metrics={"accuracy": 1, "macro_f1": 1})
+    )
+    keys = [key for key, _ in card]
+    assert dict(card)["Caution"] == "Nobody saw it."
+    assert keys.index("Caution") < keys.index("Accuracy")
+    assert "Caution" not in dict(describe(make_checkpoint(provenance={}, metrics={})))
+
+
 def test_what_a_checkpoint_does_not_state_is_said_to_be_so(make_checkpoint):
     card = dict(describe(make_checkpoint(provenance={}, metrics={})))
     assert card["Trained on"] == card["Place"] == card["Samples"] == card["Accuracy"] == "not stated"

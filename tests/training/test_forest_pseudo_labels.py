@@ -113,6 +113,7 @@ def test_a_training_reads_the_file_with_recipe_and_season(drawn: tuple[Path, Pse
     assert (samples.season.year, str(samples.season.start)) == (2021, "2021-01-01")
     assert samples.counts == {name: n for name, n in report.classes.items() if n}
     assert "no observed truth" in samples.source
+    assert samples.pseudo
     assert "made for tests" not in samples.source
     assert (samples.duplicates_dropped, samples.sparse_dropped, samples.left_out) == (0, 0, 0)
 

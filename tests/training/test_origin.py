@@ -55,6 +55,15 @@ def test_metadata_of_somebody_else_is_no_matter(text: str, write: Write) -> None
     assert read_samples([write("a.npz", text)]).season is None
 
 
+def test_labels_of_a_model_are_told_also_among_others(write: Write) -> None:
+    values = json.loads(told())
+    values["request"]["kind"] = "pseudo-labels"
+    pseudo, observed = write("p.npz", json.dumps(values)), write("o.npz", told(), seed=1)
+    assert read_samples([pseudo]).pseudo
+    assert read_samples([observed, pseudo]).pseudo
+    assert not read_samples([observed]).pseudo
+
+
 def test_files_are_joined_with_those_that_tell_nothing(write: Write) -> None:
     samples = read_samples([write("a.npz", told(HAZY)), write("b.npz", seed=1)])
     assert len(samples) == 12

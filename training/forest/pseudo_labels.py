@@ -10,7 +10,7 @@ import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -31,10 +31,8 @@ from training.forest.pseudo_report import Findings, PseudoReport, build_report, 
 from training.forest.pseudo_rules import PseudoRules
 from training.forest.pseudo_stability import Judge, require_comparable
 from training.forest.pseudo_tally import Tally
+from training.origin import PSEUDO_LABELS
 from training.sample_file import pack_samples, read_metadata
-
-KIND: Final = "pseudo-labels"
-"""What the request of such a file says it is."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +280,7 @@ def _request(request: PseudoRequest, opened: _Opened) -> dict[str, Any]:
     """What samples are compared by; two requests that give other samples differ in it."""
     season = opened.plan.season
     return {
-        "kind": KIND,
+        "kind": PSEUDO_LABELS,
         "run": opened.plan.digest,
         "year": season.year,
         "season_start": season.start.isoformat(),

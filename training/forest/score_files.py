@@ -37,16 +37,18 @@ def write_scores(path: Path, metrics: Mapping[str, Any]) -> None:
     write_bytes(path, text.getvalue().encode())
 
 
-def draw_scores(path: Path, metrics: Mapping[str, Any], title: str) -> None:
+def draw_scores(path: Path, metrics: Mapping[str, Any], title: str, caution: str = "") -> None:
     """Draw a PNG of the confusion matrices under both votes.
 
     Args:
         path: Where the PNG shall stand.
         metrics: As for `write_scores`.
         title: One line above the panels.
+        caution: What the scores do not tell, below them.
     """
     panels = [_panel(*judged) for judged in _judged(metrics)]
-    draw_panels(path, panels, title=title, note=f"Held out by {metrics['split']}.")
+    note = f"Held out by {metrics['split']}."
+    draw_panels(path, panels, title=title, note="\n".join(filter(None, [note, caution])))
 
 
 def _judged(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
