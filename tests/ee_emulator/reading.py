@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .grid import Grid
 from .values import Band, EmulatorError, Pixels, Projection
 
-CACHE_BYTES = 128 * 2**20
+CACHE_BYTES = 4 * 2**30
 """Arrays that a request keeps, so that a band shared by many others is computed once."""
 
 COARSEST = 1.99
