@@ -234,7 +234,7 @@ def _ready(request: ForestRequest, planned: PlannedForest, listener: Listener) -
 
 def _compared(request: ForestRequest, planned: PlannedForest) -> tuple[str, ...]:
     """What to say in the report of a map whose tasks were started before."""
-    found = verified(verifications_path(request.forest), planned.plan, planned.deployment)
+    found = verified(verifications_path(request.forest), planned.plan, planned.source, planned.deployment)
     return (found.summary,) if found else (UNVERIFIED,)
 
 

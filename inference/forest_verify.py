@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,8 +50,8 @@ EMPTY_ALLOWED: Final = 10
 """Cells without a classified pixel that are passed over, for each cell that is wanted."""
 
 TOLERANCE: Final = {"median": 0.0, "harmonic": 0.001}
-"""Share of the pixels that may differ. Medians are whole numbers on both sides; a harmonic coefficient is
-rounded, and a sum of 43 products that ends close to a half may be rounded either way."""
+"""Share of the pixels with a class that may differ. Medians are whole numbers on both sides; a harmonic
+coefficient is rounded, and a sum of 43 products that ends close to a half may be rounded either way."""
 
 
 @dataclass(frozen=True)
@@ -103,23 +104,39 @@ class Verification:
     ties_elsewhere: int
     """Equal votes that Earth Engine's own vote gave to another class, where it decides; no difference."""
     tolerance: float
-    """Share of the pixels that may differ."""
+    """Share of the pixels with a class that may differ in class or confidence."""
     examples: tuple[Difference, ...]
     """The first pixels that differ."""
     seed: int
     """Seed by which the cells were drawn."""
     when: str
     """Time in UTC."""
+    written: dict[str, str]
+    """When each asset of the trees was written last, as Earth Engine says; none where they are inline."""
+    version: str
+    """Version of cropmap that compared."""
 
     @property
     def share(self) -> float:
-        """Share of the pixels that differ."""
-        return self.differing_pixels / self.pixels if self.pixels else 0.0
+        """Pixels that differ, as a share of those with a class: the others are alike on any servers."""
+        return self.differing_pixels / max(self.classified, 1)
 
     @property
     def passed(self) -> bool:
-        """Whether the servers classify like this machine, as far as was seen."""
-        return self.classified > 0 and self.share <= self.tolerance
+        """Whether the servers classify like this machine, as far as was seen.
+
+        Observations are but counted, and are the same however harmonics are rounded.
+        """
+        return self.classified > 0 and not self.differing["clear"] and self.share <= self.tolerance
+
+    def still_holds(self, source: ForestSource) -> bool:
+        """Whether the trees that were compared are still those on the servers, and this is that version.
+
+        Raises:
+            AccessError: Earth Engine cannot be used, or not the forest's assets.
+            InputError: An asset is not there.
+        """
+        return self.version == version("cropmap") and self.written == source.assets_written()
 
     @property
     def summary(self) -> str:
@@ -129,8 +146,8 @@ class Verification:
             return f"{what} are the same on Earth Engine and here{self._ties()}."
         bands = ", ".join(f"{name} {count:,}" for name, count in self.differing.items() if count)
         return (
-            f"{self.differing_pixels:,} of {what} differ between Earth Engine and here ({self.share:.3%}; "
-            f"{bands}; {self.tolerance:.1%} are allowed){self._ties()}."
+            f"{self.differing_pixels:,} of {what} differ between Earth Engine and here ({self.share:.3%} of "
+            f"those with a class; {bands}; {self.tolerance:.1%} are allowed){self._ties()}."
         )
 
     def require_passed(self) -> None:
@@ -168,8 +185,8 @@ class Verification:
         return f"; {self.ties_elsewhere:,} equal votes are decided otherwise by Earth Engine's own rule"
 
 
-def subject_of(plan: RunPlan, deployment: Deployment) -> str:
-    """Sixteen hex digits of what a comparison holds for: forest, deployment, recipe, season, area and source.
+def subject_of(plan: RunPlan, source: ForestSource, deployment: Deployment) -> str:
+    """Sixteen hex digits of what a comparison is of: forest, deployment, recipe, season, area and servers.
 
     The size of cells is left out: it decides where pixels lie, not how one is computed.
     """
@@ -179,6 +196,7 @@ def subject_of(plan: RunPlan, deployment: Deployment) -> str:
         "season": [plan.season.year, plan.season.start.isoformat()],
         "area": hashlib.sha256(shapely.to_wkb(plan.area)).hexdigest(),
         "source": dict(plan.source),
+        "servers": source.host,
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -213,6 +231,7 @@ def verify(
     """
     if cells < 1:
         raise InputError(f"At least one cell is compared, got --cells {cells}.")
+    written = source.assets_written()
     compared: list[_Compared] = []
     empty: list[str] = []
     for cell in _drawn(plan, seed, most=cells * (1 + EMPTY_ALLOWED)):
@@ -232,7 +251,18 @@ def verify(
         )
     if len(compared) < cells:
         notice(f"Only {len(compared)} cells with classified pixels were found, {cells} were wanted.")
-    return _verification(plan, deployment, model, compared, empty, seed)
+    return Verification(
+        subject=subject_of(plan, source, deployment),
+        forest=model.digest,
+        year=plan.season.year,
+        empty=tuple(empty),
+        tolerance=TOLERANCE[model.features],
+        seed=seed,
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        written=written,
+        version=version("cropmap"),
+        **_counted(compared),
+    )
 
 
 def verifications_path(forest: Path) -> Path:
@@ -266,10 +296,34 @@ def read_verifications(path: Path) -> list[Verification]:
         ) from error
 
 
-def verified(path: Path, plan: RunPlan, deployment: Deployment) -> Verification | None:
-    """The comparison of exactly this forest, deployment, recipe, season and area, passed or not."""
-    subject = subject_of(plan, deployment)
+def verified(path: Path, plan: RunPlan, source: ForestSource, deployment: Deployment) -> Verification | None:
+    """The last comparison of this forest, deployment, recipe, season, area and servers, passed or not."""
+    subject = subject_of(plan, source, deployment)
     return next((one for one in read_verifications(path) if one.subject == subject), None)
+
+
+def verify_and_keep(
+    path: Path,
+    plan: RunPlan,
+    source: ForestSource,
+    model: ForestModel,
+    deployment: Deployment,
+    **how: Any,
+) -> Verification:
+    """What `verify` finds, passed or not, written down.
+
+    Args:
+        path: As `verifications_path` gives it; a damaged file is refused before anything is compared.
+        plan: The run whose cells are drawn.
+        source: Classifies on the servers, and gives their composites.
+        model: The forest.
+        deployment: How it came to the servers.
+        **how: Further arguments of `verify`.
+    """
+    read_verifications(path)
+    found = verify(plan, source, model, deployment, **how)
+    keep(path, found)
+    return found
 
 
 def passed_verification(
@@ -281,7 +335,7 @@ def passed_verification(
     *,
     notice: Callable[[str], None] = lambda text: None,
 ) -> Verification:
-    """The comparison that a map stands on: one that passed before, or a new one, which is written down.
+    """The comparison that a map stands on: one that passed and still holds, or a new one.
 
     Args:
         path: As `verifications_path` gives it.
@@ -292,16 +346,15 @@ def passed_verification(
         notice: Takes one sentence for the user.
 
     Raises:
-        InputError: There is nothing to compare.
+        InputError: There is nothing to compare, or an asset of the forest is gone.
         MismatchError: The servers say something else.
         AccessError: Earth Engine cannot be used.
         EarthEngineError: A cell could not be had.
     """
-    found = verified(path, plan, deployment)
-    if found is None or not found.passed:
+    found = verified(path, plan, source, deployment)
+    if found is None or not found.passed or not found.still_holds(source):
         notice(f"{min(CELLS, len(plan.cells))} cells are classified on Earth Engine and here, and compared.")
-        found = verify(plan, source, model, deployment, notice=notice)
-        keep(path, found)
+        found = verify_and_keep(path, plan, source, model, deployment, notice=notice)
     notice(found.summary)
     found.require_passed()
     return found
@@ -388,34 +441,21 @@ def _drawn(plan: RunPlan, seed: int, most: int) -> Iterator[Cell]:
     return plan.grid.cells(plan.cells[order])
 
 
-def _verification(
-    plan: RunPlan,
-    deployment: Deployment,
-    model: ForestModel,
-    compared: list[_Compared],
-    empty: list[str],
-    seed: int,
-) -> Verification:
+def _counted(compared: list[_Compared]) -> dict[str, Any]:
+    """The fields of a verification that say what was compared and found."""
     differing = {
         name: sum(int(one.differs[band].sum()) for one in compared)
         for band, name in enumerate(PREDICTION_BANDS)
     }
-    return Verification(
-        subject=subject_of(plan, deployment),
-        forest=model.digest,
-        year=plan.season.year,
-        cells=tuple(one.cell.name for one in compared),
-        empty=tuple(empty),
-        pixels=sum(one.here[0].size for one in compared),
-        classified=sum(one.classified for one in compared),
-        differing=differing,
-        differing_pixels=sum(int(one.differs.any(axis=0).sum()) for one in compared),
-        ties_elsewhere=sum(one.ties_elsewhere for one in compared),
-        tolerance=TOLERANCE[model.features],
-        examples=tuple(example for one in compared for example in _examples(one))[:EXAMPLES],
-        seed=seed,
-        when=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    return {
+        "cells": tuple(one.cell.name for one in compared),
+        "pixels": sum(one.here[0].size for one in compared),
+        "classified": sum(one.classified for one in compared),
+        "differing": differing,
+        "differing_pixels": sum(int(one.differs.any(axis=0).sum()) for one in compared),
+        "ties_elsewhere": sum(one.ties_elsewhere for one in compared),
+        "examples": tuple(example for one in compared for example in _examples(one))[:EXAMPLES],
+    }
 
 
 def _examples(one: _Compared) -> Iterator[Difference]:

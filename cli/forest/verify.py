@@ -53,17 +53,22 @@ def verify(quiet: bool, as_json: bool, cells: int | None, seed: int | None, **op
     """
     from cli.progress import listener
     from inference.forest_run import plan_forest
-    from inference.forest_verify import keep, verifications_path, verify
+    from inference.forest_verify import verifications_path, verify_and_keep
     from inference.request import ForestRequest
 
     request = ForestRequest(**given(options))
     drawn = given({"cells": cells, "seed": seed})
     with listener(quiet) as told:
         planned = plan_forest(request, told)
-        found = verify(
-            planned.plan, planned.source, planned.model, planned.deployment, notice=told.notice, **drawn
+        found = verify_and_keep(
+            verifications_path(request.forest),
+            planned.plan,
+            planned.source,
+            planned.model,
+            planned.deployment,
+            notice=told.notice,
+            **drawn,
         )
-    keep(verifications_path(request.forest), found)
     if as_json:
         click.echo(json.dumps(found.to_dict()))
     found.require_passed()

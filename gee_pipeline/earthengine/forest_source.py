@@ -60,23 +60,26 @@ class ForestSource(EarthEngineSource):
             AccessError: Earth Engine cannot be used, or not the forest's assets.
             InputError: The forest is not there, or no scene touches the area or season.
         """
-        self.require_assets()
+        self.assets_written()
         return super().survey(area, season, bins)
 
-    def require_assets(self) -> None:
-        """Refuse a forest whose assets are gone: every cell would fail.
+    def assets_written(self) -> dict[str, str]:
+        """When each asset of the forest was written last, as Earth Engine says.
 
         Raises:
             AccessError: Earth Engine cannot be used, or not these assets.
             InputError: An asset is not there.
         """
-        session = self.session
+        session, written = self.session, {}
         for asset in self.trees.assets:
-            if answered(session, partial(session.asset, asset), asset) is None:
+            found = answered(session, partial(session.asset, asset), asset)
+            if found is None:  # every cell would fail
                 raise InputError(
                     f"The forest is not on the servers: there is no asset {asset}, or these credentials may "
                     "not read it. Deploy it again with 'cropmap forest deploy', or have the asset shared."
                 )
+            written[asset] = str(found.get("updateTime", ""))
+        return written
 
     def read_prediction(self, cell: Cell, season: Season) -> tuple[NDArray[np.uint8], SceneCounts]:
         """Class code, confidence and clear observations `(3, y, x)` of one cell, of its whole square.

@@ -81,7 +81,7 @@ class EarthEngineSource:
         without = None
         if scenes <= COUNTED:
             without = int(fetcher.value(graph.without_score(region, span).size()))
-        return Survey(scenes, (*_elsewhere(self.settings), *_notices(scenes, without, self.recipe)))
+        return Survey(scenes, (*_elsewhere(self.host), *_notices(scenes, without, self.recipe)))
 
     def read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
         """The composite of one cell; without scenes, or without cropland, it is all nodata.
@@ -101,6 +101,12 @@ class EarthEngineSource:
             AccessError: Earth Engine cannot be used.
         """
         return connect(self.settings)
+
+    @property
+    def host(self) -> str | None:
+        """Who answers instead of Google's Earth Engine; None where nobody does."""
+        host = urlparse(self.settings.url or "").hostname
+        return None if host is None or host.endswith(".googleapis.com") else host
 
     def cells_ahead(self, bins: int, cell_size: int) -> int:
         """Cells whose requests together are as many as Earth Engine takes at once."""
@@ -220,10 +226,9 @@ def _hull(area: BaseGeometry) -> ee.Geometry:
     return ee.Geometry({"type": "Polygon", "coordinates": [ring]}, None, False)
 
 
-def _elsewhere(settings: EarthEngineSettings) -> tuple[str, ...]:
+def _elsewhere(host: str | None) -> tuple[str, ...]:
     """What to say of pixels that do not come from Google."""
-    host = urlparse(settings.url or "").hostname
-    if host is None or host.endswith(".googleapis.com"):
+    if host is None:
         return ()
     return (
         f"{URL_VARIABLE} names {host}, which is not Google's Earth Engine: whether its pixels are "

@@ -385,6 +385,18 @@ def test_servers_that_classify_otherwise_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_an_asset_that_somebody_wrote_over_is_compared_again(
+    place: ForestPlace, server: Emulator, tmp_path: Path
+) -> None:
+    place.deploy(server, asset=f"{ASSET}_other", overwrite=True)
+    about = deployment_path(place.model).read_bytes()
+    succeeds(place.predict(tmp_path / "run"))
+    replace_asset(place, server, tmp_path, classes=3)
+    assert deployment_path(place.model).read_bytes() == about
+    refused(place.predict(tmp_path / "another"), "differ between Earth Engine and here")
+    assert not (tmp_path / "another").exists()
+
+
 def test_a_class_that_the_forest_does_not_know_fails_its_cells(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ from inference.forest_verify import (
     verifications_path,
     verified,
     verify,
+    verify_and_keep,
 )
 from inference.plan import plan_run
 from inference.run_plan import RunPlan
@@ -77,6 +78,12 @@ class Served:
     """What is said instead, by cell, row and column."""
     cropland: bool = False
     asked: list[str] = field(default_factory=list)
+    host: str | None = None
+    when: str = "2024-05-06T07:08:09Z"
+    """When the forest's asset was written."""
+
+    def assets_written(self) -> dict[str, str]:
+        return {"projects/p/assets/f": self.when}
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "earthengine", "forest": self.confidence}
@@ -167,7 +174,7 @@ def test_a_pixel_that_differs_is_told_with_its_place_and_both_values():
     found = compared(source)
     assert not found.passed
     assert found.differing == {"class": 3, "confidence": 3, "clear": 3}
-    assert (found.differing_pixels, found.share) == (3, 3 / found.pixels)
+    assert (found.differing_pixels, found.share) == (3, 3 / found.classified)
     first = found.examples[0]
     cell = plan.grid.cell(0, int(first.cell[-4:]))
     assert (first.cell, first.row, first.col, first.servers) == (found.cells[0], 3, 5, (77, 88, 99))
@@ -199,12 +206,15 @@ def test_one_pixel_in_one_band_is_enough():
     assert not found.passed
 
 
-def test_of_harmonic_features_one_pixel_in_a_thousand_may_differ():
-    found = compared(Served(), 1)
-    loose = replace(found, tolerance=0.001, differing_pixels=1)
+def test_of_harmonic_features_one_classified_pixel_in_a_thousand_may_differ():
+    """Pixels without a class are alike on any servers, and dilute no difference."""
+    found = replace(compared(Served(), 1), tolerance=0.001, pixels=100_000)
+    loose = replace(found, differing_pixels=1, classified=1_000)
     assert loose.passed
     assert "0.1% are allowed" in loose.summary
     assert not replace(loose, differing_pixels=2).passed
+    assert not replace(loose, classified=999).passed
+    assert not replace(loose, differing={"class": 0, "confidence": 0, "clear": 1}).passed
 
 
 def test_another_seed_draws_other_cells_and_the_same_seed_the_same():
@@ -279,7 +289,7 @@ def test_what_was_found_is_read_back_and_the_newest_of_one_subject_counts(tmp_pa
     keep(path, good)
     assert read_verifications(path) == [other, good]
     assert json.loads(path.read_text())[1]["passed"] is True
-    assert verified(path, plan_of(Served(), 1), deployment_of()) == good
+    assert verified(path, plan_of(Served(), 1), Served(), deployment_of()) == good
 
 
 @pytest.mark.parametrize("text", ["[1]", "{}", '[{"format": 1}]', "[", "null"])
@@ -296,21 +306,22 @@ def test_files_of_other_versions_are_compared_anew(tmp_path):
     assert read_verifications(path) == []
 
 
-def test_a_comparison_holds_for_one_forest_deployment_season_area_and_source_only():
-    plan, deployment = plan_of(Served()), deployment_of()
+def test_a_comparison_is_of_one_forest_deployment_season_area_source_and_server_only():
+    plan, google, deployment = plan_of(Served()), Served(), deployment_of()
     others = [
-        (plan_of(Served(), 5), deployment),
-        (replace(plan, season=Season.at(2022, 46.0)), deployment),
-        (replace(plan, recipe=replace(RECIPE, min_clear_bins=3)), deployment),
-        (replace(plan, source={**plan.source, "cropland": "worldcover"}), deployment),
-        (plan, deployment_of("probability")),
-        (plan, replace(deployment, forest="0" * 16)),
-        (plan, replace(deployment, assets=("projects/p/assets/g",))),
+        (plan_of(Served(), 5), google, deployment),
+        (replace(plan, season=Season.at(2022, 46.0)), google, deployment),
+        (replace(plan, recipe=replace(RECIPE, min_clear_bins=3)), google, deployment),
+        (replace(plan, source={**plan.source, "cropland": "worldcover"}), google, deployment),
+        (plan, Served(host="localhost"), deployment),
+        (plan, google, deployment_of("probability")),
+        (plan, google, replace(deployment, forest="0" * 16)),
+        (plan, google, replace(deployment, assets=("projects/p/assets/g",))),
     ]
     subjects = {subject_of(*one) for one in others}
     assert len(subjects) == len(others)
-    assert subject_of(plan, deployment) not in subjects
-    assert subject_of(plan_of(Served()), deployment_of()) == subject_of(plan, deployment)
+    assert subject_of(plan, google, deployment) not in subjects
+    assert subject_of(plan_of(Served()), Served(), deployment_of()) == subject_of(plan, google, deployment)
 
 
 # ---- before a map ----
@@ -329,6 +340,30 @@ def test_a_map_compares_once_and_stands_on_that(tmp_path):
     assert "2 cells are classified on Earth Engine and here" in told[0]
     assert passed(second, path) == found
     assert second.asked == []
+
+
+def test_an_asset_that_was_written_since_is_compared_anew(tmp_path):
+    path, told = tmp_path / "f.verifications.json", list[str]()
+    passed(Served(), path)
+    wrong = {("r0000_c0000", 0, 0): (9, 9, 9)}
+    with pytest.raises(MismatchError, match="differ between Earth Engine and here"):
+        passed(Served(wrong=wrong, when="2024-05-06T07:08:10Z"), path, told)
+    assert "2 cells are classified on Earth Engine and here" in told[0]
+
+
+def test_what_another_version_of_cropmap_compared_is_compared_anew(tmp_path):
+    path, again = tmp_path / "f.verifications.json", Served()
+    keep(path, replace(passed(Served(), path), version="0.0.1"))
+    passed(again, path)
+    assert len(again.asked) == 2
+
+
+def test_a_damaged_file_is_refused_before_anything_is_compared(tmp_path):
+    path, source = tmp_path / "f.verifications.json", Served()
+    path.write_text("[")
+    with pytest.raises(CorruptFileError):
+        verify_and_keep(path, plan_of(source), source, model(), deployment_of())
+    assert source.asked == []
 
 
 def test_a_difference_refuses_the_map_and_is_compared_anew_the_next_time(tmp_path):
