@@ -107,6 +107,7 @@ def read_samples(
     season_start: date | None = None,
     label_column: str | None = None,
     group_column: str | None = None,
+    any_classes: bool = False,
 ) -> Samples:
     """The samples of some files, joined, without duplicates and without series of too many gaps.
 
@@ -131,6 +132,7 @@ def read_samples(
         season_start: First day of the season of tables; None follows year and latitude.
         label_column: Key or column of the labels; None is that of the legend, or `lbl` and `label`.
         group_column: Key or column of the groups; None is `group`, where there is one.
+        any_classes: Keep all classes of the legend, however few occur, for labels that nothing is trained on.
 
     Raises:
         InputError: A file lacks a key or column, or a value is outside its range; key or column and row are
@@ -164,6 +166,8 @@ def read_samples(
         pseudo=any(origin.pseudo for origin in origins),
     )
     kept = _drop_duplicates(_drop_sparse(joined, reading.recipe))
+    if any_classes:
+        return kept
     if names is None:
         names = known.names if legend else occurring_classes(known, kept.labels)
     return _choose(kept, names, known)

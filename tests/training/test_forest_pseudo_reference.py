@@ -104,6 +104,34 @@ def test_places_tell_about_the_pixels_that_hold_them(plan: RunPlan, tmp_path: Pa
     assert reference.describe()["places"] == 6
 
 
+def test_a_reference_may_hold_one_class_alone(plan: RunPlan, tmp_path: Path) -> None:
+    reference = read_reference(points(tmp_path / "p.csv", [3, 4], [5, 6], ["corn", "corn"]), plan)
+    assert np.argwhere(reference.read(plan.grid.geobox) == 1).tolist() == [[3, 5], [4, 6]]
+    legend = tmp_path / "legend.toml"
+    legend.write_text(
+        '[[classes]]\nname = "corn"\ncolor = "#ffd300"\n[[classes]]\nname = "rye"\ncolor = "#267000"\n'
+    )
+    reference = read_reference(tmp_path / "p.csv", plan, legend=legend)
+    assert np.argwhere(reference.read(plan.grid.geobox) == 1).tolist() == [[3, 5], [4, 6]]
+
+
+def test_a_corrected_file_is_another_reference(plan: RunPlan, folder: Path, tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "r.tif", np.ones((ROWS, COLS), np.uint8), folder)
+    former, size = read_reference(path, plan).describe(), path.stat().st_size
+    assert read_reference(path, plan).describe() == former
+    write_raster(path, np.full((ROWS, COLS), 2, np.uint8), folder)
+    assert path.stat().st_size == size
+    assert read_reference(path, plan).describe() != former
+
+
+def test_places_beyond_the_projection_tell_about_no_pixel(plan: RunPlan, tmp_path: Path) -> None:
+    path = points(tmp_path / "p.csv", [3, 4, 5], [5, 6, 7], ["corn", "corn", "corn"])
+    table = geopandas.pd.read_csv(path)
+    table.loc[1:, "lon"], table.loc[1:, "lat"] = (105.0, -75.0), (0.0, 0.0)  # a quarter of the earth away
+    table.to_csv(path, index=False)
+    assert np.argwhere(read_reference(path, plan).read(plan.grid.geobox)).tolist() == [[3, 5]]
+
+
 def test_a_crop_without_a_class_is_other_or_wrong_everywhere() -> None:
     assert reference_code("soybeans", ("corn", "soybeans")) == 2
     assert reference_code("rice", ("corn", "other")) == 2

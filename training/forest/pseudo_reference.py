@@ -73,7 +73,7 @@ class RasterReference:
     def describe(self) -> dict[str, Any]:
         """What identifies it, as JSON values."""
         codes = {str(value): code for value, code in sorted(self.codes.items())}
-        return {"file": str(self.path), "size": self.path.stat().st_size, "codes": codes}
+        return {**_state(self.path), "codes": codes}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class PointReference:
 
     def describe(self) -> dict[str, Any]:
         """What identifies it, as JSON values."""
-        return {"file": str(self.path), "size": self.path.stat().st_size, "places": len(self.codes)}
+        return {**_state(self.path), "places": len(self.codes)}
 
 
 def read_reference(
@@ -139,7 +139,7 @@ def read_reference(
             f"--classes-table says what the values of a raster mean, and {path} holds samples. Say with "
             "--legend what their labels mean."
         )
-    samples = read_samples([path], legend=read_legend(legend) if legend else None)
+    samples = read_samples([path], legend=read_legend(legend) if legend else None, any_classes=True)
     return _points(path, plan, samples)
 
 
@@ -182,7 +182,8 @@ def _points(path: Path, plan: RunPlan, samples: Samples) -> PointReference:
     to_map = pyproj.Transformer.from_crs("EPSG:4326", str(plan.grid.geobox.crs), always_xy=True)
     x, y = to_map.transform(samples.lon, samples.lat)
     codes = np.array([reference_code(name, _names(plan)) for name in samples.class_names], np.uint8)
-    return PointReference(path, np.asarray(x), np.asarray(y), codes[samples.labels])
+    here = np.isfinite(x) & np.isfinite(y)  # the projection has no place for the other side of the earth
+    return PointReference(path, np.asarray(x)[here], np.asarray(y)[here], codes[samples.labels][here])
 
 
 def reference_code(name: str, classes: tuple[str, ...]) -> int:
@@ -195,6 +196,12 @@ def reference_code(name: str, classes: tuple[str, ...]) -> int:
 def _names(plan: RunPlan) -> tuple[str, ...]:
     assert plan.model is not None
     return plan.model.classes
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """What changes with a file: a corrected raster has the same size, so its time counts as well."""
+    state = path.stat()
+    return {"file": str(path), "size": state.st_size, "modified": state.st_mtime_ns}
 
 
 def _damaged(path: Path, error: Exception) -> CorruptFileError:
