@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from cli.options import apply, precision_option, read_config, talk_options
-from cli.sample_files import read_files, training_options
+from cli.sample_files import read_files, require_new_file, training_options
 from cli.sections import sectioned
 from cli.split_options import split_options
 from training.crops import NAMES
@@ -246,6 +246,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     from training.bookmark import forget, training_lock
     from training.train import train_checkpoint
 
+    require_new_file(out, files)
     require_writable(out)
     given = chosen_by_preset(ctx, given)
     options = _of(TrainingOptions, given)

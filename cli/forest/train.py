@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import apply, read_config, talk_options
-from cli.sample_files import read_files, training_options
+from cli.sample_files import read_files, require_new_file, training_options
 from cli.sections import sectioned
 from cli.split_options import split_options
 from training.forest.options import DEEPEST, FEATURES, ForestOptions
@@ -144,6 +144,7 @@ def train(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
     from inference.forest_model import save_forest
     from training.forest.growing import grow, plan_growing
 
+    require_new_file(out, files)
     require_writable(out)
     options = ForestOptions(**{field.name: given[field.name] for field in fields(ForestOptions)})
     samples = read_files(files, given)

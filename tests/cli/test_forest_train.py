@@ -262,6 +262,15 @@ def test_a_place_that_cannot_be_written_is_told_before_the_growing(samples, tmp_
         invoke(samples, "--out", tmp_path / "file" / "f", *FAST)
 
 
+def test_a_forest_never_replaces_its_samples(samples, tmp_path):
+    before = samples.read_bytes()
+    (tmp_path / "other").symlink_to(samples)
+    for out in (samples, tmp_path / "." / "samples.npz", tmp_path / "other"):
+        with pytest.raises(CropmapError, match="replace its own samples"):
+            invoke(samples, "--out", out, *FAST)
+    assert samples.read_bytes() == before
+
+
 def test_no_samples_is_a_usage_error(tmp_path):
     result = invoke("--out", tmp_path / "forest.safetensors")
     assert result.exit_code == 2
