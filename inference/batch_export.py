@@ -217,7 +217,12 @@ class _Export:
         """Ask how each task stands, and decide what follows."""
         former, self._active = self._active, []
         for record in former:
-            self._settle(record, self._ask(record))
+            try:
+                self._settle(record, self._ask(record))
+            except Fault as fault:  # it stays active in the journal, and the next call asks again
+                said = f"Earth Engine does not tell how its task stands: {fault.message}"
+                self._failed.append(replace(record, message=said))
+                self._notice(f"Block {record.block.name}: {said}")
 
     def submit(self) -> None:
         """Start as many tasks as there is room for."""
@@ -370,7 +375,11 @@ class _Export:
             self._notice(f"{HOPELESS} tasks failed for the same reason; no more are started.")
 
     def _ask(self, record: TaskRecord) -> TaskAnswer | None:
-        """What Earth Engine says of a task; None where it says nothing now."""
+        """What Earth Engine says of a task; None where it says nothing now.
+
+        Raises:
+            Fault: It refuses to say it, however often it is asked.
+        """
         name = record.operation or ""
         try:
             return TaskAnswer.of(self._session.operation(name))
@@ -378,6 +387,8 @@ class _Export:
             if fault.status == 404:  # it forgets old tasks; `collect` will see whether the files are there
                 return TaskAnswer(name, description="", state="done")
             self._require_access(fault)
+            if not fault.temporary:
+                raise
             self._tell_once(f"Earth Engine does not tell the state of tasks now ({fault.message}).")
             return None
 

@@ -423,6 +423,19 @@ def test_the_state_of_tasks_is_asked_again_where_it_was_not_told(
     assert len(started(server)) == 1
 
 
+def test_a_task_whose_state_is_refused_is_not_waited_for_and_asked_again_the_next_time(
+    tmp_path: Path, server: Emulator, session: Session
+) -> None:
+    plan = planned(tmp_path, cells=8)
+    export(tmp_path, plan, session, wait=False)
+    server.script("operation", Answer.error(400, "Malformed operation."))
+    summary = export(tmp_path, plan, session)
+    assert "Malformed operation." in summary.failures[0].message
+    assert (summary.active, summary.complete) == (0, False)
+    assert export(tmp_path, plan, session).complete
+    assert len(started(server)) == 1
+
+
 # Killed at the worst moment
 
 
