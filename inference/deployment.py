@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,6 +27,12 @@ from inference.forest_text import class_strings, forest_strings
 
 FORMAT: Final = 1
 """Version of the file; one of another version is refused."""
+
+_MODE: Final = re.compile(r"\b(mode|raw)\b")
+"""In Earth Engine's words on an output mode that an ensemble does not have."""
+
+_ASSET_NAME: Final = re.compile(r"projects/[^\s'\"]+")
+"""Its words hold names, and those may hold any word."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Deployment:
             )
         if (self.way == "inline") == bool(self.assets):
             raise InputError(f"A deployment has assets unless it is inline, got {self.way}, {self.assets}.")
+        for asset in self.assets:
+            require_asset_name(asset)
 
     def to_dict(self) -> dict[str, Any]:
         """The deployment as JSON values."""
@@ -275,8 +284,8 @@ def cure_for(message: str, confidence: Confidence) -> str:
         message: Earth Engine's own words.
         confidence: What the servers were to tell.
     """
-    text = message.lower()
-    if confidence == "votes" and ("mode" in text or "raw" in text):
+    text = _ASSET_NAME.sub("", message).lower()
+    if confidence == "votes" and _MODE.search(text):
         return (
             "Earth Engine does not tell the votes of single trees here. Take the mean of the leaves' shares "
             "with --confidence probability, or no confidence with --confidence none."

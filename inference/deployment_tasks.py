@@ -77,6 +77,11 @@ class Journal:
     """One an asset, in order."""
 
     @property
+    def assets(self) -> list[str]:
+        """What is written, in order."""
+        return [task.asset for task in self.tasks]
+
+    @property
     def under_way(self) -> bool:
         """Whether Earth Engine may be at work for it."""
         return any(task.state in ("submitting", "active") for task in self.tasks)
@@ -122,13 +127,14 @@ def begin(path: Path, about: dict[str, Any], assets: Sequence[str]) -> Journal:
         CorruptFileError: The file is damaged.
     """
     found = Journal.read(path)
-    if found and found.about == about and [task.asset for task in found.tasks] == list(assets):
+    if found and found.about == about and found.assets == list(assets):
         return found
     if found and found.under_way:
-        differing = ", ".join(sorted(k for k in {*about, *found.about} if about.get(k) != found.about.get(k)))
+        differing = sorted(k for k in {*about, *found.about} if about.get(k) != found.about.get(k))
         raise MismatchError(
-            f"Another deployment of this forest is under way, with another {differing}: {found.about}. "
-            f"Finish it with the same command as before, or delete {path} to give it up."
+            "Another deployment of this forest is under way, with another "
+            f"{', '.join(differing) or 'asset'}: {found.about} to {', '.join(found.assets)}. Finish it with the "
+            f"same command as before, or delete {path} to give it up."
         )
     return Journal(about, secrets.token_hex(4), tuple(AssetTask(asset) for asset in assets))
 
@@ -330,13 +336,13 @@ class AssetTasks:
 
     def _listed(self) -> dict[str, TaskAnswer]:
         """The tasks of the project by what they were called."""
-        asset = self.journal.tasks[0].asset
+        asset = self.journal.assets[0]
         operations = answered(self._session, list_operations, asset, sleep=self._sleep)
         return {answer.description: answer for answer in map(TaskAnswer.of, reversed(operations))}
 
     def _name(self, task: AssetTask) -> str:
         """Marks the request of a task and names it; letters, digits and hyphens, at most 60."""
-        number = [t.asset for t in self.journal.tasks].index(task.asset) + 1
+        number = self.journal.assets.index(task.asset) + 1
         forest = self.journal.about["forest"]
         return f"cropmap-forest-{forest}-{self.journal.token}-{number}-{task.attempt}"
 

@@ -85,6 +85,8 @@ def test_the_deployment_of_another_forest_is_refused(
         ({"confidence": "high"}, CorruptFileError),
         ({"assets": []}, CorruptFileError),  # a classifier without an asset
         ({"assets": None}, CorruptFileError),
+        ({"assets": ASSET}, CorruptFileError),  # a text, whose letters are no assets
+        ({"assets": ["forest"]}, CorruptFileError),
         ({"forest": ...}, CorruptFileError),  # left out
     ],
 )
@@ -230,6 +232,13 @@ def test_another_deployment_waits_for_the_tasks_of_the_first(
         assert new.tasks == (AssetTask(ASSET + "_1"),)
 
 
+def test_tasks_for_another_asset_are_told_with_their_asset(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.json"
+    write(path, Journal(ABOUT, "abcd", (AssetTask(ASSET, "active", 1),)))
+    with pytest.raises(MismatchError, match=rf"another asset:.*{ASSET}\D.*delete {re.escape(str(path))}"):
+        begin(path, ABOUT, [ASSET + "_other"])
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"tasks": [{"colour": 1}]}', '{"tasks": []}'])
 def test_a_damaged_journal_starts_nothing(tmp_path: Path, text: str) -> None:
     path = tmp_path / "tasks.json"
@@ -289,6 +298,8 @@ def test_what_is_expected_of_the_servers_without_confidence(model: ForestModel) 
     [
         ("Classifier does not support output mode RAW.", "votes", "--confidence probability"),
         ("Cannot overwrite asset 'x'.", "votes", "--overwrite"),
+        ("Cannot overwrite asset 'projects/p/assets/raw/crop_model'.", "votes", "--overwrite"),  # no mode
+        ("Classifier asset 'projects/p/assets/model' not found.", "votes", "the same command"),
         ("Quota for assets exceeded.", "votes", "the same command"),
     ],
 )
