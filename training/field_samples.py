@@ -23,7 +23,14 @@ from inference.budget import Budget
 from inference.crew import Crew
 from training.cell_sampler import CellSampler
 from training.cell_samples import CellSamples, Facts, Parts, require_same_request
-from training.sample_file import SampleSummary, read_metadata, read_summary, summarise, write_samples
+from training.sample_file import (
+    SampleSummary,
+    read_metadata,
+    read_summary,
+    require_npz,
+    summarise,
+    write_samples,
+)
 from training.sample_plan import SamplePlan, SampleRequest, plan_samples
 from training.sampling_grid import SampleCell
 
@@ -72,6 +79,7 @@ def take_samples(request: SampleRequest, listener: SampleListener | None = None)
         BudgetSpentError: The computing time is used up; likewise.
     """
     listener = listener or SampleListener()
+    require_npz(request.out)
     require_writable(request.out)
     plan = plan_samples(request, listener.notice)
     if finished := _finished(request.out, plan):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA
-from gee_pipeline.errors import CorruptFileError
+from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import write_bytes
 from training.cell_samples import CellSamples, Facts
 from training.crops import NAMES
@@ -116,6 +116,16 @@ def write_samples(
         values=np.concatenate([part.values for part in parts]),
         metadata=_metadata(plan, summary),
     )
+
+
+def require_npz(out: Path) -> None:
+    """Refuse another ending: trainings would take the file for a table, and two files share one report.
+
+    Raises:
+        InputError: The name does not end in .npz.
+    """
+    if out.suffix != ".npz":
+        raise InputError(f"Samples are written as npz, got {out}. Choose an --out that ends in .npz.")
 
 
 def pack_samples(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,8 +165,7 @@ def pseudo_label(quiet: bool, as_json: bool, **options: Any) -> None:
     """
     from training.forest.pseudo_labels import draw_pseudo_labels
 
-    with _listener(quiet) as told:
-        report = draw_pseudo_labels(pseudo_request(options), told)
+    report = draw_pseudo_labels(pseudo_request(options), _listener(quiet))
     show_report(report, as_json)
 
 
@@ -194,6 +192,7 @@ def describe(report: PseudoReport) -> list[str]:
         f"Balance  {_shares(report.shares_before)} on the map; {_shares(report.shares_after)} here",
         *([f"Noise    {_noise(report.stages[-1])}"] if report.reference else []),
         f"Spread   {_spread(report)}",
+        *([f"Legend   trainings need --legend {report.legend}"] if report.legend else []),
         f"Samples: {report.samples:,} in {report.out}",
     ]
 
@@ -239,15 +238,14 @@ def _spread(report: PseudoReport) -> str:
     )
 
 
-@contextmanager
-def _listener(quiet: bool) -> Iterator[PseudoListener]:
+def _listener(quiet: bool) -> PseudoListener:
     """Notices and a line a minute on stderr, or silence."""
     from training.forest.pseudo_labels import PseudoListener
 
-    yield PseudoListener() if quiet else PseudoListener(_to_stderr, _progress())
+    return PseudoListener() if quiet else PseudoListener(_to_stderr, _progress())
 
 
-def _progress() -> Any:
+def _progress() -> Callable[[str, int, int], None]:
     """A reporter that writes a line a minute."""
     last = time.monotonic()
 

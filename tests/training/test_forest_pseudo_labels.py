@@ -28,6 +28,7 @@ from pseudo_place import (
     write_raster,
 )
 
+from cli.forest.pseudo_label import describe
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError, MismatchError
 from inference.checkpoint import save_checkpoint
@@ -186,6 +187,12 @@ def test_the_same_request_finds_its_file_and_another_is_refused(
     assert noise.wrong == anew.samples - anew.classes["corn"]
 
 
+def test_a_file_that_would_be_read_as_a_table_is_not_written(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"s\.csv.*ends in \.npz"):
+        draw_pseudo_labels(request(folder, tmp_path / "s.csv"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_of_something_else_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.npz"
     np.savez(out, fea=np.zeros(3))
@@ -294,6 +301,14 @@ def test_classes_of_one_s_own_bring_their_legend(tmp_path: Path) -> None:
     out = tmp_path / "s.npz"
     report = draw_pseudo_labels(request(folder, out))
     assert tuple(report.classes) == names
+    assert report.legend == str(legend_path(out))
+    assert f"--legend {legend_path(out)}" in "\n".join(describe(report))
+    legend_path(out).unlink()
+    report_path(out).unlink()
+    told: list[str] = []
+    assert draw_pseudo_labels(request(folder, out), PseudoListener(told.append)) == report
+    assert told == list(report.notices) != []
+    assert json.loads(report_path(out).read_text()) == json.loads(json.dumps(report.to_dict()))
     with pytest.raises(InputError, match="row 0 has enset"):
         read_samples([out])
     samples = read_samples([out], legend=read_legend(legend_path(out)))

@@ -159,6 +159,11 @@ def test_a_checkpoint_that_cannot_speak_about_the_run_is_refused(other: Checkpoi
     assert "--also" in str(caught.value)
 
 
+def test_a_model_is_no_witness_of_itself() -> None:
+    with pytest.raises(InputError, match=r"same\.safetensors is the run's own model.*--also"):
+        require_comparable(made_checkpoint(), made_checkpoint(), "same.safetensors")
+
+
 def test_a_network_that_drops_nothing_has_no_passes() -> None:
     with pytest.raises(InputError, match="--passes 0"):
         Judge(made_checkpoint(dropout=0.0), passes=5, device="cpu")

@@ -174,8 +174,7 @@ class _Sifter:
         self._block, self._truth, self._rules, self._tally = block, truth, rules, tally
         self._codes, self._confidence, self._clear = block.bands[:, 1:-1, 1:-1]
         self._classes = len(plan.model.classes) if plan.model else 0
-        asked = plan.recipe.min_clear_bins if rules.min_clear is None else rules.min_clear
-        self._min_clear = asked
+        self._min_clear = rules.least_clear(plan.recipe)
 
     def sift(self, limits: NDArray[np.float64], composites: frozenset[str]) -> Iterator[Candidates]:
         """The candidates of each cell of the block that has some."""

@@ -32,7 +32,7 @@ from training.forest.pseudo_rules import PseudoRules
 from training.forest.pseudo_stability import Judge, require_comparable
 from training.forest.pseudo_tally import Tally
 from training.origin import PSEUDO_LABELS
-from training.sample_file import pack_samples, read_metadata
+from training.sample_file import pack_samples, read_metadata, require_npz
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,12 @@ def draw_pseudo_labels(request: PseudoRequest, listener: PseudoListener | None =
         CorruptFileError: A file of the run is damaged.
     """
     listener = listener or PseudoListener()
+    require_npz(request.out)
     require_writable(request.out)
     opened = _open(request)
     reference = _reference(request, opened.plan)
-    if finished := _finished(request, opened, reference):
-        return finished
-    found, drawn = _draw(request, opened, reference, listener)
-    report = build_report(opened.plan, request.rules, found, out=str(request.out), run=str(request.run))
-    _require_classes(report)
-    _write(request, opened, drawn, report)
+    report = _finished(request, opened, reference) or _draw_and_write(request, opened, reference, listener)
+    _write_beside(request, opened, report)
     for text in report.notices:
         listener.notice(text)
     return report
@@ -141,7 +138,7 @@ def _open(request: PseudoRequest) -> _Opened:
         )
     others = tuple(load_checkpoint(path) for path in request.also)
     for path, other in zip(request.also, others, strict=True):
-        require_comparable(checkpoint, other, path.name)
+        require_comparable(checkpoint, other, str(path))
     return _Opened(folder, plan, model, checkpoint, others, composites)
 
 
@@ -173,6 +170,24 @@ def _reference(request: PseudoRequest, plan: RunPlan) -> Reference | None:
     if request.reference is None:
         return None
     return read_reference(request.reference, plan, table=request.classes_table, legend=request.legend)
+
+
+def _draw_and_write(
+    request: PseudoRequest, opened: _Opened, reference: Reference | None, listener: PseudoListener
+) -> PseudoReport:
+    """The report of samples that were drawn and written."""
+    found, drawn = _draw(request, opened, reference, listener)
+    report = build_report(
+        opened.plan,
+        request.rules,
+        found,
+        out=str(request.out),
+        run=str(request.run),
+        legend=_own_legend(request, opened),
+    )
+    _require_classes(report)
+    _write(request, opened, drawn, report)
+    return report
 
 
 def _draw(
@@ -217,7 +232,6 @@ def _require_classes(report: PseudoReport) -> None:
 
 
 def _write(request: PseudoRequest, opened: _Opened, drawn: Drawn, report: PseudoReport) -> None:
-    """Legend and report first, so that they are there once the samples are."""
     names = np.array(opened.model.classes)
     lon, lat = _places(opened.plan, drawn)
     metadata = {
@@ -227,8 +241,6 @@ def _write(request: PseudoRequest, opened: _Opened, drawn: Drawn, report: Pseudo
         "recipe": opened.plan.recipe.to_dict(),
         "report": report.to_dict(),
     }
-    if set(opened.model.classes) - set(NAMES):
-        write_json(legend_path(request.out), _legend(opened.checkpoint, report))
     pack_samples(
         request.out,
         series=drawn.series,
@@ -242,7 +254,18 @@ def _write(request: PseudoRequest, opened: _Opened, drawn: Drawn, report: Pseudo
         clear=drawn.candidates["clear"],
         **_stability(request.rules, drawn),
     )
+
+
+def _write_beside(request: PseudoRequest, opened: _Opened, report: PseudoReport) -> None:
+    """Report and legend; the next start writes them where one was stopped before them."""
+    if report.legend:
+        write_json(legend_path(request.out), _legend(opened.checkpoint, report))
     write_json(report_path(request.out), report.to_dict())
+
+
+def _own_legend(request: PseudoRequest, opened: _Opened) -> str | None:
+    """The file that says what labels mean which CropGlobe has not; None where it has them all."""
+    return str(legend_path(request.out)) if set(opened.model.classes) - set(NAMES) else None
 
 
 def _stability(rules: PseudoRules, drawn: Drawn) -> dict[str, NDArray[np.float32]]:
@@ -304,6 +327,5 @@ def _finished(request: PseudoRequest, opened: _Opened, reference: Reference | No
     former = PseudoReport.from_dict(metadata["report"])
     if reference and reference.describe() != former.reference:
         return None
-    report = replace(former, out=str(request.out), run=str(request.run))
-    write_json(report_path(request.out), report.to_dict())
-    return report
+    legend = _own_legend(request, opened)
+    return replace(former, out=str(request.out), run=str(request.run), legend=legend)

@@ -108,6 +108,8 @@ class PseudoReport:
     """Where true labels came from."""
     notices: tuple[str, ...]
     """What the reader should know, one sentence each."""
+    legend: str | None = None
+    """File that trainings need beside the samples (`--legend`); None where the classes are CropGlobe's."""
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -170,7 +172,9 @@ def stage_texts(rules: PseudoRules, min_clear: int, also: int) -> dict[Stage, st
     return {stage: text for stage, text in texts.items() if not unasked.get(stage)}
 
 
-def build_report(plan: RunPlan, rules: PseudoRules, found: Findings, *, out: str, run: str) -> PseudoReport:
+def build_report(
+    plan: RunPlan, rules: PseudoRules, found: Findings, *, out: str, run: str, legend: str | None = None
+) -> PseudoReport:
     """The report of a drawing.
 
     Args:
@@ -179,6 +183,7 @@ def build_report(plan: RunPlan, rules: PseudoRules, found: Findings, *, out: str
         found: What was found.
         out: The npz file.
         run: The run's folder.
+        legend: File that says what the labels mean.
     """
     assert plan.model is not None
     names = plan.model.classes
@@ -200,6 +205,7 @@ def build_report(plan: RunPlan, rules: PseudoRules, found: Findings, *, out: str
         also=found.also,
         reference=found.reference,
         notices=(*_composite_notice(stages), *(lack_notice(name, stages) for name in lacking)),
+        legend=legend,
     )
 
 
@@ -236,9 +242,8 @@ def _way_out(rule: str) -> str:
 def _stages(
     plan: RunPlan, rules: PseudoRules, found: Findings, names: tuple[str, ...]
 ) -> tuple[StageReport, ...]:
-    asked = plan.recipe.min_clear_bins if rules.min_clear is None else rules.min_clear
     out: list[StageReport] = []
-    for stage, about in stage_texts(rules, asked, len(found.also)).items():
+    for stage, about in stage_texts(rules, rules.least_clear(plan.recipe), len(found.also)).items():
         left = dict(zip(names, found.tally.left(stage).tolist(), strict=True))
         former = out[-1].left if out else left
         noise = (found.tally.noise(stage), found.tally.noise_by_class(stage, names))

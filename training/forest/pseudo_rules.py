@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from gee_pipeline.recipe import Recipe
 
 NEIGHBOURS: Final = 8
 """Pixels that touch a pixel."""
@@ -96,6 +99,10 @@ class PseudoRules:
     def square(self) -> int:
         """Pixels along a side of the squares that give one candidate of a class each."""
         return self.spacing // PIXEL_SIZE
+
+    def least_clear(self, recipe: Recipe) -> int:
+        """Observed bins that a pixel has at least."""
+        return recipe.min_clear_bins if self.min_clear is None else self.min_clear
 
     def to_dict(self) -> dict[str, Any]:
         """The rules as JSON values."""

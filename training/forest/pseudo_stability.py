@@ -84,8 +84,9 @@ class Judge:
             for start in range(0, len(codes), step):
                 part = slice(start, start + step)
                 x = torch.from_numpy(model_input(series[part], self._predictor.checkpoint.normalisation))
+                x = x.to(device)
                 for _ in range(self._passes):
-                    likeliest = self._network(x.to(device)).argmax(dim=1).cpu().numpy() + 1
+                    likeliest = self._network(x).argmax(dim=1).cpu().numpy() + 1
                     out[part] += likeliest == codes[part]
         self._asked += 1
         return out
@@ -120,8 +121,14 @@ def require_comparable(mine: Checkpoint, other: Checkpoint, name: str) -> None:
         name: What it is called in messages.
 
     Raises:
+        InputError: It is the model of the run itself.
         MismatchError: It has another recipe, or lacks a class.
     """
+    if mine.digest == other.digest:
+        raise InputError(
+            f"The checkpoint {name} is the run's own model, which always agrees with itself. Give another "
+            "one with --also, for example trained with another --seed."
+        )
     mine.recipe.require_same(
         other.recipe, "The run's model", f"the checkpoint {name}", "Give another checkpoint with --also."
     )
