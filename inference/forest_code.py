@@ -22,9 +22,10 @@ from gee_pipeline.earthengine import graph
 from gee_pipeline.earthengine.blocks import Block, plan_blocks
 from gee_pipeline.earthengine.classifier_assets import LINE_END, MODES
 from gee_pipeline.earthengine.settings import Cropland
+from gee_pipeline.earthengine.tasks import crs_code
 from gee_pipeline.earthengine.tree_text import SHARE_UNIT
 from gee_pipeline.errors import InputError
-from gee_pipeline.grid import Grid, name_crs, parse_crs
+from gee_pipeline.grid import Grid
 from gee_pipeline.harmonic import COEFFICIENTS, DARKEST_GREEN, HALF_UP, VARIABLES, bin_days, fit_matrix
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from gee_pipeline.season import Season
@@ -228,7 +229,7 @@ def _place(request: ScriptRequest) -> Iterator[Settings]:
     yield _about(
         "Name of tasks and files, and folder of Google Drive.", NAME=request.name, FOLDER=request.folder
     )
-    yield _about("CRS and size of a pixel in metres.", CRS=_crs(request.grid), PIXEL_SIZE=PIXEL_SIZE)
+    yield _about("CRS and size of a pixel in metres.", CRS=crs_code(request.grid.geobox), PIXEL_SIZE=PIXEL_SIZE)
     yield _about(
         "Tiles: left upper corner in metres, size in pixels, and the box around in degrees.", TILES=tiles
     )
@@ -348,12 +349,6 @@ def _tile(grid: Grid, block: Block) -> dict[str, Any]:
         "east": round(east if east >= west else east + 360, 6),
         "north": round(north, 6),
     }
-
-
-def _crs(grid: Grid) -> str:
-    """Code of the CRS, or its whole text where it has none."""
-    named = name_crs(grid.geobox.crs)
-    return named if named.startswith("EPSG:") else parse_crs(str(grid.geobox.crs)).to_wkt()
 
 
 def _corners(area: BaseGeometry) -> list[list[list[list[float]]]]:

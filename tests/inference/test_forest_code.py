@@ -391,12 +391,17 @@ def test_a_tile_across_the_antimeridian_ends_east_of_its_west():
     script = run_python(replace(request_of(), grid=Grid(box, SIZE), area=whole))
     (tile,) = script.TILES
     assert 179.9 < tile["west"] < 180 < tile["east"] < 180.1
+    (ring,) = script.search_box(tile, graph.MARGIN).toGeoJSON()["coordinates"]
+    (own,) = graph.search_region(box).toGeoJSON()["coordinates"]
+    np.testing.assert_allclose(np.mod(ring, 360), np.mod(own, 360), atol=1.5e-6)
+    assert max(x for x, _ in ring) - min(x for x, _ in ring) < 0.1  # not once around the globe
 
 
 def test_a_crs_without_a_code_is_written_out():
     crs = "+proj=laea +lat_0=46 +lon_0=9 +ellps=GRS80 +units=m"
     box = GeoBox((SIZE, SIZE), Affine(10, 0, 0, 0, -10, 0), crs)
     script = run_python(replace(request_of(), grid=Grid(box, SIZE), area=shapely.box(*box.boundingbox.bbox)))
+    assert script.CRS.startswith("PROJCS[")  # WKT 1, as cropmap's own exports: Earth Engine documents no other
     assert pyproj.CRS.from_wkt(script.CRS).equals(pyproj.CRS(crs), ignore_axis_order=True)
 
 
