@@ -12,6 +12,7 @@ from gee_pipeline.earthengine.classifier_assets import (
     ENVELOPE_BYTES,
     REQUEST_LIMIT,
     REST_OF_REQUEST,
+    ROW_BYTES,
     TABLE_BYTES,
     TEXT_LIMIT,
     ServedTrees,
@@ -216,7 +217,8 @@ class DeployedSizes:
         if way == "inline":
             return self.bytes + REST_OF_REQUEST
         if way == "table":
-            return min(self.bytes, TABLE_BYTES) + ENVELOPE_BYTES
+            rows = ROW_BYTES * self.trees * len(self.ensembles)
+            return min(self.bytes + rows, TABLE_BYTES) + ENVELOPE_BYTES
         return max(self.ensembles) + ENVELOPE_BYTES
 
     def fits(self, way: Way) -> bool:

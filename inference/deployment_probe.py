@@ -146,7 +146,7 @@ def _asked(
 
 
 def probe_image(rows: NDArray[np.float32], names: Sequence[str], voters: Voters) -> ee.Image:
-    """Class and confidence of each row, as bands of one image without a place.
+    """Class and confidence of each row, as bands of one image without a place, uint8 as in a map.
 
     Args:
         rows: `(row, feature)`, whole numbers.
@@ -154,7 +154,7 @@ def probe_image(rows: NDArray[np.float32], names: Sequence[str], voters: Voters)
         voters: What classifies.
     """
     constants = [ee.Image.constant(row).rename(list(names)).toFloat() for row in rows.astype(int).tolist()]
-    return ee.ImageCollection([classified(constant, voters) for constant in constants]).toBands()
+    return ee.ImageCollection([classified(constant, voters) for constant in constants]).toBands().toUint8()
 
 
 def _difference(deployment: Deployment, here: Prediction, there: Prediction, rows: NDArray[np.intp]) -> str:

@@ -6,6 +6,7 @@ before Earth Engine's answer is noted, the same id is sent again, and Earth Engi
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
 from collections import Counter
@@ -133,8 +134,8 @@ def begin(path: Path, about: dict[str, Any], assets: Sequence[str]) -> Journal:
         differing = sorted(k for k in {*about, *found.about} if about.get(k) != found.about.get(k))
         raise MismatchError(
             "Another deployment of this forest is under way, with another "
-            f"{', '.join(differing) or 'asset'}: {found.about} to {', '.join(found.assets)}. Finish it with the "
-            f"same command as before, or delete {path} to give it up."
+            f"{', '.join(differing) or 'asset'}: {found.about} to {', '.join(found.assets)}. Finish it with "
+            f"the same command as before, or delete {path} to give it up."
         )
     return Journal(about, secrets.token_hex(4), tuple(AssetTask(asset) for asset in assets))
 
@@ -231,7 +232,9 @@ class AssetTasks:
         unheard = any(task.state == "submitting" for task in self.journal.tasks)
         listed = self._listed() if unheard else {}
         for task in self.journal.tasks:
-            if task.state == "submitting" and (answer := listed.get(self._name(task))):
+            if task.state == "done" and not self._is_there(task):  # deleted since
+                self._send(task)
+            elif task.state == "submitting" and (answer := listed.get(self._name(task))):
                 self._begun(task, answer)
             elif task.state in ("planned", "submitting", "failed"):
                 self._send(task)
@@ -317,9 +320,14 @@ class AssetTasks:
     def _forgotten(self, task: AssetTask) -> TaskAnswer:
         """A task of which only its asset can tell."""
         name = task.operation or ""
-        if answered(self._session, lambda: self._session.asset(task.asset), task.asset, sleep=self._sleep):
+        if self._is_there(task):
             return TaskAnswer(name, description="", state="done")
         return TaskAnswer(name, description="", state="failed", message="Earth Engine forgot the task")
+
+    def _is_there(self, task: AssetTask) -> bool:
+        """Whether there is an asset of a task's name."""
+        ask = functools.partial(self._session.asset, task.asset)
+        return answered(self._session, ask, task.asset, sleep=self._sleep) is not None
 
     def _settle(self, task: AssetTask, answer: TaskAnswer) -> None:
         """Note how a task ended, and start it again where that may help."""

@@ -52,7 +52,7 @@ MODES: Final[dict[Confidence, str]] = {
 LINE_END: Final = "#"
 """What stands for a line end in a table."""
 
-_ROW_BYTES: Final = 512
+ROW_BYTES: Final = 512
 """What a feature adds to a request besides its tree."""
 
 _ASSET: Final = re.compile(r"projects/[a-z0-9.:-]+/assets(/[A-Za-z0-9_-]+)+")
@@ -97,7 +97,7 @@ class TreeRow:
     @property
     def bytes(self) -> int:
         """What it adds to a request."""
-        return json_bytes(self.text) + _ROW_BYTES
+        return json_bytes(self.text) + ROW_BYTES
 
 
 @dataclass(frozen=True)
@@ -292,9 +292,6 @@ def _request(kind: ExportKind, asset: str, name: str, task: ee.batch.Task) -> As
 
 def _trees_of_tables(assets: Sequence[str], number: int) -> ee.List:
     """The texts of one ensemble's trees in order."""
-    tables = [ee.FeatureCollection(asset) for asset in assets]
-    merged = tables[0]
-    for table in tables[1:]:
-        merged = merged.merge(table)
-    rows = merged.filter(ee.Filter.eq("ensemble", number)).sort("index")
+    tables = ee.FeatureCollection([ee.FeatureCollection(asset) for asset in assets])
+    rows = tables.flatten().filter(ee.Filter.eq("ensemble", number)).sort("index")
     return rows.aggregate_array("tree").map(lambda text: ee.String(text).replace(LINE_END, "\n", "g"))

@@ -18,6 +18,7 @@ from ee_place import run_cropmap
 
 import inference.deploy
 import inference.deployment_probe
+from gee_pipeline.earthengine.classifier_assets import classifier_request
 from gee_pipeline.earthengine.fetch import Fetcher
 from gee_pipeline.earthengine.session import Session, connect
 from gee_pipeline.earthengine.settings import URL_VARIABLE, EarthEngineSettings
@@ -145,6 +146,24 @@ def test_a_deployed_forest_votes_as_scikit_learns_trees(
         assert found["assets"] == [f"{ASSET}_class_1", f"{ASSET}_class_2", f"{ASSET}_class_3"]
 
 
+@pytest.mark.parametrize("confidence", ["votes", "probability", "none"])
+def test_the_comparison_asks_for_bands_of_one_type(
+    deploy: Any, monkeypatch: pytest.MonkeyPatch, confidence: str
+) -> None:
+    """A GeoTIFF holds one: whether Earth Engine converts bands of several is not known."""
+    types = []
+    real = Fetcher.raster
+
+    def raster(self: Fetcher, image: Any, *place: Any, **options: Any) -> Any:
+        types.append(image.bandTypes().getInfo())
+        return real(self, image, *place, **options)
+
+    monkeypatch.setattr(Fetcher, "raster", raster)
+    assert deploy("--confidence", confidence).exit_code == 0
+    assert len(types[0]) == 2 * FEW
+    assert {(t["precision"], t["max"]) for t in types[0].values()} == {("int", 255)}
+
+
 def test_fifty_rows_and_more_are_compared_ties_among_them(
     deploy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,15 +177,15 @@ def test_the_size_that_is_checked_is_the_size_that_is_sent(
     deploy: Any, server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = []
-    real = Session.start_export
 
-    def start(self: Session, params: Any, request_id: str, kind: Any = "image") -> Any:
-        told.append(len(json.dumps({**params, "requestId": request_id})))
-        return real(self, params, request_id, kind)
+    def request(*args: Any, **options: Any) -> Any:
+        made = classifier_request(*args, **options)
+        told.append(made.bytes)
+        return made
 
-    monkeypatch.setattr(Session, "start_export", start)
+    monkeypatch.setattr(inference.deploy, "classifier_request", request)
     assert deploy().exit_code == 0
-    assert [int(e.headers["content-length"]) for e in exports(server)] == told
+    assert {int(e.headers["content-length"]) for e in exports(server)} == set(told)
 
 
 def test_the_same_command_again_starts_nothing_and_compares(deploy: Any, server: Emulator) -> None:
@@ -298,6 +317,15 @@ def test_a_forgotten_task_without_an_asset_is_started_again(deploy: Any, server:
     assert first.exit_code == 2
     assert "forgot the task" in first.stderr
     assert deploy().exit_code == 0
+
+
+def test_an_asset_that_is_gone_before_the_comparison_is_written_again(deploy: Any, server: Emulator) -> None:
+    server.script("pixels", Answer.error(400, "Image.classify: no."))
+    assert deploy().exit_code == 2  # written, and not compared
+    server.assets.delete(ASSET)
+    result = deploy()
+    assert result.exit_code == 0, result.output
+    assert len(exports(server)) == 2
 
 
 # --- assets

@@ -24,6 +24,7 @@ from gee_pipeline.earthengine.classifier_assets import (
 )
 from gee_pipeline.earthengine.faults import Fault, FaultKind
 from gee_pipeline.errors import AccessError, EarthEngineError, InputError
+from inference.deployment import DeployedSizes
 
 pytestmark = pytest.mark.usefixtures("offline_client")
 
@@ -94,6 +95,15 @@ def test_what_is_counted_for_a_row_bounds_a_table() -> None:
     assert size <= sum(row.bytes for row in ROWS) + ENVELOPE_BYTES
 
 
+@pytest.mark.parametrize("trees", [1, 7, 700])
+def test_the_size_that_is_told_of_tables_is_not_less_than_what_is_sent(trees: int) -> None:
+    """Each row carries more than its tree, which counts where trees are many and small."""
+    rows = [TreeRow(0, n, TREE) for n in range(trees)]
+    sent = table_request(rows, ASSET, "n" * 60, overwrite=False).bytes
+    sizes = DeployedSizes(trees, 3 * trees, "votes", (json_bytes([TREE] * trees),), len(TREE))
+    assert sent <= sizes.request_bytes("table")
+
+
 @given(st.lists(st.integers(0, 3_000), max_size=40), st.integers(600, 5_000))
 def test_tables_hold_every_tree_once_in_order(lengths: list[int], limit: int) -> None:
     rows = [TreeRow(0, n, "x" * length) for n, length in enumerate(lengths)]
@@ -112,6 +122,14 @@ def test_what_serves_trees_is_an_expression_of_moderate_size(way: Any) -> None:
     classifiers = served.classifiers()
     assert len(classifiers) == (2 if way == "classifier" else 1)
     assert len(json.dumps(serializer.encode(classifiers[0], for_cloud_api=True))) < 5_000
+
+
+def test_many_tables_make_no_chain() -> None:
+    """Earth Engine's guide: repeated `merge` makes ever longer ids and is slow."""
+    served = ServedTrees("table", "votes", tuple(f"{ASSET}_{n}" for n in range(60)), 1)
+    graph = json.dumps(serializer.encode(served.classifiers()[0], for_cloud_api=True))
+    assert graph.count('"Collection.loadTable"') == 60
+    assert "Collection.merge" not in graph
 
 
 @pytest.mark.parametrize(
