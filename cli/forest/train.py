@@ -230,9 +230,17 @@ def _show(path: Path, forest: ForestModel, as_json: bool) -> None:
     for key, label in (("held_out", "Held out"), ("out_of_bag", "Out of bag")):
         if metrics[key]:
             click.echo(f"{label + ':':<12}{_scores(metrics[key])}")
-    click.echo(f"Held out by {metrics['split']}; judged is {metrics['judged']}.")
+    click.echo(f"Held out by {metrics['split']}{_near(metrics)}; judged is {metrics['judged']}.")
     if caution := _caution(forest):
         click.echo(caution)
+
+
+def _near(metrics: dict[str, Any]) -> str:
+    """How many held-out samples may be pixels of fields that trained."""
+    from training.forest.nearness import NEAR
+
+    share = metrics["near_training"]
+    return "" if share is None else f", {share:.0%} of them within {NEAR} m of one that trains"
 
 
 def _caution(forest: ForestModel) -> str:

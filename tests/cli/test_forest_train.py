@@ -51,7 +51,11 @@ def test_a_forest_is_written_and_its_figures_printed_under_both_votes(samples, t
     for vote in ("hard", "soft"):
         assert f"{vote} vote {100 * held_out[vote]['accuracy']:.1f}%" in result.stdout
     assert "Out of bag: " in result.stdout
-    assert "blocks of 0.5 degrees" in result.stdout
+    near = forest.metrics["near_training"]
+    assert (
+        f"blocks of 0.5 degrees, {held_out['samples']} samples, {near:.0%} of them within 500 m of one"
+        in (result.stdout)
+    )
     assert f"{forest.metrics['deployed']['votes']['bytes']:,} bytes" in result.stdout
 
 
@@ -176,6 +180,7 @@ def test_samples_without_places_are_held_out_at_random_unless_blocks_are_asked_f
         np.savez(tmp_path / "bare.npz", fea=old["fea"], lbl=old["lbl"])
     result = invoke(tmp_path / "bare.npz", "--out", tmp_path / "f", *FAST)
     assert "optimistic" in result.stdout
+    assert "within" not in result.stdout
     with pytest.raises(CropmapError, match="lon and lat"):
         invoke(tmp_path / "bare.npz", "--out", tmp_path / "f", "--split", "blocks", *FAST)
 

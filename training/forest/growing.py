@@ -20,6 +20,7 @@ from inference.forest_model import ForestModel, Tree
 from training.crops import crop_classes
 from training.forest.from_sklearn import trees_of
 from training.forest.judging import answers_of, judge, out_of_bag
+from training.forest.nearness import share_near
 from training.forest.options import ForestOptions
 from training.forest.sizes import expected_sizes, most_leaves, most_splits
 from training.models.forest import Forest, Limits
@@ -154,6 +155,7 @@ def _held_out(plan: GrowingPlan, judged: _Grown) -> dict[str, Any]:
         "vote": "hard, as Earth Engine counts",
         "validation_samples": len(rows),
         "split": plan.split.description,
+        "near_training": share_near(plan.samples, plan.split),
         "judged": _judged(plan),
         "held_out": judgement.to_dict(),
     }
