@@ -52,6 +52,16 @@ Files = Mapping[tuple[int, int], list[tuple[Block, StoredFile]]]
 
 
 @dataclass(frozen=True)
+class Exported:
+    """The files of a run where its tasks wrote them, or where somebody brought them."""
+
+    storage: Storage
+    """Where they lie."""
+    files: Files
+    """By row and column of their cell."""
+
+
+@dataclass(frozen=True)
 class Collected:
     """What was taken in."""
 
@@ -97,6 +107,25 @@ class Collected:
         )
 
 
+def find_exported(
+    plan: RunPlan, session: Any, destination: Destination, places: str | None = None
+) -> Exported:
+    """The files that tasks have written for a run so far; none is read.
+
+    Args:
+        plan: What `open_or_create` or `going_on` returned.
+        session: Session of Earth Engine; None where the files lie in a folder.
+        destination: Where the tasks wrote.
+        places: Folder into which the files were downloaded; None looks at the destination itself.
+
+    Raises:
+        AccessError: The destination is not there or may not be read.
+        InputError: There is no such folder of downloads.
+    """
+    storage = _storage(session, destination, places)
+    return Exported(storage, files_by_cell(storage, file_prefix(run_name(plan)), plan.grid.cell_size))
+
+
 def collect(
     folder: Path,
     plan: RunPlan,
@@ -104,6 +133,7 @@ def collect(
     destination: Destination,
     *,
     places: str | None = None,
+    exported: Exported | None = None,
     notice: Callable[[str], None] = lambda text: None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Collected:
@@ -118,6 +148,7 @@ def collect(
         session: Session of Earth Engine; None where the files lie in a folder, and scenes are not counted.
         destination: Where the tasks wrote.
         places: Folder into which the files were downloaded; None reads the destination itself.
+        exported: What `find_exported` found; None looks now.
         notice: Takes one sentence for the user.
         progress: Takes the state of the cells.
 
@@ -127,11 +158,10 @@ def collect(
         DiskFullError: The disk has no room; the same call continues.
     """
     start = time.monotonic()
-    storage = _storage(session, destination, places)
     with run_lock(folder), bounded_gdal():
-        files = files_by_cell(storage, file_prefix(run_name(plan)), plan.grid.cell_size)
+        exported = exported or find_exported(plan, session, destination, places)
         product = product_of(folder, plan)
-        intake = _Intake(product, plan, storage, files, _SceneCounter(session, plan, notice))
+        intake = _Intake(product, plan, exported, _SceneCounter(session, plan, notice))
         outcomes = _Outcomes(len(plan.cells))
         _take_in(intake, plan, folder, outcomes, progress or (lambda state: None))
         missing = _explained(outcomes.missing, folder, plan)
@@ -209,8 +239,7 @@ class _Intake:
 
     product: Product
     plan: RunPlan
-    storage: Storage
-    files: Files
+    exported: Exported
     scenes: _SceneCounter
 
     def settle(self, cell: Cell) -> _Outcome:
@@ -222,7 +251,7 @@ class _Intake:
         except MismatchError as error:
             return _Outcome(cell, "damaged", error=str(error))
         errors: list[CropmapError] = []
-        for _, file in self.files.get((cell.row, cell.col), []):
+        for _, file in self.exported.files.get((cell.row, cell.col), []):
             try:
                 return self._take(cell, file, pixels)
             except (CorruptFileError, MismatchError, SceneReadError) as error:
@@ -234,7 +263,7 @@ class _Intake:
 
     def _take(self, cell: Cell, file: StoredFile, pixels: int) -> _Outcome:
         """Write the run's file of a cell from an exported one."""
-        content, counts = fetch(self.storage, file), self.scenes.count(cell)
+        content, counts = fetch(self.exported.storage, file), self.scenes.count(cell)
         skipped = self.product.take(cell, file, content, counts)
         return _Outcome(cell, "taken", pixels, skipped, counts)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from gee_pipeline.aoi import Aoi
@@ -11,15 +13,16 @@ from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.earthengine.tasks import PENDING_LIMIT
 from gee_pipeline.earthengine.ways import Confidence
 from gee_pipeline.source import Survey
-from inference.batch_export import TaskSummary, collect, export_by_tasks
+from inference.batch_export import TaskSummary, export_by_tasks
 from inference.cropland import CroplandMask
 from inference.deployment import Deployment, deployment_path, load_deployment
 from inference.forest_model import ForestModel, load_forest
 from inference.forest_verify import passed_verification, verifications_path, verified
 from inference.map_facts import MapSummary
-from inference.plan import RunPlan, plan_run
+from inference.plan import RunPlan, going_on, plan_run
 from inference.request import ForestRequest, Listener
 from inference.run import spent
+from inference.run_plan import CONFIG_FILE
 from inference.run_steps import (
     Background,
     destination_of,
@@ -28,9 +31,11 @@ from inference.run_steps import (
     found_scenes,
     introduce,
     open_folder,
+    take_in,
     warn_of_gap,
     work_through,
 )
+from inference.task_journal import require_destination
 
 __all__ = ["ForestRequest", "PlannedForest", "collect_forest_map", "make_forest_map", "plan_forest"]
 
@@ -43,6 +48,10 @@ _HOW: Final[dict[Confidence, str]] = {
 
 UNVERIFIED: Final = (
     "What the servers say was not compared with what the forest says on this machine (--unverified)."
+)
+
+BEGUN_UNVERIFIED: Final = (
+    "The run was worked on with --unverified before: what it has from then was compared with nothing."
 )
 
 
@@ -116,6 +125,7 @@ def make_forest_map(request: ForestRequest, listener: Listener | None = None) ->
     planned = plan_forest(request, listener)
     since = spent(planned.source)
     background = _ready(request, planned, listener)
+    request = _remembering(request)
     plan = open_folder(request, planned.plan, listener)
     summary = work_through(request, plan, listener, since=since)
     return finish_map(request, plan, summary, background, listener)
@@ -145,8 +155,9 @@ def start_forest_tasks(
     listener = listener or Listener()
     destination = destination_of(request.to)
     planned = plan_forest(request, listener)
+    require_destination(request.folder, destination)
     _ready(request, planned, listener)
-    plan = open_folder(request, planned.plan, listener)
+    plan = open_folder(_remembering(request), planned.plan, listener)
     summary = export_by_tasks(
         request.folder,
         plan,
@@ -181,18 +192,10 @@ def collect_forest_map(
     listener = listener or Listener()
     destination = destination_of(request.to)
     planned = plan_forest(request, listener)
-    plan = open_folder(request, planned.plan, listener)
+    request = _remembering(request)
     session = None if downloads else planned.source.session
     since = spent(planned.source)
-    collect(
-        request.folder,
-        plan,
-        session,
-        destination,
-        places=downloads,
-        notice=listener.notice,
-        progress=listener.progress,
-    ).raise_if_incomplete()
+    plan, _ = take_in(request, planned.plan, session, destination, listener, downloads)
     summary = work_through(request, plan, listener, since=since)  # finds every cell there, and counts
     survey = _scenes(request, planned, listener) if session else Survey(0)
     background = _background(planned, survey, request, _compared(request, planned))
@@ -223,19 +226,35 @@ def require_same(request: ForestRequest, planned: PlannedForest, listener: Liste
         planned.deployment,
         notice=listener.notice,
     )
-    return (found.summary,)
+    if not _begun_unverified(request.folder):
+        return (found.summary,)
+    listener.notice(f"Warning: {BEGUN_UNVERIFIED}")
+    return found.summary, BEGUN_UNVERIFIED
+
+
+def _begun_unverified(folder: Path) -> bool:
+    """Whether a former command mapped cells of a run without a comparison."""
+    path = folder / CONFIG_FILE
+    return path.is_file() and bool(tomllib.loads(path.read_text(encoding="utf-8")).get("unverified"))
+
+
+def _remembering(request: ForestRequest) -> ForestRequest:
+    """The request that its run keeps: what was once mapped unverified stays so."""
+    return replace(request, unverified=request.unverified or _begun_unverified(request.folder))
 
 
 def _ready(request: ForestRequest, planned: PlannedForest, listener: Listener) -> Background:
     """What the servers have for a map, once they are known to classify as this machine does."""
+    going_on(request.folder, planned.plan)  # a folder of something else is refused before cells are computed
     survey = found_scenes(planned.source, planned.plan, planned.aoi, listener)
     return _background(planned, survey, request, require_same(request, planned, listener))
 
 
 def _compared(request: ForestRequest, planned: PlannedForest) -> tuple[str, ...]:
     """What to say in the report of a map whose tasks were started before."""
-    found = verified(verifications_path(request.forest), planned.plan, planned.source, planned.deployment)
-    return (found.summary,) if found else (UNVERIFIED,)
+    path = verifications_path(request.forest)
+    found = verified(path, planned.plan, planned.source, planned.deployment)
+    return (found.summary,) if found and not request.unverified else (UNVERIFIED,)
 
 
 def _background(

@@ -34,7 +34,7 @@ from inference.run_plan import (
     span,
 )
 
-__all__ = ["RunPlan", "differences", "load_plan", "open_or_create", "plan_run"]
+__all__ = ["RunPlan", "differences", "going_on", "load_plan", "open_or_create", "plan_run"]
 
 _SAME_PLACE = 0.01
 """Metres by which corners of one area may differ: two versions of PROJ agree to a millimetre."""
@@ -130,16 +130,32 @@ def open_or_create(folder: Path, plan: RunPlan) -> tuple[RunPlan, bool]:
         CorruptFileError: The folder's run.json is damaged.
         DiskFullError: The disk has no room.
     """
-    _require_usable(folder)
+    _make(folder)
+    _require_ours(folder)
     with run_lock(folder):
-        if not (folder / RUN_FILE).exists():
-            plan.save(folder)
-            return plan, False
-        former = load_plan(folder)
-        merged = _continued(former, plan, folder)
-        if plan.model is not None:
+        there = (folder / RUN_FILE).exists()
+        merged = going_on(folder, plan)
+        if plan.model is not None or not there:
             merged.save(folder)
-        return merged, True
+        return merged, there
+
+
+def going_on(folder: Path, plan: RunPlan) -> RunPlan:
+    """What `open_or_create` returns for a folder, to know it before anything is written.
+
+    Args:
+        folder: Folder of the run, which need not exist.
+        plan: What shall be done.
+
+    Raises:
+        InputError: The folder holds other files.
+        MismatchError: The folder holds a run of something else; the message says what differs.
+        CorruptFileError: The folder's run.json is damaged.
+    """
+    if (folder / RUN_FILE).exists():
+        return _continued(load_plan(folder), plan, folder)
+    _require_ours(folder)
+    return plan
 
 
 def differences(former: RunPlan, plan: RunPlan) -> list[str]:
@@ -182,8 +198,7 @@ def _recipes(former: RunPlan, plan: RunPlan) -> dict[str, tuple[Any, Any]]:
     return {f"recipe {key}": (value, now[key]) for key, value in was.items()}
 
 
-def _require_usable(folder: Path) -> None:
-    """Make a new folder; refuse one with other people's files."""
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -192,7 +207,11 @@ def _require_usable(folder: Path) -> None:
         raise InputError(
             f"The folder {folder} cannot be made: {error.strerror}. Choose another --out."
         ) from error
-    if (folder / RUN_FILE).exists():
+
+
+def _require_ours(folder: Path) -> None:
+    """Refuse a folder with other people's files."""
+    if (folder / RUN_FILE).exists() or not folder.is_dir():
         return
     # A process killed while it made the run leaves some of these behind.
     ours = {AREA_FILE, LOCK_FILE, OWNER_FILE, *MODEL_FILES.values()}

@@ -9,7 +9,7 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Source, Spent
 from gee_pipeline.stac import StacSource
-from inference.batch_export import Collected, TaskSummary, collect, export_by_tasks
+from inference.batch_export import Collected, TaskSummary, export_by_tasks
 from inference.checkpoint import default_checkpoint, load_checkpoint
 from inference.cropland import CroplandMask
 from inference.map_facts import MapSummary
@@ -25,9 +25,11 @@ from inference.run_steps import (
     found_scenes,
     introduce,
     open_folder,
+    take_in,
     warn_of_gap,
     work_through,
 )
+from inference.task_journal import require_destination
 from inference.workforce import require_scheduler
 
 __all__ = [
@@ -121,7 +123,9 @@ def start_tasks(
     listener = listener or Listener()
     destination = destination_of(request.to)
     source = _earth_engine(request, request.recipe)
-    plan = open_folder(request, _planned_export(request, source, listener), listener)
+    planned = _planned_export(request, source, listener)
+    require_destination(request.folder, destination)
+    plan = open_folder(request, planned, listener)
     summary = export_by_tasks(
         request.folder,
         plan,
@@ -157,18 +161,8 @@ def collect_files(
     destination = destination_of(request.to)
     source = _earth_engine(request, request.recipe)
     aoi, season = find_place(request, listener)
-    plan = open_folder(request, _plan_export(request, source, aoi, season), listener)
-    collected = collect(
-        request.folder,
-        plan,
-        None if downloads else source.session,
-        destination,
-        places=downloads,
-        notice=listener.notice,
-        progress=listener.progress,
-    )
-    collected.raise_if_incomplete()
-    return collected
+    plan, session = _plan_export(request, source, aoi, season), None if downloads else source.session
+    return take_in(request, plan, session, destination, listener, downloads)[1]
 
 
 def open_source(request: SceneRequest, recipe: Recipe) -> Source:

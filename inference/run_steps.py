@@ -15,14 +15,15 @@ from gee_pipeline.files import write_bytes
 from gee_pipeline.season import Season
 from gee_pipeline.source import Source, Spent, Survey
 from inference.certificate import NAMED
+from inference.collect import Collected, collect, find_exported
 from inference.crop_map import write_map
 from inference.footprint import training_gap
 from inference.legend import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from inference.map_facts import MapFacts, MapSummary
-from inference.plan import MapModel, RunPlan, open_or_create
+from inference.plan import MapModel, RunPlan, going_on, open_or_create
 from inference.request import Listener, Request
 from inference.run import RunSummary, run
-from inference.run_plan import CONFIG_FILE, read_run_file
+from inference.run_plan import CONFIG_FILE, RUN_FILE, read_run_file
 
 
 class TrainedModel(MapModel, Protocol):
@@ -131,6 +132,54 @@ def open_folder(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
     if plan.model or not read_run_file(request.folder)["model"]:  # a map's file outlives a later export
         write_bytes(request.folder / CONFIG_FILE, request.to_toml().encode())
     return plan
+
+
+def take_in(
+    request: Request,
+    plan: RunPlan,
+    session: Any,
+    destination: Destination,
+    listener: Listener,
+    downloads: str | None,
+) -> tuple[RunPlan, Collected]:
+    """The files that batch tasks wrote, taken into the run; without any of them no run is begun or changed.
+
+    Args:
+        request: Folder of the run.
+        plan: What was exported.
+        session: Session of Earth Engine.
+        destination: Where the tasks wrote.
+        listener: Told the notices and the progress.
+        downloads: Folder into which the files were brought by other means.
+
+    Raises:
+        AccessError: The bucket or Drive cannot be read.
+        InputError: There are neither files nor a run, or another process works in it.
+        MismatchError: The folder holds a run of something else.
+        IncompleteRunError: Files are missing or damaged; the message says what to do.
+    """
+    folder, kept = request.folder, going_on(request.folder, plan)
+    exported = find_exported(kept, session, destination, downloads)
+    if exported.files:
+        kept = open_folder(request, plan, listener)
+    elif not (folder / RUN_FILE).exists():
+        raise InputError(
+            f"There is no file of this run in {downloads or destination}, and no run in {folder}. Files are "
+            "found by the options that their tasks were started with: check --to or --downloads, --out and "
+            "the others."
+        )
+    collected = collect(
+        folder,
+        kept,
+        session,
+        destination,
+        places=downloads,
+        exported=exported,
+        notice=listener.notice,
+        progress=listener.progress,
+    )
+    collected.raise_if_incomplete()
+    return kept, collected
 
 
 def work_through(

@@ -187,18 +187,29 @@ def open_journal(folder: Path, destination: Destination) -> Iterator[Journal]:
     Raises:
         MismatchError: The run has tasks that write elsewhere.
     """
-    path, tasks = folder / TASKS_FILE, read_tasks(folder)
+    tasks = require_destination(folder, destination)
+    with open_lines(folder / TASKS_FILE) as file:
+        journal = Journal(folder / TASKS_FILE, file, tasks)
+        if tasks.destination != str(destination):
+            journal.begin(str(destination))
+        yield journal
+
+
+def require_destination(folder: Path, destination: Destination) -> Tasks:
+    """What is known of the tasks of a run, none of which writes elsewhere.
+
+    Raises:
+        MismatchError: The run has tasks that write elsewhere.
+    """
+    tasks = read_tasks(folder)
     started = any(record.state in _STARTED for record in tasks.records.values())
     if started and tasks.destination != str(destination):
         raise MismatchError(
             f"The tasks of the run in {folder} write to {tasks.destination}, --to is {destination} now. Go "
-            f"on with --to {tasks.destination}, or delete {path} to export everything once more."
+            f"on with --to {tasks.destination}, or delete {folder / TASKS_FILE} to export everything once "
+            "more."
         )
-    with open_lines(path) as file:
-        journal = Journal(path, file, tasks)
-        if tasks.destination != str(destination):
-            journal.begin(str(destination))
-        yield journal
+    return tasks
 
 
 def read_tasks(folder: Path) -> Tasks:

@@ -412,6 +412,41 @@ def test_an_unverified_map_says_so(place: ForestPlace, server: Emulator, tmp_pat
     assert any("was not compared" in text for text in report(tmp_path / "run")["notices"])
 
 
+def test_cells_mapped_unverified_stay_so_in_the_report(
+    place: ForestPlace, server: Emulator, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    succeeds(place.predict(run, FEW))
+    for _ in range(2):  # the run remembers it
+        later = succeeds(place.predict(run))
+        assert "worked on with --unverified before" in later.stderr
+        told = report(run)["notices"]
+        assert any("are the same on Earth Engine and here" in text for text in told)
+        assert any("compared with nothing" in text for text in told)
+
+
+def test_a_folder_of_something_else_is_refused_before_cells_are_computed(
+    place: ForestPlace, server: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.odt").write_text("")
+    refused(place.predict(tmp_path / "run"), "holds thesis.odt")
+    assert not server.log.of("pixels")
+
+
+def test_a_collection_from_a_wrong_place_makes_and_changes_no_run(
+    place: ForestPlace, server: Emulator, tmp_path: Path
+) -> None:
+    run, wrong = tmp_path / "run", "gcs://maps/other"
+    refused(place.predict(run, "--collect", "--to", wrong), f"no file of this run in {wrong}, and no run in")
+    assert not run.exists()
+    succeeds(place.predict(run, FEW, "--to", BUCKET))
+    kept = (run / "run.toml").read_bytes()
+    refused(place.predict(run, "--collect", "--to", wrong), "4 files are missing", code=3)
+    refused(place.predict(run, FEW, "--to", wrong), f"write to {BUCKET}, --to is {wrong} now")
+    assert (run / "run.toml").read_bytes() == kept
+
+
 def test_another_forest_does_not_go_on_with_the_run(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
