@@ -203,8 +203,7 @@ function classifiers() {
 //: when table
 // The classifiers from tables of trees, one tree a feature; in the tables '#' stands for the end of a line.
 function classifiers() {
-  var tables = ASSETS.map(function(id) { return ee.FeatureCollection(id); });
-  var rows = tables.reduce(function(all, table) { return all.merge(table); });
+  var rows = ee.FeatureCollection(ASSETS.map(function(id) { return ee.FeatureCollection(id); })).flatten();
   var made = [];
   for (var number = 0; number < ENSEMBLES; number++) {
     var trees = rows.filter(ee.Filter.eq('ensemble', number)).sort('index').aggregate_array('tree')
