@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from gee_pipeline.files import atomic_path
@@ -19,6 +21,9 @@ from training.curves import DPI, FAINT, INK
 
 COLUMNS: Final = 3
 """Panels beside each other; more would be too small to read on a page."""
+
+LETTERS: Final = 15
+"""Letters of the note in an inch, at most: a line that is longer is cut off at the edge of the sheet."""
 
 DARK: Final = 55.0
 """Percent from which a square is so dark that its number is white."""
@@ -43,7 +48,7 @@ def draw_panels(path: Path, panels: Sequence[Panel], *, title: str, note: str) -
         path: Where it shall stand.
         panels: At least one.
         title: One line above all.
-        note: One line below all.
+        note: Sentences below all.
     """
     figure = compose_panels(panels, title=title, note=note)
     with atomic_path(path) as part:
@@ -63,7 +68,10 @@ def compose_panels(panels: Sequence[Panel], *, title: str, note: str) -> Figure:
         _draw(axes, panel)
     for axes in places[len(panels) :]:
         axes.set_axis_off()
-    figure.supxlabel(f"Rows: reference; columns: model. {note}", x=0.01, ha="left", color=FAINT, fontsize=8)
+    note = textwrap.fill(f"Rows: reference; columns: model. {note}", int(LETTERS * figure.get_figwidth()))
+    figure.supxlabel(note, x=0.01, ha="left", color=FAINT, fontsize=8)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a dollar sign in a name is no formula
     return figure
 
 

@@ -47,8 +47,7 @@ def draw_scores(path: Path, metrics: Mapping[str, Any], title: str, caution: str
         caution: What the scores do not tell, below them.
     """
     panels = [_panel(*judged) for judged in _judged(metrics)]
-    note = f"Held out by {metrics['split']}."
-    draw_panels(path, panels, title=title, note="\n".join(filter(None, [note, caution])))
+    draw_panels(path, panels, title=title, note=f"Held out by {metrics['split']}. {caution}")
 
 
 def _judged(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
