@@ -1,7 +1,7 @@
 """From the series of a pixel to what a forest looks at, in whole numbers.
 
-32-bit floats hold them exactly up to 2^24, which all medians are, and harmonic coefficients but those of an
-index of several hundred; beyond it they are rounded, to other whole numbers.
+32-bit floats hold them exactly up to 2^24, which all medians are, and harmonic coefficients unless the index
+passes a hundred; beyond it they are rounded, to other whole numbers.
 
 `gee_pipeline.earthengine.forest_graph` computes the same numbers on Earth Engine's servers.
 """
