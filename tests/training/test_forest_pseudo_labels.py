@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 from itertools import combinations
@@ -41,8 +42,9 @@ from training.forest.pseudo_labels import (
     legend_path,
     report_path,
 )
-from training.forest.pseudo_report import PseudoReport
+from training.forest.pseudo_report import PseudoReport, StageReport, lack_notice, stage_texts
 from training.forest.pseudo_rules import PseudoRules
+from training.forest.pseudo_tally import Stage
 from training.legend import read_legend
 from training.samples import read_samples
 
@@ -283,6 +285,28 @@ def test_one_class_is_no_forest_and_the_rule_that_emptied_the_others_is_named(
     assert "'confidence >= 70 %', which left 0 of" in text
     assert "--best-share" in text
     assert not (tmp_path / "s.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (
+            (9, 9, 9, 2, 2, 2),
+            "corn: 2 samples of 9 mapped pixels; .*30 m square', which left 2 of 9. Lower --spac",
+        ),
+        ((9, 9, 3, 2, 2, 1), "'confidence >= 40 %.*', which left 3 of 9. Lower --confidence"),
+        ((2, 2, 2, 2, 2, 2), "corn: 2 samples, which are all pixels that the map has"),
+        ((0, 0, 0, 0, 0, 0), "corn: none, for the map has no pixel"),
+    ],
+)
+def test_a_class_that_lacks_samples_is_told_which_rule_took_them(left: tuple[int, ...], words: str) -> None:
+    rules = (Stage.MAPPED, Stage.COMPOSITE, Stage.CONFIDENCE, Stage.SQUARE, Stage.DRAWN, Stage.SPACING)
+    texts, former = stage_texts(RULES, 3, 0), (left[0], *left)
+    stages = tuple(
+        StageReport(rule, texts[rule], {"corn": now}, {"corn": before - now})
+        for rule, now, before in zip(rules, left, former, strict=False)
+    )
+    assert re.search(words, lack_notice("corn", stages))
 
 
 def test_a_map_of_other_composites_is_refused(folder: Path, tmp_path: Path) -> None:

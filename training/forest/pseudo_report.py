@@ -214,12 +214,16 @@ def lack_notice(name: str, stages: tuple[StageReport, ...]) -> str:
     first, last = stages[0].left[name], stages[-1].left[name]
     if not first:
         return f"{name}: none, for the map has no pixel of it."
+    if last == first:
+        return f"{name}: {last:,} samples, which are all pixels that the map has of it."
     blamed = [
         stage
         for stage in stages[1:]
         if stage.left[name] + stage.removed[name] and stage.rule not in (Stage.SQUARE, Stage.DRAWN)
     ]
     worst = min(blamed, key=lambda stage: stage.left[name] / (stage.left[name] + stage.removed[name]))
+    if not worst.removed[name]:  # a square takes most away by design: it is named where it alone does
+        worst = next(stage for stage in stages if stage.rule == Stage.SQUARE)
     before = worst.left[name] + worst.removed[name]
     return (
         f"{name}: {last:,} samples of {first:,} mapped pixels; most were lost by the rule '{worst.about}', "
@@ -233,6 +237,7 @@ def _way_out(rule: str) -> str:
         Stage.CLEAR: " Lower --min-clear.",
         Stage.NEIGHBOURS: " Lower --neighbours where fields are small.",
         Stage.PASSES: " Lower --agree.",
+        Stage.SQUARE: " Lower --spacing.",
         Stage.SPACING: " Lower --spacing.",
         Stage.SAMPLES: " Raise --largest-ratio, which cut it down to the smallest class.",
     }
