@@ -14,7 +14,6 @@ from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import CELL_SIZE, require_cell_size
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.stac.catalog import absolute
 from inference.budget import require_hours
 from inference.cropland import CroplandMask
 from inference.run import MEMORY_BUDGET, Progress
@@ -110,6 +109,9 @@ class SceneRequest(Request):
 
     def options(self) -> dict[str, Any]:
         """The options of the command by name, with places that hold in any working directory."""
+        # Imported here: reading catalogs takes as long to import as all the rest of a map on Earth Engine.
+        from gee_pipeline.stac.catalog import absolute
+
         return super().options() | {"source": self.source and absolute(self.source)}
 
 

@@ -1,4 +1,4 @@
-"""A place of four small cells for whole forest maps: scenes on an emulated Earth Engine, a forest, loops.
+"""A place of three small cells for whole forest maps: scenes on an emulated Earth Engine, a forest, loops.
 
 What a map must hold is computed here pixel by pixel from the scenes' own numbers and the trees of
 scikit-learn; nothing of cropmap is asked for it but where files stand.
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import geopandas
 import numpy as np
@@ -31,7 +34,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from cli.main import cropmap
-from gee_pipeline.earthengine.session import connect
+from gee_pipeline.earthengine.session import connect, disconnect
 from gee_pipeline.earthengine.settings import EarthEngineSettings
 from gee_pipeline.recipe import CloudRule, Recipe
 from inference.deploy import deploy
@@ -40,20 +43,20 @@ from inference.forest_model import save_forest
 YEAR = 2021
 PROJECT = "crop-maps"
 ASSET = f"projects/{PROJECT}/assets/forest"
-SIZE, ROWS, COLS = 32, 2, 2
+SIZE, ROWS, COLS = 32, 1, 3
 STEP = SIZE * 10
 CRS = "EPSG:32615"
 LEFT, TOP = 700_000 // STEP * STEP, 3_900_000 // STEP * STEP
 SHAPE = ROWS * SIZE, COLS * SIZE
 BANDS = ("B2", "B8")
-BINS = (24, 25, 26, 27)
+BINS = (24, 25, 26)
 RECIPE = Recipe(
-    bands=BANDS, window_first_day=121, window_last_day=140, min_clear_bins=2, cloud=CloudRule(scl_clear=())
+    bands=BANDS, window_first_day=121, window_last_day=135, min_clear_bins=2, cloud=CloudRule(scl_clear=())
 )
 CLASSES = 3
 S2, SCORE = "COPERNICUS/S2_SR_HARMONIZED", "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
-DAYS = (121, 123, 128, 131, 134, 137)
-"""Days of the year with a scene: two in the first bin, none twice a day."""
+DAYS = (121, 123, 128, 131, 134)
+"""Days of the year with a scene: two in the first and in the last bin, none twice a day."""
 
 OUTSIDE, NOT_CROPLAND, NOT_ENOUGH, NONE = 0, 254, 255, 255
 
@@ -204,7 +207,8 @@ class ForestPlace:
 
         path = model or self.model
         settings = EarthEngineSettings(PROJECT, self.key, server.url)
-        deploy(load_forest(path), connect(settings), path, sleep=lambda seconds: None, **options)
+        with mock.patch.multiple("inference.deployment_probe", ROWS=6, TIES=2):  # it has tests of its own
+            deploy(load_forest(path), connect(settings), path, sleep=lambda seconds: None, **options)
 
     def predict(self, out: Path, *flags: Any, **options: Any) -> Result:
         """`cropmap forest predict` of this place; an option that is None is left out."""
@@ -218,6 +222,19 @@ class ForestPlace:
         }  # fmt: skip
         given = {key: value for key, value in (usual | options).items() if value is not None}
         return [w for key, value in given.items() for w in (f"--{key.replace('_', '-')}", value)]
+
+
+@contextmanager
+def deployed(folder: Path) -> Iterator[tuple[Emulator, ForestPlace]]:
+    """A server, and a place whose forest is deployed there."""
+    (folder / "place").mkdir()
+    truth = Truth(Scenes(), made_forest(folder / "place" / "forest.safetensors"))
+    with Emulator(truth.scenes.archive(), project=PROJECT) as emulator:
+        place = ForestPlace(folder / "place", truth, emulator.key_file(folder))
+        place.deploy(emulator, asset=ASSET)
+        yield emulator, place
+        assert not emulator.errors
+    disconnect()
 
 
 def made_forest(path: Path) -> RandomForestClassifier:

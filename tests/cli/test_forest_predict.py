@@ -28,11 +28,9 @@ from forest_map_place import (
     SIZE,
     TOP,
     ForestPlace,
-    Scenes,
-    Truth,
     cleared,
+    deployed,
     grown_forest,
-    made_forest,
     mapped,
     run_cropmap,
 )
@@ -40,14 +38,13 @@ from made_forests import model_of
 from tiny_place import tiny_model
 
 import inference.forest_run
-from gee_pipeline.earthengine.session import disconnect
 from gee_pipeline.earthengine.settings import URL_VARIABLE
 from inference.deployment import deployment_path, load_deployment
 from inference.forest_model import save_forest
 from inference.request import ForestRequest, Listener
 
 BUCKET = "gcs://maps/county"
-CELLS = 4
+CELLS = 3
 """Cells of the grid; all touch the area."""
 
 FEW = "--unverified"
@@ -55,16 +52,8 @@ FEW = "--unverified"
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, ForestPlace]]:
-    """A server, and a place whose forest is deployed there."""
-    folder = tmp_path_factory.mktemp("forest") / "place"
-    folder.mkdir()
-    truth = Truth(Scenes(), made_forest(folder / "forest.safetensors"))
-    with Emulator(truth.scenes.archive(), project=PROJECT) as emulator:
-        place = ForestPlace(folder, truth, emulator.key_file(folder.parent))
-        place.deploy(emulator, asset=ASSET)
-        yield emulator, place
-        assert not emulator.errors
-    disconnect()
+    with deployed(tmp_path_factory.mktemp("forest")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -206,7 +195,7 @@ def test_a_failed_cell_is_named_and_the_same_command_asks_for_it_alone(
         return Answer.error(400, "Classifier could not be read.") if here else None
 
     server.rule = refuse
-    result = refused(place.predict(run, FEW), "1 of 4 cells are missing", code=3)
+    result = refused(place.predict(run, FEW), "1 of 3 cells are missing", code=3)
     assert f"cropmap forest predict --config {run / 'run.toml'}" in result.stderr
     server.rule = None
     before = len(classified(server))
@@ -243,7 +232,7 @@ def test_a_command_that_is_killed_leaves_whole_cells_and_no_cell_is_asked_for_tw
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    server.rule = lambda request: Answer.slow(0.3) if request.kind == "pixels" else None
+    server.rule = lambda request: Answer.slow(0.1) if request.kind == "pixels" else None
     words = [str(word) for word in place.words(run)]
     with subprocess.Popen([sys.executable, "-m", "cli.main", "forest", "predict", *words, FEW]) as process:
         while not list((run / "predictions").glob("*.tif")):
@@ -291,7 +280,7 @@ def test_the_map_of_batch_tasks_is_that_of_a_loop_over_pixels_and_trees(
         assert look_again in early.stderr
     else:
         refused(early, "has no folder 'maps'")  # a task makes it
-    assert "4 of 4 cells written" in succeeds(run_cropmap(*look_again.split()[1:])).stdout
+    assert "3 of 3 cells written" in succeeds(run_cropmap(*look_again.split()[1:])).stdout
     exports = [r for r in server.log.of("export") if "image:export" in r.path]
     assert len(exports) == 1
     asked = len(server.log.of("pixels"))
@@ -442,7 +431,7 @@ def test_a_collection_from_a_wrong_place_makes_and_changes_no_run(
     assert not run.exists()
     succeeds(place.predict(run, FEW, "--to", BUCKET))
     kept = (run / "run.toml").read_bytes()
-    refused(place.predict(run, "--collect", "--to", wrong), "4 files are missing", code=3)
+    refused(place.predict(run, "--collect", "--to", wrong), "3 files are missing", code=3)
     refused(place.predict(run, FEW, "--to", wrong), f"write to {BUCKET}, --to is {wrong} now")
     assert (run / "run.toml").read_bytes() == kept
 
@@ -486,7 +475,6 @@ def test_without_a_project_the_way_out_is_told(place: ForestPlace, server: Emula
 def test_wrong_input_is_refused_and_nothing_written(
     place: ForestPlace, server: Emulator, tmp_path: Path, flags: list[str], words: str
 ) -> None:
-    place.deploy(server, way="inline")
     refused(place.predict(tmp_path / "run", *flags), words)
     assert not (tmp_path / "run").exists()
 

@@ -23,30 +23,20 @@ from forest_map_place import (
     TOP,
     YEAR,
     ForestPlace,
-    Scenes,
-    Truth,
     cleared,
-    made_forest,
+    deployed,
     run_cropmap,
 )
 from rasterio.io import MemoryFile
 
-from gee_pipeline.earthengine.session import disconnect
 from gee_pipeline.earthengine.settings import URL_VARIABLE
 from inference.forest_model import Tree, load_forest, save_forest
 
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, ForestPlace]]:
-    folder = tmp_path_factory.mktemp("forest") / "place"
-    folder.mkdir()
-    truth = Truth(Scenes(), made_forest(folder / "forest.safetensors"))
-    with Emulator(truth.scenes.archive(), project=PROJECT) as emulator:
-        place = ForestPlace(folder, truth, emulator.key_file(folder.parent))
-        place.deploy(emulator, asset=ASSET)
-        yield emulator, place
-        assert not emulator.errors
-    disconnect()
+    with deployed(tmp_path_factory.mktemp("forest")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -154,7 +144,7 @@ def test_a_python_script_maps_the_area_without_cropmap(
 
 def exported(server: Emulator) -> Any:
     """The bands `(3, y, x)` of the file in the folder of Drive, which lies on the pixels of the scenes."""
-    assert server.drive.names("cropmap") == ["region_2021_r0000_c0000_2x2.tif"]
+    assert server.drive.names("cropmap") == ["region_2021_r0000_c0000_1x3.tif"]
     (written,) = server.drive.listing({"q": "mimeType = 'image/tiff'"})["files"]
     with MemoryFile(server.drive.get(written["id"]).data) as memory, memory.open() as file:
         assert file.descriptions == ("class", "confidence", "clear")
