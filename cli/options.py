@@ -155,6 +155,18 @@ grid_options = apply(
     ),
 )
 
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the run.  [default: the area's name and the year, for example region-2023]",
+)
+
+cropland_mask_option = click.option(
+    "--cropland-mask",
+    metavar="FILE[:VALUES]",
+    help="Raster of cropland; only VALUES are mapped, such as worldcover.tif:40.  [default: any non-zero]",
+)
+
 area_options = apply(
     config_option,
     place_options,
@@ -164,11 +176,7 @@ area_options = apply(
         "Google Earth Engine]",
     ),
     click.option("--collection", help="Collection within the source, for example sentinel-2-l2a."),
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Folder of the run.  [default: the area's name and the year, for example region-2023]",
-    ),
+    out_option,
     grid_options,
 )
 
@@ -177,6 +185,14 @@ cropland_option = click.option(
     type=click.Choice(["worldcover", "none"]),
     help="Cropland mask that Earth Engine applies on its servers: ESA WorldCover 2021 or none. Cells "
     "without cropland are not fetched.  [default: none]",
+)
+
+forest_option = click.option(
+    "--forest",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Forest that 'cropmap forest deploy' has brought to Earth Engine; FOREST.deployment.json stands "
+    "beside it.",
 )
 
 cloud_options = apply(

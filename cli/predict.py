@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.options import area_options, given, server_options, talk_options, work_options
+from cli.options import area_options, cropland_mask_option, given, server_options, talk_options, work_options
 
 
 @click.command()
@@ -17,11 +17,7 @@ from cli.options import area_options, given, server_options, talk_options, work_
     type=click.Path(path_type=Path, dir_okay=False),
     help="Checkpoint of a trained model (see 'cropmap train').  [default: the one that ships with cropmap]",
 )
-@click.option(
-    "--cropland-mask",
-    metavar="FILE[:VALUES]",
-    help="Raster of cropland; only VALUES are mapped, such as worldcover.tif:40.  [default: any non-zero]",
-)
+@cropland_mask_option
 @click.option(
     "--device",
     help="Where the model runs: auto, cpu, cuda or cuda:N.  [default: auto, a GPU where there is one]",

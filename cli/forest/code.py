@@ -8,18 +8,12 @@ from typing import Any
 
 import click
 
-from cli.options import cropland_option, given, grid_options, place_options
+from cli.options import cropland_option, forest_option, given, grid_options, place_options
 
 
 @click.command(short_help="Write a script for the Code Editor, or for Python, that maps without cropmap.")
 @place_options
-@click.option(
-    "--forest",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="Forest that 'cropmap forest deploy' has brought to Earth Engine; FOREST.deployment.json stands "
-    "beside it.",
-)
+@forest_option
 @click.option(
     "--language",
     type=click.Choice(["javascript", "python"]),

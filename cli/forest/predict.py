@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from cli.options import (
     config_option,
+    cropland_mask_option,
+    forest_option,
     given,
     grid_options,
+    out_option,
     place_options,
     server_options,
     talk_options,
@@ -21,24 +23,10 @@ from cli.task_options import require_together, task_options
 @click.command(short_help="Map an area and a year with a deployed forest.")
 @config_option
 @place_options
-@click.option(
-    "--forest",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="Forest that 'cropmap forest deploy' has brought to Earth Engine; FOREST.deployment.json stands "
-    "beside it.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the run.  [default: the area's name and the year, for example region-2023]",
-)
+@forest_option
+@out_option
 @grid_options
-@click.option(
-    "--cropland-mask",
-    metavar="FILE[:VALUES]",
-    help="Raster of cropland; only VALUES are mapped, such as worldcover.tif:40.  [default: any non-zero]",
-)
+@cropland_mask_option
 @server_options
 @task_options
 @click.option(

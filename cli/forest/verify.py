@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from cli.options import (
     cropland_option,
     earth_engine_options,
+    forest_option,
     given,
     grid_options,
     place_options,
@@ -20,13 +20,7 @@ from cli.options import (
 
 @click.command(short_help="Compare cells classified on Earth Engine with the same cells here.")
 @place_options
-@click.option(
-    "--forest",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="Forest that 'cropmap forest deploy' has brought to Earth Engine; FOREST.deployment.json stands "
-    "beside it.",
-)
+@forest_option
 @click.option(
     "--cells",
     type=click.IntRange(min=1),
