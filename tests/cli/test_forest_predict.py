@@ -37,6 +37,7 @@ from forest_map_place import (
 from made_forests import model_of
 from tiny_place import tiny_model
 
+import inference.crop_map
 import inference.forest_run
 from gee_pipeline.earthengine.settings import URL_VARIABLE
 from inference.deployment import deployment_path, load_deployment
@@ -48,6 +49,9 @@ CELLS = 3
 """Cells of the grid; all touch the area."""
 
 FEW = "--unverified"
+
+DRAW = inference.crop_map.draw_quicklook
+"""What draws quicklooks: most of the time that a map of a few cells takes, so one test alone has it."""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,7 @@ def server(started: tuple[Emulator, ForestPlace], monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(variable, emulator.url)
     quick = partial(inference.forest_run.export_by_tasks, poll_seconds=0.01)
     monkeypatch.setattr(inference.forest_run, "export_by_tasks", quick)
+    monkeypatch.setattr(inference.crop_map, "draw_quicklook", lambda *given, **options: None)
     return emulator
 
 
@@ -117,8 +122,9 @@ def test_the_map_of_the_servers_is_that_of_a_loop_over_pixels_and_trees(
 
 
 def test_the_run_says_which_forest_made_it_and_how_its_confidence_was_made(
-    place: ForestPlace, server: Emulator, tmp_path: Path
+    place: ForestPlace, server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(inference.crop_map, "draw_quicklook", DRAW)
     run, before = tmp_path / "run", len(list(server.log))
     succeeds(place.predict(run))
     kept = json.loads((run / "run.json").read_text())
