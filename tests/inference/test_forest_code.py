@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import ee
+import forest_scenes
 import numpy as np
 import pyproj
 import pytest
@@ -29,7 +30,7 @@ from ee_emulator import Archive, evaluate, image_pixels
 from ee_emulator.assets import Assets
 from ee_emulator.exports import export_of
 from ee_emulator.grid import Grid as Pixels
-from forest_scenes import CRS, LEFT, MEDIANS, SEASON, SIZE, TOP, WAVES, add_worldcover, area, grid, scenes
+from forest_scenes import CRS, LEFT, SEASON, SIZE, TOP, WAVES, add_worldcover, area, grid
 from made_forests import grown, model_of
 from odc.geo.geobox import GeoBox
 
@@ -42,6 +43,13 @@ from gee_pipeline.recipe import CloudRule, Recipe
 from inference import forest_code
 from inference.deployment import Deployment, ensembles, voters
 from inference.forest_code import ScriptRequest, notices, write_script
+
+MEDIANS = replace(forest_scenes.MEDIANS, window_last_day=140, min_clear_bins=2)
+"""Four bins: what a script says of one it says of all."""
+
+
+def scenes() -> Archive:
+    return forest_scenes.scenes(count=18)
 
 
 def drawn(
@@ -80,7 +88,9 @@ VARIANTS = {
     "probability": lambda: request_of(confidence="probability"),
     "no confidence": lambda: request_of(confidence="none"),
     "cropland": lambda: request_of(cropland="worldcover"),
-    "without scene classes": lambda: request_of(replace(MEDIANS, cloud=CloudRule(scl_clear=()))),
+    "without scene classes": lambda: request_of(
+        replace(MEDIANS, min_clear_bins=1, cloud=CloudRule(scl_clear=()))
+    ),
     "ten days, other score": lambda: request_of(
         replace(MEDIANS, bin_days=10, min_clear_bins=0, cloud=CloudRule("cs", 0.5, (4, 5)))
     ),
@@ -401,7 +411,7 @@ def test_a_crs_without_a_code_is_written_out():
     crs = "+proj=laea +lat_0=46 +lon_0=9 +ellps=GRS80 +units=m"
     box = GeoBox((SIZE, SIZE), Affine(10, 0, 0, 0, -10, 0), crs)
     script = run_python(replace(request_of(), grid=Grid(box, SIZE), area=shapely.box(*box.boundingbox.bbox)))
-    assert script.CRS.startswith("PROJCS[")  # WKT 1, as cropmap's own exports: Earth Engine documents no other
+    assert script.CRS.startswith("PROJCS[")  # WKT 1, as in cropmap's own exports
     assert pyproj.CRS.from_wkt(script.CRS).equals(pyproj.CRS(crs), ignore_axis_order=True)
 
 
