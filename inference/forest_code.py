@@ -229,7 +229,9 @@ def _place(request: ScriptRequest) -> Iterator[Settings]:
     yield _about(
         "Name of tasks and files, and folder of Google Drive.", NAME=request.name, FOLDER=request.folder
     )
-    yield _about("CRS and size of a pixel in metres.", CRS=crs_code(request.grid.geobox), PIXEL_SIZE=PIXEL_SIZE)
+    yield _about(
+        "CRS and size of a pixel in metres.", CRS=crs_code(request.grid.geobox), PIXEL_SIZE=PIXEL_SIZE
+    )
     yield _about(
         "Tiles: left upper corner in metres, size in pixels, and the box around in degrees.", TILES=tiles
     )
