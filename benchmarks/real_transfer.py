@@ -16,14 +16,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 import numpy as np
 
 from benchmarks.real_map import CLASSES, DATA
 from cli.benchmark import describe
-from cli.threads import let_threads_sleep
 from training.transfer.protocol import FILE, Protocol
+from training.transfer.tables import percent
 
 BORDER, STRIP = -90.7, 0.01
 """Degrees: where Arkansas is cut, and how far from there samples are left out."""
@@ -70,7 +70,6 @@ def main() -> None:
     options = parser.parse_args()
     if not (options.data / FILE.format("ARK")).is_file():
         sys.exit(f"The real data are expected in {options.data}, which has no {FILE.format('ARK')}.")
-    let_threads_sleep()  # before torch is loaded
     regions = write_regions(options.data, options.out / "data")
     for direction in DIRECTIONS:
         protocol = protocol_of(direction, regions, options)
@@ -115,7 +114,6 @@ def protocol_of(direction: Direction, regions: Path, options: argparse.Namespace
 def table(protocol: Protocol, out: Path) -> Iterator[str]:
     """The lines of a table in Markdown, after training what is missing."""
     from training.transfer.runner import Standing, run_benchmark
-    from training.transfer.tables import percent
 
     def listen(standing: Standing) -> None:
         if standing.record or standing.error:
@@ -123,22 +121,28 @@ def table(protocol: Protocol, out: Path) -> Iterator[str]:
 
     summary = run_benchmark(protocol, out, listen=listen)
     summary.require_complete()
-    seconds = mean_seconds(out / "results.csv")
-    yield "| model | augmentation | OA (%) | macro-F1 (%) | minutes a training |"
-    yield "|---|---|--:|--:|--:|"
-    for cell in summary.cells:
-        scores = percent(cell.accuracy, cell.accuracy_std), percent(cell.macro_f1, cell.macro_f1_std)
-        minutes = f"{seconds[cell.model, cell.augmentation] / 60:.1f}"
-        yield f"| {' | '.join((cell.model, cell.augmentation, *scores, minutes))} |"
+    trainings = by_method(out / "results.csv")
+    yield "| model | augmentation | OA (%) | macro-F1 (%) | held-out macro-F1 in the source (%) | minutes |"
+    yield "|---|---|--:|--:|--:|--:|"
+    for method, rows in trainings.items():
+        means = [spread(rows, name) for name in ("accuracy", "macro_f1", "held_out_macro_f1")]
+        minutes = f"{mean(float(row['seconds']) for row in rows) / 60:.1f}"
+        yield f"| {' | '.join((*method, *means, minutes))} |"
 
 
-def mean_seconds(path: Path) -> dict[tuple[str, str], float]:
-    """Model and augmentation -> mean time of a training."""
-    found: dict[tuple[str, str], list[float]] = {}
+def by_method(path: Path) -> dict[tuple[str, str], list[dict[str, str]]]:
+    """Model and augmentation -> the lines of its trainings."""
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            found.setdefault((row["model"], row["augmentation"]), []).append(float(row["seconds"]))
-    return {method: mean(times) for method, times in found.items()}
+            found.setdefault((row["model"], row["augmentation"]), []).append(row)
+    return found
+
+
+def spread(rows: list[dict[str, str]], name: str) -> str:
+    """Mean and standard deviation of a column over the seeds, as a text in percent."""
+    values = [float(row[name]) for row in rows]
+    return percent(mean(values), stdev(values) if len(values) > 1 else None)
 
 
 if __name__ == "__main__":

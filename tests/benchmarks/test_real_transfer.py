@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.real_transfer import mean_seconds, write_regions
+from benchmarks.real_transfer import by_method, spread, write_regions
 from training.transfer.protocol import FILE
 
 
@@ -20,7 +20,11 @@ def test_the_halves_share_no_sample_and_none_lies_near_the_border(data):
     assert np.load(folder / FILE.format("ARK"))["lbl"].tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_times_are_means_of_a_method(tmp_path):
+def test_trainings_of_a_method_are_told_by_mean_and_deviation(tmp_path):
     path = tmp_path / "results.csv"
-    path.write_text("model,augmentation,seconds\nrf,none,2\ncropnet,code,9\nrf,none,4\n", encoding="utf-8")
-    assert mean_seconds(path) == {("rf", "none"): 3, ("cropnet", "code"): 9}
+    path.write_text(
+        "model,augmentation,accuracy\nrf,none,0.90\ncropnet,code,0.5\nrf,none,0.92\n", encoding="utf-8"
+    )
+    methods = by_method(path)
+    assert list(methods) == [("rf", "none"), ("cropnet", "code")]
+    assert [spread(rows, "accuracy") for rows in methods.values()] == ["91.00 ± 1.41", "50.00"]
