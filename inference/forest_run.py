@@ -13,7 +13,7 @@ from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.earthengine.tasks import PENDING_LIMIT
 from gee_pipeline.earthengine.ways import Confidence
 from gee_pipeline.source import Survey
-from inference.batch_export import TaskSummary, export_by_tasks
+from inference.batch_export import TaskSummary
 from inference.cropland import CroplandMask
 from inference.deployment import Deployment, deployment_path, load_deployment
 from inference.forest_model import ForestModel, load_forest
@@ -28,6 +28,7 @@ from inference.run_steps import (
     destination_of,
     find_place,
     finish_map,
+    follow_tasks,
     found_scenes,
     introduce,
     open_folder,
@@ -37,7 +38,14 @@ from inference.run_steps import (
 )
 from inference.task_journal import require_destination
 
-__all__ = ["ForestRequest", "PlannedForest", "collect_forest_map", "make_forest_map", "plan_forest"]
+__all__ = [
+    "ForestRequest",
+    "PlannedForest",
+    "collect_forest_map",
+    "make_forest_map",
+    "plan_forest",
+    "start_forest_tasks",
+]
 
 _HOW: Final[dict[Confidence, str]] = {
     "votes": "share of the votes of {trees} trees",
@@ -158,18 +166,9 @@ def start_forest_tasks(
     require_destination(request.folder, destination)
     _ready(request, planned, listener)
     plan = open_folder(_remembering(request), planned.plan, listener)
-    summary = export_by_tasks(
-        request.folder,
-        plan,
-        planned.source.session,
-        destination,
-        notice=listener.notice,
-        progress=listener.progress,
-        wait=wait,
-        limit=most_tasks,
+    return follow_tasks(
+        request, plan, planned.source.session, destination, listener, wait=wait, most_tasks=most_tasks
     )
-    summary.raise_if_failed()
-    return summary
 
 
 def collect_forest_map(

@@ -9,7 +9,7 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Source, Spent
 from gee_pipeline.stac import StacSource
-from inference.batch_export import Collected, TaskSummary, export_by_tasks
+from inference.batch_export import Collected, TaskSummary
 from inference.checkpoint import default_checkpoint, load_checkpoint
 from inference.cropland import CroplandMask
 from inference.map_facts import MapSummary
@@ -22,6 +22,7 @@ from inference.run_steps import (
     destination_of,
     find_place,
     finish_map,
+    follow_tasks,
     found_scenes,
     introduce,
     open_folder,
@@ -126,18 +127,9 @@ def start_tasks(
     planned = _planned_export(request, source, listener)
     require_destination(request.folder, destination)
     plan = open_folder(request, planned, listener)
-    summary = export_by_tasks(
-        request.folder,
-        plan,
-        source.session,
-        destination,
-        notice=listener.notice,
-        progress=listener.progress,
-        wait=wait,
-        limit=most_tasks,
+    return follow_tasks(
+        request, plan, source.session, destination, listener, wait=wait, most_tasks=most_tasks
     )
-    summary.raise_if_failed()
-    return summary
 
 
 def collect_files(

@@ -14,6 +14,7 @@ from gee_pipeline.errors import InputError
 from gee_pipeline.files import write_bytes
 from gee_pipeline.season import Season
 from gee_pipeline.source import Source, Spent, Survey
+from inference.batch_export import TaskSummary, export_by_tasks
 from inference.certificate import NAMED
 from inference.collect import Collected, collect, find_exported
 from inference.crop_map import write_map
@@ -180,6 +181,37 @@ def take_in(
     )
     collected.raise_if_incomplete()
     return kept, collected
+
+
+def follow_tasks(
+    request: Request,
+    plan: RunPlan,
+    session: Any,
+    destination: Destination,
+    listener: Listener,
+    *,
+    wait: bool,
+    most_tasks: int,
+) -> TaskSummary:
+    """Batch tasks for what an opened run lacks, followed to their end if one waits.
+
+    Raises:
+        AccessError: Earth Engine cannot be used.
+        MismatchError: The run has tasks that write elsewhere.
+        IncompleteRunError: Tasks failed; the same request starts them again.
+    """
+    summary = export_by_tasks(
+        request.folder,
+        plan,
+        session,
+        destination,
+        notice=listener.notice,
+        progress=listener.progress,
+        wait=wait,
+        limit=most_tasks,
+    )
+    summary.raise_if_failed()
+    return summary
 
 
 def work_through(

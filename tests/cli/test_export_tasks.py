@@ -11,7 +11,7 @@ import pytest
 from ee_emulator import Emulator, archive_of_catalog
 from tiny_place import Place, codes, report, run_cropmap
 
-import inference.produce
+import inference.run_steps
 from gee_pipeline.earthengine.settings import URL_VARIABLE
 
 SIZE = 32
@@ -25,8 +25,8 @@ def server(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         monkeypatch.setenv(URL_VARIABLE, emulator.url)
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
         monkeypatch.setenv("CROPMAP_DRIVE_URL", emulator.url)
-        quick = partial(inference.produce.export_by_tasks, poll_seconds=0.01)
-        monkeypatch.setattr(inference.produce, "export_by_tasks", quick)
+        quick = partial(inference.run_steps.export_by_tasks, poll_seconds=0.01)
+        monkeypatch.setattr(inference.run_steps, "export_by_tasks", quick)
         yield emulator
 
 

@@ -39,6 +39,7 @@ from tiny_place import tiny_model
 
 import inference.crop_map
 import inference.forest_run
+import inference.run_steps
 from gee_pipeline.earthengine.settings import URL_VARIABLE
 from inference.deployment import deployment_path, load_deployment
 from inference.forest_model import save_forest
@@ -65,8 +66,8 @@ def server(started: tuple[Emulator, ForestPlace], monkeypatch: pytest.MonkeyPatc
     emulator = cleared(started[0])
     for variable in (URL_VARIABLE, "STORAGE_EMULATOR_HOST", "CROPMAP_DRIVE_URL"):
         monkeypatch.setenv(variable, emulator.url)
-    quick = partial(inference.forest_run.export_by_tasks, poll_seconds=0.01)
-    monkeypatch.setattr(inference.forest_run, "export_by_tasks", quick)
+    quick = partial(inference.run_steps.export_by_tasks, poll_seconds=0.01)
+    monkeypatch.setattr(inference.run_steps, "export_by_tasks", quick)
     monkeypatch.setattr(inference.crop_map, "draw_quicklook", lambda *given, **options: None)
     return emulator
 
