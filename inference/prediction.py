@@ -15,16 +15,13 @@ from rasterio.io import MemoryFile
 
 from gee_pipeline.files import write_bytes
 from gee_pipeline.grid import Cell
-from inference.legend import NOT_CROPLAND, OUTSIDE
+from gee_pipeline.map_codes import NONE, NOT_CROPLAND, OUTSIDE
 
 RUN_TAG: Final = "CROPMAP_RUN"
 SKIPPED_TAG: Final = "CROPMAP_SKIPPED"
 CHECKSUM_TAG: Final = "CROPMAP_CRC32"
 
 BANDS: Final = ("class code", "confidence", "clear observations")
-
-NONE: Final = 255
-"""Confidence and clear observations of pixels that have none."""
 
 
 def blank(area: NDArray[np.bool_]) -> NDArray[np.uint8]:

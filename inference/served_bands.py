@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import MismatchError
+from gee_pipeline.map_codes import NONE
 from inference.legend import NOT_CROPLAND, NOT_ENOUGH
-from inference.prediction import NONE, blank
+from inference.prediction import blank
 from inference.run_plan import RunPlan
 
 _WAY_OUT = "Deploy the forest of the run again with 'cropmap forest deploy --overwrite'."

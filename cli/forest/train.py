@@ -14,7 +14,8 @@ from cli.options import apply, read_config, talk_options
 from cli.sample_files import read_files, require_new_file, training_options
 from cli.sections import sectioned
 from cli.split_options import split_options
-from training.forest.options import DEEPEST, FEATURES, ForestOptions
+from gee_pipeline.earthengine.ways import DEEPEST
+from training.forest.options import FEATURES, ForestOptions
 from training.options import Rule, SplitRule
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import numpy as np
 from gee_pipeline.earthengine.classifier_assets import LINE_END, ensemble
 from gee_pipeline.earthengine.forest_graph import Voters, classified
 from gee_pipeline.earthengine.questions import Experiment, bands, everywhere, masked, shown
-from gee_pipeline.earthengine.tree_text import DEEPEST, tree_text
+from gee_pipeline.earthengine.tree_text import tree_text
+from gee_pipeline.earthengine.ways import DEEPEST
 
 TENTH: Final = 0.1
 """Just below the 32-bit number of the same name, which is 0.100000001490116."""

@@ -21,10 +21,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gee_pipeline.earthengine.ways import DEEPEST
 from gee_pipeline.errors import InputError
-
-DEEPEST: Final = 30
-"""Splits above a leaf: the numbers of the nodes double with each and end at 2^31 - 1, which fits 32 bits."""
 
 SHARE_UNIT: Final = 10_000
 """Share 1 in the leaves of an ensemble that answers shares: whole numbers add up alike on every machine."""

@@ -10,6 +10,9 @@ Way = Literal["classifier", "table", "inline"]
 Confidence = Literal["votes", "probability", "none"]
 """What the confidence of a pixel is: the share of the trees' votes, the mean of their shares, or nothing."""
 
+DEEPEST: Final = 30
+"""Splits above a leaf: the numbers of the nodes double with each and end at 2^31 - 1, which fits 32 bits."""
+
 WAYS: Final[tuple[Way, ...]] = get_args(Way)
 CONFIDENCES: Final[tuple[Confidence, ...]] = get_args(Confidence)
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from gee_pipeline.earthengine.ways import DEEPEST
 from gee_pipeline.errors import InputError
 
 Features = Literal["median", "harmonic"]
 """`gee_pipeline.feature_names.FeatureKind`, named here because that module loads numpy."""
 FEATURES: Final[tuple[Features, ...]] = get_args(Features)
-
-DEEPEST: Final = 30
-"""`gee_pipeline.earthengine.tree_text.DEEPEST`: splits above a leaf that Earth Engine can number."""
 
 MOST_TREES: Final = 10_000
 """Far more than gain anything: in numbers of trees, not of bytes, nothing else limits a forest."""
