@@ -24,6 +24,7 @@ from gee_pipeline.bands import BANDS, NODATA
 from gee_pipeline.composite import median_composite
 
 WINDOW = range(24, 67)
+EDGES = np.array([(5 * index, 5 * index + 5) for index in WINDOW])
 """The model window: 43 bins, 215 days."""
 
 REQUIRED = {"numpy nanmedian per bin": 40.0, "xarray groupby median, bottleneck": 6.0}
@@ -75,7 +76,7 @@ def make_stack(size: int, scenes: int, seed: int = 0) -> Stack:
 
 def engine(stack: Stack, out: NDArray[np.int16]) -> NDArray[np.int16]:
     """What a run does."""
-    return median_composite(stack.values, stack.clear, stack.days, WINDOW, out=out)[0]
+    return median_composite(stack.values, stack.clear, stack.days, EDGES, out=out)[0]
 
 
 def per_bin(stack: Stack, median: Callable[..., NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -38,7 +38,6 @@ from examples.simulated_scenes import simulate
 from gee_pipeline.earthengine.settings import URL_VARIABLE
 from gee_pipeline.files import write_bytes, write_json
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
 from inference.checkpoint import save_checkpoint
 from tests.ee_emulator import Emulator, archive_of_catalog
 from training.samples import read_samples
@@ -114,8 +113,8 @@ def painted(data: Path, out: Path) -> Place:
     if not (out / "scenes" / "catalog.json").exists():
         recipe = Recipe()
         painting = paint(read_canvas(data / PARCELS), east, np.random.default_rng(1))
-        clouds = read_clouds(data / CLOUDS.parent, range(recipe.window_first_day, recipe.window_last_day + 1))
-        write_scenes(out / "scenes", painting, clouds, Season.at(YEAR, 35.0), recipe)
+        clouds = read_clouds(data / CLOUDS.parent, range(recipe.season.first_day, recipe.season.last_day + 1))
+        write_scenes(out / "scenes", painting, clouds, recipe.season.season(YEAR, "north"), recipe)
     return Place(out / "scenes", model, "Each field shows one real pixel of Arkansas, under real clouds.")
 
 

@@ -32,7 +32,6 @@ from benchmarks.real_map_report import Report
 from examples.scoring import Score, score
 from gee_pipeline.files import write_bytes, write_json
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
 from inference.checkpoint import Checkpoint, save_checkpoint
 from inference.cropnet import CropNetConfig
 from inference.predictor import Predictor
@@ -124,8 +123,8 @@ def measure(data: Path, out: Path, settings: Settings = Settings()) -> Report:
         painting = paint(
             read_canvas(data / PARCELS, settings.small), east, np.random.default_rng(settings.seed)
         )
-        clouds = read_clouds(data / CLOUDS.parent, range(recipe.window_first_day, recipe.window_last_day + 1))
-        write_scenes(out / "scenes", painting, clouds, Season.at(YEAR, 35.0), recipe)
+        clouds = read_clouds(data / CLOUDS.parent, range(recipe.season.first_day, recipe.season.last_day + 1))
+        write_scenes(out / "scenes", painting, clouds, recipe.season.season(YEAR, "north"), recipe)
     with clock.time("map"):
         predict(out)
     with clock.time("compare"):

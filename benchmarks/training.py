@@ -206,7 +206,7 @@ def change_one(series: NDArray[np.int16], change: Change, recipe: Recipe = RECIP
 
     The window's bins are those of the moved span of days; they are filled from the observations in it.
     """
-    window, days = recipe.window, recipe.bin_days
+    window, days = recipe.window, recipe.mean_bin_days
     first_day, end_day = window.start * days + change.start, window.stop * days + change.end
     edges = np.linspace(first_day, end_day, len(window) + 1)
     middles = (edges[:-1] + edges[1:]) / 2  # day of each bin's middle

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import (
+    bin_options,
     config_option,
     cropland_option,
     earth_engine_options,
     given,
     grid_options,
     place_options,
+    take_recipe,
     talk_options,
 )
 
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
 @click.command(short_help="Tell what an area takes on Earth Engine.")
 @config_option
 @place_options
+@bin_options
 @grid_options
-@click.option("--whole-season", is_flag=True, help="All 73 bins of the season instead of the model window.")
+@click.option("--whole-season", is_flag=True, help="All bins of the season instead of the model window.")
 @cropland_option
 @click.option(
     "--samples",
@@ -57,7 +60,9 @@ def estimate(
     from gee_pipeline.earthengine.settings import EarthEngineSettings
 
     settings = EarthEngineSettings(project=project, service_account=service_account)
-    request = EstimateRequest(settings=settings, **given(options))
+    values = given(options)
+    recipe = take_recipe(values)
+    request = EstimateRequest(settings=settings, recipe=recipe, **values)
     tell = (lambda text: None) if quiet else (lambda text: click.echo(text, err=True))
     found = estimate_area(request, tell)
     if as_json:

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from cli.options import Names, talk_options
+from cli.options import Names, take_recipe_options, talk_options
+from cli.options import given as only_given
 from cli.sample_files import file_options
 from training.explain.options import FORMATS, GROUP_LIMIT, ExplainOptions
 from training.options import AUGMENTATIONS
@@ -111,7 +112,10 @@ def explain(
     from training.explain.subjects import chosen_classes, read_region
     from training.legend import read_legend
 
-    reading = {name: given.pop(name) for name in ("label_column", "scale", "offset", "year", "season_start")}
+    reading = {name: given.pop(name) for name in ("label_column", "scale", "offset", "year", "hemisphere")}
+    names = ("season", "season_start", "window", "bin_days", "min_clear_bins")
+    asked = only_given({name: given.pop(name) for name in names})
+    reading["asked"] = take_recipe_options(asked)
     legend = given.pop("legend")
     options = ExplainOptions(format=picture_format, **given)
     require_captum()

@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from cli.options import Names, area_options, cloud_options, given, server_options, talk_options, work_options
+from cli.options import (
+    Names,
+    area_options,
+    bin_options,
+    cloud_options,
+    given,
+    server_options,
+    talk_options,
+    work_options,
+)
 from cli.task_options import require_together, task_options
 
 
@@ -17,8 +26,9 @@ from cli.task_options import require_together, task_options
     type=Names(),
     help="Bands to write, in this order.  [default: B2,B3,B4,B8,B5,B6,B7,B8A,B11,B12]",
 )
+@bin_options
 @cloud_options
-@click.option("--whole-season", is_flag=True, help="All 73 bins of the season instead of the model window.")
+@click.option("--whole-season", is_flag=True, help="All bins of the season instead of the model window.")
 @task_options
 @server_options
 @work_options

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,26 +14,90 @@ import click
 from training.options import PRECISIONS, TrainingOptions
 
 if TYPE_CHECKING:
-    from gee_pipeline.recipe import Recipe
+    from gee_pipeline.recipe import Recipe, RecipeOptions
+    from gee_pipeline.season import BinLength, MonthDay, SeasonRule
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Day(click.ParamType[date]):
-    """A calendar day such as 2022-07-01."""
+class SeasonStart(click.ParamType["date | MonthDay"]):
+    """A calendar day such as 2022-07-01, or a day of any year such as 07-01."""
 
-    name = "YYYY-MM-DD"
+    name = "[YYYY-]MM-DD"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date | MonthDay:
         """The day that a text names; a TOML file may hold a date itself."""
+        from gee_pipeline.errors import InputError
+        from gee_pipeline.season import MonthDay
+
         if isinstance(value, datetime):
             return value.date()
-        if isinstance(value, date):
+        if isinstance(value, date | MonthDay):
             return value
         try:
-            return date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no day. Write it as 2022-07-01.", param, ctx)
+            return MonthDay.parse(value) if len(value) == len("07-01") else date.fromisoformat(value)
+        except (ValueError, InputError):
+            self.fail(f"{value!r} is not a valid date. Write it as 2022-07-01, or as 07-01.", param, ctx)
+
+
+class SeasonRuleType(click.ParamType["SeasonRule"]):
+    """A season by its name, or in a TOML file; a run.toml holds the rule itself."""
+
+    name = "NAME|FILE.toml"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> SeasonRule:
+        """The rule."""
+        from gee_pipeline.errors import InputError
+        from gee_pipeline.season import SEASONS, SeasonRule
+
+        if isinstance(value, SeasonRule):
+            return value
+        if isinstance(value, str) and value in SEASONS:
+            return SEASONS[value]
+        try:
+            if isinstance(value, dict):
+                return SeasonRule.from_dict(value)
+            return SeasonRule.from_dict(tomllib.loads(Path(value).read_text(encoding="utf-8")))
+        except OSError:
+            self.fail(f"{value!r} is neither a season ({', '.join(SEASONS)}) nor a TOML file.", param, ctx)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            self.fail(f"{value} is not valid TOML: {error}", param, ctx)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Days(click.ParamType[tuple[int, int]]):
+    """First and last day of a window, counted from 1."""
+
+    name = "FIRST:LAST"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """The two days; a TOML file may hold a list."""
+        parts = value.split(":") if isinstance(value, str) else value
+        try:
+            first, last = (int(part) for part in parts)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not a pair of days. Write it as 121:334.", param, ctx)
+        return first, last
+
+
+class BinDays(click.ParamType["BinLength"]):
+    """Days of a bin, or calendar months."""
+
+    name = "N|month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> BinLength:
+        """The number of days, or "month"."""
+        if value == "month":
+            return "month"
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is neither a number of days nor 'month'.", param, ctx)
 
 
 class Gibibytes(click.ParamType[float]):
@@ -126,6 +189,12 @@ config_option = click.option(
     help="TOML file with any of these options; the command line wins. Each run writes its own as run.toml.",
 )
 
+hemisphere_option = click.option(
+    "--hemisphere",
+    type=click.Choice(["north", "south"]),
+    help="Side of the equator whose season is meant.  [default: that of the area, where it lies on one side]",
+)
+
 place_options = apply(
     click.option(
         "--aoi",
@@ -134,12 +203,54 @@ place_options = apply(
         help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
     ),
     click.option("--year", type=int, required=True, help="Year of the season, 2017 or later."),
+    hemisphere_option,
+)
+
+expected_start_option = click.option(
+    "--season-start",
+    type=SeasonStart(),
+    help="First day of the season as you expect it; refused where the model was trained on another.  "
+    "[default: the model's]",
+)
+
+map_place_options = apply(place_options, expected_start_option)
+"""The same for a map, whose season is that of its model."""
+
+bin_options = apply(
+    click.option(
+        "--season",
+        type=SeasonRuleType(),
+        help="Which days a year means: summer (1 January, south 1 July of the year before; a model sees days "
+        "121 to 334), winter (3 October of the year before, south 2 April; days 1 to 305), year (as summer; "
+        "all days), or a TOML file.  [default: summer]",
+    ),
     click.option(
         "--season-start",
-        type=Day(),
-        help="First day of the season.  [default: 1 January; south of the equator 1 July of the year before]",
+        type=SeasonStart(),
+        help="First day of the season, in place of the one of --season.",
+    ),
+    click.option(
+        "--window",
+        type=Days(),
+        help="Days of the season that a model sees, counted from 1.  [default: those of --season]",
+    ),
+    click.option(
+        "--bin-days", type=BinDays(), help="Length of a bin: days, or calendar months.  [default: 5]"
     ),
 )
+"""Season and bins of composites."""
+
+recipe_options = apply(
+    bin_options,
+    click.option(
+        "--min-clear-bins",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="A series with fewer observed bins in the window is left out, and mapped as not enough "
+        "observations.  [default: 8]",
+    ),
+)
+"""The same, and what a model asks of a series."""
 
 grid_options = apply(
     click.option(
@@ -269,11 +380,21 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def take_recipe(values: dict[str, Any]) -> Recipe:
-    """The recipe with the cloud rule of `cloud_options`, whose values are taken out."""
-    from gee_pipeline.recipe import Recipe
+_OF_RECIPES = {
+    "cloud_band": "score_band",
+    "cloud_threshold": "threshold",
+    **{name: name for name in ("bands", "season", "season_start", "window", "bin_days", "min_clear_bins")},
+}
+"""Options of a recipe, and the fields of `RecipeOptions`."""
 
-    names = {"cloud_band": "score_band", "cloud_threshold": "threshold"}
-    changes = {names[key]: values.pop(key) for key in names if key in values}
-    recipe = Recipe()
-    return replace(recipe, cloud=replace(recipe.cloud, **changes))
+
+def take_recipe_options(values: dict[str, Any]) -> RecipeOptions:
+    """What the user says of the recipe, whose values are taken out."""
+    from gee_pipeline.recipe import RecipeOptions
+
+    return RecipeOptions(**{field: values.pop(key) for key, field in _OF_RECIPES.items() if key in values})
+
+
+def take_recipe(values: dict[str, Any]) -> Recipe:
+    """The recipe that the options of a command with --year make, whose values are taken out."""
+    return take_recipe_options(values).applied(year=values["year"])

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from cli.options import area_options, cropland_mask_option, given, server_options, talk_options, work_options
+from cli.options import (
+    area_options,
+    cropland_mask_option,
+    expected_start_option,
+    given,
+    server_options,
+    talk_options,
+    work_options,
+)
 
 
 @click.command()
@@ -17,6 +25,7 @@ from cli.options import area_options, cropland_mask_option, given, server_option
     type=click.Path(path_type=Path, dir_okay=False),
     help="Checkpoint of a trained model (see 'cropmap train').  [default: the one that ships with cropmap]",
 )
+@expected_start_option
 @cropland_mask_option
 @click.option(
     "--device",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -87,8 +87,7 @@ def export_request(options: dict[str, Any]) -> ExportRequest:
 
     values = given(options)
     recipe = take_recipe(values)
-    bands = tuple(values.pop("bands", recipe.bands))
-    return ExportRequest(recipe=replace(recipe, bands=bands), **values)
+    return ExportRequest(recipe=recipe, **values)
 
 
 def _state(status: RunStatus) -> str:

@@ -21,6 +21,7 @@ from cli.options import (
     eecu_option,
     given,
     place_options,
+    recipe_options,
     take_recipe,
     talk_options,
 )
@@ -100,6 +101,7 @@ _rule_options = apply(
 @click.command(short_help="Draw labelled series from a reference map.")
 @config_option
 @place_options
+@recipe_options
 @_reference_options
 @_rule_options
 @cloud_options
@@ -133,7 +135,7 @@ def sample_request(options: dict[str, Any]) -> SampleRequest:
     values = given(options)
     rule = SamplingRule(**{f.name: values.pop(f.name) for f in fields(SamplingRule)})
     settings = EarthEngineSettings(values.pop("project", None), values.pop("service_account", None))
-    recipe = take_recipe(values)
+    recipe = take_recipe(values).require_enough_bins()
     return SampleRequest(rule=rule, recipe=recipe, settings=settings, **values)
 
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import Day, Names, apply
+from cli.options import (
+    Names,
+    apply,
+    hemisphere_option,
+    recipe_options,
+    take_recipe_options,
+)
+from cli.options import given as only_given
 from training.crops import NAMES
 
 if TYPE_CHECKING:
@@ -36,12 +43,8 @@ file_options = apply(
     click.option(
         "--year", type=int, help="Year of the season of the samples, where the files do not tell it."
     ),
-    click.option(
-        "--season-start",
-        type=Day(),
-        help="First day of the season, where the files do not tell it.  [default: of tables 1 January; south "
-        "of the equator 1 July of the year before]",
-    ),
+    hemisphere_option,
+    recipe_options,
 )
 """What the values of files mean."""
 
@@ -92,11 +95,12 @@ def read_files(files: Sequence[Path], given: dict[str, Any]) -> Samples:
     from training.legend import read_legend
     from training.samples import read_samples
 
-    same = ("scale", "offset", "year", "season_start", "label_column", "group_column")
+    same = ("scale", "offset", "year", "hemisphere", "label_column", "group_column")
     return read_samples(
         files,
         given["classes"],
         legend=read_legend(given["legend"]) if given["legend"] else None,
         source=given.get("data_source"),
+        asked=take_recipe_options(only_given(given)),
         **{name: given[name] for name in same},
     )

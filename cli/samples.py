@@ -41,7 +41,7 @@ def info(files: tuple[Path, ...], picture: Path | None, as_json: bool, **reading
     from training.sample_report import report_samples
 
     found = read_files(files, reading)
-    report = report_samples(found, files, season_start=reading["season_start"])
+    report = report_samples(found, files)
     if picture:
         from training.sample_picture import draw_samples
 
@@ -108,7 +108,9 @@ def _place(extent: Extent) -> str:
 
 
 def _season(report: SampleReport) -> str:
+    from gee_pipeline.season import length_text
+
     if report.season_start is None:
         return "not in the files, or not the same in all"
     year = f"{report.year}, " if report.year else ""
-    return f"{year}from {report.season_start:%Y-%m-%d}, bins of {report.bin_days} days"
+    return f"{year}from {report.season_start:%Y-%m-%d}, bins of {length_text(report.bin_days)}"

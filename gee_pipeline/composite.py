@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gee_pipeline.bands import NODATA
 
@@ -19,8 +19,7 @@ def median_composite(
     stack: NDArray[np.int16],
     clear: NDArray[np.bool_],
     days: NDArray[np.integer],
-    bins: range,
-    bin_days: int = 5,
+    edges: ArrayLike,
     *,
     out: NDArray[np.int16] | None = None,
 ) -> tuple[NDArray[np.int16], int]:
@@ -34,8 +33,7 @@ def median_composite(
         stack: `(obs, band, y, x)`, reflectance x 10,000 up to 32,766; where not clear, any value.
         clear: `(obs, y, x)`, True where the observation counts in all bands.
         days: `(obs,)`, whole days since the season's start, in any order; those outside the bins are ignored.
-        bins: Bins to fill, by their index within the season.
-        bin_days: Length of a bin in days.
+        edges: `(bin, 2)`, first day of each bin to fill and the day after its last (`Season.edges`).
         out: `(bin, band, y, x)`, C-contiguous: filled and returned instead of a new array.
 
     Returns:
@@ -45,15 +43,16 @@ def median_composite(
     observations, bands, height, width = stack.shape
     if clear.shape != (observations, height, width) or len(days) != observations:
         raise ValueError(f"clear {clear.shape} and days {len(days)} do not belong to stack {stack.shape}.")
-    values = _output(out, (len(bins), bands, height, width))
-    order, edges = _by_bin(np.asarray(days, np.int64), bins, bin_days)
+    spans = np.asarray(edges, np.int64).reshape(-1, 2)
+    values = _output(out, (len(spans), bands, height, width))
+    order, members = _by_bin(np.asarray(days, np.int64), spans)
     dropped = _composite(
         np.ascontiguousarray(stack).reshape(observations, bands, height * width),
         np.ascontiguousarray(clear).reshape(observations, height * width).view(np.uint8),
         np.asarray(days, np.int64),
         order,
-        edges,
-        values.reshape(len(bins), bands, height * width),
+        members,
+        values.reshape(len(spans), bands, height * width),
     )
     return values, int(dropped)
 
@@ -66,14 +65,10 @@ def _output(out: NDArray[np.int16] | None, shape: tuple[int, ...]) -> NDArray[np
     return out
 
 
-def _by_bin(
-    days: NDArray[np.int64], bins: range, bin_days: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _by_bin(days: NDArray[np.int64], edges: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Observations by day, ties in input order; and `(bin, 2)`: where each bin begins and ends among them."""
     order = np.argsort(days, kind="stable")
-    starts = np.array(bins, np.int64) * bin_days
-    edges = np.searchsorted(days[order], np.column_stack([starts, starts + bin_days]))
-    return order, edges.astype(np.int64)
+    return order, np.searchsorted(days[order], edges).astype(np.int64)
 
 
 @numba.njit(nogil=True, cache=True)

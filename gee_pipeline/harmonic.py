@@ -111,7 +111,7 @@ def fit_matrix(days: NDArray[np.float64], period: float = DAYS) -> NDArray[np.fl
 
 def bin_days(recipe: Recipe) -> NDArray[np.float64]:
     """`(bin,)`: days from the start of the season to the middle of each bin of the window."""
-    return (np.array(recipe.window) + 0.5) * recipe.bin_days
+    return (np.array(recipe.window) + 0.5) * recipe.mean_bin_days
 
 
 def band_rows(bands: Sequence[str]) -> list[int]:

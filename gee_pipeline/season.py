@@ -1,18 +1,26 @@
-"""A mapped year as 73 five-day bins, in both hemispheres."""
+"""Seasons: which days of which year are mapped, as data, and the bins that they are divided into."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import bisect
+import re
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final, Literal
 
 from gee_pipeline.errors import InputError
 
 DAYS: Final = 365
-"""Days of a season year. Day 366 is left out, so that every season has the same bins."""
+"""Days of a season. Day 366 is left out, so that every season has the same bins."""
 
-FIRST_YEAR: Final = 2017
-"""First year with Sentinel-2 surface reflectance (patchy before 2018-12)."""
+MONTHS: Final = 12
+"""Bins of a season of calendar months."""
+
+Hemisphere = Literal["north", "south"]
+"""The two sides of the equator; many a season starts at another time of the year on each."""
+
+BinLength = int | Literal["month"]
+"""Days of a bin, or calendar months."""
 
 
 @dataclass(frozen=True)
@@ -30,73 +38,319 @@ class TimeBin:
 
 
 @dataclass(frozen=True)
-class Season:
-    """The 365 days that are mapped as one year.
+class MonthDay:
+    """A day of any year, written `10-03`."""
 
-    North of the equator they begin on 1 January of the year; south of it half a year earlier, on 1 July of
-    the year before, so that the summer crops of both hemispheres stand at the same place in the season
-    (Tong et al. 2025, section 3.1).
-    """
+    month: int
+    """1 to 12."""
+    day: int
+    """1 to 31."""
+
+    def __post_init__(self) -> None:
+        try:
+            date(2001, self.month, self.day)  # a year without 29 February
+        except ValueError as error:
+            raise InputError(
+                f"A season starts on a day that every year has, written as 10-03; got {self}."
+            ) from error
+
+    @classmethod
+    def parse(cls, text: str) -> MonthDay:
+        """The day that a text such as `10-03` names.
+
+        Raises:
+            InputError: It names none, or 29 February.
+        """
+        match = re.fullmatch(r"(\d\d)-(\d\d)", text)
+        if match is None:
+            raise InputError(f"A season starts on a month and a day, written as 10-03; got {text!r}.")
+        return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def of(cls, day: date) -> MonthDay:
+        """The day of the year that a date is.
+
+        Raises:
+            InputError: It is 29 February.
+        """
+        return cls(day.month, day.day)
+
+    def in_year(self, year: int) -> date:
+        """The date in a year."""
+        return date(year, self.month, self.day)
+
+    def __str__(self) -> str:
+        return f"{self.month:02d}-{self.day:02d}"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a season starts: a day of the year, so many years after the year that names the season."""
+
+    day: MonthDay
+    """Month and day."""
+    year_offset: int = 0
+    """0 where the season starts in the year that names it, -1 where it starts in the year before."""
+
+    def __post_init__(self) -> None:
+        if self.year_offset not in (-1, 0, 1):
+            raise InputError(
+                "A season starts in the year that names it (year_offset 0), the year before (-1) or the year "
+                f"after (1); got {self.year_offset}."
+            )
+
+    def in_year(self, year: int) -> date:
+        """The first day of the season of a year."""
+        return self.day.in_year(year + self.year_offset)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The start as JSON values."""
+        return {"start": str(self.day), "year_offset": self.year_offset}
+
+    def __str__(self) -> str:
+        when = {0: " of the year", -1: " of the year before", 1: " of the year after"}[self.year_offset]
+        return f"{self.day.day} {self.day.in_year(2001):%B}{when}"
+
+
+@dataclass(frozen=True)
+class Season:
+    """The 365 days that are mapped as one year, or twelve calendar months."""
 
     year: int
-    """The mapped year."""
+    """The year that names the season."""
     start: date
     """First day of bin 0."""
 
     def __post_init__(self) -> None:
-        _require_imagery(self.year)
+        require_year(self.year)
         if abs((self.start - date(self.year, 1, 1)).days) > DAYS:
             raise InputError(
                 f"A season must start within a year of 1 January of its year, got start {self.start} for "
                 f"{self.year}. Check --season-start and --year."
             )
 
-    @classmethod
-    def at(cls, year: int, latitude: float, start: date | None = None) -> Season:
-        """The season of a year at a latitude.
-
-        Args:
-            year: Mapped year.
-            latitude: Degrees north of a point inside the area; its sign chooses the hemisphere.
-            start: First day of the season; overrides the hemisphere's rule.
-        """
-        _require_imagery(year)
-        default = date(year, 1, 1) if latitude >= 0 else date(year - 1, 7, 1)
-        return cls(year=year, start=start or default)
-
     @property
     def end(self) -> date:
         """Day after the last of the season."""
         return self.start + timedelta(days=DAYS)
 
-    def bin(self, index: int, days: int = 5) -> TimeBin:
+    def bin(self, index: int, length: BinLength = 5) -> TimeBin:
         """The bin of an index, counted from the first day of the season.
 
         Args:
-            index: 0 to ``365 // days - 1``.
-            days: Length of a bin in days.
+            index: 0 to one less than the bins of a season.
+            length: Length of a bin.
 
         Raises:
-            InputError: The index lies outside the season.
+            InputError: The index lies outside the season, or months are asked of a season that does not start
+                on the first day of one.
         """
-        if not 0 <= index < DAYS // days:
-            raise InputError(f"A season has bins 0 to {DAYS // days - 1} of {days} days, got bin {index}.")
-        start = self.start + timedelta(days=index * days)
-        return TimeBin(start, start + timedelta(days=days))
+        last = bins_in_season(length) - 1
+        if not 0 <= index <= last:
+            raise InputError(f"A season has bins 0 to {last} of {length_text(length)}, got bin {index}.")
+        return TimeBin(self._first_day(index, length), self._first_day(index + 1, length))
 
-    def span(self, bins: range, days: int = 5) -> TimeBin:
+    def span(self, bins: range, length: BinLength = 5) -> TimeBin:
         """The days from the first to the last of some bins, as one span."""
-        return TimeBin(self.bin(bins[0], days).start, self.bin(bins[-1], days).end)
+        return TimeBin(self.bin(bins[0], length).start, self.bin(bins[-1], length).end)
 
-    def bin_of(self, day: date, days: int = 5) -> int | None:
+    def bin_of(self, day: date, length: BinLength = 5) -> int | None:
         """Index of the bin that holds a day, or None outside the season's bins."""
-        offset = (day - self.start).days
-        return offset // days if 0 <= offset < (DAYS // days) * days else None
+        if length == "month":
+            index = (day.year - self.start.year) * MONTHS + day.month - self.start.month
+        else:
+            index = (day - self.start).days // length
+        return index if 0 <= index < bins_in_season(length) else None
+
+    def edges(self, bins: range, length: BinLength = 5) -> list[tuple[int, int]]:
+        """First day of each bin and the day after its last, in days since the season's start."""
+        spans = [self.bin(index, length) for index in bins]
+        return [((span.start - self.start).days, (span.end - self.start).days) for span in spans]
+
+    def _first_day(self, index: int, length: BinLength) -> date:
+        if length != "month":
+            return self.start + timedelta(days=index * length)
+        if self.start.day != 1:
+            raise InputError(
+                f"Calendar months are bins of a season that starts on the first day of a month, got "
+                f"{self.start}. Choose another season, or --bin-days 30."
+            )
+        months = self.start.month - 1 + index
+        return date(self.start.year + months // MONTHS, months % MONTHS + 1, 1)
 
 
-def _require_imagery(year: int) -> None:
-    if not FIRST_YEAR <= year <= 9998:
-        raise InputError(
-            f"A year has four digits and is {FIRST_YEAR} (the first with Sentinel-2 reflectance) or later, "
-            f"got --year {year}."
-        )
+def bins_in_season(length: BinLength) -> int:
+    """Number of bins of a whole season: 73 of five days, 12 calendar months, one of 365 days."""
+    return MONTHS if length == "month" else DAYS // length
+
+
+def mean_days(length: BinLength) -> float:
+    """Days of a bin; of months their mean."""
+    return DAYS / MONTHS if length == "month" else float(length)
+
+
+def length_text(length: BinLength) -> str:
+    """The length of a bin for a message."""
+    return "a calendar month" if length == "month" else f"{length} day{'s' * (length != 1)}"
+
+
+@dataclass(frozen=True)
+class SeasonRule:
+    """Which 365 days a year's name means, north and south of the equator, and which of them a model sees."""
+
+    name: str = field(compare=False)
+    """What it is called; two rules with the same days are equal."""
+    north: Start
+    """Where it starts north of the equator."""
+    south: Start
+    """Where it starts south of the equator."""
+    first_day: int
+    """First day of the model window, counted from 1 at the season's start."""
+    last_day: int
+    """Last day of the model window, included."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.first_day <= self.last_day <= DAYS:
+            raise InputError(
+                f"The model window lies within days 1 to {DAYS} of the season, got "
+                f"{self.first_day} to {self.last_day}."
+            )
+
+    @property
+    def same_everywhere(self) -> bool:
+        """Whether both hemispheres start on the same day."""
+        return self.north == self.south
+
+    def start(self, hemisphere: Hemisphere) -> Start:
+        """Where the season starts on one side of the equator."""
+        return self.north if hemisphere == "north" else self.south
+
+    def season(self, year: int, hemisphere: Hemisphere) -> Season:
+        """The season that a year names.
+
+        Raises:
+            InputError: The year has not four digits.
+        """
+        require_year(year)
+        return Season(year, self.start(hemisphere).in_year(year))
+
+    def starting(self, day: date | MonthDay, year: int) -> SeasonRule:
+        """The same window from another first day, on both sides of the equator alike.
+
+        Args:
+            day: A date, of which the year counts too; or a day of the year, of which the one nearest to the
+                rule's own start in the north is taken.
+            year: The year that names the season.
+        """
+        start = Start(MonthDay.of(day), day.year - year) if isinstance(day, date) else self._nearest(day)
+        if start in (self.north, self.south) and self.same_everywhere:
+            return self
+        return replace(self, name=f"from {start}", north=start, south=start)
+
+    def with_window(self, first_day: int, last_day: int) -> SeasonRule:
+        """The same starts with another model window.
+
+        Raises:
+            InputError: The days lie outside the season.
+        """
+        if (first_day, last_day) == (self.first_day, self.last_day):
+            return self
+        name = f"{self.name}, days {first_day} to {last_day}"
+        return replace(self, name=name, first_day=first_day, last_day=last_day)
+
+    def starts_on(self, day: date | MonthDay, season: Season) -> bool:
+        """Whether a day that a user gave is the first of a season of this rule."""
+        return season.start == day if isinstance(day, date) else MonthDay.of(season.start) == day
+
+    def window(self, length: BinLength) -> range:
+        """Bins of the model window: 24 to 66 of five days for the days 121 to 334.
+
+        A bin belongs to the window where one of its days does. Months are those of a season in the north.
+        """
+        first, last = (self._bin_of_day(day, length) for day in (self.first_day, self.last_day))
+        return range(first, min(last, bins_in_season(length) - 1) + 1)
+
+    def _bin_of_day(self, day: int, length: BinLength) -> int:
+        if length != "month":
+            return (day - 1) // length
+        season = Season(2001, self.north.day.in_year(2001))  # 2001 and 2002 have no 29 February
+        firsts = [first for first, _ in season.edges(range(MONTHS), "month")]
+        return bisect.bisect_right(firsts, day - 1) - 1
+
+    def _nearest(self, day: MonthDay) -> Start:
+        year = 2001
+        own = self.north.in_year(year)
+        offsets = sorted((-1, 0, 1), key=lambda offset: abs((day.in_year(year + offset) - own).days))
+        return Start(day, offsets[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rule as JSON values, and as a TOML file has it."""
+        return {
+            "name": self.name,
+            "first_day": self.first_day,
+            "last_day": self.last_day,
+            "north": self.north.to_dict(),
+            "south": self.south.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SeasonRule:
+        """The rule that `to_dict` wrote, or a person; `start` and `year_offset` beside the name hold for both
+        hemispheres.
+
+        Raises:
+            InputError: A value is missing, unknown or out of range.
+        """
+        try:
+            rest = dict(values)
+            both = {key: rest.pop(key) for key in ("start", "year_offset") if key in rest}
+            north, south = (_start(rest.pop(side, both)) for side in ("north", "south"))
+            return cls(north=north, south=south, **rest)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"A season has the fields {', '.join(f.name for f in fields(cls))}, north and south with "
+                f"start (10-03) and year_offset (0 or -1), or start and year_offset for both; {error}."
+            ) from error
+
+    @property
+    def days(self) -> str:
+        """Its starts and its window for a message."""
+        starts = str(self.north) if self.same_everywhere else f"north {self.north}, south {self.south}"
+        return f"from {starts}, days {self.first_day} to {self.last_day}"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.days}"
+
+
+def _start(values: dict[str, Any]) -> Start:
+    if unknown := set(values) - {"start", "year_offset"}:
+        raise TypeError(f"unknown {', '.join(sorted(unknown))}")
+    return Start(MonthDay.parse(str(values["start"])), values.get("year_offset", 0))
+
+
+SUMMER: Final = SeasonRule(
+    "summer", Start(MonthDay(1, 1)), Start(MonthDay(7, 1), -1), first_day=121, last_day=334
+)
+"""Summer crops of both hemispheres at the same place in the season (Tong et al. 2025, section 3.1)."""
+
+WINTER: Final = SeasonRule(
+    "winter", Start(MonthDay(10, 3), -1), Start(MonthDay(4, 2)), first_day=1, last_day=305
+)
+"""Winter crops. It starts 90 days before the summer's season, with no 29 February between, so that bins of 5,
+10 and 15 days are shared with it. North it is named by the harvest, south by the sowing."""
+
+YEAR: Final = SeasonRule("year", SUMMER.north, SUMMER.south, first_day=1, last_day=DAYS)
+"""The season of the summer crops, all of it."""
+
+SEASONS: Final = {rule.name: rule for rule in (SUMMER, WINTER, YEAR)}
+"""The seasons by name. What stands here never changes: files refer to it."""
+
+
+def require_year(year: int) -> None:
+    """Refuse a year that is none.
+
+    Raises:
+        InputError: It has not four digits.
+    """
+    if not 1000 <= year <= 9998:
+        raise InputError(f"A year has four digits, such as 2023; got --year {year}.")

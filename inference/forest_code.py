@@ -28,6 +28,7 @@ from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Grid
 from gee_pipeline.harmonic import COEFFICIENTS, DARKEST_GREEN, HALF_UP, VARIABLES, bin_days, fit_matrix
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from inference.deployment import Deployment, ensemble_count, ensembles
 from inference.forest_model import ForestModel
@@ -255,7 +256,7 @@ def _rules(request: ScriptRequest) -> Iterator[Settings]:
     yield _about(
         "The season: its first day, days of a bin, and the bins that the forest looks at.",
         SEASON_START=request.season.start.isoformat(),
-        BIN_DAYS=recipe.bin_days,
+        BIN_DAYS=_days(recipe),
         FIRST_BIN=window[0],
         LAST_BIN=window[-1],
     )
@@ -372,3 +373,12 @@ def _literal(value: Any) -> str:
         items = ",\n".join(f"    {json.dumps(item, ensure_ascii=False)}" for item in value)
         return f"[\n{items}\n]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def _days(recipe: Recipe) -> int:
+    """Days of a bin, which the script counts with."""
+    if recipe.bin_days == "month":
+        raise InputError(
+            "A script counts its bins in days, not in calendar months. Train the forest with --bin-days 30."
+        )
+    return recipe.bin_days

@@ -26,12 +26,12 @@ from inference.run_plan import CONFIG_FILE
 from inference.run_steps import (
     Background,
     destination_of,
-    find_place,
     finish_map,
     follow_tasks,
     found_scenes,
     introduce,
     open_folder,
+    season_of_model,
     take_in,
     warn_of_gap,
     work_through,
@@ -97,7 +97,7 @@ def plan_forest(request: ForestRequest, listener: Listener) -> PlannedForest:
     model = load_forest(request.forest)
     deployment = load_deployment(deployment_path(request.forest), model)
     introduce("Forest", model, request.forest, listener)
-    aoi, season = find_place(request, listener)
+    aoi, season = season_of_model(request, model, request.forest.name, listener)
     gap = warn_of_gap(model, aoi, listener)
     source = _source(request, model, deployment)
     plan = plan_run(

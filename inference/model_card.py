@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import shapely
 
 from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import length_text
 from inference.crop_class import CropClass
 
 if TYPE_CHECKING:
@@ -155,14 +156,23 @@ def _overall(scores: Mapping[str, Any]) -> str:
 
 
 def _input(recipe: Recipe) -> Facts:
-    cloud = recipe.cloud
-    scene_classes = ", ".join(map(str, cloud.scl_clear))
-    days = f"days {recipe.window_first_day} to {recipe.window_last_day}"
+    rule = recipe.season
+    days = f"days {rule.first_day} to {rule.last_day}"
     return [
         ("Bands", ", ".join(recipe.bands)),
-        ("Window", f"{days} of the season, {len(recipe.window)} bins of {recipe.bin_days} days"),
-        ("Season", recipe.season_rule),
-        ("Clear", f"{cloud.score_band} >= {cloud.threshold:g}, else scene classes {scene_classes}"),
-        ("Gaps", f"{recipe.gap_rule}; at least {recipe.min_clear_bins} observed bins"),
+        ("Window", f"{days} of the season, {len(recipe.window)} bins of {length_text(recipe.bin_days)}"),
+        ("Season", str(rule)),
+        *_clear(recipe),
+        ("Gaps", f"linear, ends extended; at least {recipe.min_clear_bins} observed bins"),
         ("Recipe", recipe.digest),
     ]
+
+
+def _clear(recipe: Recipe) -> Facts:
+    facts = []
+    for group in recipe.sensors:
+        if group.clear is not None:
+            classes = ", ".join(map(str, group.clear.scl_clear))
+            rule = f"{group.clear.score_band} >= {group.clear.threshold:g}, else scene classes {classes}"
+            facts.append(("Clear", rule))
+    return facts

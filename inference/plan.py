@@ -194,7 +194,7 @@ def _continued(former: RunPlan, plan: RunPlan, folder: Path) -> RunPlan:
 def _recipes(former: RunPlan, plan: RunPlan) -> dict[str, tuple[Any, Any]]:
     """Composites share a part of the recipe, two maps share all of it."""
     whole = former.model is not None and plan.model is not None
-    was, now = ((p.recipe if whole else p.recipe.composite_part).to_dict() for p in (former, plan))
+    was, now = ((p.recipe if whole else p.recipe.composite_part).described() for p in (former, plan))
     return {f"recipe {key}": (value, now[key]) for key, value in was.items()}
 
 

@@ -26,6 +26,7 @@ from inference.run_steps import (
     found_scenes,
     introduce,
     open_folder,
+    season_of_model,
     take_in,
     warn_of_gap,
     work_through,
@@ -63,7 +64,7 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
     path = request.model or default_checkpoint()
     checkpoint = load_checkpoint(path)
     introduce("Model", checkpoint, path, listener)
-    aoi, season = find_place(request, listener)
+    aoi, season = season_of_model(request, checkpoint, path.name, listener)
     gap = warn_of_gap(checkpoint, aoi, listener)
     source = open_source(request, checkpoint.recipe)
     since = spent(source)
@@ -152,7 +153,7 @@ def collect_files(
     listener = listener or Listener()
     destination = destination_of(request.to)
     source = _earth_engine(request, request.recipe)
-    aoi, season = find_place(request, listener)
+    aoi, season = find_place(request, request.recipe, listener)
     plan, session = _plan_export(request, source, aoi, season), None if downloads else source.session
     return take_in(request, plan, session, destination, listener, downloads)[1]
 
@@ -174,7 +175,7 @@ def _earth_engine(request: Request, recipe: Recipe) -> EarthEngineSource:
 
 def _planned_export(request: ExportRequest, source: Source, listener: Listener) -> RunPlan:
     """The plan of an export whose source has scenes of the area."""
-    aoi, season = find_place(request, listener)
+    aoi, season = find_place(request, request.recipe, listener)
     plan = _plan_export(request, source, aoi, season)
     found_scenes(source, plan, aoi, listener)
     return plan

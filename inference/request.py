@@ -14,6 +14,7 @@ from gee_pipeline.earthengine.settings import Cropland, EarthEngineSettings
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import CELL_SIZE, require_cell_size
 from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import SEASONS, Hemisphere, MonthDay
 from inference.budget import require_hours
 from inference.cropland import CroplandMask
 from inference.run import MEMORY_BUDGET, Progress
@@ -29,8 +30,8 @@ class Request:
     """Mapped year."""
     out: Path | None = None
     """Folder of the run; None takes the area's name and the year."""
-    season_start: date | None = None
-    """First day of the season; None takes the hemisphere's rule."""
+    hemisphere: Hemisphere | None = None
+    """Side of the equator whose season is mapped; None takes that of the area."""
     crs: str | None = None
     """Projected CRS of the map; None takes the UTM zone."""
     cell_size: int = CELL_SIZE
@@ -52,6 +53,11 @@ class Request:
     def folder(self) -> Path:
         """Folder of the run."""
         return self.out or Path(f"{self.aoi.stem}-{self.year}")
+
+    @property
+    def on_earth_engine(self) -> bool:
+        """Whether the images are those of Earth Engine."""
+        return True
 
     @property
     def settings(self) -> EarthEngineSettings:
@@ -97,6 +103,11 @@ class SceneRequest(Request):
                 "--source, or leave --collection away to use Earth Engine."
             )
 
+    @property
+    def on_earth_engine(self) -> bool:
+        """Whether the images are those of Earth Engine."""
+        return self.source is None
+
     def _of_earth_engine(self) -> list[str]:
         """Options given that only Earth Engine has."""
         values = {
@@ -116,7 +127,15 @@ class SceneRequest(Request):
 
 
 @dataclass(frozen=True)
-class MapRequest(SceneRequest):
+class ModelRequest(Request):
+    """A request for a map, whose season is that of its model."""
+
+    season_start: date | MonthDay | None = None
+    """First day of the season as the user expects it; another than the model's is refused."""
+
+
+@dataclass(frozen=True)
+class MapRequest(SceneRequest, ModelRequest):
     """What `cropmap predict` is asked for."""
 
     model: Path | None = None
@@ -153,17 +172,19 @@ class ExportRequest(SceneRequest):
 
     def options(self) -> dict[str, Any]:
         """The options of the command by name, with places that hold in any working directory."""
-        values, cloud = super().options(), self.recipe.cloud
+        values, recipe = super().options(), self.recipe
         del values["recipe"]
+        known = SEASONS.get(recipe.season.name) == recipe.season
         return values | {
-            "bands": list(self.recipe.bands),
-            "cloud_band": cloud.score_band,
-            "cloud_threshold": cloud.threshold,
+            "bands": list(recipe.bands),
+            **_cloud_options(recipe),
+            "season": recipe.season.name if known else recipe.season.to_dict(),
+            "bin_days": recipe.bin_days,
         }
 
 
 @dataclass(frozen=True)
-class ForestRequest(Request):
+class ForestRequest(ModelRequest):
     """What `cropmap forest predict` is asked for."""
 
     forest: Path = field(kw_only=True)
@@ -196,6 +217,13 @@ class Listener:
     """Takes the state of the cells."""
 
 
+def _cloud_options(recipe: Recipe) -> dict[str, Any]:
+    for group in recipe.sensors:
+        if group.clear is not None:
+            return {"cloud_band": group.clear.score_band, "cloud_threshold": group.clear.threshold}
+    return {}
+
+
 def _require_budget_of_fetching(to: str | None, hours: float | None) -> None:
     if to is not None and hours is not None:
         raise InputError(
@@ -205,4 +233,6 @@ def _require_budget_of_fetching(to: str | None, hours: float | None) -> None:
 
 
 def _toml(value: Any) -> Any:
+    if isinstance(value, MonthDay):
+        return str(value)
     return str(value.absolute()) if isinstance(value, Path) else value

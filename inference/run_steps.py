@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.earthengine.tasks import Destination
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.files import write_bytes
-from gee_pipeline.season import Season
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import MonthDay, Season, SeasonRule
+from gee_pipeline.season_of_area import require_imagery, season_of_area
 from gee_pipeline.source import Source, Spent, Survey
 from inference.batch_export import TaskSummary, export_by_tasks
 from inference.certificate import NAMED
@@ -22,7 +25,7 @@ from inference.footprint import training_gap
 from inference.legend import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from inference.map_facts import MapFacts, MapSummary
 from inference.plan import MapModel, RunPlan, going_on, open_or_create
-from inference.request import Listener, Request
+from inference.request import Listener, ModelRequest, Request
 from inference.run import RunSummary, run
 from inference.run_plan import CONFIG_FILE, RUN_FILE, read_run_file
 
@@ -57,16 +60,67 @@ class Background:
     """How the confidence of a pixel was made; empty where the model says it itself."""
 
 
-def find_place(request: Request, listener: Listener) -> tuple[Aoi, Season]:
+def find_place(request: Request, recipe: Recipe, listener: Listener) -> tuple[Aoi, Season]:
     """The area and the season of a request.
 
+    Args:
+        request: Area, year and side of the equator.
+        recipe: The season rule that the year is read by, of the model where there is one.
+        listener: Told the notices.
+
     Raises:
-        InputError: The area cannot be read, or the year has no season.
+        InputError: The area cannot be read, lies on both sides of the equator, or had no images yet.
     """
     aoi = read_aoi(request.aoi)
     for text in aoi.notices:
         listener.notice(text)
-    return aoi, Season.at(request.year, aoi.lonlat.centroid.y, request.season_start)
+    season = season_of_area(aoi, recipe, request.year, request.hemisphere, listener.notice)
+    if request.on_earth_engine:
+        require_imagery(recipe, season)
+    return aoi, season
+
+
+def season_of_model(
+    request: ModelRequest, model: TrainedModel, name: str, listener: Listener
+) -> tuple[Aoi, Season]:
+    """The area of a request, and its season by the rule that a model was trained with.
+
+    Args:
+        request: Area, year and the first day that the user expects.
+        model: What labels the pixels.
+        name: What the model is called.
+        listener: Told the notices.
+
+    Raises:
+        InputError: As `find_place`.
+        MismatchError: The model was trained on another season than the request asks for.
+    """
+    rule, told = model.recipe.season, model.provenance
+    trained = _trained_start(told)
+    if trained and told.get("year") and not _is_of(rule, trained, int(told["year"])):
+        raise MismatchError(
+            f"Model {name} was trained on series from {trained}, by a version of cropmap that would map it "
+            f"{rule.days}. Train it again with this version and --season-start "
+            f"{MonthDay.of(trained)}."
+        )
+    aoi, season = find_place(request, model.recipe, listener)
+    asked = request.season_start
+    if asked is not None and not rule.starts_on(asked, season):
+        raise MismatchError(
+            f"A model maps only the season it was trained for: {name} starts on {season.start} for "
+            f"{season.year} ({rule}), --season-start asks for {asked}. Leave --season-start out, or train a "
+            "model on series of that season."
+        )
+    return aoi, season
+
+
+def _trained_start(provenance: Mapping[str, Any]) -> date | None:
+    start = provenance.get("season_start")
+    return date.fromisoformat(start) if isinstance(start, str) else None
+
+
+def _is_of(rule: SeasonRule, start: date, year: int) -> bool:
+    return start in (rule.north.in_year(year), rule.south.in_year(year))
 
 
 def introduce(noun: str, model: TrainedModel, path: Path, listener: Listener) -> None:

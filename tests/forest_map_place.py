@@ -50,9 +50,7 @@ LEFT, TOP = 700_000 // STEP * STEP, 3_900_000 // STEP * STEP
 SHAPE = ROWS * SIZE, COLS * SIZE
 BANDS = ("B2", "B8")
 BINS = (24, 25, 26)
-RECIPE = Recipe(
-    bands=BANDS, window_first_day=121, window_last_day=135, min_clear_bins=2, cloud=CloudRule(scl_clear=())
-)
+RECIPE = Recipe.of(bands=BANDS, window=(121, 135), min_clear_bins=2, clear=CloudRule(scl_clear=()))
 CLASSES = 3
 S2, SCORE = "COPERNICUS/S2_SR_HARMONIZED", "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
 DAYS = (121, 123, 128, 131, 134)

@@ -14,16 +14,14 @@ from odc.geo.geobox import GeoBox
 from gee_pipeline.earthengine import graph
 from gee_pipeline.grid import Grid
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 
 CRS = "EPSG:32632"
 SIZE = 8
 LEFT, TOP = 512_000, 5_120_000
-MEDIANS = Recipe(bands=("B2", "B8"), window_first_day=121, window_last_day=155, min_clear_bins=3)
-WAVES = Recipe(
-    bands=("B3", "B8", "B8A", "B11", "B12"), window_first_day=121, window_last_day=165, min_clear_bins=3
-)
-SEASON = Season.at(2021, 46.0)
+MEDIANS = Recipe.of(bands=("B2", "B8"), window=(121, 155), min_clear_bins=3)
+WAVES = Recipe.of(bands=("B3", "B8", "B8A", "B11", "B12"), window=(121, 165), min_clear_bins=3)
+SEASON = SUMMER.season(2021, "north")
 BANDS = ("B2", "B3", "B8", "B8A", "B11", "B12")
 
 

@@ -11,7 +11,7 @@ from inference.crop_class import CropClass
 from inference.forest_model import ForestModel
 from training.forest.from_sklearn import trees_of
 
-RECIPE = Recipe(bands=("B2", "B8"), window_first_day=121, window_last_day=135)
+RECIPE = Recipe.of(bands=("B2", "B8"), window=(121, 135))
 """Two bands, three bins: six features."""
 
 NAMES = ("B2_24", "B2_25", "B2_26", "B8_24", "B8_25", "B8_26")

@@ -18,7 +18,7 @@ from gee_pipeline.aoi import Aoi
 from gee_pipeline.bands import NODATA
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts, Survey
 from inference.checkpoint import Checkpoint, CropClass, Normalisation, save_checkpoint
 from inference.cropnet import CropNet, CropNetConfig
@@ -31,8 +31,8 @@ SIZE = 32
 STEP = 10 * SIZE
 LEFT, TOP = 499_840, 5_000_320  # multiples of STEP
 CRS = "EPSG:32633"
-RECIPE = Recipe(bands=("B2", "B4"), window_first_day=121, window_last_day=180, min_clear_bins=3)
-SEASON = Season.at(2021, 45)
+RECIPE = Recipe.of(bands=("B2", "B4"), window=(121, 180), min_clear_bins=3)
+SEASON = SUMMER.season(2021, "north")
 FIELD = 7  # pixels along a side of a field, which no cell is a multiple of
 NAMES = ("corn", "soybeans", "other")
 

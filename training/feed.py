@@ -78,7 +78,7 @@ class Feed:
         filled, observed = self._send(fill_gaps(series)), self._send((series != NODATA).all(axis=1))
         scale, offset = (self._send(values)[:, None] for values in scaling(self.normalisation))
         moved = resample(
-            filled, observed, draws, window=self.recipe.window, bin_days=self.recipe.bin_days
+            filled, observed, draws, window=self.recipe.window, bin_days=self.recipe.mean_bin_days
         )  # (sample, band, bin)
         return (moved * scale + offset)[:, None]
 

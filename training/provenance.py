@@ -9,7 +9,8 @@ import numpy as np
 import shapely
 from shapely.geometry import mapping
 
-from gee_pipeline.season import Season
+from gee_pipeline.season import Season, require_year
+from gee_pipeline.season_of_area import hemispheres_of
 from training.samples import Samples
 
 PSEUDO_CAUTION: Final = (
@@ -27,14 +28,16 @@ def season_of(samples: Samples, year: int | None) -> Season | None:
         year: Year that the user gives; None leaves it to the samples.
 
     Raises:
-        InputError: There was no imagery in that year.
+        InputError: The year has not four digits.
     """
     if year is None or (samples.season and samples.season.year == year):
         return samples.season
-    at = Season.at(year, 0)  # a wrong year is told, also where the places are unknown
-    if samples.lat is None or samples.lat.min() < 0 <= samples.lat.max():
-        return None
-    return Season.at(at.year, float(samples.lat.mean()))
+    require_year(year)  # a wrong year is told, also where the places are unknown
+    sides = set() if samples.lat is None else set(hemispheres_of(samples.lat).tolist())
+    rule = samples.recipe.season
+    if rule.same_everywhere:
+        return rule.season(year, "north")
+    return rule.season(year, sides.pop()) if len(sides) == 1 else None
 
 
 def origin_facts(samples: Samples, year: int | None, season: Season | None) -> dict[str, Any]:

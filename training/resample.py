@@ -119,7 +119,7 @@ def draw(
     return Draws(start, end, knots, warped)
 
 
-def resample(filled: Tensor, observed: Tensor, draws: Draws, *, window: range, bin_days: int) -> Tensor:
+def resample(filled: Tensor, observed: Tensor, draws: Draws, *, window: range, bin_days: float) -> Tensor:
     """The window of each sample after its draws, `(sample, band, bin of the window)`.
 
     A bin of the moved window takes the value at its middle, linearly between the middles of the season's
@@ -132,7 +132,7 @@ def resample(filled: Tensor, observed: Tensor, draws: Draws, *, window: range, b
         observed: Bool `(sample, bin)`, on the same device, False where `filled` was filled.
         draws: On the same device.
         window: Bins of the model window.
-        bin_days: Length of a bin.
+        bin_days: Length of a bin in days; of months the mean.
     """
     positions = _positions(draws, window, bin_days).clamp(0, filled.shape[2] - 1)
     first, last = _seen(observed, positions)
@@ -141,7 +141,7 @@ def resample(filled: Tensor, observed: Tensor, draws: Draws, *, window: range, b
     return taken * curve[:, None]
 
 
-def _positions(draws: Draws, window: range, bin_days: int) -> Tensor:
+def _positions(draws: Draws, window: range, bin_days: float) -> Tensor:
     """`(sample, bin of the window)`, in bins of the season, the window itself for 0 days; may lie outside."""
     middles = torch.arange(len(window), device=draws.start.device)
     share = (middles + 0.5) / len(window)  # of the way from start to end

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import Hemisphere, Season
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,9 @@ class Reading:
     offset: float | None = None
     """Value that the files store for reflectance 0; None is 0, and files that look otherwise are refused."""
     year: int | None = None
-    """Mapped year of tables; None takes the one season in which all their dates lie."""
-    season_start: date | None = None
-    """First day of the season of tables; None follows year and latitude."""
+    """Year of the season; of tables None takes the one season in which all their dates lie."""
+    hemisphere: Hemisphere | None = None
+    """Side of the equator whose season the bins mean; None follows the latitudes."""
     label_column: str | None = None
     """Key or column of the labels; None is `lbl` or `label`."""
     group_column: str | None = None

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import atomic_path
-from gee_pipeline.season import DAYS
+from gee_pipeline.season import DAYS, mean_days
 from training.crops import NAMES, color_of
 from training.ndvi import Curve, ndvi_curves
 from training.sample_map import FAINT, GRID, INK, draw_frame, frame_places
@@ -232,8 +232,8 @@ def observed_height(classes: int) -> float:
 def _draw_curves(
     axes: Axes, curves: Mapping[str, Curve], report: SampleReport, colors: Mapping[str, str]
 ) -> None:
-    bins = len(report.observed_by_bin)
-    days = (np.arange(bins, dtype=np.float64) + 0.5) * report.bin_days
+    bins, length = len(report.observed_by_bin), mean_days(report.bin_days)
+    days = (np.arange(bins, dtype=np.float64) + 0.5) * length
     outline = [patheffects.Stroke(linewidth=2.9, foreground="#40464e"), patheffects.Normal()]
     bands = len(curves) <= MOST_BANDS
     for name, curve in curves.items():
@@ -242,8 +242,8 @@ def _draw_curves(
             axes.fill_between(day, lower, upper, color=colors[name], alpha=0.17, linewidth=0)
         axes.plot(day, median, color=colors[name], linewidth=1.9, path_effects=outline, label=name, zorder=3)
     first, last = report.window
-    axes.axvspan(0, first * report.bin_days, color="#f1f3f5", zorder=-1)
-    axes.axvspan((last + 1) * report.bin_days, bins * report.bin_days, color="#f1f3f5", zorder=-1)
+    axes.axvspan(0, first * length, color="#f1f3f5", zorder=-1)
+    axes.axvspan((last + 1) * length, bins * length, color="#f1f3f5", zorder=-1)
     axes.set_ylabel("NDVI", fontsize=9, color=INK)
     axes.grid(axis="y", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -264,7 +264,7 @@ def _draw_observed(axes: Axes, samples: Samples, names: list[str]) -> None:
     """A row a class, a column a bin: the share of its samples that was observed."""
     labels = [samples.class_names.index(name) for name in names]
     shares = np.stack([samples.observed[samples.labels == label].mean(axis=0) for label in labels])
-    edges = np.arange(shares.shape[1] + 1) * samples.recipe.bin_days
+    edges = np.arange(shares.shape[1] + 1) * samples.recipe.mean_bin_days
     axes.pcolormesh(edges, np.arange(len(names) + 1), 100 * shares, cmap=COLORMAP, vmin=0, vmax=100)
     axes.set_ylim(len(names), 0)
     size = min(8.5, 0.75 * 72 * observed_height(len(names)) / len(names))  # points, of a row of that height

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.earthengine.settings import EarthEngineSettings
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import Hemisphere, Season
+from gee_pipeline.season_of_area import require_imagery, season_of_area
 from inference.budget import require_hours
 from training.reference_maps import ReferenceMap, reference_map
 from training.sampling_grid import SampleCell, cells_touching
@@ -37,8 +37,8 @@ class SampleRequest:
     """How samples are drawn."""
     recipe: Recipe = field(default_factory=Recipe)
     """How series are made."""
-    season_start: date | None = None
-    """First day of the season; None takes the hemisphere's rule."""
+    hemisphere: Hemisphere | None = None
+    """Side of the equator whose season is drawn; None takes that of the area."""
     settings: EarthEngineSettings = field(default_factory=EarthEngineSettings)
     """Access and limits."""
     max_eecu_hours: float | None = None
@@ -72,7 +72,7 @@ class SamplePlan:
             "year": self.season.year,
             "season_start": self.season.start.isoformat(),
             **self.reference.to_dict(),
-            **{key: value for key, value in self.recipe.composite_part.to_dict().items() if key in _SERIES},
+            **self.recipe.composite_fields,
             **self.rule.to_dict(),
         }
 
@@ -86,9 +86,6 @@ class SamplePlan:
             f"labels of {self.reference.asset}{f' ({table})' if table else ''}; {drawn} in squares of "
             f"{self.rule.grid:g} degrees, {self.rule.buffer:g} m from other classes."
         )
-
-
-_SERIES = ("bands", "bin_days", "cloud", "reflectance_scale")
 
 
 def plan_samples(request: SampleRequest, notice: Callable[[str], None] = lambda text: None) -> SamplePlan:
@@ -105,9 +102,11 @@ def plan_samples(request: SampleRequest, notice: Callable[[str], None] = lambda 
     aoi = read_aoi(request.aoi)
     for text in aoi.notices:
         notice(text)
+    season = season_of_area(aoi, request.recipe, request.year, request.hemisphere, notice)
+    require_imagery(request.recipe, season)
     return SamplePlan(
         aoi=aoi,
-        season=Season.at(request.year, aoi.lonlat.centroid.y, request.season_start),
+        season=season,
         reference=reference,
         recipe=request.recipe,
         rule=request.rule,

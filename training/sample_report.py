@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gee_pipeline.season import BinLength
 from training.samples import Samples
 
 
@@ -92,7 +93,7 @@ class SampleReport:
     """Year of the season, or None where the files do not tell one."""
     season_start: date | None
     """First day of bin 0, or None where it is not known."""
-    bin_days: int
+    bin_days: BinLength
     """Days in a bin."""
     window: tuple[int, int]
     """First and last bin of the model window."""
@@ -117,15 +118,12 @@ class SampleReport:
 def report_samples(
     samples: Samples,
     files: Sequence[Path] = (),
-    *,
-    season_start: date | None = None,
 ) -> SampleReport:
     """The numbers of some samples.
 
     Args:
         samples: As `read_samples` returns them.
         files: Where they came from.
-        season_start: First day of bin 0 where the samples do not tell.
     """
     window = samples.recipe.window
     observed = samples.observed
@@ -145,7 +143,7 @@ def report_samples(
         min_clear_bins=samples.recipe.min_clear_bins,
         extent=extent_of(samples),
         year=season.year if season else None,
-        season_start=season.start if season else season_start,
+        season_start=season.start if season else None,
         bin_days=samples.recipe.bin_days,
         window=(window[0], window[-1]),
         observed_season=Quartiles.of(observed.sum(axis=1)),

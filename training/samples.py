@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA
-from gee_pipeline.errors import InputError
-from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.recipe import Recipe, RecipeOptions, year_of
+from gee_pipeline.season import Hemisphere, Season
 from training.class_choice import choose_classes, occurring_classes, relabel
 from training.legend import CROPGLOBE, LEFT_OUT, Legend
 from training.npz_file import load_arrays
@@ -23,6 +23,9 @@ from training.sample_part import Part, Reading
 from training.series_file import series_part
 from training.table import Table, table_part
 from training.table_file import TABLE_SUFFIXES, read_table
+
+AS_FILES_SAY: Final = RecipeOptions()
+"""Nothing that a user says."""
 
 _PER_SAMPLE: Final = ("lon", "lat", "groups", "country")
 """Fields of `Samples` that have a value for each sample, or none at all."""
@@ -104,7 +107,8 @@ def read_samples(
     scale: float | None = None,
     offset: float | None = None,
     year: int | None = None,
-    season_start: date | None = None,
+    hemisphere: Hemisphere | None = None,
+    asked: RecipeOptions = AS_FILES_SAY,
     label_column: str | None = None,
     group_column: str | None = None,
     any_classes: bool = False,
@@ -124,12 +128,13 @@ def read_samples(
             that is given. Other classes become "other" where that is among the names, and are left out where
             not.
         legend: What the labels mean; None is CropGlobe's.
-        recipe: Bands and bins the series must have; None is that of the files, or the default one.
+        recipe: That of the model that reads the series; None is that of the files, or the default one.
+        asked: What the user says of the recipe, bins and season.
         source: One sentence for the provenance; None names the files.
         scale: Value that the files store for reflectance 1; None is 10,000, and is checked.
         offset: Value that the files store for reflectance 0; None is 0, and is checked.
-        year: Mapped year of tables; None takes the season in which all their dates lie.
-        season_start: First day of the season of tables; None follows year and latitude.
+        year: Year of the season; of tables None takes the season in which all their dates lie.
+        hemisphere: Side of the equator whose season the bins mean; None follows the latitudes.
         label_column: Key or column of the labels; None is that of the legend, or `lbl` and `label`.
         group_column: Key or column of the groups; None is `group`, where there is one.
         any_classes: Keep all classes of the legend, however few occur, for labels that nothing is trained on.
@@ -144,25 +149,28 @@ def read_samples(
         raise InputError(
             "Training needs at least one file of samples, got none. Name an npz file or a table."
         )
+    if year is None and isinstance(asked.season_start, date):
+        year = year_of(asked.season_start)
     known = legend or CROPGLOBE
     names = choose_classes(known, classes) if classes is not None else None
     files = [_open(path) for path in paths]
     origins = [file.origin for file in files if file.origin]
     reading = Reading(
-        recipe=joint_recipe(origins, recipe),
+        recipe=joint_recipe(origins, recipe, asked, year),
         scale=scale,
         offset=offset,
         year=year,
-        season_start=season_start,
+        hemisphere=hemisphere,
         label_column=label_column or known.label_column,
         group_column=group_column,
     )
     parts = [file.part(reading) for file in files]
+    _require_year(origins, year)
     joined = replace(
         _join([_samples(part, known) for part in parts], known),
         source=source or _default_source(paths, origins, known),
         recipe=reading.recipe,
-        season=_joint_season(parts),
+        season=_joint_season(parts) or _started(asked, reading),
         pseudo=any(origin.pseudo for origin in origins),
     )
     kept = _drop_duplicates(_drop_sparse(joined, reading.recipe))
@@ -199,6 +207,21 @@ def _default_source(paths: Sequence[Path], origins: Sequence[Origin], legend: Le
     told = list(dict.fromkeys(origin.source for origin in origins))
     sentences = [legend.source, *told, f"Samples of {', '.join(silent)}." if silent else ""]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _require_year(origins: Sequence[Origin], year: int | None) -> None:
+    for origin in origins:
+        if year is not None and origin.season.year != year:
+            raise MismatchError(
+                f"The samples {origin.path} are of {origin.season.year}, from {origin.season.start} on, not "
+                f"of --year {year}. Leave --year out, or give other files."
+            )
+
+
+def _started(asked: RecipeOptions, reading: Reading) -> Season | None:
+    """The season of files that do not tell it, where the user says when it starts."""
+    day = asked.season_start
+    return Season(reading.year, day) if reading.year is not None and isinstance(day, date) else None
 
 
 def _joint_season(parts: Sequence[Part]) -> Season | None:
@@ -259,7 +282,7 @@ def _drop_sparse(samples: Samples, recipe: Recipe) -> Samples:
     if not enough.any():
         raise InputError(
             f"None of the {len(samples)} samples has {recipe.min_clear_bins} or more observed bins on days "
-            f"{recipe.window_first_day} to {recipe.window_last_day} of the season. Give other files."
+            f"{recipe.season.first_day} to {recipe.season.last_day} of the season. Give other files."
         )
     return replace(samples.take(enough), sparse_dropped=int((~enough).sum()))
 

@@ -32,7 +32,9 @@ from numpy.typing import NDArray
 from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
 from gee_pipeline.composite import median_composite
 from gee_pipeline.errors import InputError
-from gee_pipeline.season import Season
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Hemisphere, Season, SeasonRule
+from gee_pipeline.season_of_area import hemispheres_of
 from training.reflectance import outside_range, require_no_offset, require_scale, rounded, to_stored
 from training.sample_part import Part, Reading, as_text
 
@@ -107,7 +109,7 @@ def table_part(table: Table, reading: Reading) -> Part:
     for place, season in enumerate(seasons):
         _require_days(table.path, days, season)
         rows = np.flatnonzero(which == place)
-        series[rows] = _binned(stack[:, :, rows], days, season, reading.recipe.bin_days)
+        series[rows] = _binned(stack[:, :, rows], days, season, reading.recipe)
     label = _required(table, reading.label_column or "label", "the labels", "--label-column")
     return Part(
         path=table.path,
@@ -124,14 +126,12 @@ def table_part(table: Table, reading: Reading) -> Part:
 
 
 def _binned(
-    stack: NDArray[np.int16], days: Sequence[date], season: Season, bin_days: int
+    stack: NDArray[np.int16], days: Sequence[date], season: Season, recipe: Recipe
 ) -> NDArray[np.int16]:
     """`(sample, band, bin)` medians of observations `(day, band, sample)`."""
     since = np.array([(day - season.start).days for day in days])
-    bins = range(365 // bin_days)
-    values, _ = median_composite(
-        stack[:, :, None, :], (stack[:, 0] != NODATA)[:, None, :], since, bins, bin_days
-    )
+    edges = season.edges(range(recipe.bins_in_season), recipe.bin_days)
+    values, _ = median_composite(stack[:, :, None, :], (stack[:, 0] != NODATA)[:, None, :], since, edges)
     return values[:, :, 0, :].transpose(2, 1, 0)
 
 
@@ -190,24 +190,24 @@ def _seasons(
     """The seasons of the samples, one a hemisphere, and which of them is each sample's."""
     count = len(table.frame)
     days = sorted({column.day for column in table.series_columns})
-    if reading.season_start is not None:
-        start = reading.season_start
-        year = reading.year or start.year + (start.month > 6)  # a season from July on is the next year's
-        return [Season(year, start)], np.zeros(count, np.intp)
+    rule, side = reading.recipe.season, reading.hemisphere
+    if side is not None or rule.same_everywhere:
+        return [_season(table.path, rule, reading.year, side or "north", days)], np.zeros(count, np.intp)
     if lat is None:
         raise InputError(
             f"{table.path} has no latitudes, which tell when its season starts. Add the columns lon and lat, "
-            "or give --season-start."
+            "or give --hemisphere or --season-start."
         )
-    south, which = np.unique(lat < 0, return_inverse=True)
-    return [_season(table.path, reading.year, -1.0 if half else 1.0, days) for half in south], which
+    sides, which = np.unique(hemispheres_of(lat), return_inverse=True)
+    return [_season(table.path, rule, reading.year, side, days) for side in sides.tolist()], which
 
 
-def _season(path: Path, year: int | None, latitude: float, days: Sequence[date]) -> Season:
+def _season(path: Path, rule: SeasonRule, year: int | None, side: Hemisphere, days: Sequence[date]) -> Season:
     """The season of a year; without a year the one that holds all days."""
     if year is not None:
-        return Season.at(year, latitude)
-    season = Season.at(days[0].year + (latitude < 0 and days[0].month > 6), latitude)
+        return rule.season(year, side)
+    near = [rule.season(days[0].year + offset, side) for offset in (-1, 0, 1, 2)]
+    season = max((one for one in near if one.start <= days[0]), key=lambda one: one.start)
     if (days[-1] - season.start).days > 365:  # day 366 of a leap year belongs to no bin
         raise InputError(
             f"{path} has dates from {days[0]} to {days[-1]}, more than one season. Say which year to take "

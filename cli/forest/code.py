@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from cli.options import cropland_option, forest_option, given, grid_options, place_options
+from cli.options import cropland_option, forest_option, given, grid_options, map_place_options
 
 
 @click.command(short_help="Write a script for the Code Editor, or for Python, that maps without cropmap.")
-@place_options
+@map_place_options
 @forest_option
 @click.option(
     "--language",

@@ -12,8 +12,8 @@ from cli.options import (
     forest_option,
     given,
     grid_options,
+    map_place_options,
     out_option,
-    place_options,
     server_options,
     talk_options,
 )
@@ -22,7 +22,7 @@ from cli.task_options import require_together, task_options
 
 @click.command(short_help="Map an area and a year with a deployed forest.")
 @config_option
-@place_options
+@map_place_options
 @forest_option
 @out_option
 @grid_options

@@ -13,13 +13,13 @@ from cli.options import (
     forest_option,
     given,
     grid_options,
-    place_options,
+    map_place_options,
     talk_options,
 )
 
 
 @click.command(short_help="Compare cells classified on Earth Engine with the same cells here.")
-@place_options
+@map_place_options
 @forest_option
 @click.option(
     "--cells",

@@ -23,7 +23,6 @@ from gee_pipeline.earthengine.session import Access, Session, connect, find_acce
 from gee_pipeline.earthengine.settings import EarthEngineSettings
 from gee_pipeline.errors import AccessError, EarthEngineError, NoProjectError
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
 
 FIELD: Final = GeoBox((4, 4), Affine(10, 0, 633_600, 0, -10, 3_819_520), "EPSG:32615")
 """Sixteen pixels of the rice country near Stuttgart, Arkansas."""
@@ -125,7 +124,8 @@ def describe(access: Access, settings: EarthEngineSettings) -> str:
 
 
 def _composite(session: Session, fetcher: Fetcher) -> str:
-    recipe, season = Recipe(), Season.at(2021, latitude=34.5)
+    recipe = Recipe()
+    season = recipe.season.season(2021, "north")
 
     def image_of(geobox: GeoBox, bins: range) -> ee.Image:
         return graph.composite(graph.search_region(geobox), season, bins, recipe)

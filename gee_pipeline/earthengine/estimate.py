@@ -22,7 +22,8 @@ from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.errors import EarthEngineError, InputError, NoCredentialsError
 from gee_pipeline.grid import CELL_SIZE, Cell, Grid, make_grid, require_cell_size
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import Hemisphere, Season
+from gee_pipeline.season_of_area import require_imagery, season_of_area
 from gee_pipeline.source import Composite, RemoteSource, Spent
 from gee_pipeline.store import write_composite
 
@@ -91,8 +92,8 @@ class EstimateRequest:
     """Vector file of the area of interest."""
     year: int
     """Mapped year."""
-    season_start: date | None = None
-    """First day of the season; None takes the hemisphere's rule."""
+    hemisphere: Hemisphere | None = None
+    """Side of the equator whose season is counted; None takes that of the area."""
     crs: str | None = None
     """Projected CRS of the grid; None takes the UTM zone."""
     cell_size: int = CELL_SIZE
@@ -301,7 +302,8 @@ def plan_job(request: EstimateRequest) -> Job:
         InputError: The area or the CRS cannot be used.
     """
     aoi = read_aoi(request.aoi)
-    season = Season.at(request.year, aoi.lonlat.centroid.y, request.season_start)
+    season = season_of_area(aoi, request.recipe, request.year, request.hemisphere)
+    require_imagery(request.recipe, season)
     grid = make_grid(aoi, request.crs, request.cell_size)
     cells = grid.cells_touching(aoi.to(str(grid.geobox.crs)))
     recipe = request.recipe

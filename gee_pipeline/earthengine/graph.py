@@ -156,7 +156,8 @@ def _median(region: ee.Geometry, season: Season, index: int, recipe: Recipe) -> 
     span = season.bin(index, recipe.bin_days)
     observations = _observations(region, span, recipe)
     blank = _blank(recipe.bands)
-    days = [_day(observations, blank, span.start + timedelta(days=i)) for i in range(recipe.bin_days)]
+    length = (span.end - span.start).days
+    days = [_day(observations, blank, span.start + timedelta(days=i)) for i in range(length)]
     return ee.ImageCollection(days).median().rename(band_names(recipe.bands, index))
 
 

@@ -25,7 +25,7 @@ from gee_pipeline.earthengine.settings import URL_VARIABLE, Cropland, EarthEngin
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season, TimeBin
+from gee_pipeline.season import BinLength, Season, TimeBin
 from gee_pipeline.source import Composite, SceneCounts, Spent, Survey, same_day
 
 COUNTED: Final = 5_000
@@ -204,14 +204,14 @@ def count_scenes(fetcher: Fetcher, geobox: GeoBox, span: TimeBin) -> tuple[list[
     )
 
 
-def seen_bins(times: list[datetime], season: Season, bins: range, bin_days: int) -> range:
+def seen_bins(times: list[datetime], season: Season, bins: range, bin_days: BinLength) -> range:
     """The bins from the first to the last that have a scene; those outside need no request.
 
     Args:
         times: When the scenes were taken.
         season: Which days the bins mean.
         bins: Bins to look at.
-        bin_days: Days of a bin.
+        bin_days: Length of a bin.
     """
     found = {season.bin_of(time.date(), bin_days) for time in times}
     there = sorted(index for index in found if index is not None and index in bins)

@@ -108,8 +108,8 @@ class StacSource:
             [self._read(scene, cell, stack[i], clear[i]) for i, scene in enumerate(scenes)], np.bool_
         )
         days = np.array([(scene.day - season.start).days for scene in scenes], np.int64)
-        bins = range(index, index + 1)
-        _, dropped = median_composite(stack, clear, days, bins, self.recipe.bin_days, out=out)
+        edges = season.edges(range(index, index + 1), self.recipe.bin_days)
+        _, dropped = median_composite(stack, clear, days, edges, out=out)
         return SceneCounts(
             scenes=int(seen.sum()),
             without_score=sum(

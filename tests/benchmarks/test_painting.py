@@ -26,10 +26,10 @@ from benchmarks.painting import (
 )
 from gee_pipeline.bands import BANDS, NODATA
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 from training.samples import Samples
 
-SEASON = Season.at(2021, 35.0)
+SEASON = SUMMER.season(2021, "north")
 BIN = 30
 
 

@@ -6,13 +6,14 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli.options import Day, Names, apply, area_options, config_option, given
+from cli.options import Names, SeasonStart, apply, area_options, config_option, given
 
 seen: dict[str, Any] = {}
 
 
 @click.command()
 @area_options
+@click.option("--season-start", type=SeasonStart())
 @click.option("--bands", type=Names())
 def tell(**options: Any) -> None:
     seen.clear()
@@ -73,9 +74,9 @@ def test_names_are_separated_by_single_commas() -> None:
 
 
 def test_a_day_is_written_as_iso() -> None:
-    assert Day().convert("2022-07-01", None, None) == date(2022, 7, 1)
+    assert SeasonStart().convert("2022-07-01", None, None) == date(2022, 7, 1)
     with pytest.raises(click.BadParameter, match="2022-07-01"):
-        Day().convert("1.7.2022", None, None)
+        SeasonStart().convert("1.7.2022", None, None)
 
 
 def test_a_number_may_name_a_path(tmp_path: Path) -> None:

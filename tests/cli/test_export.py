@@ -92,7 +92,7 @@ def test_composites_of_other_bands_are_not_mapped(place: Place, tmp_path: Path) 
     before = files(tmp_path / "run")
     result = place.predict(tmp_path / "run")
     assert result.exit_code == 2
-    assert "recipe bands: ['B4'] in the run, ['B2', 'B4', 'B8'] now" in result.stderr
+    assert "recipe bands: B4 in the run, B2, B4, B8 now" in result.stderr
     assert "--out" in result.stderr
     assert files(tmp_path / "run") == before
 

@@ -220,7 +220,7 @@ def test_several_files_are_joined(samples, tmp_path):
         (["--min-leaf", "0"], "--min-leaf"),
         (["--block-size", "20"], "--block-size"),
         (["--held-out", "0.9"], "0.5"),
-        (["--year", "1999"], "2017"),
+        (["--year", "99"], "four digits"),
         (["--seed", "-1"], "from 0 to 4294967295"),
     ],
 )

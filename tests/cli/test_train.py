@@ -138,7 +138,7 @@ def test_several_files_are_joined(samples, tmp_path):
         (["--epochs", "0"], "at least 1"),
         (["--block-size", "20"], "--block-size"),
         (["--device", "tpu"], "auto, cpu, cuda"),
-        (["--year", "1999"], "2017"),
+        (["--year", "99"], "four digits"),
         (["--seed", "-1"], "from 0 to 4294967295"),
     ],
 )
@@ -152,8 +152,8 @@ def test_bad_input_ends_before_anything_is_written(samples, tmp_path, options, m
 def test_what_would_spoil_the_end_is_told_before_the_training(samples, tmp_path, monkeypatch):
     monkeypatch.setattr("training.train.fit", lambda *a, **k: pytest.fail("trained for nothing"))
     (tmp_path / "file").touch()
-    for options in (["--year", "1999", "--out", tmp_path / "m"], ["--out", tmp_path / "file" / "m"]):
-        with pytest.raises(CropmapError, match=r"2017|No file can be written to"):
+    for options in (["--year", "99", "--out", tmp_path / "m"], ["--out", tmp_path / "file" / "m"]):
+        with pytest.raises(CropmapError, match=r"four digits|No file can be written to"):
             invoke(samples, *options)
 
 
@@ -406,7 +406,7 @@ def test_the_help_shows_every_option_once_under_a_heading():
     body = text[text.index("\nSamples:") :]
     for option in train.params:
         if isinstance(option, click.Option):
-            assert len(re.findall(rf"^  {re.escape(option.opts[0])}\b", body, re.MULTILINE)) == 1
+            assert len(re.findall(rf"^  {re.escape(option.opts[0])}(?![\w-])", body, re.MULTILINE)) == 1
     headings = re.findall(r"^([A-Z][\w -]+):$", body, re.MULTILINE)
     assert headings == [
         "Samples",

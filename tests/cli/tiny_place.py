@@ -25,7 +25,7 @@ from inference.cropnet import CropNet, CropNetConfig
 YEAR = 2021
 CROPS = ("corn", "soybeans", "rice", "cotton", "other")
 ARKANSAS = {"type": "Polygon", "coordinates": [[[-91, 35], [-90, 35], [-90, 36], [-91, 36], [-91, 35]]]}
-RECIPE = Recipe(bands=("B2", "B4", "B8"), window_first_day=151, window_last_day=240, min_clear_bins=2)
+RECIPE = Recipe.of(bands=("B2", "B4", "B8"), window=(151, 240), min_clear_bins=2)
 BINS = 18
 """Five-day bins of days 151 to 240."""
 

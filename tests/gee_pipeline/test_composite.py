@@ -33,10 +33,14 @@ def slow_composite(stack, clear, days, bins, bin_days):
     return out, dropped
 
 
+def edges_of(bins, bin_days=5):
+    return np.array([(index * bin_days, (index + 1) * bin_days) for index in bins])
+
+
 def one_pixel(values, days, clear=None, bin_days=5, bins=range(1)):
     stack = np.array(values, np.int16).reshape(-1, 1, 1, 1)
     clear = np.array([True] * len(values) if clear is None else clear).reshape(-1, 1, 1)
-    out, dropped = median_composite(stack, clear, np.array(days), bins, bin_days)
+    out, dropped = median_composite(stack, clear, np.array(days), edges_of(bins, bin_days))
     return out[:, 0, 0, 0].tolist(), dropped
 
 
@@ -86,7 +90,7 @@ def test_input_order_among_days_does_not_matter():
 
 def test_no_observation_at_all_gives_nodata():
     stack, clear = np.empty((0, 2, 3, 4), np.int16), np.empty((0, 3, 4), bool)
-    values, dropped = median_composite(stack, clear, np.empty(0, np.int64), range(4, 6))
+    values, dropped = median_composite(stack, clear, np.empty(0, np.int64), edges_of(range(4, 6)))
     assert values.shape == (2, 2, 3, 4)
     assert (values == NODATA).all()
     assert dropped == 0
@@ -101,7 +105,7 @@ def test_pixels_on_both_sides_of_a_block_border_are_equal_to_the_loop():
     rng = np.random.default_rng(0)
     stack, clear = random_stack(rng, 6, 2, 3, BLOCK // 2)  # 1.5 blocks
     days = np.array([0, 1, 1, 3, 4, 7])
-    out, dropped = median_composite(stack, clear, days, range(2))
+    out, dropped = median_composite(stack, clear, days, edges_of(range(2)))
     around = np.r_[0:3, BLOCK // 2 - 3 : BLOCK // 2]
     expected, _ = slow_composite(stack[..., around], clear[..., around], days, range(2), 5)
     np.testing.assert_array_equal(out[..., around], expected)
@@ -113,7 +117,7 @@ def test_strided_input_and_a_given_output_are_welcome():
     stack, clear = random_stack(rng, 5, 3, 8, 10)
     days = np.array([0, 2, 2, 6, 8], np.int32)
     out = np.zeros((2, 3, 4, 10), np.int16)
-    returned, dropped = median_composite(stack[:, :, ::2], clear[:, ::2], days, range(2), out=out)
+    returned, dropped = median_composite(stack[:, :, ::2], clear[:, ::2], days, edges_of(range(2)), out=out)
     expected = slow_composite(stack[:, :, ::2], clear[:, ::2], days, range(2), 5)
     assert returned is out
     np.testing.assert_array_equal(out, expected[0])
@@ -123,11 +127,13 @@ def test_strided_input_and_a_given_output_are_welcome():
 def test_shapes_that_do_not_fit_are_refused():
     stack, clear = np.zeros((2, 1, 4, 4), np.int16), np.ones((2, 4, 4), bool)
     with pytest.raises(ValueError, match="do not belong"):
-        median_composite(stack, clear, np.zeros(3, np.int64), range(1))
+        median_composite(stack, clear, np.zeros(3, np.int64), edges_of(range(1)))
     with pytest.raises(ValueError, match="do not belong"):
-        median_composite(stack, clear[:, :3], np.zeros(2, np.int64), range(1))
+        median_composite(stack, clear[:, :3], np.zeros(2, np.int64), edges_of(range(1)))
     with pytest.raises(ValueError, match="out must be"):
-        median_composite(stack, clear, np.zeros(2, np.int64), range(1), out=np.zeros((1, 1, 4, 4), np.int32))
+        median_composite(
+            stack, clear, np.zeros(2, np.int64), edges_of(range(1)), out=np.zeros((1, 1, 4, 4), np.int32)
+        )
 
 
 @settings(max_examples=120, deadline=None)
@@ -145,7 +151,7 @@ def test_every_stack_equals_the_loop(seed, observations, bands, bin_days, first,
     stack, clear = random_stack(rng, observations, bands, 2, 3, cloudy)
     days = rng.integers(-2, 4 * bin_days + 2, observations)
     bins = range(first, first + count)
-    out, dropped = median_composite(stack, clear, days, bins, bin_days)
+    out, dropped = median_composite(stack, clear, days, edges_of(bins, bin_days))
     expected, duplicates = slow_composite(stack, clear, days, bins, bin_days)
     np.testing.assert_array_equal(out, expected)
     assert dropped == duplicates

@@ -1,10 +1,13 @@
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
 
 import pytest
 
 from gee_pipeline.errors import InputError, MismatchError
-from gee_pipeline.recipe import CloudRule, Recipe
+from gee_pipeline.recipe import CloudRule, Recipe, RecipeOptions, SensorGroup
+from gee_pipeline.season import WINTER, YEAR, MonthDay, SeasonRule, Start
 
 
 def test_the_default_window_is_the_43_bins_of_the_paper() -> None:
@@ -17,17 +20,126 @@ def test_band_order_is_that_of_the_matrix_rows() -> None:
 
 
 def test_a_recipe_survives_json() -> None:
-    recipe = Recipe(cloud=CloudRule("cs_cdf", 0.6, (4, 5)), min_clear_bins=5)
-    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    recipe = Recipe.of(clear=CloudRule("cs_cdf", 0.6, (4, 5)), min_clear_bins=5)
+    assert there_and_back(recipe) == recipe
+
+
+def there_and_back(recipe: Recipe) -> Recipe:
+    return Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
+
+
+OWN = SeasonRule("long rains", Start(MonthDay(3, 1)), Start(MonthDay(3, 1)), 1, 215)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe.of(season=WINTER),
+        Recipe.of(season=OWN, bin_days="month", min_clear_bins=4),
+        Recipe.of(season=YEAR),
+        Recipe.of(bands=("VV", "VH")),
+        Recipe.of(bands=("B4", "B8", "VH"), clear=CloudRule(threshold=0.6)),
+        Recipe.of(bands=("A00", "A63"), season=YEAR, bin_days=365, min_clear_bins=1),
+    ],
+)
+def test_what_version_0_1_0_could_not_say_survives_json(recipe: Recipe) -> None:
+    assert there_and_back(recipe) == recipe
+    assert there_and_back(recipe).season.name == recipe.season.name
+    assert recipe.digest != Recipe().digest
+
+
+DIGEST_0_1_0 = "88f99b0ebb227b4f"
+"""Of the default recipe, as version 0.1.0 wrote it into the shipped checkpoint."""
+
+
+def test_a_digest_is_that_of_version_0_1_0() -> None:
+    stored = Recipe().to_dict()
+    assert set(stored) == {
+        "bands", "bin_days", "cloud", "gap_rule", "min_clear_bins", "reflectance_scale", "season_rule",
+        "window_first_day", "window_last_day",
+    }  # fmt: skip
+    assert Recipe().digest == DIGEST_0_1_0
+
+
+@dataclass(frozen=True)
+class LaterRule(CloudRule):
+    """A cloud rule as a later version may have it."""
+
+    margin: int = 0
+
+
+def test_a_later_field_leaves_every_old_file_valid_while_it_has_its_default() -> None:
+    for recipe in (Recipe(), Recipe.of(season=WINTER, clear=CloudRule(threshold=0.6))):
+        (group,) = recipe.sensors
+        assert group.clear is not None
+        later = LaterRule(group.clear.score_band, group.clear.threshold)
+        grown = replace(recipe, sensors=(replace(group, clear=later),))
+        assert (grown.digest, grown.to_dict()) == (recipe.digest, recipe.to_dict())
+        changed = replace(recipe, sensors=(replace(group, clear=replace(later, margin=3)),))
+        assert changed.digest != recipe.digest
+        assert changed.to_dict()["sensors"][0]["clear"]["margin"] == 3
+
+
+def test_what_a_season_is_called_does_not_change_the_digest() -> None:
+    other = replace(OWN, name="masika")
+    assert Recipe.of(season=OWN).digest == Recipe.of(season=other).digest
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("gap_rule", "none: leave NaN"), ("season_rule", "1 October"), ("reflectance_scale", 1)],
+)
+def test_a_rule_that_nothing_acts_on_is_refused(key: str, value: object) -> None:
+    with pytest.raises(TypeError, match=key):
+        Recipe(**{key: value})
+    with pytest.raises(InputError, match=f"{key} can only be"):
+        Recipe.from_dict(Recipe().to_dict() | {key: value})
+
+
+def test_a_recipe_of_a_later_format_is_refused() -> None:
+    with pytest.raises(MismatchError, match="later version"):
+        Recipe.from_dict({"format": 3})
+
+
+def test_rows_of_several_sensors_stand_group_by_group() -> None:
+    recipe = Recipe.of(bands=("B4", "VV", "B8", "VH"))
+    assert recipe.bands == ("B4", "B8", "VV", "VH")
+    assert recipe.group_sizes == (2, 2)
+    assert recipe.scales == (10_000, 10_000, 100, 100)
+
+
+def test_a_sensor_that_clouds_hide_needs_a_rule_and_radar_takes_none() -> None:
+    with pytest.raises(InputError, match="Sentinel-2 needs a rule"):
+        SensorGroup(clear=None)
+    with pytest.raises(InputError, match="Sentinel-1 takes no rule"):
+        SensorGroup("sentinel-1", ("VV",), CloudRule())
+
+
+def test_options_change_what_they_say_and_nothing_else() -> None:
+    base = Recipe.of(bands=("B4", "B8"), clear=CloudRule("cs_cdf", 0.6, (4,)), min_clear_bins=3)
+    asked = RecipeOptions(threshold=0.5, season_start=MonthDay(10, 1), window=(1, 305))
+    made = asked.applied(base, 2021)
+    assert made.sensors[0].clear == CloudRule("cs_cdf", 0.5, (4,))
+    assert (made.bands, made.min_clear_bins) == (base.bands, 3)
+    assert made.season.season(2021, "south").start == date(2020, 10, 1)
+    assert (made.season.first_day, made.season.last_day) == (1, 305)
+    assert RecipeOptions().applied(base) == base
+
+
+def test_a_window_that_can_never_hold_enough_observations_is_refused() -> None:
+    with pytest.raises(InputError, match="7 bins never has 8"):
+        RecipeOptions(bin_days="month").applied().require_enough_bins()
+    few = RecipeOptions(bin_days="month", min_clear_bins=6).applied()
+    assert few.require_enough_bins() is few
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        Recipe(bands=("B3", "B2")),  # order matters
-        Recipe(cloud=CloudRule(threshold=0.6)),
-        Recipe(cloud=CloudRule(scl_clear=(4,))),
-        Recipe(window_last_day=300),
+        Recipe.of(bands=("B3", "B2")),  # order matters
+        Recipe.of(clear=CloudRule(threshold=0.6)),
+        Recipe.of(clear=CloudRule(scl_clear=(4,))),
+        Recipe.of(window=(121, 300)),
         Recipe(min_clear_bins=9),
         Recipe(bin_days=10),
     ],
@@ -37,8 +149,8 @@ def test_every_field_changes_the_digest(other: Recipe) -> None:
 
 
 def test_the_window_does_not_change_what_a_composite_is() -> None:
-    assert Recipe(window_first_day=1, min_clear_bins=3).composite_digest == Recipe().composite_digest
-    assert Recipe(cloud=CloudRule(threshold=0.6)).composite_digest != Recipe().composite_digest
+    assert Recipe.of(window=(1, 334), min_clear_bins=3).composite_digest == Recipe().composite_digest
+    assert Recipe.of(clear=CloudRule(threshold=0.6)).composite_digest != Recipe().composite_digest
 
 
 def test_a_mismatch_names_both_values_and_the_way_out() -> None:
@@ -54,14 +166,20 @@ def test_a_mismatch_names_both_values_and_the_way_out() -> None:
         ({"bands": ("B2", "B2")}, "each band once"),
         ({"bands": ("B1",)}, "each band once"),
         ({"bands": ()}, "each band once"),
-        ({"bin_days": 0}, "1 to 73 days"),
-        ({"window_first_day": 300, "window_last_day": 200}, "within days 1 to 365"),
-        ({"window_last_day": 366}, "within days 1 to 365"),
+        ({"bands": ("B2", "Z9")}, "other sensors"),
+        ({"bin_days": 0}, "1 to 365 days"),
+        ({"bin_days": 366}, "1 to 365 days"),
+        ({"bin_days": "week"}, "calendar month"),
+        ({"bin_days": 40, "window": (361, 365)}, "no whole bin"),
+        ({"season": WINTER, "bin_days": "month"}, "first day of a month"),
+        ({"window": (300, 200)}, "within days 1 to 365"),
+        ({"window": (121, 366)}, "within days 1 to 365"),
+        ({"min_clear_bins": -1}, "0 or more"),
     ],
 )
-def test_impossible_recipes_are_refused(values: dict[str, object], message: str) -> None:
+def test_impossible_recipes_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Recipe(**values)  # type: ignore[arg-type]
+        Recipe.of(**values)
 
 
 def test_a_threshold_outside_zero_to_one_is_refused() -> None:

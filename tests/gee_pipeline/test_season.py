@@ -1,71 +1,183 @@
 from datetime import date, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gee_pipeline.errors import InputError
-from gee_pipeline.season import Season, TimeBin
+from gee_pipeline.season import (
+    SEASONS,
+    SUMMER,
+    WINTER,
+    YEAR,
+    MonthDay,
+    Season,
+    SeasonRule,
+    Start,
+    TimeBin,
+    bins_in_season,
+)
 
 
 @pytest.mark.parametrize(
-    ("latitude", "start", "last_day"),
+    ("side", "start", "last_day"),
     [
-        (48.1, date(2023, 1, 1), date(2023, 12, 31)),  # north: the calendar year
-        (-33.9, date(2022, 7, 1), date(2023, 6, 30)),  # south: six months earlier
-        (0.0, date(2023, 1, 1), date(2023, 12, 31)),  # the equator counts as north
+        ("north", date(2023, 1, 1), date(2023, 12, 31)),  # the calendar year
+        ("south", date(2022, 7, 1), date(2023, 6, 30)),  # six months earlier
     ],
 )
-def test_a_season_starts_by_hemisphere(latitude: float, start: date, last_day: date) -> None:
-    season = Season.at(2023, latitude)
+def test_the_summer_starts_by_hemisphere(side, start, last_day):
+    season = SUMMER.season(2023, side)
     assert season.start == start
     assert season.end - timedelta(days=1) == last_day
 
 
-def test_day_366_of_a_leap_year_is_left_out() -> None:
-    season = Season.at(2024, 10)
+@pytest.mark.parametrize(
+    ("side", "first", "last"),
+    [
+        ("north", date(2022, 10, 3), date(2023, 8, 3)),
+        ("south", date(2023, 4, 2), date(2024, 1, 31)),
+    ],
+)
+def test_the_winter_of_2023_has_61_bins(side, first, last):
+    window = WINTER.window(5)
+    span = WINTER.season(2023, side).span(window)
+    assert (len(window), span.start, span.end - timedelta(days=1)) == (61, first, last)
+
+
+def test_the_winter_shares_its_bins_with_the_summer_and_holds_29_february_in_bin_29():
+    winter, summer = WINTER.season(2024, "north"), SUMMER.season(2024, "north")
+    assert winter.bin_of(date(2024, 2, 29)) == 29
+    assert sum(1 for _ in WINTER.window(5)) * 5 == 305
+    assert [winter.bin(18 + k) for k in range(43)] == [summer.bin(k) for k in range(43)]
+
+
+def test_the_year_is_all_of_the_summers_season():
+    assert YEAR.window(5) == range(73)
+    assert (YEAR.north, YEAR.south) == (SUMMER.north, SUMMER.south)
+
+
+def test_a_season_cannot_start_on_29_february():
+    with pytest.raises(InputError, match="every year has"):
+        MonthDay.parse("02-29")
+
+
+@pytest.mark.parametrize(
+    ("day", "start"),
+    [
+        (MonthDay(10, 1), date(2020, 10, 1)),  # the one nearest to 1 January 2021
+        (MonthDay(3, 1), date(2021, 3, 1)),
+        (date(2020, 10, 1), date(2020, 10, 1)),
+        (date(2021, 10, 1), date(2021, 10, 1)),  # a date says its year
+    ],
+)
+def test_another_start_holds_on_both_sides_and_keeps_the_window(day, start):
+    rule = SUMMER.starting(day, 2021)
+    assert {rule.season(2021, side).start for side in ("north", "south")} == {start}
+    assert rule.window(5) == SUMMER.window(5)
+    assert rule.starts_on(day, rule.season(2021, "north"))
+
+
+def test_a_rule_survives_json_and_two_names_of_one_rule_are_equal():
+    for rule in SEASONS.values():
+        assert SeasonRule.from_dict(rule.to_dict()) == rule
+    both = SeasonRule.from_dict({"name": "long rains", "first_day": 1, "last_day": 215, "start": "03-01"})
+    other = Start(MonthDay(3, 1))
+    assert both == SeasonRule("other name", other, other, 1, 215)
+    assert both.same_everywhere
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"first_day": 0}, "days 1 to 365"),
+        ({"first_day": 200, "last_day": 100}, "days 1 to 365"),
+        ({"start": "13-01"}, "every year has"),
+        ({"start": "1 March"}, "written as 10-03"),
+        ({"start": "03-01", "year_offset": 5}, "year_offset 0"),
+        ({"start": "03-01", "colour": "red"}, "colour"),
+        ({}, "start"),
+    ],
+)
+def test_a_rule_by_hand_is_checked(values, message):
+    whole = {
+        "name": "own",
+        "first_day": 1,
+        "last_day": 215,
+        **({"start": "03-01"} if "first_day" in values else {}),
+    }
+    with pytest.raises(InputError, match=message):
+        SeasonRule.from_dict(whole | values)
+
+
+def test_calendar_months_are_twelve_bins_also_in_a_leap_year():
+    season = Season(2024, date(2024, 1, 1))
+    assert bins_in_season("month") == 12
+    assert season.bin(1, "month") == TimeBin(date(2024, 2, 1), date(2024, 3, 1))
+    assert season.bin_of(date(2024, 2, 29), "month") == 1
+    assert season.bin_of(date(2024, 12, 31), "month") == 11
+    assert season.bin_of(date(2025, 1, 1), "month") is None
+    np.testing.assert_array_equal(season.edges(range(0, 3), "month"), [(0, 31), (31, 60), (60, 91)])
+
+
+def test_the_summer_window_in_months_is_may_to_november_and_november_to_may():
+    window = SUMMER.window("month")
+    north, south = (SUMMER.season(2023, side).span(window, "month") for side in ("north", "south"))
+    assert (north.start, north.end) == (date(2023, 5, 1), date(2023, 12, 1))
+    assert (south.start, south.end) == (date(2022, 11, 1), date(2023, 6, 1))
+
+
+def test_months_of_a_season_that_starts_within_one_are_refused():
+    with pytest.raises(InputError, match="first day of a month"):
+        WINTER.season(2023, "north").bin(0, "month")
+
+
+def test_day_366_of_a_leap_year_is_left_out():
+    season = SUMMER.season(2024, "north")
     assert season.bin(72).end == date(2024, 12, 31)
     assert season.bin_of(date(2024, 12, 31)) is None
 
 
-def test_a_southern_season_over_a_leap_day_still_has_365_days() -> None:
-    season = Season.at(2024, -10)
+def test_a_southern_season_over_a_leap_day_still_has_365_days():
+    season = SUMMER.season(2024, "south")
     assert season.bin_of(date(2024, 2, 29)) is not None
     assert season.bin_of(date(2024, 6, 29)) == 72
     assert season.bin_of(date(2024, 6, 30)) is None
 
 
-def test_the_start_can_be_overridden() -> None:
-    assert Season.at(2023, -10, date(2022, 10, 1)).bin(0) == TimeBin(date(2022, 10, 1), date(2022, 10, 6))
+@pytest.mark.parametrize("year", [0, 1, 999, 9999])
+def test_a_year_without_four_digits_is_refused(year):
+    with pytest.raises(InputError, match="four digits"):
+        SUMMER.season(year, "north")
 
 
-@pytest.mark.parametrize("year", [0, 1, 2016, 9999])
-def test_a_year_without_sentinel_2_is_refused(year: int) -> None:
-    with pytest.raises(InputError, match="2017"):
-        Season.at(year, 10)
-
-
-def test_a_start_far_from_the_year_is_refused() -> None:
+def test_a_start_far_from_the_year_is_refused():
     with pytest.raises(InputError, match="--season-start"):
-        Season.at(2023, 10, date(2020, 1, 1))
+        Season(2023, date(2020, 1, 1))
 
 
 @pytest.mark.parametrize("index", [-1, 73])
-def test_a_bin_outside_the_season_is_refused(index: int) -> None:
+def test_a_bin_outside_the_season_is_refused(index):
     with pytest.raises(InputError, match="0 to 72"):
-        Season.at(2023, 10).bin(index)
+        SUMMER.season(2023, "north").bin(index)
 
 
-@given(st.integers(2017, 2100), st.sampled_from([-30.0, 30.0]), st.integers(1, 73))
-def test_bins_cover_each_of_their_days_once(year: int, latitude: float, days: int) -> None:
-    season = Season.at(year, latitude)
-    for offset in range(365 // days * days):
+@given(
+    st.integers(2017, 2100),
+    st.sampled_from(["north", "south"]),
+    st.one_of(st.integers(1, 365), st.just("month")),
+)
+def test_bins_cover_each_of_their_days_once(year, side, length):
+    season = SUMMER.season(year, side)
+    days = 365 if length == "month" else 365 // length * length
+    for offset in range(days):
         day = season.start + timedelta(days=offset)
-        index = season.bin_of(day, days)
+        index = season.bin_of(day, length)
         assert index is not None
-        assert season.bin(index, days).start <= day < season.bin(index, days).end
+        assert season.bin(index, length).start <= day < season.bin(index, length).end
 
 
-def test_a_bin_must_start_before_it_ends() -> None:
+def test_a_bin_must_start_before_it_ends():
     with pytest.raises(InputError, match="start before"):
         TimeBin(date(2023, 1, 2), date(2023, 1, 2))

@@ -14,12 +14,12 @@ from fake_catalog import LEFT, FakeCatalog, Layer, cell_at, raster_v1
 
 from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 from gee_pipeline.stac import StacSource
 from gee_pipeline.stac.reading import ReadFailure, read_bands, retried
 
-RECIPE = Recipe(bands=("B4", "B11"))
-SEASON = Season.at(2021, 46.0)
+RECIPE = Recipe.of(bands=("B4", "B11"))
+SEASON = SUMMER.season(2021, "north")
 BINS = range(24, 26)
 HERE = shapely.box(9.15, 46.22, 9.17, 46.24)
 DAYS = ("2021-04-20", "2021-05-02", "2021-05-03", "2021-05-08")
@@ -230,7 +230,7 @@ def test_an_area_or_season_without_scenes_is_told_what_there_is(server):
     with pytest.raises(InputError, match=r"covers longitude 5\.0000 to 10\.0000.*the area lies in"):
         source.survey(shapely.box(20, 46, 20.1, 46.1), SEASON, BINS)
     with pytest.raises(InputError, match=r"from 2019-05-01 to 2019-05-10;.*from 2017-03-28 to 2021-12-31"):
-        source.survey(HERE, Season.at(2019, 46.0), BINS)
+        source.survey(HERE, SUMMER.season(2019, "north"), BINS)
 
 
 def test_an_unknown_collection_is_told_from_an_empty_area(server):

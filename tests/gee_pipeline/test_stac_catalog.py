@@ -20,7 +20,7 @@ def test_threads_that_start_together_share_one_catalog(tmp_path):
 
     def open_it():
         start.wait()
-        opened.append(open_catalog(path, None, Recipe(bands=("B4",))))
+        opened.append(open_catalog(path, None, Recipe.of(bands=("B4",))))
 
     threads = [threading.Thread(target=open_it) for _ in range(6)]
     for thread in threads:

@@ -13,15 +13,15 @@ from test_composite import slow_composite
 
 from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import CloudRule, Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 from gee_pipeline.stac import StacSource
 
 NODATA = -9999
-SEASON = Season.at(2021, 46.0)
+SEASON = SUMMER.season(2021, "north")
 FIRST = 24  # bin 24 begins on 1 May
 BINS = range(FIRST, FIRST + 2)
-TWO_BANDS = Recipe(bands=("B4", "B11"))
-ONE_BAND = Recipe(bands=("B4",))
+TWO_BANDS = Recipe.of(bands=("B4", "B11"))
+ONE_BAND = Recipe.of(bands=("B4",))
 HERE = shapely.box(9.15, 46.22, 9.17, 46.24)
 RAW = raster_v1(scale=0.0001, offset=-0.1, nodata=0, data_type="uint16")
 CLEAR = Layer(np.full((40, 40), 0.9, np.float32))
@@ -145,7 +145,7 @@ def test_the_band_and_threshold_of_the_recipe_decide(tmp_path):
     path = catalog.save()
     for rule, clear in ((CloudRule(), False), (CloudRule("cs_cdf"), True), (CloudRule(threshold=0.6), True)):
         # 0.6 as float32 is a little more than 0.6
-        composite = read(path, Recipe(bands=("B4",), cloud=rule))
+        composite = read(path, Recipe.of(bands=("B4",), clear=rule))
         assert (composite.values[0] != NODATA).all() == clear
 
 
@@ -379,7 +379,7 @@ def test_a_season_without_scenes_is_told_which_days_there_are(tmp_path):
     with pytest.raises(
         InputError, match=r"from 2023-05-01 to 2023-05-10;.*from 2021-05-02 to 2021-08-30.*--year"
     ):
-        surveyed(catalog.save(), season=Season.at(2023, 46.0))
+        surveyed(catalog.save(), season=SUMMER.season(2023, "north"))
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from fake_catalog import LEFT, cell_at
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, MismatchError
 from gee_pipeline.recipe import CloudRule, Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts
 from gee_pipeline.store import composite_path, read_composite, write_composite
 
-RECIPE = Recipe(bands=("B4", "B11", "B2"))
-SEASON = Season.at(2021, 46.0)
+RECIPE = Recipe.of(bands=("B4", "B11", "B2"))
+SEASON = SUMMER.season(2021, "north")
 BINS = range(24, 30)
 COUNTS = SceneCounts(scenes=12, without_score=3, duplicates_dropped=45)
 CELL = cell_at(size=32)
@@ -80,14 +80,14 @@ def test_bins_that_are_not_there_are_refused(stored):
 
 
 def test_window_and_gap_rule_do_not_matter_to_a_composite(stored):
-    read(stored, recipe=replace(RECIPE, window_first_day=60, min_clear_bins=2))
+    read(stored, recipe=replace(RECIPE.with_window(60, 334), min_clear_bins=2))
 
 
 @pytest.mark.parametrize(
     ("recipe", "words"),
     [
-        (Recipe(bands=("B4", "B2", "B11")), ["bands", "['B4', 'B11', 'B2'] against ['B4', 'B2', 'B11']"]),
-        (replace(RECIPE, cloud=CloudRule(threshold=0.6)), ["cloud", "0.75", "0.6"]),
+        (Recipe.of(bands=("B4", "B2", "B11")), ["bands", "B4, B11, B2 against B4, B2, B11"]),
+        (RECIPE.with_clear(CloudRule(threshold=0.6)), ["clear pixels", "0.75", "0.6"]),
         (replace(RECIPE, bin_days=10), ["bin_days: 5 against 10"]),
     ],
 )

@@ -21,14 +21,14 @@ from gee_pipeline.bands import BANDS
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 from gee_pipeline.stac import StacSource
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "strickhof-2022"
 SCENES = sorted(DATA.glob("S2*.tif"))
 NAMES = ("B02", "B03", "B04", "B05", "B06", "B07", "B8A", "B11", "B12", "SCL")  # as the files are described
 NINE = tuple(band for band in BANDS if band != "B8")
-SEASON = Season.at(2022, 47.4)
+SEASON = SUMMER.season(2022, "north")
 BINS = range(12, 43)  # 2 March to 3 August
 AREA = shapely.box(8.67, 47.44, 8.69, 47.46)
 TOO_BRIGHT = 10  # no reflectance: undeclared nodata
@@ -104,7 +104,7 @@ def oracle(geobox, clear_classes):
 
 
 def test_composites_of_the_nine_bands_equal_the_files_pixel_by_pixel(catalog):
-    recipe = Recipe(bands=NINE)
+    recipe = Recipe.of(bands=NINE)
     composite = StacSource(str(catalog), recipe).read_cell(cell(), SEASON, BINS)
     expected = oracle(cell().geobox, recipe.cloud.scl_clear)
     np.testing.assert_array_equal(composite.values, expected)
@@ -116,7 +116,7 @@ def test_composites_of_the_nine_bands_equal_the_files_pixel_by_pixel(catalog):
 
 
 def test_the_survey_says_that_scene_classes_are_used(catalog):
-    survey = StacSource(str(catalog), Recipe(bands=NINE)).survey(AREA, SEASON, BINS)
+    survey = StacSource(str(catalog), Recipe.of(bands=NINE)).survey(AREA, SEASON, BINS)
     assert survey.scenes == 37
     assert "37 of 37 scenes have no Cloud Score+" in survey.notices[0]
 
@@ -130,4 +130,4 @@ def test_the_ten_band_recipe_stops_and_names_the_missing_band(catalog):
 
 def test_another_year_stops_and_names_the_days_there_are(catalog):
     with pytest.raises(InputError, match="from 2022-03-05 to 2022-07-30"):
-        StacSource(str(catalog), Recipe(bands=NINE)).survey(AREA, Season.at(2023, 47.4), BINS)
+        StacSource(str(catalog), Recipe.of(bands=NINE)).survey(AREA, SUMMER.season(2023, "north"), BINS)

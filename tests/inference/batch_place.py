@@ -20,14 +20,14 @@ from gee_pipeline.earthengine.session import Session, connect
 from gee_pipeline.earthengine.settings import EarthEngineSettings
 from gee_pipeline.earthengine.tasks import Destination
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 from inference.plan import RunPlan, open_or_create, plan_run
 
 SIZE = 16
 STEP = SIZE * 10
 LEFT, TOP = 500_000 // STEP * STEP, 5_000_000 // STEP * STEP
-RECIPE = Recipe(bands=("B2", "B4"), window_first_day=121, window_last_day=135)
-SEASON = Season.at(2021, 45)
+RECIPE = Recipe.of(bands=("B2", "B4"), window=(121, 135))
+SEASON = SUMMER.season(2021, "north")
 NAMES = [f"{band}_{index}" for index in (24, 25, 26) for band in ("B2", "B4")]
 NODATA = -9999
 BUCKET = Destination("gcs", "crop-bucket", "north/2021")

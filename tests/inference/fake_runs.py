@@ -18,7 +18,7 @@ from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import SceneReadError
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts, Survey
 from inference.checkpoint import Checkpoint, CropClass, Normalisation, save_checkpoint
 from inference.cropland import CroplandMask
@@ -31,8 +31,8 @@ torch.set_num_threads(1)  # networks this small only wait for one another
 SIZE = 32
 STEP = SIZE * 10
 LEFT, TOP = 499_840, 5_000_320  # multiples of STEP
-RECIPE = Recipe(bands=("B2", "B4"), window_first_day=121, window_last_day=180)
-SEASON = Season.at(2021, 45)
+RECIPE = Recipe.of(bands=("B2", "B4"), window=(121, 180))
+SEASON = SUMMER.season(2021, "north")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from gee_pipeline.grid import Cell, Grid
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 from inference.checkpoint import CropClass
 from inference.map_facts import MapFacts
 
@@ -30,7 +30,7 @@ ARKANSAS = ("EPSG:32615", 704_000, 3_924_480)
 def made_facts(**given: Any) -> MapFacts:
     facts = MapFacts(
         title="Crop map of Poinsett County 2021",
-        season=Season.at(2021, 35.4),
+        season=SUMMER.season(2021, "north"),
         recipe=Recipe(),
         source={"kind": "stac", "href": "catalog.json"},
         model="compact.safetensors",

@@ -55,7 +55,7 @@ def _rewrite(path, values, tensors):
 def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path, make_checkpoint):
     saved = make_checkpoint(
         config=SMALL,
-        recipe=Recipe(cloud=CloudRule(threshold=0.6), min_clear_bins=5),
+        recipe=Recipe.of(clear=CloudRule(threshold=0.6), min_clear_bins=5),
         provenance={"data": "Überall", "footprint": None, "samples": {"corn": 3}, "parts": [1, 2]},
         metrics={"macro_f1": 1 / 3},
         temperature=1.7,

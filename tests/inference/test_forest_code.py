@@ -44,7 +44,7 @@ from inference import forest_code
 from inference.deployment import Deployment, ensembles, voters
 from inference.forest_code import ScriptRequest, notices, write_script
 
-MEDIANS = replace(forest_scenes.MEDIANS, window_last_day=140, min_clear_bins=2)
+MEDIANS = replace(forest_scenes.MEDIANS.with_window(121, 140), min_clear_bins=2)
 """Four bins: what a script says of one it says of all."""
 
 
@@ -89,12 +89,12 @@ VARIANTS = {
     "no confidence": lambda: request_of(confidence="none"),
     "cropland": lambda: request_of(cropland="worldcover"),
     "without scene classes": lambda: request_of(
-        replace(MEDIANS, min_clear_bins=1, cloud=CloudRule(scl_clear=()))
+        replace(MEDIANS, min_clear_bins=1).with_clear(CloudRule(scl_clear=()))
     ),
     "ten days, other score": lambda: request_of(
-        replace(MEDIANS, bin_days=10, min_clear_bins=0, cloud=CloudRule("cs", 0.5, (4, 5)))
+        replace(MEDIANS, bin_days=10, min_clear_bins=0).with_clear(CloudRule("cs", 0.5, (4, 5)))
     ),
-    "one bin": lambda: request_of(replace(MEDIANS, window_last_day=125, min_clear_bins=1)),
+    "one bin": lambda: request_of(replace(MEDIANS.with_window(121, 125), min_clear_bins=1)),
     "harmonic": lambda: request_of(WAVES, "harmonic"),
 }
 """What a script can look like."""

@@ -15,7 +15,7 @@ from inference.forest_features import feature_names, forest_features
 
 NODATA = -9999
 HARMONIC_NAMES = feature_names(Recipe(), "harmonic")
-SHORT = Recipe(bands=("B4", "B11"), window_first_day=121, window_last_day=155)  # bins 24 to 30
+SHORT = Recipe.of(bands=("B4", "B11"), window=(121, 155))  # bins 24 to 30
 
 
 def filled(one):
@@ -67,7 +67,7 @@ def test_medians_are_the_filled_series_band_after_band():
 @example(0, 1.0, 32_767)  # one observation a pixel
 @example(1, 0.96, 32_767)  # long gaps between the largest numbers, where 32 bits would not do
 def test_medians_are_exact_in_every_season(seed, share, top):
-    recipe = Recipe(bands=("B4", "B11"), window_first_day=1, window_last_day=365)
+    recipe = Recipe.of(bands=("B4", "B11"), window=(1, 365))
     series = random_series(seed, pixels=4, bands=2, bins=73, share=share, top=top)
     found = forest_features(series, recipe, "median")
     assert found.tolist() == [[value for band in filled(one) for value in band] for one in series.tolist()]
@@ -85,13 +85,13 @@ def test_medians_are_exact_in_every_season(seed, share, top):
     ],
 )
 def test_gaps_and_halves(series, expected):
-    recipe = Recipe(bands=("B4",), window_first_day=121, window_last_day=145)
+    recipe = Recipe.of(bands=("B4",), window=(121, 145))
     found = forest_features(np.array([[series]], np.int16), recipe, "median")
     assert found.tolist() == [expected]
 
 
 def test_a_gap_of_one_band_is_a_gap_of_all():
-    recipe = Recipe(bands=("B4", "B11"), window_first_day=121, window_last_day=135)
+    recipe = Recipe.of(bands=("B4", "B11"), window=(121, 135))
     series = np.array([[[10, 99, 30], [50, NODATA, 70]]], np.int16)
     assert forest_features(series, recipe, "median").tolist() == [[10, 20, 30, 50, 60, 70]]
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.grid import Cell
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts
 from inference.deployment import Deployment
 from inference.forest_model import ForestModel
@@ -48,7 +48,7 @@ SIZE = 32
 STEP = 10 * SIZE
 LEFT, TOP = 512_000 // STEP * STEP, 5_120_000 // STEP * STEP
 CRS = "EPSG:32632"
-SEASON = Season.at(2021, 46.0)
+SEASON = SUMMER.season(2021, "north")
 NODATA, NONE = -9999, 255
 TREES = 6
 
@@ -310,7 +310,7 @@ def test_a_comparison_is_of_one_forest_deployment_season_area_source_and_server_
     plan, google, deployment = plan_of(Served()), Served(), deployment_of()
     others = [
         (plan_of(Served(), 5), google, deployment),
-        (replace(plan, season=Season.at(2022, 46.0)), google, deployment),
+        (replace(plan, season=SUMMER.season(2022, "north")), google, deployment),
         (replace(plan, recipe=replace(RECIPE, min_clear_bins=3)), google, deployment),
         (replace(plan, source={**plan.source, "cropland": "worldcover"}), google, deployment),
         (plan, Served(host="localhost"), deployment),

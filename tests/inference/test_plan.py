@@ -29,7 +29,7 @@ from fake_runs import (
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.recipe import CloudRule
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER, Season
 from inference.cropland import CroplandMask
 from inference.plan import load_plan, open_or_create, plan_run
 from inference.run_lock import run_lock
@@ -128,10 +128,10 @@ def test_an_area_that_differs_by_a_millimetre_is_the_same(tmp_path: Path) -> Non
         ({"aoi": aoi(shapely.box(LEFT, TOP - 600, LEFT + 900, TOP))}, ["area: 0.", "km²"]),
         ({"crs": "EPSG:3035"}, ["CRS: EPSG:32633 in the run, EPSG:3035 now"]),
         (
-            {"season": Season.at(2022, 45)},
+            {"season": SUMMER.season(2022, "north")},
             ["season: 2021 from 2021-01-01 in the run, 2022 from 2022-01-01 now"],
         ),
-        ({"season": Season.at(2021, 45, date(2021, 2, 1))}, ["2021-01-01", "2021-02-01"]),
+        ({"season": Season(2021, date(2021, 2, 1))}, ["2021-01-01", "2021-02-01"]),
         (
             {"source": FakeSource(about={"kind": "fake", "href": "there"})},
             ["source href: nowhere", "there now"],
@@ -164,8 +164,8 @@ def test_another_cropland_mask_is_refused(tmp_path: Path) -> None:
 
 def test_another_cloud_rule_is_refused(tmp_path: Path) -> None:
     open_or_create(tmp_path / "run", export_plan(FakeSource()))
-    other = replace(RECIPE, cloud=CloudRule(threshold=0.5))
-    with pytest.raises(MismatchError, match=r"recipe cloud: .*0\.75.* in the run, .*0\.5.* now"):
+    other = RECIPE.with_clear(CloudRule(threshold=0.5))
+    with pytest.raises(MismatchError, match=r"recipe clear pixels: .*0\.75.* in the run, .*0\.5.* now"):
         open_or_create(tmp_path / "run", export_plan(FakeSource(), recipe=other))
 
 
@@ -197,7 +197,7 @@ def test_a_recipe_other_than_the_checkpoints_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MismatchError, match="min_clear_bins: 8 against 3"):
         plan_run(
             aoi(),
-            Season.at(2021, 45),
+            SUMMER.season(2021, "north"),
             replace(RECIPE, min_clear_bins=3),
             FakeSource(),
             checkpoint=checkpoint(),

@@ -6,7 +6,7 @@ from made_runs import CROPS, made_facts, made_grid, made_run, random_layers
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER, Season
 from inference.crop_map import write_map
 from inference.report import attribution
 
@@ -87,8 +87,8 @@ def test_a_map_of_simulated_scenes_says_so_first_and_thanks_nobody_for_data(repo
 @pytest.mark.parametrize(
     ("season", "years"),
     [
-        (Season.at(2021, 35.4), "2021"),
-        (Season.at(2021, -33.0), "2020-2021"),  # November to May
+        (SUMMER.season(2021, "north"), "2021"),
+        (SUMMER.season(2021, "south"), "2020-2021"),  # November to May
         (Season(2021, date(2021, 9, 1)), "2021-2022"),  # a start of the user's own
     ],
 )

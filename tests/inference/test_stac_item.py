@@ -17,7 +17,7 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import RasterExtension
 from pystac.validation.local_validator import get_local_schema_cache
 
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 from inference.crop_map import write_map
 from inference.legend import Legend
 from inference.map_facts import CodeArea, MapSummary
@@ -43,7 +43,7 @@ def built(**given) -> dict:
     return build_item(grid.geobox, legend, summary, made_facts(**given))
 
 
-@pytest.mark.parametrize("given", [{}, {"simulated": True}, {"season": Season.at(2021, -33)}])
+@pytest.mark.parametrize("given", [{}, {"simulated": True}, {"season": SUMMER.season(2021, "south")}])
 def test_the_item_is_valid_stac(given):
     schemas = get_local_schema_cache()
     resources = [(uri, referencing.Resource.from_contents(schema)) for uri, schema in schemas.items()]
@@ -113,7 +113,7 @@ def test_the_extensions_used_are_declared(mapped):
 
 
 def test_the_time_is_the_season_from_its_first_to_its_last_second():
-    item = pystac.Item.from_dict(built(season=Season.at(2021, -33)))
+    item = pystac.Item.from_dict(built(season=SUMMER.season(2021, "south")))
     assert item.datetime is None
     assert item.common_metadata.start_datetime == datetime(2020, 7, 1, tzinfo=UTC)
     assert item.common_metadata.end_datetime == datetime(2021, 6, 30, 23, 59, 59, tzinfo=UTC)

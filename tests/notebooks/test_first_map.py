@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from gee_pipeline.grid import Grid
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 from inference.checkpoint import CropClass
 from inference.crop_map import MapFacts, write_map
 
@@ -56,7 +56,7 @@ def run(tmp_path):
         file.write(bands)
     facts = MapFacts(
         title="A made map",
-        season=Season.at(2021, 35.0),
+        season=SUMMER.season(2021, "north"),
         recipe=Recipe(),
         source={"kind": "made"},
         model="made",

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from explain_place import passing_checkpoint, spike_samples
 
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.recipe import RecipeOptions
 from training.explain.options import ExplainOptions
 from training.explain.subjects import Region, chosen_classes, read_region
 
@@ -81,10 +82,10 @@ def test_months_follow_the_hemisphere_where_the_files_do_not_tell(packed, lat, s
     assert region.season_start == start
 
 
-def test_a_given_start_of_the_season_wins(packed):
-    given = date(2020, 9, 1)
-    region = read_region("source", [packed()], passing_checkpoint(), BOTH, season_start=given)
-    assert region.season_start == given
+def test_another_start_than_the_models_is_refused(packed):
+    asked = RecipeOptions(season_start=date(2020, 9, 1))
+    with pytest.raises(MismatchError, match=r"The model and the options given.*1 September"):
+        read_region("source", [packed()], passing_checkpoint(), BOTH, asked=asked)
 
 
 def test_a_pick_is_so_many_of_each_class_and_follows_the_seed():

@@ -107,7 +107,7 @@ def test_the_samples_themselves_stay_as_they_are(series, preset):
 
 @pytest.mark.parametrize("days", [5, 10])
 def test_other_windows_and_bins_have_their_own_shape(days):
-    recipe = Recipe(bin_days=days, window_first_day=91, window_last_day=300)
+    recipe = Recipe.of(bin_days=days, window=(91, 300))
     series = np.random.default_rng(0).integers(0, 5_000, (6, 10, recipe.bins_in_season)).astype(np.int16)
     feed = Feed(recipe, NORMALISATION, CPU, Augmentation("code"))
     found = feed.training_inputs(series, np.random.default_rng(0))

@@ -28,7 +28,7 @@ from training.samples import read_samples
 from training.sampling_grid import SampleCell
 from training.sampling_rule import SamplingRule
 
-SHORT = Recipe(bands=("B4", "B11"), bin_days=73, min_clear_bins=1)
+SHORT = Recipe.of(bands=("B4", "B11"), bin_days=73, min_clear_bins=1)
 """Five bins of two bands: cheap to evaluate."""
 
 RULE = SamplingRule(grid=0.01, per_cell=3)

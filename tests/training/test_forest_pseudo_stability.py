@@ -149,8 +149,8 @@ def test_a_class_that_only_the_other_knows_is_no_agreement(series: NDArray[np.in
     ("other", "message"),
     [
         (made_checkpoint(names=("corn", "rice", "other")), "lacks soybeans"),
-        (made_checkpoint(recipe=replace(RECIPE, window_last_day=200)), "window_last_day: 180 against 200"),
-        (made_checkpoint(recipe=replace(RECIPE, cloud=CloudRule(threshold=0.5))), "cloud"),
+        (made_checkpoint(recipe=RECIPE.with_window(121, 200)), "days 121 to 180 against .*days 121 to 200"),
+        (made_checkpoint(recipe=RECIPE.with_clear(CloudRule(threshold=0.5))), "clear pixels"),
     ],
 )
 def test_a_checkpoint_that_cannot_speak_about_the_run_is_refused(other: Checkpoint, message: str) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gee_pipeline.errors import MismatchError
-from gee_pipeline.recipe import CloudRule, Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.recipe import CloudRule, Recipe, RecipeOptions
+from gee_pipeline.season import SUMMER, MonthDay, Season
 from training.samples import read_samples
 
 Write = Callable[..., Path]
@@ -35,7 +35,7 @@ def told(recipe: Recipe | None = None, year: int = 2021, start: str = "2021-01-0
     return json.dumps({"source": f"Series of {year}.", "request": request, "recipe": recipe.to_dict()})
 
 
-HAZY = replace(Recipe(), cloud=CloudRule(threshold=0.5))
+HAZY = Recipe().with_clear(CloudRule(threshold=0.5))
 
 
 def test_recipe_season_and_source_are_those_of_the_file(write: Write) -> None:
@@ -43,6 +43,30 @@ def test_recipe_season_and_source_are_those_of_the_file(write: Write) -> None:
     assert samples.recipe == HAZY
     assert samples.season == Season(2020, date(2019, 7, 1))
     assert samples.source == "Series of 2020."
+
+
+def test_a_first_day_beside_the_recipe_is_that_of_the_recipe(write: Write) -> None:
+    samples = read_samples([write("a.npz", told(HAZY, 2021, "2020-10-01"))])
+    assert samples.recipe.season == SUMMER.starting(MonthDay(10, 1), 2021)
+
+
+def test_a_recipe_that_cannot_be_read_is_refused(write: Write) -> None:
+    values = json.loads(told())
+    values["recipe"]["bands"] = ["B1"]
+    with pytest.raises(InputError, match=r"a\.npz tell a recipe.*each band once"):
+        read_samples([write("a.npz", json.dumps(values))])
+
+
+def test_another_year_than_that_of_the_file_is_refused(write: Write) -> None:
+    with pytest.raises(MismatchError, match=r"are of 2021.*--year 2020"):
+        read_samples([write("a.npz", told())], year=2020)
+
+
+def test_another_season_than_that_of_the_file_is_refused(write: Write) -> None:
+    path = write("a.npz", told())
+    with pytest.raises(MismatchError, match="season"):
+        read_samples([path], asked=RecipeOptions(season_start=MonthDay(10, 1)))
+    assert read_samples([path], asked=RecipeOptions(min_clear_bins=3)).recipe.min_clear_bins == 3
 
 
 def test_a_file_that_tells_nothing_has_the_default_recipe(write: Write) -> None:
@@ -89,5 +113,5 @@ def test_a_file_of_another_recipe_than_asked_for_is_refused(write: Write) -> Non
 
 
 def test_window_and_gap_rule_may_differ(write: Write) -> None:
-    asked = replace(Recipe(), window_first_day=91, min_clear_bins=5)
+    asked = replace(Recipe().with_window(91, 334), min_clear_bins=5)
     assert read_samples([write("a.npz", told())], recipe=asked).recipe == asked

@@ -42,11 +42,10 @@ def test_what_was_left_out_is_a_share_of_all_samples_of_the_files(made_samples):
     assert report.sparse_share == pytest.approx(5 / 100)
 
 
-def test_the_season_of_the_files_wins_over_the_one_that_is_given(made_samples):
+def test_the_season_is_that_of_the_files(made_samples):
     samples = replace(made_samples(6), season=Season(2023, date(2022, 7, 1)))
-    assert report_samples(samples, season_start=date(2020, 1, 1)).season_start == date(2022, 7, 1)
-    told = report_samples(made_samples(6), season_start=date(2020, 1, 1))
-    assert (told.year, told.season_start) == (None, date(2020, 1, 1))
+    assert report_samples(samples).season_start == date(2022, 7, 1)
+    assert report_samples(made_samples(6)).season_start is None
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,9 @@ def test_a_rule_out_of_range_is_refused(wrong):
 def test_nothing_that_is_held_out_trains(made_samples, rule, seed, share, size, data):
     """Whatever the rule and the places: each sample on one side, each block and group too."""
     samples = made_samples(60)
-    places = st.tuples(st.floats(-180, 180), st.floats(-90, 90), st.sampled_from("abcdefgh"))
+    # to a decimetre: the quotient of a smaller number and a block's side can lose its sign
+    lons, lats = (st.floats(-most, most).map(lambda value: round(value, 6)) for most in (180, 90))
+    places = st.tuples(lons, lats, st.sampled_from("abcdefgh"))
     lon, lat, groups = zip(*data.draw(st.lists(places, min_size=60, max_size=60)), strict=True)
     samples = replace(samples, lon=np.array(lon), lat=np.array(lat), groups=np.array(groups))
     try:

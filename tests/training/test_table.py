@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gee_pipeline.bands import BANDS
 from gee_pipeline.errors import CorruptFileError, InputError
+from gee_pipeline.recipe import RecipeOptions
 from gee_pipeline.season import Season
 from training.legend import Legend, LegendClass
 from training.samples import read_samples
@@ -204,9 +205,11 @@ def test_hemispheres_of_one_table_have_their_own_seasons(tmp_path):
 def test_the_season_can_be_given(tmp_path):
     table = frame(days=dates(date(2020, 11, 2)), lon=None, lat=None)
     path = in_csv(tmp_path / "fields.csv", table)
-    samples = read(path, season_start=date(2020, 7, 1))
+    samples = read(path, asked=RecipeOptions(season_start=date(2020, 7, 1)))
     assert (samples.season, samples.lon) == (Season(2021, date(2020, 7, 1)), None)
-    assert read(path, season_start=date(2020, 7, 15), year=2020).season == Season(2020, date(2020, 7, 15))
+    assert read(path, asked=RecipeOptions(season_start=date(2020, 7, 15)), year=2020).season == Season(
+        2020, date(2020, 7, 15)
+    )
     with pytest.raises(InputError, match=r"no latitudes.*--season-start"):
         read(path, year=2021)
 
@@ -339,7 +342,11 @@ def test_real_parcels_with_true_acquisition_dates(name):
     legend = Legend(
         (LegendClass("greenhouse", "#a0a0a0", ("시설",)), LegendClass("other", "#b8b8a0")), unlisted="other"
     )
-    options = {"legend": legend, "label_column": "INTPR_NM", "season_start": date(2021, 7, 1)}
+    options = {
+        "legend": legend,
+        "label_column": "INTPR_NM",
+        "asked": RecipeOptions(season_start=date(2021, 7, 1)),
+    }
     with pytest.raises(InputError, match="--offset 1000"):
         read(path, **options)
     samples = read(path, offset=1000, **options)

@@ -140,7 +140,7 @@ def _draw_panel(
     recipe = explanation.checkpoint.recipe
     one = explanation.map_of(region.domain, label)
     values = look.values(one) if one else None
-    edges = np.arange(recipe.window.start, recipe.window.stop + 1) * recipe.bin_days
+    edges = np.arange(recipe.window.start, recipe.window.stop + 1) * recipe.mean_bin_days
     bands = len(recipe.bands)
     if values is None:
         why = "no samples" if one is None else "none predicted right" if not one.right else "no activation"

@@ -62,10 +62,10 @@ def _draw_panel(axes: Axes, explanation: Explanation, label: int, *, first: bool
         curve = explanation.curves[region.domain].get(crop.name)
         counts.append(f"{region.samples.counts[crop.name]:,}")
         if curve:
-            _draw_curve(axes, curve, recipe.bin_days, *STYLES[region.domain])
-    days = recipe.bins_in_season * recipe.bin_days
-    axes.axvspan(0, recipe.window.start * recipe.bin_days, color="#f1f3f5", zorder=-1)
-    axes.axvspan(recipe.window.stop * recipe.bin_days, days, color="#f1f3f5", zorder=-1)
+            _draw_curve(axes, curve, recipe.mean_bin_days, *STYLES[region.domain])
+    days = recipe.bins_in_season * recipe.mean_bin_days
+    axes.axvspan(0, recipe.window.start * recipe.mean_bin_days, color="#f1f3f5", zorder=-1)
+    axes.axvspan(recipe.window.stop * recipe.mean_bin_days, days, color="#f1f3f5", zorder=-1)
     mark_months(axes, explanation.regions[0].season_start, 0, days)
     axes.set_ylim(_lowest(explanation), 1)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
@@ -114,7 +114,7 @@ def _lowest(explanation: Explanation) -> float:
     return min(0.0, math.floor(10 * float(np.nanmin(drawn))) / 10)
 
 
-def _draw_curve(axes: Axes, curve: Curve, bin_days: int, color: str, dashes: str) -> None:
+def _draw_curve(axes: Axes, curve: Curve, bin_days: float, color: str, dashes: str) -> None:
     """Across bins with too few observations the line goes straight on."""
     known = np.flatnonzero(~np.isnan(curve.median))
     days = (known + 0.5) * bin_days

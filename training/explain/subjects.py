@@ -15,10 +15,11 @@ from gee_pipeline.errors import InputError
 from inference.checkpoint import Checkpoint
 from training.crops import OTHER
 from training.explain.options import GROUP_LIMIT
+from training.provenance import season_of
 from training.samples import Samples, read_samples
 
-NORTH, SOUTH = date(2001, 1, 1), date(2000, 7, 1)
-"""First days of a season of unknown year; only their months are shown."""
+UNKNOWN_YEAR: Final = 2001
+"""Of a season whose year nobody tells; only its months are shown."""
 
 LEFT_OUT: Final = -1
 
@@ -65,8 +66,6 @@ def read_region(
     paths: Sequence[Path],
     checkpoint: Checkpoint,
     classes: Sequence[int],
-    *,
-    season_start: date | None = None,
     **reading: Any,
 ) -> Region:
     """The samples of some files that have one of the classes.
@@ -79,21 +78,20 @@ def read_region(
         paths: One or more files, as for a training.
         checkpoint: The model; its recipe is that of the series.
         classes: Indices of its classes.
-        season_start: First day of the season, where the files do not tell.
         reading: More of what `training.samples.read_samples` takes.
 
     Raises:
         InputError: There are no samples of a class.
         MismatchError: The files were made by another recipe than the model takes.
     """
-    read = read_samples(paths, recipe=checkpoint.recipe, season_start=season_start, **reading)
+    read = read_samples(paths, recipe=checkpoint.recipe, **reading)
     labels = _model_labels(read, checkpoint)
     names = tuple(crop.name for crop in checkpoint.classes)
     kept = np.isin(labels, classes)
     _require_classes(domain, paths, names, classes, labels)
     colors = tuple(crop.color for crop in checkpoint.classes)
     samples = replace(read.take(kept), labels=labels[kept], class_names=names, colors=colors)
-    return Region(domain, samples, season_start or _season_start(samples))
+    return Region(domain, samples, _season_start(samples))
 
 
 def _plain(name: str) -> str:
@@ -133,8 +131,5 @@ def _require_classes(
 
 def _season_start(samples: Samples) -> date | None:
     """What the files tell; else the rule of the hemisphere in which all samples lie, of an unknown year."""
-    if samples.season:
-        return samples.season.start
-    if samples.lat is None or samples.lat.min() < 0 <= samples.lat.max():
-        return None
-    return NORTH if samples.lat.min() >= 0 else SOUTH
+    season = samples.season or season_of(samples, UNKNOWN_YEAR)
+    return season.start if season else None

@@ -21,7 +21,7 @@ from training.models.registry import MODELS
 from training.samples import Samples, read_samples
 from training.split import split_samples
 from training.transfer.alignment import Alignment, align
-from training.transfer.protocol import FILE, Protocol
+from training.transfer.protocol import FILE, FINEST_BIN, Protocol
 
 _FOLDERS: Final = ("", "for_CropNet")
 
@@ -156,7 +156,7 @@ def coarser(samples: Samples, recipe: Recipe) -> Samples:
         samples: With bins of five days.
         recipe: Its bins are a multiple of five days.
     """
-    factor = recipe.bin_days // samples.recipe.bin_days
+    factor = round(recipe.mean_bin_days / samples.recipe.mean_bin_days)
     if factor == 1:
         return replace(samples, recipe=recipe)
     bins = recipe.bins_in_season
@@ -236,7 +236,7 @@ def _read(
     path: Path, protocol: Protocol, legend: Legend | None, classes: tuple[str, ...] | None = None
 ) -> Samples:
     fine = replace(
-        protocol.recipe, bin_days=Recipe.bin_days, min_clear_bins=Recipe.min_clear_bins
+        protocol.recipe, bin_days=FINEST_BIN, min_clear_bins=Recipe.min_clear_bins
     )  # the same samples for every length of bins
     samples = read_samples([path], classes, legend=legend, recipe=fine)
     if classes is None and (there := _occurring(samples)) != samples.class_names:  # a legend names all it has

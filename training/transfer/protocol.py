@@ -10,6 +10,7 @@ from typing import Final
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import SUMMER
 from training.crops import OTHER
 from training.models.registry import MODELS
 from training.options import GLOBAL, PRESETS, Precision, Rule, Schedule, SplitRule, TrainingOptions
@@ -17,6 +18,9 @@ from training.options import GLOBAL, PRESETS, Precision, Rule, Schedule, SplitRu
 AUGMENTATIONS: Final = ("none", "field", "paper", "code", "paper-shift", "paper-shift-scale")
 """Those of a training, and the steps of the ablation: time shift alone, and time shift with time scale (Tong
 et al. 2025, table 7)."""
+
+FINEST_BIN: Final = 5
+"""Days of a bin in the files of a benchmark."""
 
 FILE: Final = "median_S2_{}_month1-12_day5.npz"
 """Name of the file of a region, as in CropGlobe."""
@@ -71,11 +75,11 @@ class Protocol:
     """Adam's learning rate."""
     schedule: Schedule = GLOBAL["schedule"]
     """Whether the learning rate falls."""
-    window_first_day: int = Recipe.window_first_day
+    window_first_day: int = SUMMER.first_day
     """First day of the season that the models see, counted from 1."""
-    window_last_day: int = Recipe.window_last_day
+    window_last_day: int = SUMMER.last_day
     """Last day that they see."""
-    bin_days: int = Recipe.bin_days
+    bin_days: int = FINEST_BIN
     """Length of a bin in days: 5, or a multiple, for which the medians of 5 days are joined."""
     moves: MoveRanges = field(default_factory=MoveRanges)
     """Ranges of the augmentations that move series."""
@@ -108,10 +112,9 @@ class Protocol:
         self.training_options(1)  # the same checks as for any training, before any file is read
         self.split_rule(1, has_places=True)
         self.recipe  # noqa: B018
-        if self.bin_days % Recipe.bin_days or not self.recipe.window:
+        if self.bin_days % FINEST_BIN:
             raise InputError(
-                f"A bin is a multiple of {Recipe.bin_days} days long and the window holds one at least; got "
-                f"bins of {self.bin_days} days and days {self.window_first_day} to {self.window_last_day}."
+                f"A bin of a benchmark is a multiple of {FINEST_BIN} days long, got {self.bin_days}."
             )
 
     @property
@@ -122,13 +125,9 @@ class Protocol:
     @property
     def recipe(self) -> Recipe:
         """Window and bins of the models."""
-        clear = max(1, Recipe.min_clear_bins * Recipe.bin_days // self.bin_days)
-        return Recipe(
-            bin_days=self.bin_days,
-            window_first_day=self.window_first_day,
-            window_last_day=self.window_last_day,
-            min_clear_bins=clear,
-        )
+        clear = max(1, Recipe.min_clear_bins * FINEST_BIN // self.bin_days)
+        window = (self.window_first_day, self.window_last_day)
+        return Recipe.of(bin_days=self.bin_days, window=window, min_clear_bins=clear)
 
     def training_options(self, seed: int) -> TrainingOptions:
         """How a network of one seed is trained."""

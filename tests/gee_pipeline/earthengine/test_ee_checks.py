@@ -14,7 +14,7 @@ from gee_pipeline.earthengine.checks import FIELD, JULY, Step, check_access, des
 from gee_pipeline.earthengine.session import Access
 from gee_pipeline.earthengine.settings import EarthEngineSettings
 from gee_pipeline.errors import AccessError
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_an_error_of_the_program_is_not_a_failed_step(home: Path) -> None:
 
 
 def test_the_tiny_composite_is_of_ten_days_in_july() -> None:
-    season = Season.at(2021, latitude=34.5)
+    season = SUMMER.season(2021, "north")
     assert season.bin(JULY[0]).start.isoformat() == "2021-07-10"
     assert season.bin(JULY[-1]).end.isoformat() == "2021-07-20"
     west, south, east, north = FIELD.extent.to_crs("EPSG:4326").boundingbox.bbox

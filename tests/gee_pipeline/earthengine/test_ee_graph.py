@@ -21,12 +21,12 @@ from odc.geo.geobox import GeoBox
 
 from gee_pipeline.earthengine import graph
 from gee_pipeline.recipe import CloudRule, Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER, Season
 
 pytestmark = pytest.mark.usefixtures("offline_client")
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "composite.json"
-SEASON = Season.at(2021, 46.0)
+SEASON = SUMMER.season(2021, "north")
 PAYLOAD_LIMIT = 10 * 2**20  # bytes of one request
 NESTING_LIMIT = 100
 
@@ -94,21 +94,21 @@ def test_every_argument_that_decides_a_composite_decides_the_graph():
     variants = [
         graph_of(range(3, 6)),
         graph_of(range(3, 5)),
-        graph_of(range(3, 6), Recipe(bands=("B4", "B11"))),
+        graph_of(range(3, 6), Recipe.of(bands=("B4", "B11"))),
         graph_of(range(3, 6), Recipe(bin_days=10)),
-        graph_of(range(3, 6), Recipe(cloud=CloudRule("cs_cdf"))),
-        graph_of(range(3, 6), Recipe(cloud=CloudRule(threshold=0.6))),
-        graph_of(range(3, 6), Recipe(cloud=CloudRule(scl_clear=(4, 5)))),
-        graph_of(range(3, 6), Recipe(cloud=CloudRule(scl_clear=()))),
-        graph_of(range(3, 6), season=Season.at(2022, 46.0)),
-        graph_of(range(3, 6), season=Season.at(2021, -30.0)),
+        graph_of(range(3, 6), Recipe.of(clear=CloudRule("cs_cdf"))),
+        graph_of(range(3, 6), Recipe.of(clear=CloudRule(threshold=0.6))),
+        graph_of(range(3, 6), Recipe.of(clear=CloudRule(scl_clear=(4, 5)))),
+        graph_of(range(3, 6), Recipe.of(clear=CloudRule(scl_clear=()))),
+        graph_of(range(3, 6), season=SUMMER.season(2022, "north")),
+        graph_of(range(3, 6), season=SUMMER.season(2021, "south")),
         graph_of(range(3, 6), cropland=graph.cropland("worldcover")),
     ]
     assert len({written(variant) for variant in variants}) == len(variants)
 
 
 def test_the_window_and_the_gap_rule_do_not_decide_the_graph():
-    other = Recipe(window_first_day=1, min_clear_bins=3)
+    other = Recipe.of(window=(1, 334), min_clear_bins=3)
     assert written(graph_of(range(3, 6))) == written(graph_of(range(3, 6), other))
 
 
@@ -123,7 +123,7 @@ def bins_in(image: ee.Image) -> dict[str, Any]:
 
 
 def test_some_bins_alone_are_asked_for_as_they_stand_in_the_whole():
-    recipe = Recipe(bands=("B4", "B11"))
+    recipe = Recipe.of(bands=("B4", "B11"))
     whole = bins_in(graph_of(range(24, 31), recipe))
     assert list(whole) == [f"B4_{index}" for index in range(24, 31)]
     parts = [bins_in(graph_of(bins, recipe)) for bins in (range(24, 25), range(25, 28), range(28, 31))]
@@ -191,7 +191,7 @@ def filtered_by(call: dict[str, Any]) -> list[str]:
 
 
 def test_the_bands_of_a_season_are_named_bin_by_bin():
-    image = tree(graph_of(range(2), Recipe(bands=("B11", "B2"))))
+    image = tree(graph_of(range(2), Recipe.of(bands=("B11", "B2"))))
     renamed = [call["arguments"]["names"] for call in calls(image) if call["functionName"] == "Image.rename"]
     found = [entry["constantValue"] for entry in renamed if entry["constantValue"] != ["B11", "B2"]]
     assert sorted(found) == [["B11_0", "B2_0"], ["B11_1", "B2_1"]]
@@ -200,7 +200,9 @@ def test_the_bands_of_a_season_are_named_bin_by_bin():
 def test_the_days_of_the_southern_season_begin_in_july_of_the_year_before():
     days = [
         value
-        for value in constants(tree(graph_of(range(1), Recipe(bands=("B4",)), Season.at(2022, -30.0))))
+        for value in constants(
+            tree(graph_of(range(1), Recipe.of(bands=("B4",)), SUMMER.season(2022, "south")))
+        )
         if isinstance(value, str) and value.startswith("20")
     ]
     # 30 June and 7 July only bound the search for scores, a day wider.

@@ -22,10 +22,10 @@ from gee_pipeline.earthengine.settings import EarthEngineSettings
 from gee_pipeline.earthengine.source import EarthEngineSource
 from gee_pipeline.errors import EarthEngineError, InputError
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 from gee_pipeline.source import RemoteSource
 
-SEASON = Season.at(2021, 46)
+SEASON = SUMMER.season(2021, "north")
 SIZE = 8
 DAYS = (0, 7, 8, 180, 364)
 """Days of the season with a scene; the second and third share a bin."""

@@ -25,7 +25,7 @@ from gee_pipeline.earthengine import forest_graph, graph
 from gee_pipeline.earthengine.forest_graph import Voters
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import CloudRule, Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import SUMMER
 from gee_pipeline.stac import StacSource
 from inference.forest_features import feature_names, forest_features
 from inference.series import pixel_series
@@ -33,7 +33,7 @@ from inference.series import pixel_series
 pytestmark = pytest.mark.usefixtures("offline_client")
 
 NODATA = -9999
-SEASON = Season.at(2021, 46.0)
+SEASON = SUMMER.season(2021, "north")
 SCENES = "COPERNICUS/S2_SR_HARMONIZED"
 SCORES = "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
 SCORED = CloudRule(scl_clear=())  # all scenes here have a score, and graphs are a third as large
@@ -44,7 +44,7 @@ NESTING_LIMIT = 100
 
 def recipe_of(bins: int, bands: tuple[str, ...] = ("B4", "B11"), **options: Any) -> Recipe:
     """A window of some bins from the 24th on."""
-    return Recipe(bands=bands, window_first_day=121, window_last_day=120 + 5 * bins, cloud=SCORED, **options)
+    return Recipe.of(bands=bands, window=(121, 120 + 5 * bins), clear=SCORED, **options)
 
 
 # ---- scenes that hold a known series ----
@@ -138,7 +138,7 @@ def test_all_ways_to_miss_bins_are_filled_as_a_loop_fills_them(bins):
 
 def test_the_whole_window_in_ten_bands_equals_the_local_features():
     """Long gaps between the least and the greatest DN, where single precision would round otherwise."""
-    recipe = Recipe(cloud=SCORED)
+    recipe = Recipe.of(clear=SCORED)
     rng = np.random.default_rng(1)
     seen = rng.random((43, 6, 6)) < rng.choice([0.02, 0.1, 0.4], (6, 6))
     cube = cube_of(2, seen, bands=10, top=32_767)
@@ -208,7 +208,7 @@ def test_harmonic_features_need_their_bands():
 
 def test_a_catalog_gives_both_engines_the_same_features(tmp_path):
     """From scenes to features: several days a bin, clouds, scenes without score, a place beyond them."""
-    recipe = Recipe(bands=("B4", "B11"), window_first_day=121, window_last_day=145)
+    recipe = Recipe.of(bands=("B4", "B11"), window=(121, 145))
     catalog = FakeCatalog(tmp_path)
     for number, day in enumerate((2, 4, 6, 13, 22, 23)):
         catalog.add(f"S{number}", f"2021-05-{day:02}T10:30:00Z", layers_of(number))
@@ -423,7 +423,7 @@ def prediction_of(bins: int, confidence: str = "votes", kind: str = "median", ba
     """With classifiers that lie in assets, and a cropland mask."""
     count = 5 if confidence == "probability" else 1
     voters = Voters(confidence, (ee.Classifier.load("projects/p/assets/forest"),) * count, 5)
-    recipe = Recipe(bands=BANDS[:bands], window_first_day=1, window_last_day=5 * bins)
+    recipe = Recipe.of(bands=BANDS[:bands], window=(1, 5 * bins))
     mask = graph.cropland("worldcover")
     return forest_graph.prediction(region_of(), SEASON, recipe, kind, voters, cropland=mask)
 
@@ -446,9 +446,7 @@ def test_a_request_for_a_prediction_is_small_and_flat(bins, confidence, kind, ki
 
 def test_filling_takes_so_many_functions_a_bin_and_hardly_more_steps():
     """A chain from bin to bin would add steps with every bin; what grows here is the list of bands."""
-    recipes = [
-        Recipe(bands=("B4",), cloud=SCORED, window_first_day=1, window_last_day=5 * n) for n in (16, 64)
-    ]
+    recipes = [Recipe.of(bands=("B4",), clear=SCORED, window=(1, 5 * n)) for n in (16, 64)]
     few, many = (json.loads(written(forest_graph.filled(region_of(), SEASON, one))) for one in recipes)
     assert len(list(calls(many))) < 4.2 * len(list(calls(few)))
     assert steps(many) - steps(few) <= 64 - 16 + 2 * 2  # two more levels on the way up and two down

@@ -139,7 +139,7 @@ def test_the_harmonic_network_asks_for_the_normalisation():
 def test_a_model_has_the_shape_of_its_recipe():
     with pytest.raises(InputError, match=r"10 and 43; got 9 and 43"):
         MODELS["cropnet"].build(7, 9, 43)
-    nine = Recipe(bands=("B2", "B3", "B4", "B5", "B6", "B7", "B8A", "B11", "B12"))
+    nine = Recipe.of(bands=("B2", "B3", "B4", "B5", "B6", "B7", "B8A", "B11", "B12"))
     assert MODELS["mlp"].build(3, 9, 43, recipe=nine)(torch.zeros(2, 1, 9, 43)).shape == (2, 3)
 
 

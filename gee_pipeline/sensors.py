@@ -1,0 +1,160 @@
+"""Sensors as data: the bands of each, where they come from, and how their numbers are stored.
+
+To add one is to add an entry here; no engine names a band of its own. What stands here never changes once it
+was released, because files refer to it by name: another scale or range is another sensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, Literal
+
+from gee_pipeline.bands import BANDS, REFLECTANCE_SCALE
+from gee_pipeline.errors import InputError
+
+Unit = Literal["reflectance", "decibel", "number"]
+"""What the values of a sensor are. A decibel is ten times the decimal logarithm of a power, so a file that
+holds the power itself is turned into it."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of a sensor."""
+
+    name: str
+    """What it is called everywhere in cropmap, and in Earth Engine's collection."""
+    names: str
+    """Pattern of the names that STAC catalogs give its asset or band, in any case, without a resolution."""
+    common_names: tuple[str, ...] = ()
+    """Its names by colour (STAC `eo:common_name`)."""
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """What one collection of images offers."""
+
+    name: str
+    """What options and files call it."""
+    title: str
+    """What people call it."""
+    bands: tuple[Band, ...]
+    """All its bands, in the order of the rows of a model's input."""
+    collection: str
+    """Earth Engine's image collection."""
+    unit: Unit
+    """What its values are."""
+    scale: float
+    """Stored value of 1 in its unit; composites are 16-bit whole numbers, -9998 to 32766."""
+    earth_engine_scale: float
+    """Number in Earth Engine's images that means 1 in its unit."""
+    first_day: date
+    """First day with images in Earth Engine's collection."""
+    masked_by_clouds: bool
+    """Whether clouds hide the ground from it, so that a rule for clear pixels is needed."""
+    valid: tuple[float, float] | None = None
+    """Values outside are no observations, in its unit; None takes all, clipped to what can be stored."""
+    attribution: str = ""
+    """What a map that is made of it has to say."""
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of all its bands, in order."""
+        return tuple(band.name for band in self.bands)
+
+    @property
+    def step(self) -> float:
+        """Factor from a number in Earth Engine's images to the stored value."""
+        return self.scale / self.earth_engine_scale
+
+    def band(self, name: str) -> Band:
+        """One of its bands.
+
+        Raises:
+            InputError: It has no such band.
+        """
+        for band in self.bands:
+            if band.name == name:
+                return band
+        raise InputError(f"{self.title} has the bands {', '.join(self.band_names)}, not {name}.")
+
+
+_COMMON_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "B2": ("blue",),
+    "B3": ("green",),
+    "B4": ("red",),
+    "B8": ("nir",),
+    "B5": ("rededge1", "rededge071"),
+    "B6": ("rededge2", "rededge075"),
+    "B7": ("rededge3", "rededge078"),
+    "B8A": ("nir08",),
+    "B11": ("swir16",),
+    "B12": ("swir22",),
+}
+"""Names by colour. Plain `rededge` is left out: catalogs give it to three bands at once."""
+
+SENTINEL_2: Final = Sensor(
+    name="sentinel-2",
+    title="Sentinel-2",
+    bands=tuple(Band(name, f"B0?{name[1:]}", _COMMON_NAMES[name]) for name in BANDS),
+    collection="COPERNICUS/S2_SR_HARMONIZED",
+    unit="reflectance",
+    scale=REFLECTANCE_SCALE,
+    earth_engine_scale=10_000,
+    first_day=date(2017, 3, 28),
+    masked_by_clouds=True,
+    attribution="Contains modified Copernicus Sentinel data.",
+)
+"""Surface reflectance, L2A. Order of the bands: Tong et al. 2025, section 3.1."""
+
+SENTINEL_1: Final = Sensor(
+    name="sentinel-1",
+    title="Sentinel-1",
+    bands=(Band("VV", "VV"), Band("VH", "VH")),
+    collection="COPERNICUS/S1_GRD",
+    unit="decibel",
+    scale=100,
+    earth_engine_scale=1,
+    first_day=date(2014, 10, 3),
+    masked_by_clouds=False,
+    valid=(-50.0, 20.0),
+    attribution="Contains modified Copernicus Sentinel data.",
+)
+"""Radar backscatter of both polarisations; orbits, border noise and speckle are taken as they come."""
+
+ALPHAEARTH: Final = Sensor(
+    name="alphaearth",
+    title="AlphaEarth",
+    bands=tuple(Band(f"A{index:02d}", f"A{index:02d}") for index in range(64)),
+    collection="GOOGLE/SATELLITE_EMBEDDING/V1/ANNUAL",
+    unit="number",
+    scale=9_000,
+    earth_engine_scale=1,
+    first_day=date(2017, 1, 1),
+    masked_by_clouds=False,
+    valid=(-1.0, 1.0),
+    attribution=(
+        "The AlphaEarth Foundations Satellite Embedding dataset is produced by Google and Google DeepMind."
+    ),
+)
+"""A unit vector of 64 numbers a pixel and calendar year (Brown et al. 2025): an input without time, which is
+a season of one bin. 9,000 steps, because -9,999 means nodata."""
+
+SENSORS: Final[dict[str, Sensor]] = {sensor.name: sensor for sensor in (SENTINEL_2, SENTINEL_1, ALPHAEARTH)}
+"""The sensors by name."""
+
+
+def sensor_of(name: str) -> Sensor:
+    """The sensor of a name.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name not in SENSORS:
+        raise InputError(f"Sensors are {', '.join(SENSORS)}; got {name!r}.")
+    return SENSORS[name]
+
+
+def sensor_of_band(name: str) -> Sensor | None:
+    """The sensor that has a band of this name, or None."""
+    return next((sensor for sensor in SENSORS.values() if name in sensor.band_names), None)
