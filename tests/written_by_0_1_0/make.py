@@ -79,7 +79,7 @@ OTHER_RECIPE = Recipe(
     cloud=CloudRule("cs_cdf", 0.6, (4, 5)),
     min_clear_bins=4,
 )
-OTHER_OPTIONS = ("--season-start", "2020-12-20", "--crs", CRS)
+OTHER_OPTIONS = ("--season-start", "2021-01-01", "--crs", CRS)
 """Of the interrupted run."""
 
 
