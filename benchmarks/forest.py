@@ -13,10 +13,10 @@ from rasterio.vrt import WarpedVRT
 from sklearn.ensemble import RandomForestClassifier
 
 from gee_pipeline.recipe import Recipe
-from inference.series import clear_bins, fill_gaps, pixel_series
-from training.augment import apply, transforms
-from training.options import TrainingOptions
-from training.samples import Samples
+from inference.models.series import clear_bins, fill_gaps, pixel_series
+from training.fit.augment import apply, transforms
+from training.fit.options import TrainingOptions
+from training.samples.samples import Samples
 
 COPIES = 2
 """Copies of each sample with hidden and moved observations, so that clouds are no news to the forest."""

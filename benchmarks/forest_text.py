@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from gee_pipeline.earthengine.classifier_assets import REQUEST_LIMIT
-from gee_pipeline.earthengine.tree_text import DEEPEST
+from gee_pipeline.earthengine.forest.classifier_assets import REQUEST_LIMIT
+from gee_pipeline.earthengine.forest.deploy_options import DEEPEST
 from gee_pipeline.recipe import Recipe
-from inference.crop_class import CropClass
-from inference.forest_model import ForestModel
-from inference.forest_text import forest_strings
+from inference.deployment.forest_text import forest_strings
+from inference.models.crop_class import CropClass
+from inference.models.forest_model import ForestModel
 from training.forest.from_sklearn import trees_of
 
 SETTINGS: Final[dict[str, dict[str, int]]] = {

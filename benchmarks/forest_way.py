@@ -4,10 +4,10 @@
 
 CropNet maps the western half of an area from its scenes. Pseudo-labels are drawn from that map, a forest is
 grown from them, and another from the true labels of the same pixels. Both are deployed to the emulator of
-Earth Engine in tests/ee_emulator, which holds the same scenes, and map the whole area there. Every step is
-the command that a user gives. The scenes are simulated, as those of the demo; with --real they are painted
-with real pixels under real clouds (benchmarks/painting.py, needs the real data), and CropNet is trained on
-other pixels. Writes report.json and report.md into the folder.
+Earth Engine in tests/support/ee_emulator, which holds the same scenes, and map the whole area there. Every
+step is the command that a user gives. The scenes are simulated, as those of the demo; with --real they are
+painted with real pixels under real clouds (benchmarks/painting.py, needs the real data), and CropNet is
+trained on other pixels. Writes report.json and report.md into the folder.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ from benchmarks.real_map import CLASSES, CLOUDS, DATA, PARCELS, SAMPLES, SOURCE,
 from examples.scoring import Score, score
 from examples.simulated_scenes import Settings as SceneSettings
 from examples.simulated_scenes import simulate
-from gee_pipeline.earthengine.settings import URL_VARIABLE
+from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from gee_pipeline.files import write_bytes, write_json
 from gee_pipeline.recipe import Recipe
-from inference.checkpoint import save_checkpoint
-from tests.ee_emulator import Emulator, archive_of_catalog
-from training.samples import read_samples
+from inference.models.checkpoint import save_checkpoint
+from tests.support.ee_emulator.catalog import archive_of_catalog
+from tests.support.ee_emulator.server import Emulator
+from training.samples.samples import read_samples
 
 YEAR: Final = 2021
 BLOCK: Final = 0.002

@@ -22,8 +22,9 @@ import psutil
 import torch
 
 from gee_pipeline.recipe import Recipe
-from inference.checkpoint import Checkpoint, CropClass, Normalisation, save_checkpoint
-from inference.cropnet import CropNet, CropNetConfig
+from inference.models.checkpoint import Checkpoint, Normalisation, save_checkpoint
+from inference.models.crop_class import CropClass
+from inference.models.cropnet import CropNet, CropNetConfig
 
 LIMIT = 1.3
 """Greatest ratio of the two peaks."""

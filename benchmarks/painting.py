@@ -29,7 +29,7 @@ from gee_pipeline.bands import BANDS, NODATA, PIXEL_SIZE
 from gee_pipeline.files import read_json, write_json
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
-from training.samples import Samples
+from training.samples.samples import Samples
 
 CRS: Final = "EPSG:32615"
 LEFT, BOTTOM = 740_000, 3_905_000

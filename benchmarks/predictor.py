@@ -23,11 +23,12 @@ from torch import Tensor, nn
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.recipe import Recipe
-from inference.checkpoint import Checkpoint, CropClass, Normalisation
-from inference.cropnet import PRESETS, CropNet, CropNetConfig
-from inference.optimise import DirectCropNet, WinogradCropNet, prepare
-from inference.predictor import Predictor
-from inference.series import model_input
+from inference.models.checkpoint import Checkpoint, Normalisation
+from inference.models.crop_class import CropClass
+from inference.models.cropnet import PRESETS, CropNet, CropNetConfig
+from inference.models.fast_forms import DirectCropNet, WinogradCropNet, prepare
+from inference.models.predictor import Predictor
+from inference.models.series import model_input
 
 PLAIN_BATCH = 256
 WANTED = {"compact": 1.35, "paper": 1.1}

@@ -32,13 +32,13 @@ from benchmarks.real_map_report import Report
 from examples.scoring import Score, score
 from gee_pipeline.files import write_bytes, write_json
 from gee_pipeline.recipe import Recipe
-from inference.checkpoint import Checkpoint, save_checkpoint
-from inference.cropnet import CropNetConfig
-from inference.predictor import Predictor
-from training.options import SplitRule, TrainingOptions
-from training.robustness import evaluate_series
-from training.samples import Samples, read_samples
-from training.train import train_checkpoint
+from inference.models.checkpoint import Checkpoint, save_checkpoint
+from inference.models.cropnet import CropNetConfig
+from inference.models.predictor import Predictor
+from training.fit.options import SplitRule, TrainingOptions
+from training.fit.robustness import evaluate_series
+from training.fit.train import train_checkpoint
+from training.samples.samples import Samples, read_samples
 
 DATA: Final = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 """Where the real data lies unless --data names another place: beside the checkout."""

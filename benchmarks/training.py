@@ -26,13 +26,13 @@ from torch import Tensor, nn
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.recipe import Recipe
-from inference.checkpoint import Normalisation
-from inference.cropnet import PRESETS, CropNet, CropNetConfig
-from inference.series import scaling
-from training.augment import Augmentation
-from training.feed import Feed
-from training.options import TrainingOptions
-from training.resample import Moves
+from inference.models.checkpoint import Normalisation
+from inference.models.cropnet import PRESETS, CropNet, CropNetConfig
+from inference.models.series import scaling
+from training.fit.augment import Augmentation
+from training.fit.batches import BatchMaker
+from training.fit.options import TrainingOptions
+from training.fit.resample import Moves
 
 CLASSES = 7
 RECIPE = Recipe()
@@ -113,20 +113,20 @@ def make_contenders(preset: str, network: str, batch: int, device: torch.device)
     assert augmentation.moves is not None
     moves = augmentation.moves
     series, rng = random_series(batch), np.random.default_rng(1)
-    feed = Feed(RECIPE, NORMALISATION, device, augmentation)
+    maker = BatchMaker(RECIPE, NORMALISATION, device, augmentation)
     labels = torch.from_numpy(rng.integers(0, CLASSES, batch)).to(device)
     step, forward = make_step(network, labels, None)
     mixed, _ = make_step(network, labels, torch.float16 if device.type == "cuda" else torch.bfloat16)
-    inputs = feed.inputs(series)
+    inputs = maker.inputs(series)
 
     def loop() -> Tensor:
         return torch.from_numpy(inputs_by_loop(series, moves, rng)).to(device)
 
     def by_batch() -> Tensor:
-        return feed.training_inputs(series, rng)
+        return maker.training_inputs(series, rng)
 
     return {
-        "plain": Contender("input without augmentation", lambda: feed.inputs(series)),
+        "plain": Contender("input without augmentation", lambda: maker.inputs(series)),
         "batch": Contender("input, augmented on the batch", by_batch),
         "loop": Contender("input, augmented by a loop", loop),
         "forward": Contender("forward pass", lambda: forward(inputs)),

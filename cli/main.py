@@ -10,19 +10,19 @@ from cli.lazy import LazyGroup
 from gee_pipeline.errors import CropmapError
 
 COMMANDS: Final = {
-    "predict": "cli.predict:predict",
-    "export": "cli.export:export",
-    "estimate": "cli.estimate:estimate",
-    "status": "cli.status:status",
-    "sample": "cli.sample:sample",
-    "samples": "cli.samples:samples",
-    "data": "cli.data:data",
-    "train": "cli.train:train",
-    "model": "cli.model:model",
-    "benchmark": "cli.benchmark:benchmark",
-    "explain": "cli.explain:explain",
-    "forest": "cli.forest:forest",
-    "ee": "cli.ee:ee",
+    "predict": "cli.commands.predict:predict",
+    "export": "cli.commands.export:export",
+    "estimate": "cli.commands.estimate:estimate",
+    "status": "cli.commands.status:status",
+    "sample": "cli.commands.sample:sample",
+    "samples": "cli.commands.samples:samples",
+    "data": "cli.commands.data:data",
+    "train": "cli.commands.train:train",
+    "model": "cli.commands.model:model",
+    "benchmark": "cli.commands.benchmark:benchmark",
+    "explain": "cli.commands.explain:explain",
+    "forest": "cli.commands.forest:forest",
+    "ee": "cli.commands.ee:ee",
 }
 """Name of a subcommand -> where its click command stands."""
 

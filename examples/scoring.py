@@ -13,7 +13,7 @@ from rasterio.warp import Resampling
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json
-from inference.legend import NOT_CROPLAND, OUTSIDE
+from gee_pipeline.map_codes import NOT_CROPLAND, OUTSIDE
 
 
 @dataclass(frozen=True)

@@ -17,23 +17,23 @@ import rasterio
 import torch
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
-from written_by_0_1_0.made import URL, series, served
+from tests.written_by_0_1_0.made import URL, series, served
 
 from cli.main import cropmap
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.store import composite_path, read_composite
-from inference.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
-from inference.cropnet import CropNetConfig
-from inference.deployment import deployment_path, load_deployment
-from inference.forest_features import forest_features
-from inference.forest_model import load_forest
-from inference.predictor import Predictor
-from inference.run_plan import load_plan
-from training.bookmark import Bookmark
-from training.options import SplitRule, TrainingOptions
-from training.samples import read_samples
-from training.train import train_checkpoint
-from training.transfer.record import Job, read_record
+from inference.deployment.deployment import deployment_path, load_deployment
+from inference.models.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
+from inference.models.cropnet import CropNetConfig
+from inference.models.forest_features import forest_features
+from inference.models.forest_model import load_forest
+from inference.models.predictor import Predictor
+from inference.run.plan import load_plan
+from training.fit.options import SplitRule, TrainingOptions
+from training.fit.resume_state import ResumeState
+from training.fit.train import train_checkpoint
+from training.samples.samples import read_samples
+from training.transfer.training_record import Job, read_record
 
 HERE = Path(__file__).parent / "written_by_0_1_0"
 ARRAYS = dict(np.load(HERE / "expected.npz"))
@@ -250,7 +250,7 @@ NETWORK = CropNetConfig("tiny", (3, 4), (2, 1), (0.2, 0.1), 10, 3)
 
 def test_an_unfinished_training_is_read() -> None:
     folder = HERE / "model.progress"
-    state = Bookmark(folder, json.loads((folder / "training.json").read_text(encoding="utf-8"))).read()
+    state = ResumeState(folder, json.loads((folder / "training.json").read_text(encoding="utf-8"))).read()
     assert state is not None
     weights = np.concatenate([values.numpy().ravel() for _, values in sorted(state["network"].items())])
     np.testing.assert_array_equal(weights.astype(np.float32), ARRAYS["training/weights"])

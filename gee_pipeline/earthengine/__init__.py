@@ -1,1 +1,1 @@
-"""Composites computed on Google Earth Engine's servers."""
+"""Composites and forest maps computed on Google Earth Engine's servers."""

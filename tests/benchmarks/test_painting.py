@@ -27,7 +27,7 @@ from benchmarks.painting import (
 from gee_pipeline.bands import BANDS, NODATA
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
-from training.samples import Samples
+from training.samples.samples import Samples
 
 SEASON = SUMMER.season(2021, "north")
 BIN = 30

@@ -19,9 +19,9 @@ from benchmarks.real_map import CLASSES, DATA, PARCELS, SAMPLES, STRIP, Settings
 from benchmarks.real_map_report import Report
 from examples.scoring import Score
 from gee_pipeline.bands import NODATA
-from inference.checkpoint import load_checkpoint
-from inference.predictor import Predictor
-from training.samples import read_samples
+from inference.models.checkpoint import load_checkpoint
+from inference.models.predictor import Predictor
+from training.samples.samples import read_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks import training
-from training.resample import CODE, PAPER, draw
+from training.fit.resample import CODE, PAPER, draw
 
 
 @pytest.mark.parametrize("moves", [PAPER, CODE])
@@ -32,7 +32,9 @@ def test_both_ways_give_the_same_kind_of_input():
 def test_the_loop_without_changes_gives_the_input_of_mapping():
     still = training.Moves((0, 0), 0, (0, 0), 0, 0, 0)
     series = training.random_series(20)
-    expected = training.Feed(training.RECIPE, training.NORMALISATION, torch.device("cpu")).inputs(series)
+    expected = training.BatchMaker(training.RECIPE, training.NORMALISATION, torch.device("cpu")).inputs(
+        series
+    )
     found = training.inputs_by_loop(series, still, np.random.default_rng(0))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_place import Place, tiny_model
 
 from examples.simulated_scenes import Settings, simulate
-from gee_pipeline.earthengine.session import disconnect
+from gee_pipeline.earthengine.client.session import disconnect
+from tests.support.tiny_place import Place, tiny_model
 
 torch.set_num_threads(1)  # networks this small only wait for one another
 

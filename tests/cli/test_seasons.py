@@ -10,12 +10,12 @@ import numpy as np
 import pandas
 import pytest
 import shapely
-from tiny_place import Place, run_cropmap, tiny_model
 
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER, WINTER, MonthDay
-from inference.checkpoint import load_checkpoint
-from inference.cropnet import PRESETS
+from inference.models.checkpoint import load_checkpoint
+from inference.models.cropnet import PRESETS
+from tests.support.tiny_place import Place, run_cropmap, tiny_model
 
 FAST = ("--epochs", 1, "--batch-size", 16, "--device", "cpu", "--quiet")
 OCTOBER = "2020-10-01"
@@ -109,7 +109,7 @@ def test_a_winter_model_maps_the_winter(place: Place, tmp_path: Path) -> None:
 def test_an_old_model_of_another_season_than_its_recipe_says_is_refused(place: Place, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from inference.checkpoint import save_checkpoint
+    from inference.models.checkpoint import save_checkpoint
 
     old = load_checkpoint(place.model)
     told = old.provenance | {"year": 2021, "season_start": OCTOBER}

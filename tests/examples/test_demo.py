@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from cli.predict import predict
+from cli.commands.predict import predict
 from examples.demo import describe, predict_command, run_demo
 from examples.scoring import Score
 from examples.simulated_scenes import Settings

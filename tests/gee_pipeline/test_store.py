@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from fake_catalog import LEFT, cell_at
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, MismatchError
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts
 from gee_pipeline.store import composite_path, read_composite, write_composite
+from tests.support.fake_catalog import LEFT, cell_at
 
 RECIPE = Recipe.of(bands=("B4", "B11", "B2"))
 SEASON = SUMMER.season(2021, "north")

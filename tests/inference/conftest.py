@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from gee_pipeline.recipe import Recipe
-from inference.checkpoint import Checkpoint, CropClass, Normalisation
-from inference.cropnet import CropNet, CropNetConfig
+from inference.models.checkpoint import Checkpoint, Normalisation
+from inference.models.crop_class import CropClass
+from inference.models.cropnet import CropNet, CropNetConfig
 
 
 def untrained_network(config: CropNetConfig, seed: int = 0) -> CropNet:

@@ -11,8 +11,9 @@ from odc.geo.geobox import GeoBox
 from gee_pipeline.grid import Grid
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
-from inference.checkpoint import CropClass
-from inference.crop_map import MapFacts, write_map
+from inference.models.crop_class import CropClass
+from inference.product.map_facts import MapFacts
+from inference.product.map_writer import write_map
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01_first_map.ipynb"
 

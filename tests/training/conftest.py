@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.samples import Samples
+from training.samples.samples import Samples
 
 USA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "usa-2021"
 ARKANSAS = USA / "median_S2_ARK_month1-12_day5.npz"

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gee_pipeline.errors import InputError
-from inference.checkpoint import Checkpoint
-from inference.cropnet import CropNet
-from training.feed import Feed
-from training.samples import Samples
+from inference.models.checkpoint import Checkpoint
+from inference.models.cropnet import CropNet
+from training.fit.batches import BatchMaker
+from training.samples.samples import Samples
 
 STEPS: Final = 16
 """Points of the integral (Gauss-Legendre): attributions then sum to the change of the logit within 0.2 %."""
@@ -96,8 +96,8 @@ def class_maps(
     require_captum()
     device = device or torch.device("cpu")
     network = checkpoint.build().to(device)
-    feed = Feed(checkpoint.recipe, checkpoint.normalisation, device)
-    inputs = feed.inputs(samples.series)  # (sample, 1, band, bin)
+    maker = BatchMaker(checkpoint.recipe, checkpoint.normalisation, device)
+    inputs = maker.inputs(samples.series)  # (sample, 1, band, bin)
     if reference is None:
         reference = reference_series(inputs, samples.labels)
     right = predicted(network, inputs) == samples.labels

@@ -11,8 +11,8 @@ from matplotlib.patches import Rectangle
 
 from training.explain.page import MARGIN, Page, foot_text, mark_months, rows_of, season_note
 from training.explain.report import Explanation
-from training.ndvi import Curve
-from training.sample_map import FAINT, GRID, INK
+from training.sample_report.ndvi import Curve
+from training.sample_report.place_map import FAINT, GRID, INK
 
 WIDTH, HEIGHT = 4.1, 2.0
 """Inches of a panel."""

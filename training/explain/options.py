@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gee_pipeline.errors import InputError
-from training.options import AUGMENTATIONS, Augmentation
+from training.fit.options import AUGMENTATIONS, AugmentationPreset
 
 GROUP_LIMIT: Final = 10_000
 """Most samples of a region: as many as the paper embeds of each group (Tong et al. 2025, section 5.1)."""
@@ -23,7 +23,7 @@ class ExplainOptions:
     """Samples of each class and region, drawn by chance; all where there are fewer."""
     seed: int = 1
     """Chooses the samples and what the augmentation draws; t-SNE starts from principal components."""
-    augmentation: Augmentation = "paper"
+    augmentation: AugmentationPreset = "paper"
     """How the source is changed for the second panel of t-SNE; `none` leaves it out."""
     perplexity: float = 30
     """How many neighbours t-SNE keeps near a sample, about (van der Maaten & Hinton 2008: 5 to 50)."""

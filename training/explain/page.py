@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from gee_pipeline.files import atomic_path
 from training.explain.report import Explanation
-from training.sample_map import FAINT, INK
-from training.sample_picture import month_marks
+from training.sample_report.picture import month_marks
+from training.sample_report.place_map import FAINT, INK
 
 DPI: Final = 200
 """Dots per inch of a PNG, and of the points of t-SNE in the others."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training.explain.embedding import AUGMENTED, Plane
 from training.explain.page import MARGIN, Page, foot_text
 from training.explain.report import Explanation
-from training.sample_map import FAINT, INK
+from training.sample_report.place_map import FAINT, INK
 
 SIDES: Final = {1: 5.6, 2: 4.6, 3: 3.9}
 """Inches of the side of a panel, by the number of panels."""

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gee_pipeline.errors import InputError
-from inference.checkpoint import Checkpoint
-from inference.predictor import resolve_device
-from training.augment import Augmentation
+from inference.models.checkpoint import Checkpoint
+from inference.models.predictor import resolve_device
 from training.explain.activation import STEPS, ClassMap, class_maps, reference_series, require_captum
 from training.explain.embedding import AUGMENTED, COMPONENTS, Group, Plane, embed
 from training.explain.options import ExplainOptions
 from training.explain.subjects import Region
-from training.feed import Feed
-from training.ndvi import Curve, ndvi_curves
-from training.options import TrainingOptions
-from training.samples import Samples
+from training.fit.augment import Augmentation
+from training.fit.batches import BatchMaker
+from training.fit.options import TrainingOptions
+from training.sample_report.ndvi import Curve, ndvi_curves
+from training.samples.samples import Samples
 
 ACTIVATION_UNIT = "times the mean of the map: 1 is evenly spread over bands and bins"
 ATTRIBUTION_UNIT = "contribution to the logit of the class, against the mean series of the source's classes"
@@ -143,8 +143,8 @@ def _maps(checkpoint: Checkpoint, picked: dict[str, Samples], options: ExplainOp
     """Of both regions against the reference of the source, so that they can be compared."""
     device = resolve_device(options.device)
     source = picked["source"]
-    feed = Feed(checkpoint.recipe, checkpoint.normalisation, device)
-    reference = reference_series(feed.inputs(source.series), source.labels)
+    maker = BatchMaker(checkpoint.recipe, checkpoint.normalisation, device)
+    reference = reference_series(maker.inputs(source.series), source.labels)
     return [
         one
         for domain, samples in picked.items()
@@ -162,12 +162,12 @@ def _maps(checkpoint: Checkpoint, picked: dict[str, Samples], options: ExplainOp
 def _groups(checkpoint: Checkpoint, picked: dict[str, Samples], options: ExplainOptions) -> list[Group]:
     """The filled and normalised model window of each group, flat, before any network."""
     augmentation = Augmentation.of(options.augmentation, TrainingOptions(), checkpoint.recipe)
-    feed = Feed(checkpoint.recipe, checkpoint.normalisation, resolve_device("cpu"), augmentation)
-    groups = [Group(domain, _flat(feed.inputs(one.series)), one.labels) for domain, one in picked.items()]
+    maker = BatchMaker(checkpoint.recipe, checkpoint.normalisation, resolve_device("cpu"), augmentation)
+    groups = [Group(domain, _flat(maker.inputs(one.series)), one.labels) for domain, one in picked.items()]
     if options.augmentation == "none":
         return groups
     source = picked["source"]
-    changed = feed.training_inputs(source.series, np.random.default_rng(options.seed))
+    changed = maker.training_inputs(source.series, np.random.default_rng(options.seed))
     return [groups[0], Group(AUGMENTED, _flat(changed), source.labels), *groups[1:]]
 
 

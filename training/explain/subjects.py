@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import InputError
-from inference.checkpoint import Checkpoint
-from training.crops import OTHER
+from inference.models.checkpoint import Checkpoint
 from training.explain.options import GROUP_LIMIT
-from training.provenance import season_of
-from training.samples import Samples, read_samples
+from training.fit.training_data import season_of
+from training.samples.crops import OTHER
+from training.samples.samples import Samples, read_samples
 
 UNKNOWN_YEAR: Final = 2001
 """Of a season whose year nobody tells; only its months are shown."""
@@ -78,7 +78,7 @@ def read_region(
         paths: One or more files, as for a training.
         checkpoint: The model; its recipe is that of the series.
         classes: Indices of its classes.
-        reading: More of what `training.samples.read_samples` takes.
+        reading: More of what `training.samples.samples.read_samples` takes.
 
     Raises:
         InputError: There are no samples of a class.

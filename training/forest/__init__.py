@@ -1,1 +1,1 @@
-"""Random Forests: pseudo-labels, growing, and the trees of scikit-learn as ours."""
+"""Random Forests: grown, scored, and the trees of scikit-learn as ours."""

@@ -8,7 +8,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from gee_pipeline.errors import InputError
-from inference.forest_model import LEAF, Tree
+from inference.models.forest_model import LEAF, Tree
 
 
 def trees_of(forest: RandomForestClassifier, classes: int) -> tuple[Tree, ...]:

@@ -11,23 +11,24 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from gee_pipeline.earthengine.ways import Confidence
+from gee_pipeline.earthengine.forest.deploy_options import Confidence
 from gee_pipeline.errors import InputError
+from gee_pipeline.feature_names import feature_names
 from gee_pipeline.season import Season
-from inference.deployment import DeployedSizes, deployed_sizes
-from inference.forest_features import feature_names, forest_features
-from inference.forest_model import ForestModel, Tree
-from training.crops import crop_classes
+from inference.deployment.deployment import DeployedSizes, deployed_sizes
+from inference.models.forest_features import forest_features
+from inference.models.forest_model import ForestModel, Tree
+from training.fit.options import SplitRule
+from training.fit.split import Split, split_samples
+from training.fit.training_data import origin_facts, season_of, with_groups
 from training.forest.from_sklearn import trees_of
-from training.forest.judging import answers_of, judge, out_of_bag
 from training.forest.nearness import share_near
 from training.forest.options import ForestOptions
+from training.forest.scoring import answers_of, out_of_bag, score_forest
 from training.forest.sizes import expected_sizes, most_leaves, most_splits
 from training.models.forest import Forest, Limits
-from training.options import SplitRule
-from training.provenance import origin_facts, season_of, with_groups
-from training.samples import Samples
-from training.split import Split, split_samples
+from training.samples.crops import crop_classes
+from training.samples.samples import Samples
 
 CONFIDENCES: Final[tuple[Confidence, ...]] = ("votes", "probability")
 """What a forest can tell beside a class; without confidence it is as large as with votes."""
@@ -148,7 +149,7 @@ def _held_out(plan: GrowingPlan, judged: _Grown) -> dict[str, Any]:
     """The scores on the held-out samples; those of the map's own vote stand first, as a checkpoint's do."""
     rows = plan.split.validation
     names = plan.samples.class_names
-    judgement = judge(answers_of(judged.model, plan.features[rows]), plan.samples.labels[rows], names)
+    judgement = score_forest(answers_of(judged.model, plan.features[rows]), plan.samples.labels[rows], names)
     assert judgement is not None, "Every tree answers for samples that are held out."
     return {
         **judgement.hard.to_dict(),
@@ -173,7 +174,7 @@ def _judged(plan: GrowingPlan) -> str:
 def _out_of_bag(plan: GrowingPlan, grown: _Grown) -> dict[str, Any] | None:
     """The scores on what the trees have not drawn; None where every tree has drawn every sample."""
     answers = out_of_bag(grown.forest, grown.model.trees, plan.features[plan.training])
-    judgement = judge(answers, plan.samples.labels[plan.training], plan.samples.class_names)
+    judgement = score_forest(answers, plan.samples.labels[plan.training], plan.samples.class_names)
     if judgement is None:
         return None
     caution = "Neighbours of the judged samples grew the trees: the scores are optimistic."

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from training.split import Labelled, Split
+from training.fit.split import Labelled, Split
 
 NEAR: Final = 500
 """Metres; ours: two samples so close may show one field, whose pixels are alike."""

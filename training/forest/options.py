@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from gee_pipeline.earthengine.ways import DEEPEST
+from gee_pipeline.earthengine.forest.deploy_options import DEEPEST
 from gee_pipeline.errors import InputError
 
 Features = Literal["median", "harmonic"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from gee_pipeline.files import write_bytes
-from training.confusion_picture import Panel, draw_panels
+from training.fit.confusion_picture import Panel, draw_panels
 
 JUDGED_ON: Final = {"held_out": "held out", "out_of_bag": "out of bag"}
 """Key of the metrics -> in words."""

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gee_pipeline.earthengine.classifier_assets import json_bytes
-from gee_pipeline.earthengine.tree_text import SHARE_UNIT, tree_text
-from gee_pipeline.earthengine.ways import Confidence
-from inference.deployment import DeployedSizes
-from inference.forest_model import LEAF
+from gee_pipeline.earthengine.forest.classifier_assets import json_bytes
+from gee_pipeline.earthengine.forest.deploy_options import Confidence
+from gee_pipeline.earthengine.forest.tree_text import SHARE_UNIT, tree_text
+from inference.deployment.deployment import DeployedSizes
+from inference.models.forest_model import LEAF
 from training.forest.options import ForestOptions
 
 

@@ -21,12 +21,12 @@ def features_of(
     """The features of a model that are made of series: `(sample, band, bin)`, `(sample, band * bin)` or
     `(sample, 35)`.
 
-    Forests take them as they are. Networks do not need them: they take `inference.series.model_input`.
+    Forests take them as they are. Networks do not need them: they take `inference.models.series.model_input`.
 
     Args:
         spec: The model.
-        series: `(sample, band, bin)` from `inference.series.fill_gaps`, reflectance x 10,000, of the whole
-            season or of the model window.
+        series: `(sample, band, bin)` from `inference.models.series.fill_gaps`, reflectance x 10,000, of the
+            whole season or of the model window.
         recipe: Bands and window.
         observed: `(sample, bin)`, the bins that a harmonic fit counts; None counts all.
 

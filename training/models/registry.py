@@ -12,7 +12,7 @@ from gee_pipeline.recipe import Recipe
 if TYPE_CHECKING:
     from torch import nn
 
-    from inference.checkpoint import Normalisation
+    from inference.models.checkpoint import Normalisation
     from training.models.forest import Forest
 
 Kind = Literal["network", "forest"]
@@ -28,7 +28,7 @@ class Blueprint:
     recipe: Recipe
     """Bands and window of the series."""
     preset: str
-    """Preset of `inference.cropnet`, for the CropNets."""
+    """Preset of `inference.models.cropnet`, for the CropNets."""
     seed: int
     """Random state of a forest; a network draws its first weights from torch's own."""
     normalisation: Normalisation | None
@@ -39,9 +39,9 @@ class Blueprint:
 class ModelSpec:
     """A model that can be trained: a network, or a forest on features.
 
-    A network takes what `inference.series.model_input` gives, float32 `(sample, 1, band, bin)`, whatever its
-    features are, and gives logits `(sample, class)`. A forest takes float32 `(sample, feature)` from
-    `training.models.features.features_of`.
+    A network takes what `inference.models.series.model_input` gives, float32 `(sample, 1, band, bin)`,
+    whatever its features are, and gives logits `(sample, class)`. A forest takes float32 `(sample, feature)`
+    from `training.models.features.features_of`.
     """
 
     name: str
@@ -77,7 +77,7 @@ class ModelSpec:
             classes: Number of classes.
             bands: Rows of the input matrix.
             bins: Columns of the input matrix.
-            preset: Preset of `inference.cropnet`; only the CropNets have one.
+            preset: Preset of `inference.models.cropnet`; only the CropNets have one.
             recipe: Names the bands and the days of the bins; None is the default recipe.
             normalisation: How the input is scaled; a network on harmonic features needs it, because an index
                 is a ratio of reflectances.
@@ -96,7 +96,7 @@ class ModelSpec:
 
 
 def _cropnet(plan: Blueprint, dimensions: int = 2) -> nn.Module:
-    from inference.cropnet import CropNet, CropNetConfig
+    from inference.models.cropnet import CropNet, CropNetConfig
 
     return CropNet(CropNetConfig.of(plan.preset, plan.classes, len(plan.recipe.bands), dimensions))
 

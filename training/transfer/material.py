@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.recipe import Recipe
-from training.bookmark import labelled_digest, samples_digest
-from training.features import FeatureTable, read_features
-from training.legend import Legend, read_legend
+from training.fit.resume_state import labelled_digest, samples_digest
+from training.fit.split import split_samples
 from training.models.registry import MODELS
-from training.samples import Samples, read_samples
-from training.split import split_samples
+from training.samples.class_legend import ClassLegend, read_legend
+from training.samples.feature_table import FeatureTable, read_features
+from training.samples.samples import Samples, read_samples
 from training.transfer.alignment import Alignment, align
 from training.transfer.protocol import FILE, FINEST_BIN, Protocol
 
@@ -182,7 +182,7 @@ def _require_splits(material: Material, protocol: Protocol) -> None:
 
 
 def _packaged(
-    protocol: Protocol, legend: Legend | None, source: Samples, alignments: Mapping[str, Alignment]
+    protocol: Protocol, legend: ClassLegend | None, source: Samples, alignments: Mapping[str, Alignment]
 ) -> dict[str, Packaged]:
     """The features of the models that take files of their own."""
     files = {name: MODELS[name].file for name in protocol.models}
@@ -196,7 +196,7 @@ def _packaged(
 def _read_packaged(
     protocol: Protocol,
     file: str,
-    legend: Legend | None,
+    legend: ClassLegend | None,
     classes: tuple[str, ...],
     alignments: Mapping[str, Alignment],
 ) -> Packaged:
@@ -233,7 +233,7 @@ def _find(folder: Path, code: str, file: str) -> Path:
 
 
 def _read(
-    path: Path, protocol: Protocol, legend: Legend | None, classes: tuple[str, ...] | None = None
+    path: Path, protocol: Protocol, legend: ClassLegend | None, classes: tuple[str, ...] | None = None
 ) -> Samples:
     fine = replace(
         protocol.recipe, bin_days=FINEST_BIN, min_clear_bins=Recipe.min_clear_bins

@@ -15,25 +15,25 @@ from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from gee_pipeline.recipe import Recipe
-from inference.checkpoint import Normalisation
-from inference.predictor import resolve_device
-from inference.series import fill_gaps
-from training.augment import Augmentation
-from training.bookmark import Bookmark, forget
-from training.features import FeatureTable
-from training.feed import Feed
-from training.loop import Step, fit, logits_of
-from training.metrics import score
+from inference.models.checkpoint import Normalisation
+from inference.models.predictor import resolve_device
+from inference.models.series import fill_gaps
+from training.fit.augment import Augmentation
+from training.fit.batches import BatchMaker
+from training.fit.loop import FitProgress, fit, logits_of
+from training.fit.metrics import score
+from training.fit.options import TrainingOptions
+from training.fit.resample import PAPER, Moves
+from training.fit.resume_state import ResumeState, forget
+from training.fit.train import band_statistics
 from training.models.features import features_of
 from training.models.forest import Forest
 from training.models.registry import MODELS, ModelSpec
-from training.options import TrainingOptions
-from training.resample import PAPER, Moves
-from training.samples import Samples
-from training.train import band_statistics
+from training.samples.feature_table import FeatureTable
+from training.samples.samples import Samples
 from training.transfer.material import Labels, Material, Parts, parts_of
 from training.transfer.protocol import MoveRanges, Protocol
-from training.transfer.record import Job, Judged, Record
+from training.transfer.training_record import Job, Judged, TrainingRecord
 
 Predict = Callable[[Any], NDArray[np.int64]]
 """Samples or features -> `(sample,)` index of the likeliest class of the model."""
@@ -52,8 +52,8 @@ def train_once(
     facts: Mapping[str, Any],
     *,
     folder: Path | None = None,
-    progress: Callable[[Step], None] = lambda step: None,
-) -> Record:
+    progress: Callable[[FitProgress], None] = lambda step: None,
+) -> TrainingRecord:
     """The record of one training.
 
     Args:
@@ -70,18 +70,18 @@ def train_once(
     """
     start = time.monotonic()
     parts = parts_of(material.source_of(job.model), protocol, job.seed, in_region=job.in_region)
-    bookmark = Bookmark(folder, {**facts, "training": job.name}) if folder else None
+    resume_state = ResumeState(folder, {**facts, "training": job.name}) if folder else None
     spec = MODELS[job.model]
     if spec.kind == "forest":
         predict, best_epoch = _forest(spec, parts, protocol, job.seed), None
     else:
-        predict, best_epoch = _network(spec, job, parts, protocol, bookmark, progress)
+        predict, best_epoch = _network(spec, job, parts, protocol, resume_state, progress)
     if folder:
         forget(folder)
     names = material.source.class_names
     held_out = score(parts.validation.labels, predict(parts.validation), names)
     regions = {protocol.source: parts.test} if parts.test else material.targets_of(job.model)
-    return Record(
+    return TrainingRecord(
         job=job,
         facts=facts,
         names=names,
@@ -139,8 +139,8 @@ def _network(
     job: Job,
     parts: Parts,
     protocol: Protocol,
-    bookmark: Bookmark | None,
-    progress: Callable[[Step], None],
+    resume_state: ResumeState | None,
+    progress: Callable[[FitProgress], None],
 ) -> tuple[Predict, int]:
     """The network of the best epoch."""
     recipe, options = protocol.recipe, protocol.training_options(job.seed)
@@ -163,15 +163,15 @@ def _network(
         normalisation=normalisation,
         augmentation=augmentation_of(job.augmentation, protocol.moves, options, recipe),
         progress=progress,
-        bookmark=bookmark,
+        resume_state=resume_state,
     )
     device = resolve_device(options.device)
     with torch.random.fork_rng(devices=[]):
         network = build()
     network.load_state_dict(fitted.weights)
     network.to(device)
-    feed = Feed(recipe, normalisation, device)
-    return lambda samples: logits_of(network, samples, feed).argmax(axis=1), fitted.best_epoch
+    maker = BatchMaker(recipe, normalisation, device)
+    return lambda samples: logits_of(network, samples, maker).argmax(axis=1), fitted.best_epoch
 
 
 def _forest(spec: ModelSpec, parts: Parts, protocol: Protocol, seed: int) -> Predict:

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.confusion_picture import Panel, class_shares, compose_panels, draw_panels
-from training.transfer.tables import Cell, percent
+from training.fit.confusion_picture import Panel, class_shares, compose_panels, draw_panels
+from training.transfer.tables import MethodScores, percent
 
 
-def draw_confusions(path: Path, cells: Sequence[Cell]) -> None:
+def draw_confusions(path: Path, cells: Sequence[MethodScores]) -> None:
     """Draw the PNG of one direction.
 
     Args:
@@ -23,26 +23,26 @@ def draw_confusions(path: Path, cells: Sequence[Cell]) -> None:
     draw_panels(path, [_panel(cell) for cell in cells], title=_title(cells), note=_note(cells))
 
 
-def compose_confusions(cells: Sequence[Cell]) -> Figure:
+def compose_confusions(cells: Sequence[MethodScores]) -> Figure:
     """The printed sheet."""
     return compose_panels([_panel(cell) for cell in cells], title=_title(cells), note=_note(cells))
 
 
-def shares(cell: Cell) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def shares(cell: MethodScores) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Names of the classes with samples, and `(label, predicted)` in percent of each class's samples."""
     return class_shares(cell.names, cell.counts)
 
 
-def _title(cells: Sequence[Cell]) -> str:
+def _title(cells: Sequence[MethodScores]) -> str:
     return f"{cells[0].source} → {cells[0].target}"
 
 
-def _note(cells: Sequence[Cell]) -> str:
+def _note(cells: Sequence[MethodScores]) -> str:
     runs = f"{cells[0].runs} runs" if cells[0].runs > 1 else "one run"
     return f"Counts of {runs} together."
 
 
-def _panel(cell: Cell) -> Panel:
+def _panel(cell: MethodScores) -> Panel:
     method = cell.model if cell.augmentation == "none" else f"{cell.model}, {cell.augmentation}"
     title = (
         f"{method}\nOA {percent(cell.accuracy, cell.accuracy_std)}, "

@@ -11,9 +11,9 @@ from typing import Final
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
-from training.crops import OTHER
+from training.fit.options import GLOBAL, PRESETS, Precision, Rule, Schedule, SplitRule, TrainingOptions
 from training.models.registry import MODELS
-from training.options import GLOBAL, PRESETS, Precision, Rule, Schedule, SplitRule, TrainingOptions
+from training.samples.crops import OTHER
 
 AUGMENTATIONS: Final = ("none", "field", "paper", "code", "paper-shift", "paper-shift-scale")
 """Those of a training, and the steps of the ablation: time shift alone, and time shift with time scale (Tong
@@ -66,7 +66,7 @@ class Protocol:
     target_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Code of a target -> the classes that its map tells apart, "other" among them."""
     preset: str = GLOBAL["preset"]
-    """Preset of `inference.cropnet`."""
+    """Preset of `inference.models.cropnet`."""
     epochs: int = GLOBAL["epochs"]
     """Passes over the training samples."""
     batch_size: int = GLOBAL["batch_size"]

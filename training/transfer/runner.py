@@ -15,16 +15,23 @@ import torch
 
 from gee_pipeline.errors import CropmapError, DiskFullError, IncompleteRunError, MismatchError
 from gee_pipeline.files import require_writable, write_bytes
-from inference.predictor import resolve_device
-from training.bookmark import forget, training_lock
-from training.loop import Step
+from inference.models.predictor import resolve_device
+from training.fit.loop import FitProgress
+from training.fit.resume_state import forget, training_lock
 from training.models.registry import MODELS
 from training.transfer.material import Material, load
 from training.transfer.one_training import augmentation_of, train_once
 from training.transfer.pictures import draw_confusions
 from training.transfer.protocol import Protocol
-from training.transfer.record import Job, Record, read_record, record_path
-from training.transfer.tables import Cell, cells_of, rows_of, write_report, write_results, write_table
+from training.transfer.tables import (
+    MethodScores,
+    rows_of,
+    scores_by_method,
+    write_report,
+    write_results,
+    write_table,
+)
+from training.transfer.training_record import Job, TrainingRecord, read_record, record_path
 
 RUNS: Final = "runs"
 """Folder of the records within that of a benchmark."""
@@ -44,9 +51,9 @@ class Standing:
     """The training that runs now, or has just ended."""
     seconds_left: float | None
     """Guess from the trainings of this start, or None before the first."""
-    step: Step | None = None
+    step: FitProgress | None = None
     """Where the network that is trained stands."""
-    record: Record | None = None
+    record: TrainingRecord | None = None
     """What the training gave that has just ended."""
     error: str | None = None
     """Why the training failed that has just ended."""
@@ -58,7 +65,7 @@ class Summary:
 
     folder: Path
     """Where everything stands."""
-    cells: tuple[Cell, ...]
+    cells: tuple[MethodScores, ...]
     """A mean for each direction and method."""
     trained: int
     """Trainings of this start."""
@@ -220,7 +227,7 @@ class _Work:
         material: Material,
         facts: dict[str, Any],
         jobs: list[Job],
-        finished: dict[Job, Record],
+        finished: dict[Job, TrainingRecord],
         *,
         kept: int,
         listen: Listener,
@@ -250,11 +257,11 @@ class _Work:
             self._tell(job, record=record)
         self.write()
 
-    def write(self) -> list[Cell]:
+    def write(self) -> list[MethodScores]:
         """The tables of what is finished."""
         records = [self.finished[job] for job in self.jobs if job in self.finished]
         rows = rows_of(records, self.material.alignments, self.protocol)
-        cells = cells_of(rows)
+        cells = scores_by_method(rows)
         if rows:
             write_results(self.out / "results.csv", rows)
             write_table(self.out / "table.csv", cells)
@@ -282,7 +289,7 @@ class _Work:
 
 def _read(
     out: Path, job: Job, facts: dict[str, Any], material: Material, protocol: Protocol
-) -> Record | None:
+) -> TrainingRecord | None:
     codes = (protocol.source,) if job.in_region else protocol.targets
     digests = {code: material.digest_of(job.model, code) for code in codes}
     return read_record(out / RUNS, job, facts, digests)
@@ -296,7 +303,7 @@ def _forget(out: Path) -> None:
         forget(folder)
 
 
-def _draw(out: Path, cells: list[Cell]) -> None:
+def _draw(out: Path, cells: list[MethodScores]) -> None:
     for code in dict.fromkeys(cell.target for cell in cells):
         chosen = [cell for cell in cells if cell.target == code]
         draw_confusions(out / f"confusion_{chosen[0].source}-{code}.png", chosen)

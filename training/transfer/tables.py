@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.files import write_bytes
-from training.metrics import Scores
+from training.fit.metrics import Scores
 from training.transfer.alignment import Alignment, aligned_scores
 from training.transfer.protocol import Protocol
 from training.transfer.published import SOURCE, Published, published
-from training.transfer.record import Job, Record
+from training.transfer.training_record import Job, TrainingRecord
 
 PAPER_PROTOCOL: Final = {
     "preset": "paper",
@@ -46,12 +46,12 @@ class Row:
     """Which training."""
     scores: Scores
     """After alignment of classes."""
-    record: Record
+    record: TrainingRecord
     """What the training gave besides."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class MethodScores:
     """A method in one direction: mean and standard deviation over the seeds, 0 to 1."""
 
     source: str
@@ -88,7 +88,9 @@ class Cell:
         return np.array(self.confusion, np.int64)
 
 
-def rows_of(records: Iterable[Record], alignments: Mapping[str, Alignment], protocol: Protocol) -> list[Row]:
+def rows_of(
+    records: Iterable[TrainingRecord], alignments: Mapping[str, Alignment], protocol: Protocol
+) -> list[Row]:
     """A row for each training and region of the protocol.
 
     Args:
@@ -106,7 +108,7 @@ def rows_of(records: Iterable[Record], alignments: Mapping[str, Alignment], prot
     return rows
 
 
-def cells_of(rows: Sequence[Row]) -> list[Cell]:
+def scores_by_method(rows: Sequence[Row]) -> list[MethodScores]:
     """The rows of each direction and method together, in the order of their first rows by direction."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
@@ -121,14 +123,14 @@ def write_results(path: Path, rows: Sequence[Row]) -> None:
     _write_csv(path, [_flat(row) for row in rows])
 
 
-def write_table(path: Path, cells: Sequence[Cell]) -> None:
+def write_table(path: Path, cells: Sequence[MethodScores]) -> None:
     """Write table.csv: a row a direction and method; percent, as published."""
     _write_csv(path, [_beside(cell) for cell in cells])
 
 
 def write_report(
     path: Path,
-    cells: Sequence[Cell],
+    cells: Sequence[MethodScores],
     rows: Sequence[Row],
     alignments: Mapping[str, Alignment],
     protocol: Protocol,
@@ -169,11 +171,11 @@ def percent(mean: float, std: float | None) -> str:
     return f"{100 * mean:.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
 
 
-def _cell(rows: Sequence[Row]) -> Cell:
+def _cell(rows: Sequence[Row]) -> MethodScores:
     accuracy = [row.scores.accuracy for row in rows]
     macro_f1 = [row.scores.macro_f1 for row in rows]
     counts = np.sum([row.scores.confusion for row in rows], axis=0)
-    return Cell(
+    return MethodScores(
         source=rows[0].source,
         target=rows[0].target,
         model=rows[0].job.model,
@@ -212,7 +214,7 @@ def _flat(row: Row) -> dict[str, Any]:
     }
 
 
-def _beside(cell: Cell) -> dict[str, Any]:
+def _beside(cell: MethodScores) -> dict[str, Any]:
     ours = {
         "accuracy": cell.accuracy,
         "accuracy_std": cell.accuracy_std,
@@ -241,7 +243,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_bytes(path, text.getvalue().encode())
 
 
-def _markdown(cells: Sequence[Cell]) -> str:
+def _markdown(cells: Sequence[MethodScores]) -> str:
     head = ("Model", "Augmentation", "Runs", "OA (%)", "published", "macro-F1 (%)", "published", "in")
     lines = [head, ("---", "---", "--:", "--:", "--:", "--:", "--:", "---")]
     for cell in cells:

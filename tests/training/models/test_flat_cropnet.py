@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from inference.checkpoint import load_checkpoint, save_checkpoint
-from inference.cropnet import CropNetConfig
-from inference.predictor import Predictor
-from training.options import SplitRule, TrainingOptions
-from training.train import train_checkpoint
+from inference.models.checkpoint import load_checkpoint, save_checkpoint
+from inference.models.cropnet import CropNetConfig
+from inference.models.predictor import Predictor
+from training.fit.options import SplitRule, TrainingOptions
+from training.fit.train import train_checkpoint
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,10 @@ from sklearn.ensemble import RandomForestClassifier
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from inference.series import fill_gaps
-from training.models import MODELS
+from inference.models.series import fill_gaps
 from training.models.features import features_of
 from training.models.forest import Forest
+from training.models.registry import MODELS
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ import torch
 from gee_pipeline.errors import InputError
 from gee_pipeline.harmonic import bin_days, harmonic_features
 from gee_pipeline.recipe import Recipe
-from inference.checkpoint import Normalisation
-from inference.series import fill_gaps, model_input
-from training.models import MODELS, ModelSpec, image_networks
+from inference.models.checkpoint import Normalisation
+from inference.models.series import fill_gaps, model_input
+from training.models import image_networks
 from training.models.features import features_of
+from training.models.registry import MODELS, ModelSpec
 
 NORMALISATION = Normalisation(
     tuple(0.05 + 0.02 * b for b in range(10)), tuple(0.03 + 0.01 * b for b in range(10))

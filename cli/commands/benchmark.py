@@ -1,0 +1,397 @@
+"""`cropmap benchmark`: models trained in one region and judged in others, beside the published numbers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from cli.options.sample_files import legend_option
+from cli.options.sections import sectioned
+from cli.options.shared import Names, apply, precision_option, read_config, talk_options
+from cli.output.progress import duration
+from training.fit.options import PRESETS, RULES, SCHEDULES
+from training.models.registry import MODELS
+from training.transfer.protocol import AUGMENTATIONS, FILE, MoveRanges, Protocol
+
+if TYPE_CHECKING:
+    from training.transfer.runner import Standing, Summary
+
+_MOVES: Final = ("shift_days", "scale_days", "warp_sigma", "warp_knots")
+
+
+class Span(click.ParamType[tuple[int, int]]):
+    """Two whole numbers, the least and the greatest."""
+
+    name = "LEAST,GREATEST"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """The two numbers; a TOML file may hold a list."""
+        parts = value.split(",") if isinstance(value, str) else value
+        try:
+            least, greatest = (int(part) for part in parts)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is no span of days. Write two whole numbers, such as -30,10.", param, ctx)
+        return least, greatest
+
+
+class TargetClasses(click.ParamType[tuple[str, tuple[str, ...]]]):
+    """The classes of a target, such as CHN=rice,other."""
+
+    name = "CODE=NAME,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[str, ...]]:
+        """Code and names."""
+        if isinstance(value, tuple):
+            return value
+        code, separator, names = str(value).partition("=")
+        if not separator or not code.strip():
+            self.fail(f"{value!r} names no classes of a target. Write them as CHN=rice,other.", param, ctx)
+        return code.strip(), Names().convert(names, param, ctx)
+
+
+_region_options = apply(
+    click.option(
+        "--data",
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        help=f"Folder with a file for each region, named {FILE.format('CODE')}, or the folder of 'cropmap "
+        "data cropglobe'. Any region will do whose file is there.",
+    ),
+    click.option("--source", required=True, metavar="CODE", help="Region that trains, such as FRA."),
+    click.option(
+        "--targets",
+        type=Names(),
+        metavar="CODE,CODE,...",
+        default=(),
+        help="Regions that judge; none of their samples trains or chooses anything.",
+    ),
+    click.option(
+        "--in-region",
+        is_flag=True,
+        help="Judge in the source as well, by further trainings: a part of it is held out to judge, and "
+        "of the rest a part to choose the epoch (the paper's table 4).",
+    ),
+    click.option(
+        "--classes",
+        type=Names(),
+        help="Classes to tell apart; what is not named becomes other, in source and targets, or is left "
+        "out where other is not named.  [default: all of the source; what a target has besides is left "
+        "out]",
+    ),
+    legend_option,
+    click.option(
+        "--target-classes",
+        type=TargetClasses(),
+        multiple=True,
+        help="What the map of a target tells apart; all else, also in predictions, counts as other. May "
+        "be repeated.  [default: AUS=sugarcane,cotton,other CHN=rice,other ARG=soybeans,other, as in the "
+        "paper]",
+    ),
+)
+
+_method_options = apply(
+    click.option(
+        "--models",
+        type=Names(),
+        default=Protocol.models,
+        show_default=",".join(Protocol.models),
+        help=f"Models to compare, out of {', '.join(MODELS)}.",
+    ),
+    click.option(
+        "--augmentation",
+        "augmentations",
+        type=Names(),
+        default=Protocol.augmentations,
+        show_default=",".join(Protocol.augmentations),
+        help=f"How networks see their training samples, out of {', '.join(AUGMENTATIONS)}; each network "
+        "is trained with each. paper-shift and paper-shift-scale are the steps of the paper's ablation "
+        "(table 7). Forests see the samples as they are.",
+    ),
+    click.option(
+        "--seeds",
+        type=int,
+        metavar="N",
+        default=Protocol.seeds,
+        show_default=True,
+        help="Trainings of each model and augmentation. A seed chooses what is held out, the first "
+        "weights, all draws.",
+    ),
+)
+
+_fit_options = apply(
+    click.option(
+        "--preset",
+        type=click.Choice(PRESETS),
+        default=Protocol.preset,
+        show_default=True,
+        help="Size of the CropNets: 4.7 million weights as in the paper, or 1.0 million as in its "
+        "authors' code.",
+    ),
+    click.option(
+        "--epochs",
+        type=int,
+        default=Protocol.epochs,
+        show_default=True,
+        help="Passes over the training samples; the weights of the epoch that is best on the held-out "
+        "part count.",
+    ),
+    click.option(
+        "--batch-size",
+        type=int,
+        metavar="SAMPLES",
+        default=Protocol.batch_size,
+        show_default=True,
+        help="Samples of one step.",
+    ),
+    click.option(
+        "--learning-rate",
+        type=float,
+        default=Protocol.learning_rate,
+        show_default=True,
+        help="Adam's learning rate at the start.",
+    ),
+    click.option(
+        "--schedule",
+        type=click.Choice(SCHEDULES),
+        default=Protocol.schedule,
+        show_default=True,
+        help="Keep the learning rate, or let it fall to 0 along a cosine.",
+    ),
+    click.option(
+        "--device",
+        default=Protocol.device,
+        show_default=True,
+        help="auto, cpu, cuda or cuda:N; auto takes CUDA where there is one.",
+    ),
+    precision_option,
+)
+
+_split_options = apply(
+    click.option(
+        "--split",
+        type=click.Choice(RULES),
+        help="What is held out of the source: whole squares of land, groups that the samples name, or "
+        "single samples, whose neighbours train, so that scores within the source are optimistic.  "
+        "[default: blocks where the samples have places, else random]",
+    ),
+    click.option(
+        "--block-size",
+        type=float,
+        metavar="DEGREES",
+        default=Protocol.block_size,
+        show_default=True,
+        help="Side of a block.",
+    ),
+    click.option(
+        "--held-out",
+        "share",
+        type=float,
+        metavar="SHARE",
+        default=Protocol.share,
+        show_default=True,
+        help="Share of the samples to hold out, above 0 and up to 0.5.",
+    ),
+)
+
+_sensitivity_options = apply(
+    click.option(
+        "--window-first-day",
+        type=int,
+        metavar="DAY",
+        default=Protocol.window_first_day,
+        show_default=True,
+        help="First day of the season that the models see, counted from 1; 121 is 1 May in the north.",
+    ),
+    click.option(
+        "--window-last-day",
+        type=int,
+        metavar="DAY",
+        default=Protocol.window_last_day,
+        show_default=True,
+        help="Last day that they see; 334 is 30 November in the north.",
+    ),
+    click.option(
+        "--bin-days",
+        type=int,
+        metavar="DAYS",
+        default=Protocol.bin_days,
+        show_default=True,
+        help="Length of a bin, a multiple of 5; medians of 5 days are joined by their median.",
+    ),
+    click.option(
+        "--shift-days", type=Span(), help="Days by which augmentations move a series.  [default: their own]"
+    ),
+    click.option(
+        "--scale-days",
+        type=Span(),
+        help="Days by which they move its start and its end.  [default: their own]",
+    ),
+    click.option(
+        "--warp-sigma", type=float, help="Spread of the curve they multiply with.  [default: their own]"
+    ),
+    click.option("--warp-knots", type=int, help="Knots of that curve.  [default: their own]"),
+)
+
+_run_options = apply(
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        help="Folder for results.csv (a row a run), table.md and table.csv (means beside the published "
+        "numbers), the confusion matrices as PNG, runs/ and run.toml.",
+    ),
+    click.option(
+        "--restart",
+        is_flag=True,
+        help="Forget what is finished in --out and begin anew, instead of going on.",
+    ),
+    click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=read_config,
+        help="TOML file with any of these options; the command line wins. Each benchmark writes its own "
+        "as run.toml.",
+    ),
+    talk_options,
+)
+
+
+@click.command(
+    cls=sectioned(
+        {
+            "Regions and classes": _region_options,
+            "Methods": _method_options,
+            "Fitting": _fit_options,
+            "Held-out samples": _split_options,
+            "Sensitivity": _sensitivity_options,
+            "Files and messages": _run_options,
+        }
+    )
+)
+@_region_options
+@_method_options
+@_fit_options
+@_split_options
+@_sensitivity_options
+@_run_options
+def benchmark(
+    out: Path,
+    restart: bool,
+    target_classes: tuple[tuple[str, tuple[str, ...]], ...],
+    quiet: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train models in one region, judge them in others.
+
+    This is the protocol of Tong et al. (2025): classes aligned, every class of the same weight, ten seeds,
+    overall accuracy and macro-F1 with mean and standard deviation, beside the published number where there
+    is one. Unlike in the published code, the epoch is chosen on a part of the source that does not train.
+
+    Each finished training is kept. The same command goes on after an interruption, and with more seeds,
+    models or augmentations it trains what is missing. A training that fails does not end the others; the
+    exit code is 3 then.
+
+    \b
+    Examples:
+      cropmap data cropglobe --to cropglobe
+      cropmap benchmark --data cropglobe --source FRA --targets BEL,NLD,GBR --out from-france
+      cropmap benchmark --data cropglobe --source FRA --targets USA,ARG --models cropnet \\
+        --augmentation none,paper-shift,paper-shift-scale,paper --out ablation
+      cropmap benchmark --data cropglobe --source USA --in-region --split random --out in-region
+    """
+    from cli.threads import let_threads_sleep
+
+    let_threads_sleep()  # before torch is loaded
+    from training.transfer.runner import run_benchmark
+
+    moves = MoveRanges(**{name: given.pop(name) for name in _MOVES})
+    protocol = Protocol(**given, moves=moves, target_classes=dict(target_classes))
+    with _progress(quiet) as listen:
+        summary = run_benchmark(protocol, out, restart=restart, listen=listen)
+    _show(summary, as_json)
+    summary.require_complete()
+
+
+def _show(summary: Summary, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(summary.to_dict()))
+        return
+    kept = f", {summary.kept} kept from before" if summary.kept else ""
+    failed = f", {len(summary.failures)} failed" if summary.failures else ""
+    trained = f"{summary.trained} training{'' if summary.trained == 1 else 's'}"
+    place = summary.folder / "table.md" if summary.cells else summary.folder
+    click.echo(f"Benchmark: {place}, {trained}{kept}{failed}")
+    for cell in summary.cells:
+        there = cell.published
+        beside = f" (published {there.accuracy:.2f} %, {there.macro_f1:.2f} %)" if there else ""
+        method = cell.model if cell.augmentation == "none" else f"{cell.model} {cell.augmentation}"
+        click.echo(
+            f"{cell.source} to {cell.target}, {method}: overall accuracy {100 * cell.accuracy:.2f} %, "
+            f"macro-F1 {100 * cell.macro_f1:.2f} %{beside}"
+        )
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[Standing], None]]:
+    """A bar on a terminal, a line a training in a log."""
+    if quiet:
+        yield lambda standing: None
+    elif sys.stderr.isatty():
+        with _bar() as report:
+            yield report
+    else:
+        yield lambda standing: _write_line(standing)
+
+
+def _write_line(standing: Standing) -> None:
+    if standing.record or standing.error:
+        click.echo(describe(standing), err=True)
+
+
+def describe(standing: Standing) -> str:
+    """One line: which training, how it went, how long the rest takes."""
+    at = f"{standing.done + standing.failed} of {standing.total}"
+    name = standing.job.name if standing.job else ""
+    left = "" if standing.seconds_left is None else f", {duration(standing.seconds_left)} left"
+    if standing.error:
+        return f"{at}: {name} failed: {standing.error}{left}"
+    if standing.record:
+        score = standing.record.held_out_macro_f1
+        return f"{at}: {name}, held-out macro-F1 {score:.3f}, {duration(standing.record.seconds)}{left}"
+    epoch = ""
+    if standing.step and standing.step.last:
+        epoch = f", epoch {standing.step.last.number}, macro-F1 {standing.step.last.macro_f1:.3f}"
+    return f"{at} done, now {name}{epoch}{left}"
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Standing], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    with Progress(BarColumn(), TextColumn("{task.description}"), console=console) as bar:
+        task = bar.add_task("", total=None)
+
+        def report(standing: Standing) -> None:
+            done = float(standing.done + standing.failed)
+            if standing.step:
+                done += standing.step.done / standing.step.total
+            if standing.error:
+                console.print(describe(standing), markup=False, highlight=False)
+            bar.update(task, total=standing.total, completed=done, description=describe(standing))
+
+        yield report

@@ -1,0 +1,137 @@
+"""`cropmap data`: published samples, fetched."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options.shared import Names, talk_options
+
+if TYPE_CHECKING:
+    from training.cropglobe.dataset import CropGlobeSummary, FetchProgress
+
+KINDS = ("median", "harmonic", "presto", "alphaearth", "all")
+"""As in training.cropglobe.dataset, which takes too long to import for --help; a test holds them equal."""
+
+LOG_INTERVAL = 60.0
+"""Seconds between two lines in a log."""
+
+
+@click.group()
+def data() -> None:
+    """Fetch published samples."""
+
+
+@data.command(short_help="Fetch CropGlobe, the samples of the paper, from the Hugging Face Hub.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for the files; it keeps to the version of its first download.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default="median",
+    show_default=True,
+    help="Features: the year's five-day medians, which 'cropmap train' reads, harmonic coefficients, or "
+    "Presto or AlphaEarth embeddings.",
+)
+@click.option(
+    "--countries",
+    type=Names(),
+    help="Countries out of ARG, AUS, BEL, CHN, FRA, GBR, NLD, USA.  [default: all]",
+)
+@talk_options
+def cropglobe(to: Path, kind: str, countries: tuple[str, ...] | None, quiet: bool, as_json: bool) -> None:
+    """Fetch CropGlobe (Tong et al. 2025), 300,000 labelled series, from the Hugging Face Hub.
+
+    Checksums are verified. An interrupted download goes on where it stopped with the same command; when
+    all is there, the command needs no network. Needs pip install 'cropmap[training]'. HF_ENDPOINT names
+    a mirror, HF_TOKEN an access token.
+
+    \b
+    Example:
+      cropmap data cropglobe --to cropglobe --countries FRA,USA
+      cropmap train cropglobe/for_CropNet/median_S2_FRA_month1-12_day5.npz --out france.safetensors
+    """
+    from training.cropglobe.dataset import CropGlobeRequest, fetch_cropglobe
+
+    codes = tuple(code.upper() for code in countries) if countries else None
+    with _reporter(quiet) as progress:
+        summary = fetch_cropglobe(CropGlobeRequest(to, kind, codes), progress=progress)
+    click.echo(json.dumps(summary.to_dict()) if as_json else "\n".join(describe(summary)))
+
+
+def describe(summary: CropGlobeSummary) -> list[str]:
+    """A line a file with its size, what the dataset lacks, and the sum."""
+    from gee_pipeline.files import size_text
+
+    width = max(len(file.path) for file in summary.files)
+    lines = [
+        f"{file.path:<{width}}  {size_text(file.size):>10}{'' if file.fetched else '  was there'}"
+        for file in summary.files
+    ]
+    if summary.absent:
+        lines.append(f"Not in the dataset: {', '.join(summary.absent)}")
+    return [
+        *lines,
+        f"{summary.dataset}, version {summary.commit[:12]}: {len(summary.files)} files, "
+        f"{size_text(summary.size)} in {summary.to}, {size_text(summary.fetched)} fetched now",
+    ]
+
+
+@contextmanager
+def _reporter(quiet: bool) -> Iterator[Callable[[FetchProgress], None]]:
+    """Progress on stderr: a bar on a terminal, a line a minute in a log, or nothing."""
+    if quiet:
+        yield lambda progress: None
+    elif sys.stderr.isatty():
+        with _bar() as report:
+            yield report
+    else:
+        yield log_lines(lambda text: click.echo(text, err=True))
+
+
+def log_lines(
+    write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+) -> Callable[[FetchProgress], None]:
+    """A reporter that writes a line when a file begins, and one a minute."""
+    last, path = -LOG_INTERVAL, ""
+
+    def report(progress: FetchProgress) -> None:
+        nonlocal last, path
+        if progress.path != path or clock() - last >= LOG_INTERVAL:
+            last, path = clock(), progress.path
+            write(state(progress))
+
+    return report
+
+
+def state(progress: FetchProgress) -> str:
+    """One line: the file and how much of all is there."""
+    from gee_pipeline.files import size_text
+
+    return f"{progress.path}: {size_text(progress.done)} of {size_text(progress.total)}"
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[FetchProgress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("")
+
+        def report(progress: FetchProgress) -> None:
+            bar.update(task, total=progress.total, completed=progress.done, description=progress.path)
+
+        yield report

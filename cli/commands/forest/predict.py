@@ -1,0 +1,77 @@
+"""`cropmap forest predict`: an area and a year become a crop map on Earth Engine's servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.options.shared import (
+    config_option,
+    cropland_mask_option,
+    forest_option,
+    given,
+    grid_options,
+    map_place_options,
+    out_option,
+    server_options,
+    talk_options,
+)
+from cli.options.tasks import require_together, task_options
+
+
+@click.command(short_help="Map an area and a year with a deployed forest.")
+@config_option
+@map_place_options
+@forest_option
+@out_option
+@grid_options
+@cropland_mask_option
+@server_options
+@task_options
+@click.option(
+    "--unverified",
+    is_flag=True,
+    default=None,
+    help="Map without comparing cells of the servers with the same cells computed here; the report says so.",
+)
+@talk_options
+def predict(
+    quiet: bool,
+    as_json: bool,
+    no_wait: bool,
+    most_tasks: int | None,
+    collect: bool,
+    downloads: str | None,
+    **options: Any,
+) -> None:
+    """Make a crop map of an area and a year with a forest on Earth Engine's servers.
+
+    Composites, filled gaps, features and classes are computed there; classes, confidence and clear
+    observations alone are fetched, 3 bytes a pixel. The run folder holds predictions and the same map as
+    that of 'cropmap predict'. The same command continues a run that was stopped.
+
+    \b
+    Examples:
+      cropmap forest predict --aoi region.geojson --year 2023 --forest forest.safetensors --project my-project
+      cropmap forest predict --aoi country.geojson --year 2023 --forest forest.safetensors --out run/ \\
+        --to gcs://my-bucket/country
+      cropmap forest predict --config run/run.toml --collect
+    """
+    from cli.output.progress import listener
+    from cli.output.results import show_map, show_tasks
+    from inference.workflow.forest_map import collect_forest_map, make_forest_map, start_forest_tasks
+    from inference.workflow.request import ForestRequest
+
+    request = ForestRequest(**given(options))
+    require_together(
+        to=request.to, no_wait=no_wait, most_tasks=most_tasks, collect=collect, downloads=downloads
+    )
+    with listener(quiet) as told:
+        if request.to and not collect:
+            limit = given({"most_tasks": most_tasks})
+            show_tasks(start_forest_tasks(request, told, wait=not no_wait, **limit), as_json)
+        elif collect:
+            show_map(collect_forest_map(request, told, downloads=downloads), as_json)
+        else:
+            show_map(make_forest_map(request, told), as_json)

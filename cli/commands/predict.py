@@ -1,0 +1,55 @@
+"""`cropmap predict`: an area and a year become a crop map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options.shared import (
+    area_options,
+    cropland_mask_option,
+    expected_start_option,
+    given,
+    server_options,
+    talk_options,
+    work_options,
+)
+
+
+@click.command()
+@area_options
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Checkpoint of a trained model (see 'cropmap train').  [default: the one that ships with cropmap]",
+)
+@expected_start_option
+@cropland_mask_option
+@click.option(
+    "--device",
+    help="Where the model runs: auto, cpu, cuda or cuda:N.  [default: auto, a GPU where there is one]",
+)
+@server_options
+@work_options
+@talk_options
+def predict(quiet: bool, as_json: bool, **options: Any) -> None:
+    """Make a crop map of an area and a year.
+
+    Writes a run folder with composites, predictions and the map: class codes with colours and names,
+    confidence, clear observations, legend, quicklook and report. The same command continues a run that was
+    stopped.
+
+    \b
+    Example:
+      cropmap predict --aoi region.geojson --year 2021 --source scenes/catalog.json --out run/
+    """
+    from cli.output.progress import listener
+    from cli.output.results import show_map
+    from inference.workflow.crop_map import make_map
+    from inference.workflow.request import MapRequest
+
+    with listener(quiet) as told:
+        summary = make_map(MapRequest(**given(options)), told)
+    show_map(summary, as_json)

@@ -1,0 +1,219 @@
+"""`cropmap sample`: from a reference map on Earth Engine to labelled series for training."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options.shared import (
+    apply,
+    cloud_options,
+    config_option,
+    earth_engine_options,
+    eecu_option,
+    given,
+    place_options,
+    recipe_options,
+    take_recipe,
+    talk_options,
+)
+from cli.output.progress import LOG_INTERVAL, duration
+from training.sampling.rule import SamplingRule
+
+if TYPE_CHECKING:
+    from training.sampling.field_samples import SampleListener, SampleProgress
+    from training.sampling.plan import SampleRequest
+    from training.sampling.sample_file import SampleSummary
+
+_reference_options = apply(
+    click.option(
+        "--reference",
+        metavar="MAP",
+        required=True,
+        help="Where labels come from: cdl (Cropland Data Layer of the USA), or asset:ID or asset:ID:BAND, an "
+        "image on Earth Engine.",
+    ),
+    click.option(
+        "--classes-table",
+        metavar="TABLE.toml",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="What the values of the map mean: a TOML table [classes] with lines such as corn = [1, 4].  "
+        "[required for asset:ID]",
+    ),
+    click.option(
+        "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The npz file to write."
+    ),
+)
+
+_rule_options = apply(
+    click.option(
+        "--per-cell",
+        type=int,
+        default=SamplingRule.per_cell,
+        show_default=True,
+        help="Samples of a square of the grid; CropGlobe has 1 in the USA and 5 elsewhere.",
+    ),
+    click.option(
+        "--each-class", is_flag=True, help="So many of each class in a square, not of all together."
+    ),
+    click.option(
+        "--spacing",
+        type=int,
+        default=SamplingRule.spacing,
+        show_default=True,
+        metavar="METRES",
+        help="Samples are at least so far apart; a multiple of 10.",
+    ),
+    click.option(
+        "--buffer",
+        type=float,
+        default=SamplingRule.buffer,
+        show_default=True,
+        metavar="METRES",
+        help="All land so near to a sample has its class; 0 to 500.",
+    ),
+    click.option(
+        "--grid",
+        type=float,
+        default=SamplingRule.grid,
+        show_default=True,
+        metavar="DEGREES",
+        help="Side of the squares; a whole number of them makes 6 degrees.",
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        default=SamplingRule.seed,
+        show_default=True,
+        help="Chooses the samples, whatever the order of the work.",
+    ),
+)
+
+
+@click.command(short_help="Draw labelled series from a reference map.")
+@config_option
+@place_options
+@recipe_options
+@_reference_options
+@_rule_options
+@cloud_options
+@eecu_option
+@earth_engine_options
+@talk_options
+def sample(quiet: bool, as_json: bool, **options: Any) -> None:
+    """Draw samples from a crop map on Earth Engine as CropGlobe was made; 'cropmap train' reads the result.
+
+    Samples are drawn in squares of 0.1 degree, 60 m away from other classes and from one another; each gets
+    its 73 five-day medians of the year, computed like those of a map. Squares that are done are kept in
+    OUT.parts until all are: the same command continues.
+
+    \b
+    Example:
+      cropmap sample --aoi county.geojson --year 2021 --reference cdl --out samples.npz --project my-project
+      cropmap train samples.npz --out model.safetensors --year 2021
+    """
+    from training.sampling.field_samples import take_samples
+
+    with _listener(quiet) as told:
+        summary = take_samples(sample_request(options), told)
+    show_samples(summary, as_json)
+
+
+def sample_request(options: dict[str, Any]) -> SampleRequest:
+    """The request of the command, its rule, recipe and settings put together from the options."""
+    from gee_pipeline.earthengine.client.settings import EarthEngineSettings
+    from training.sampling.plan import SampleRequest
+
+    values = given(options)
+    rule = SamplingRule(**{f.name: values.pop(f.name) for f in fields(SamplingRule)})
+    settings = EarthEngineSettings(values.pop("project", None), values.pop("service_account", None))
+    recipe = take_recipe(values).require_enough_bins()
+    return SampleRequest(rule=rule, recipe=recipe, settings=settings, **values)
+
+
+def show_samples(summary: SampleSummary, as_json: bool) -> None:
+    """Print where samples are, how many of each class, and what was left out."""
+    if as_json:
+        click.echo(json.dumps(asdict(summary)))
+        return
+    for name, count in summary.classes.items():
+        click.echo(f"{name:>12} {count:>10,}")
+    for line in describe(summary):
+        click.echo(line)
+
+
+def describe(summary: SampleSummary) -> list[str]:
+    """Some lines: squares and candidates, what was left out, and the file."""
+    without = f" ({summary.cells_without:,} without candidates)" if summary.cells_without else ""
+    scenes = "" if summary.scenes is None else f", {summary.scenes:,} scenes"
+    lines = [f"{summary.cells:,} squares{without}, {summary.candidates:,} candidates{scenes}"]
+    if summary.left_out:
+        most = [f"{value} ({count:,})" for value, count in list(summary.left_out.items())[:8]]
+        more = ", ..." if len(summary.left_out) > len(most) else ""
+        lines.append(f"Values in no class, with their points: {', '.join(most)}{more}")
+    if summary.sparse:
+        lines.append(f"{summary.sparse:,} samples have too few observations: 'cropmap train' leaves them out")
+    return [*lines, f"Samples: {summary.samples:,} in {summary.out}"]
+
+
+@contextmanager
+def _listener(quiet: bool) -> Iterator[SampleListener]:
+    """Notices and progress on stderr, a bar on a terminal and a line a minute in a log; or silence."""
+    from training.sampling.field_samples import SampleListener
+
+    if quiet:
+        yield SampleListener()
+    elif sys.stderr.isatty():
+        with _bar() as (write, report):
+            yield SampleListener(write, report)
+    else:
+        yield SampleListener(_to_stderr, log_lines(_to_stderr))
+
+
+def log_lines(
+    write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+) -> Callable[[SampleProgress], None]:
+    """A reporter that writes the first state, then one line a minute, then the last."""
+    last = -LOG_INTERVAL
+
+    def report(progress: SampleProgress) -> None:
+        nonlocal last
+        if clock() - last >= LOG_INTERVAL or progress.done + progress.failed == progress.planned:
+            last = clock()
+            write(state(progress))
+
+    return report
+
+
+def state(progress: SampleProgress) -> str:
+    """One line: squares, samples, time left."""
+    failed = f", {progress.failed:,} failed" if progress.failed else ""
+    left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
+    return f"{progress.done:,} of {progress.planned:,} squares{failed}, {progress.samples:,} samples{left}"
+
+
+@contextmanager
+def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[SampleProgress], None]]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    with Progress(BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True)) as bar:
+        task = bar.add_task("")
+
+        def report(progress: SampleProgress) -> None:
+            finished = progress.done + progress.failed
+            bar.update(task, total=progress.planned, completed=finished, description=state(progress))
+
+        yield lambda text: bar.console.print(text, highlight=False, markup=False), report
+
+
+def _to_stderr(text: str) -> None:
+    click.echo(text, err=True)

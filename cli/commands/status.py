@@ -1,0 +1,25 @@
+"""`cropmap status`: how far a run has come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Tell how far a run has come.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the state as JSON on stdout.")
+def status(run: Path, as_json: bool) -> None:
+    """Tell planned, done and failed cells, pixels and time left of a RUN folder.
+
+    Works while the run goes on and after it ended.
+
+    \b
+    Example:
+      cropmap status run/
+    """
+    from cli.output.results import show_status
+    from inference.run.ledger import status as read_status
+
+    show_status(read_status(run), as_json)

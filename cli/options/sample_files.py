@@ -1,0 +1,100 @@
+"""How files of samples are read: the options that every command which reads them has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options.shared import Names, apply, hemisphere_option, recipe_options, take_recipe_options
+from cli.options.shared import given as only_given
+from training.samples.crops import NAMES
+
+if TYPE_CHECKING:
+    from training.samples.samples import Samples
+
+legend_option = click.option(
+    "--legend",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="TOML or JSON file that says which labels become which class, with names and colours.  "
+    f"[default: CropGlobe's: {', '.join(f'{label} {name}' for label, name in enumerate(NAMES))}]",
+)
+
+file_options = apply(
+    legend_option,
+    click.option(
+        "--label-column", help="Key or column of the labels.  [default: the legend's, else lbl or label]"
+    ),
+    click.option(
+        "--scale",
+        type=float,
+        help="What the files store for reflectance 1: 1 for reflectance as it is, 100 for percent.  "
+        "[default: 10000]",
+    ),
+    click.option("--offset", type=float, help="What the files store for reflectance 0.  [default: 0]"),
+    click.option(
+        "--year", type=int, help="Year of the season of the samples, where the files do not tell it."
+    ),
+    hemisphere_option,
+    recipe_options,
+)
+"""What the values of files mean."""
+
+reading_options = apply(
+    click.option(
+        "--classes",
+        type=Names(),
+        help="Classes in the order of their codes, out of those of the legend. What is not named becomes "
+        "other, or is left out where other is not named.  [default: all that occur]",
+    ),
+    file_options,
+    click.option("--group-column", help="Key or column of the groups.  [default: group]"),
+)
+"""The same, and which classes and groups there are."""
+
+
+training_options = apply(
+    click.option(
+        "--classes",
+        type=Names(),
+        help="Classes of the map, in the order of their codes, out of those of the legend. What is not "
+        "named becomes other, or is left out where other is not named.  [default: all that occur]",
+    ),
+    file_options,
+    click.option(
+        "--data-source",
+        help="A sentence on labels and imagery, kept in the model.  [default: of the files]",
+    ),
+)
+"""The same for a training, which keeps a sentence on its data in the model."""
+
+
+def require_new_file(out: Path, files: Sequence[Path]) -> None:
+    """Refuse to write a model where samples stand.
+
+    Raises:
+        InputError: `out` is one of the files.
+    """
+    from gee_pipeline.errors import InputError
+
+    if out.exists() and any(file.exists() and out.samefile(file) for file in files):
+        raise InputError(f"The model would replace its own samples {out}. Choose another --out.")
+
+
+def read_files(files: Sequence[Path], given: dict[str, Any]) -> Samples:
+    """The samples of some files, read as the options say; `given` holds those of `reading_options`
+    or `training_options`."""
+    from training.samples.class_legend import read_legend
+    from training.samples.samples import read_samples
+
+    same = ("scale", "offset", "year", "hemisphere", "label_column", "group_column")
+    return read_samples(
+        files,
+        given["classes"],
+        legend=read_legend(given["legend"]) if given["legend"] else None,
+        source=given.get("data_source"),
+        asked=take_recipe_options(only_given(given)),
+        **{name: given[name] for name in same},
+    )

@@ -1,0 +1,49 @@
+"""Options of commands that can leave the work to batch tasks of Earth Engine."""
+
+from __future__ import annotations
+
+import click
+
+from cli.options.shared import apply
+
+task_options = apply(
+    click.option(
+        "--to",
+        metavar="DESTINATION",
+        help="Let batch tasks of Earth Engine write the cells to gcs://BUCKET/PREFIX or drive:FOLDER instead "
+        "of fetching them one by one.",
+    ),
+    click.option(
+        "--no-wait",
+        is_flag=True,
+        help="With --to: return once tasks are started; the same command looks again.",
+    ),
+    click.option(
+        "--most-tasks",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="With --to: tasks of this run that wait or work at once.  [default: 100]",
+    ),
+    click.option(
+        "--collect", is_flag=True, help="Verify the files that tasks wrote, and take them into the run."
+    ),
+    click.option(
+        "--downloads",
+        metavar="FOLDER",
+        help="With --collect: where the files lie after you brought them from --to by other means.",
+    ),
+)
+
+
+def require_together(
+    *, to: str | None, no_wait: bool, most_tasks: int | None, collect: bool, downloads: str | None
+) -> None:
+    """Refuse options of tasks that do not go together.
+
+    Raises:
+        click.UsageError: Naming those that do.
+    """
+    if (no_wait or most_tasks) and (collect or not to):
+        raise click.UsageError("--no-wait and --most-tasks go with --to alone, which starts tasks.")
+    if downloads and not collect:
+        raise click.UsageError("--downloads goes with --collect, which reads the files there.")

@@ -1,0 +1,101 @@
+"""Results on stdout: lines for a reader, or JSON of the same values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options.shared import given, take_recipe
+from cli.output.progress import duration
+
+if TYPE_CHECKING:
+    from inference.batch.collect import Collected
+    from inference.batch.export import TaskSummary
+    from inference.product.map_facts import MapSummary
+    from inference.run.completeness import RunSummary
+    from inference.run.ledger import RunStatus
+    from inference.workflow.request import ExportRequest
+
+
+def show_map(summary: MapSummary, as_json: bool) -> None:
+    """Print where a map is and what it covers."""
+    if as_json:
+        _print_json({**asdict(summary), "crop_map": summary.crop_map})
+        return
+    for area in summary.areas:
+        if area.pixels:
+            confidence = "" if area.mean_confidence is None else f"  confidence {area.mean_confidence:.0f}"
+            click.echo(f"{area.name:>24} {area.hectares:>14,.1f} ha{confidence}")
+    click.echo(f"Map: {summary.crop_map}")
+
+
+def show_export(summary: RunSummary, as_json: bool) -> None:
+    """Print where composites are."""
+    if as_json:
+        _print_json(asdict(summary))
+        return
+    click.echo(f"Composites of {summary.done:,} cells: {summary.folder / 'composites'}")
+
+
+def show_tasks(summary: TaskSummary, as_json: bool) -> None:
+    """Print how batch tasks stand and what to do next."""
+    if as_json:
+        _print_json({**asdict(summary), "complete": summary.complete})
+        return
+    click.echo(
+        f"Tasks: {summary.cells_done:,} of {summary.cells:,} cells written to {summary.destination}, "
+        f"{summary.active:,} tasks at work, {summary.waiting:,} waiting to be started; "
+        f"{summary.eecu_seconds / 3600:.3g} EECU-hours"
+    )
+    if not summary.complete:
+        click.echo(f"Look again: {summary.command}")
+    if summary.cells_done:
+        click.echo(f"Take in what is written: {summary.command} --collect")
+
+
+def show_collected(collected: Collected, as_json: bool) -> None:
+    """Print what was taken in."""
+    if as_json:
+        _print_json({**asdict(collected), "done": collected.done})
+        return
+    click.echo(
+        f"Composites of {collected.done:,} cells ({collected.taken:,} new): {collected.folder / 'composites'}"
+    )
+
+
+def show_status(status: RunStatus, as_json: bool) -> None:
+    """Print how far a run has come."""
+    if as_json:
+        _print_json(asdict(status))
+        return
+    click.echo(f"state    {_state(status):>12}")
+    click.echo(f"planned  {status.planned:>12,} cells")
+    click.echo(f"done     {status.done:>12,} cells")
+    click.echo(f"failed   {status.failed:>12,} cells")
+    click.echo(f"pixels   {status.pixels:>12,}")
+    if status.seconds_left is not None:
+        click.echo(f"left     {duration(status.seconds_left):>12}")
+    for name, text in status.failures:
+        click.echo(f"{name}: {text}")
+
+
+def export_request(options: dict[str, Any]) -> ExportRequest:
+    """The request of `cropmap export`, its recipe put together from the options."""
+    from inference.workflow.request import ExportRequest
+
+    values = given(options)
+    recipe = take_recipe(values)
+    return ExportRequest(recipe=recipe, **values)
+
+
+def _state(status: RunStatus) -> str:
+    if status.running:
+        return "running"
+    return "complete" if status.done == status.planned else "stopped"
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    click.echo(json.dumps(values, default=str))

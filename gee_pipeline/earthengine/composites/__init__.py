@@ -1,0 +1,1 @@
+"""Composites on Earth Engine's servers: asked for, fetched or exported, and what they cost."""

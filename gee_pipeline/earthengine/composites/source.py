@@ -1,0 +1,250 @@
+"""The Earth Engine source: a cell's medians are computed on Google's servers and fetched in parts."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlparse
+
+import ee
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.bands import NODATA
+from gee_pipeline.earthengine.client.session import Session, connect, opened
+from gee_pipeline.earthengine.client.settings import URL_VARIABLE, Cropland, EarthEngineSettings
+from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.composites.fetch import Fetcher
+from gee_pipeline.errors import InputError
+from gee_pipeline.grid import Cell
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import BinLength, Season, TimeBin
+from gee_pipeline.source import Composite, SceneCounts, Spent, Survey, same_day
+
+COUNTED: Final = 5_000
+"""Scenes of an area up to which those without Cloud Score+ are counted before work starts."""
+
+LEAST_AHEAD: Final = 2
+"""Cells fetched at a time at least: while the last parts of one come in, the next has begun."""
+
+_open: dict[EarthEngineSettings, Fetcher] = {}
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True)
+class EarthEngineSource:
+    """Composites of Sentinel-2 with Cloud Score+, computed by Earth Engine; small to pickle."""
+
+    recipe: Recipe
+    """Bands, bin length and cloud rule."""
+    settings: EarthEngineSettings = field(default_factory=EarthEngineSettings)
+    """Access and limits."""
+    cropland: Cropland = field(default="none", kw_only=True)
+    """Mask of cropland; pixels outside come back as nodata, and cells without any are not composited."""
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the source, as JSON values; who pays and where the servers stand does not."""
+        return {
+            "kind": "earthengine",
+            "collection": graph.COLLECTION,
+            "cloud_score": graph.CLOUD_SCORE,
+            "cropland": self.cropland,
+        }
+
+    def survey(self, area: BaseGeometry, season: Season, bins: range) -> Survey:
+        """How many scenes there are, and how many of them have no Cloud Score+.
+
+        Args:
+            area: Polygon in EPSG:4326.
+            season: Season to map.
+            bins: Bins within the season.
+
+        Raises:
+            AccessError: Earth Engine cannot be used.
+            InputError: No scene touches the area or season.
+        """
+        fetcher, region = self._fetcher, _hull(area)
+        span = season.span(bins, self.recipe.bin_days)
+        scenes = int(fetcher.value(graph.scenes(region, span).size()))
+        if scenes == 0:
+            raise InputError(
+                f"Earth Engine's {graph.COLLECTION} has no scene of this area from {span.start} until "
+                f"{span.end}. Check --year, --season-start and where --aoi lies."
+            )
+        without = None
+        if scenes <= COUNTED:
+            without = int(fetcher.value(graph.without_score(region, span).size()))
+        return Survey(scenes, (*_elsewhere(self.host), *_notices(scenes, without, self.recipe)))
+
+    def read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
+        """The composite of one cell; without scenes, or without cropland, it is all nodata.
+
+        Raises:
+            AccessError: Earth Engine cannot be used.
+            EarthEngineError: A part of the cell failed for good.
+        """
+        with self._settled():
+            return self._read_cell(cell, season, bins)
+
+    @property
+    def session(self) -> Session:
+        """The session with Earth Engine, opened at the first call.
+
+        Raises:
+            AccessError: Earth Engine cannot be used.
+        """
+        return connect(self.settings)
+
+    @property
+    def host(self) -> str | None:
+        """Who answers instead of Google's Earth Engine; None where nobody does."""
+        host = urlparse(self.settings.url or "").hostname
+        return None if host is None or host.endswith(".googleapis.com") else host
+
+    def cells_ahead(self, bins: int, cell_size: int) -> int:
+        """Cells whose requests together are as many as Earth Engine takes at once."""
+        size = bins * len(self.recipe.bands) * cell_size**2 * np.dtype(np.int16).itemsize
+        requests = math.ceil(size / self.settings.request_bytes)
+        return max(LEAST_AHEAD, math.ceil(self.settings.most_requests / requests))
+
+    def spent(self) -> Spent:
+        """What this process has asked Earth Engine for so far."""
+        session = self._session
+        return session.meter.spent if session else Spent()
+
+    def take_notices(self) -> list[str]:
+        """What the user should know since the last call, one sentence each."""
+        session = self._session
+        return session.take_notices() if session else []
+
+    @property
+    def _fetcher(self) -> Fetcher:
+        """One a process, so that all cells share its limits and what it learned."""
+        with _opening:
+            session = connect(self.settings)
+            found = _open.get(self.settings)
+            if found is None or found.session is not session:
+                _open.clear()
+                found = _open[self.settings] = Fetcher(session)
+            return found
+
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Know at the end what a cell took, also one that failed: a budget has to know it."""
+        try:
+            yield
+        finally:
+            if session := self._session:
+                session.meter.settle(session)
+
+    @property
+    def _session(self) -> Session | None:
+        """The session, unless nothing was asked yet."""
+        return opened(self.settings)
+
+    def cropland_image(self) -> ee.Image | None:
+        """The cropland mask as the servers have it; None where there is none. The client must be open."""
+        return None if self.cropland == "none" else graph.cropland(self.cropland)
+
+    def _cropland(self, geobox: GeoBox) -> NDArray[np.bool_] | None:
+        """Where the servers see cropland, `(y, x)`."""
+        image = self.cropland_image()
+        if image is None:
+            return None
+        mask: NDArray[np.bool_] = self._fetcher.raster(image, geobox)[0] == 1
+        return mask
+
+    def _fetch(self, geobox: GeoBox, season: Season, bins: range) -> NDArray[np.int16]:
+        mask = self.cropland_image()
+
+        def image_of(part: GeoBox, some: range) -> ee.Image:
+            return graph.composite(graph.search_region(part), season, some, self.recipe, cropland=mask)
+
+        return self._fetcher.composite(image_of, geobox, bins, self.recipe.bands)
+
+    def _read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
+        bands, counts = self.recipe.bands, SceneCounts(duplicates_dropped=None)
+        values = np.full((len(bins), len(bands), *cell.geobox.shape), NODATA, np.int16)
+        mask = self._cropland(cell.geobox)
+        if mask is not None and not mask.any():
+            return Composite(values, cell.geobox, bins, bands, counts, mask)
+        times, counts = count_scenes(self._fetcher, cell.geobox, season.span(bins, self.recipe.bin_days))
+        if seen := seen_bins(times, season, bins, self.recipe.bin_days):
+            first = seen.start - bins.start
+            values[first : first + len(seen)] = self._fetch(cell.geobox, season, seen)
+        return Composite(values, cell.geobox, bins, bands, counts, mask)
+
+
+def count_scenes(fetcher: Fetcher, geobox: GeoBox, span: TimeBin) -> tuple[list[datetime], SceneCounts]:
+    """Times of the scenes that may touch some pixels, and their counts.
+
+    Args:
+        fetcher: Asks Earth Engine.
+        geobox: The pixels.
+        span: UTC days.
+
+    Raises:
+        AccessError: Earth Engine cannot be used.
+        EarthEngineError: The request failed for good.
+    """
+    found = fetcher.value(graph.scene_list(graph.search_region(geobox), span))
+    times = [datetime.fromtimestamp(time / 1000, UTC) for time in found["times"]]
+    return times, SceneCounts(
+        scenes=len(times),
+        without_score=int(found["without_score"]),
+        same_day=same_day(time.date() for time in times),
+        duplicates_dropped=None,
+    )
+
+
+def seen_bins(times: list[datetime], season: Season, bins: range, bin_days: BinLength) -> range:
+    """The bins from the first to the last that have a scene; those outside need no request.
+
+    Args:
+        times: When the scenes were taken.
+        season: Which days the bins mean.
+        bins: Bins to look at.
+        bin_days: Length of a bin.
+    """
+    found = {season.bin_of(time.date(), bin_days) for time in times}
+    there = sorted(index for index in found if index is not None and index in bins)
+    return range(there[0], there[-1] + 1) if there else range(0)
+
+
+def _hull(area: BaseGeometry) -> ee.Geometry:
+    """The outline of an area with few corners: a search with many is slow on the servers."""
+    hull = area.convex_hull.simplify(0.01).buffer(0.02, join_style="mitre")
+    ring = [[float(x), float(y)] for x, y in hull.exterior.coords]
+    # from GeoJSON: of a geometry that the servers would construct the corners cannot be read here
+    return ee.Geometry({"type": "Polygon", "coordinates": [ring]}, None, False)
+
+
+def _elsewhere(host: str | None) -> tuple[str, ...]:
+    """What to say of pixels that do not come from Google."""
+    if host is None:
+        return ()
+    return (
+        f"{URL_VARIABLE} names {host}, which is not Google's Earth Engine: whether its pixels are "
+        "Sentinel-2's is not known.",
+    )
+
+
+def _notices(scenes: int, without: int | None, recipe: Recipe) -> tuple[str, ...]:
+    if without is None:
+        return (
+            f"Of more than {COUNTED:,} scenes those without Cloud Score+ are not counted beforehand, but "
+            "cell by cell in ledger.jsonl.",
+        )
+    if not without:
+        return ()
+    return (
+        f"{without} of {scenes} scenes have no Cloud Score+ (band `{recipe.cloud.score_band}`): their clear "
+        f"pixels are those of the scene classes (SCL) {', '.join(map(str, recipe.cloud.scl_clear))}.",
+    )

@@ -1,0 +1,1 @@
+"""Random Forests on Earth Engine's servers: their trees as assets, their predictions as graphs."""

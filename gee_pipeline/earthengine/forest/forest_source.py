@@ -1,0 +1,139 @@
+"""The Earth Engine source of forest maps: cells are classified on Google's servers, and classes fetched."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any, Final
+
+import ee
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.composites.fetch import Expected
+from gee_pipeline.earthengine.composites.source import LEAST_AHEAD, EarthEngineSource, count_scenes, seen_bins
+from gee_pipeline.earthengine.forest.classifier_assets import ServedTrees, answered
+from gee_pipeline.earthengine.forest.prediction_graph import PREDICTION_BANDS, Voters, prediction
+from gee_pipeline.errors import InputError
+from gee_pipeline.feature_names import FeatureKind
+from gee_pipeline.grid import Cell
+from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH
+from gee_pipeline.season import Season
+from gee_pipeline.source import SceneCounts, Survey
+
+ANSWER: Final = Expected(PREDICTION_BANDS, "uint8")
+"""What a request for predictions is answered with."""
+
+
+@dataclass(frozen=True)
+class ForestSource(EarthEngineSource):
+    """Predictions of a deployed forest, and the composites that they are made of.
+
+    It pickles small unless the trees go with every request.
+    """
+
+    features: FeatureKind = field(kw_only=True)
+    """What the forest looks at."""
+    trees: ServedTrees = field(kw_only=True)
+    """Where the servers find the forest."""
+    classes: int = field(kw_only=True)
+    """Classes of the forest."""
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the source, as JSON values; where the forest's assets stand does not."""
+        forest = {"way": self.trees.way, "confidence": self.trees.confidence, "features": self.features}
+        return {**super().describe(), "forest": forest}
+
+    def survey(self, area: BaseGeometry, season: Season, bins: range) -> Survey:
+        """How many scenes there are, after the forest was looked for.
+
+        Args:
+            area: Polygon in EPSG:4326.
+            season: Season to map.
+            bins: Bins within the season.
+
+        Raises:
+            AccessError: Earth Engine cannot be used, or not the forest's assets.
+            InputError: The forest is not there, or no scene touches the area or season.
+        """
+        self.assets_written()
+        return super().survey(area, season, bins)
+
+    def assets_written(self) -> dict[str, str]:
+        """When each asset of the forest was written last, as Earth Engine says.
+
+        Raises:
+            AccessError: Earth Engine cannot be used, or not these assets.
+            InputError: An asset is not there.
+        """
+        session, written = self.session, {}
+        for asset in self.trees.assets:
+            found = answered(session, partial(session.asset, asset), asset)
+            if found is None:  # every cell would fail
+                raise InputError(
+                    f"The forest is not on the servers: there is no asset {asset}, or these credentials may "
+                    "not read it. Deploy it again with 'cropmap forest deploy', or have the asset shared."
+                )
+            written[asset] = str(found.get("updateTime", ""))
+        return written
+
+    def read_prediction(self, cell: Cell, season: Season) -> tuple[NDArray[np.uint8], SceneCounts]:
+        """Class code, confidence and clear observations `(3, y, x)` of one cell, of its whole square.
+
+        Without scenes, or without cropland, nothing is classified.
+
+        Raises:
+            AccessError: Earth Engine cannot be used.
+            EarthEngineError: A part of the cell failed for good.
+        """
+        with self._settled():
+            return self._read_prediction(cell.geobox, season)
+
+    def prediction_image(self, geobox: GeoBox, season: Season) -> ee.Image:
+        """The prediction of some pixels as an expression, bands `PREDICTION_BANDS`; the client must be open.
+
+        Args:
+            geobox: The pixels.
+            season: Season to map.
+        """
+        return prediction(
+            graph.search_region(geobox),
+            season,
+            self.recipe,
+            self.features,
+            _voters(self.trees, self.classes),
+            cropland=self.cropland_image(),
+        )
+
+    def cells_ahead(self, bins: int, cell_size: int) -> int:
+        """Cells whose requests together are as many as Earth Engine takes at once."""
+        requests = math.ceil(cell_size**2 * len(PREDICTION_BANDS) / self.settings.request_bytes)
+        return max(LEAST_AHEAD, math.ceil(self.settings.most_requests / requests))
+
+    def _read_prediction(self, geobox: GeoBox, season: Season) -> tuple[NDArray[np.uint8], SceneCounts]:
+        mask, window = self._cropland(geobox), self.recipe.window
+        if mask is not None and not mask.any():
+            return _unseen(mask), SceneCounts(duplicates_dropped=None)
+        fetcher, days = self._fetcher, self.recipe.bin_days
+        times, counts = count_scenes(fetcher, geobox, season.span(window, days))
+        if not seen_bins(times, season, window, days):
+            return _unseen(np.ones(geobox.shape, np.bool_) if mask is None else mask), counts
+        image = self.prediction_image(geobox, season)
+        return fetcher.raster(image, geobox, ANSWER, costly=True), counts
+
+
+@lru_cache(maxsize=2)
+def _voters(trees: ServedTrees, classes: int) -> Voters:
+    """The same classifiers for all cells: inline trees are much text."""
+    return Voters(trees.confidence, trees.classifiers(), classes)
+
+
+def _unseen(cropland: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The prediction of pixels without any scene, of which some are cropland."""
+    codes = np.where(cropland, np.uint8(NOT_ENOUGH), np.uint8(NOT_CROPLAND))
+    clear = np.where(cropland, np.uint8(0), np.uint8(NONE))
+    return np.stack([codes, np.full_like(codes, NONE), clear])

@@ -1,0 +1,1 @@
+"""The cells of a run by batch tasks of Earth Engine: exported, then collected."""

@@ -1,0 +1,210 @@
+"""A trained model in one file: safetensors weights and, as JSON, everything needed to use them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.recipe import Recipe
+from inference.models.crop_class import CropClass, require_legend
+from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.model_file import (
+    CHECKPOINT,
+    Arrays,
+    content_digest,
+    read_model,
+    require_format,
+    require_recipe_digest,
+    to_json,
+    write_model,
+)
+
+FORMAT: Final = 1
+"""Version of the metadata; a file of another version is refused."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of each band over the training series."""
+
+    mean: tuple[float, ...]
+    """Reflectance, 0 to 1, in the recipe's band order."""
+    std: tuple[float, ...]
+    """Reflectance, greater than 0."""
+
+    def __post_init__(self) -> None:
+        finite = all(map(math.isfinite, (*self.mean, *self.std)))
+        if len(self.mean) != len(self.std) or not finite or not all(value > 0 for value in self.std):
+            raise InputError(
+                "A normalisation takes a mean and a standard deviation above 0 for each band, got "
+                f"mean {self.mean} and std {self.std}."
+            )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model, what its classes mean, what its input must be and where it comes from."""
+
+    config: CropNetConfig
+    """Shape of the network."""
+    classes: tuple[CropClass, ...]
+    """Class of each logit, in order; their codes are 1..K."""
+    recipe: Recipe
+    """How its input is made from scenes."""
+    normalisation: Normalisation
+    """How its input is scaled."""
+    weights: dict[str, Tensor]
+    """State of the network, by parameter name."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """JSON values: data, year, season_start, footprint, samples, seed, epochs, cropmap_version."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """JSON values: how good it was on the places held back."""
+    temperature: float = 1.0
+    """Logits are divided by it before the softmax, so that a confidence is a frequency (Guo et al. 2017)."""
+
+    def __post_init__(self) -> None:
+        require_legend(self.classes, "a checkpoint")
+        if len(self.classes) != self.config.classes:
+            raise MismatchError(
+                f"A checkpoint names each output of its network; it names {len(self.classes)} classes, the "
+                f"network has {self.config.classes} outputs. Save it again with all classes."
+            )
+        widths = {self.config.bands, len(self.recipe.bands), len(self.normalisation.mean)}
+        if len(widths) > 1:
+            raise MismatchError(
+                f"Network, recipe and normalisation must have the same bands, got {self.config.bands}, "
+                f"{len(self.recipe.bands)} and {len(self.normalisation.mean)}."
+            )
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise InputError(f"A temperature is greater than 0, got {self.temperature}.")
+
+    def build(self) -> CropNet:
+        """The network with its weights, in eval mode, on the CPU.
+
+        Raises:
+            MismatchError: The weights are not those of the configuration.
+        """
+        network = CropNet(self.config)
+        _require_shapes(self.weights, network.state_dict())
+        network.load_state_dict(self.weights)
+        return network.eval()
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits that are equal exactly when weights and metadata are."""
+        return content_digest(_to_json(self), _arrays(self.weights))
+
+
+def default_checkpoint() -> Path:
+    """The checkpoint that ships inside the package.
+
+    Raises:
+        InputError: This installation lacks it.
+    """
+    path = Path(__file__).parent / "checkpoints" / "compact.safetensors"
+    if not path.is_file():
+        raise InputError(
+            f"The default checkpoint {path} is missing from this installation. "
+            "Install cropmap again, or give another checkpoint with --model."
+        )
+    return path
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically.
+
+    Raises:
+        MismatchError: The weights are not those of the configuration.
+        InputError: A weight is not a number, or provenance or metrics are no JSON values.
+    """
+    _require_finite(checkpoint.weights, "This checkpoint", InputError)
+    network = checkpoint.build()
+    write_model(path, CHECKPOINT, _to_json(checkpoint), _arrays(network.state_dict()))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint of a file, verified; no code of the file is run.
+
+    Raises:
+        InputError: The file does not exist, or is a forest.
+        CorruptFileError: It is truncated, damaged or no checkpoint of cropmap.
+        MismatchError: It was written by another version, or its parts do not belong together.
+    """
+    text, arrays = read_model(path, CHECKPOINT)
+    weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    checkpoint = _from_json(text, weights, path)
+    _require_finite(weights, f"The checkpoint {path}", CorruptFileError)
+    checkpoint.build()
+    return checkpoint
+
+
+def _arrays(weights: dict[str, Tensor]) -> Arrays:
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in weights.items()}
+
+
+def _to_json(checkpoint: Checkpoint) -> str:
+    values = {
+        "format": FORMAT,
+        "config": checkpoint.config.to_dict(),
+        "classes": [asdict(c) for c in checkpoint.classes],
+        "recipe": checkpoint.recipe.to_dict(),
+        "recipe_digest": checkpoint.recipe.digest,
+        "normalisation": asdict(checkpoint.normalisation),
+        "provenance": checkpoint.provenance,
+        "metrics": checkpoint.metrics,
+        "temperature": checkpoint.temperature,
+    }
+    return to_json(values, CHECKPOINT.noun)
+
+
+def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
+    try:
+        values = json.loads(text)
+        require_format(values.get("format"), FORMAT, path, CHECKPOINT.noun)
+        recipe = Recipe.from_dict(values["recipe"])
+        require_recipe_digest(recipe, values["recipe_digest"], path, CHECKPOINT.noun)
+        return Checkpoint(
+            config=CropNetConfig(**{k: _frozen(v) for k, v in values["config"].items()}),
+            classes=tuple(CropClass(**c) for c in values["classes"]),
+            recipe=recipe,
+            normalisation=Normalisation(**{k: _frozen(v) for k, v in values["normalisation"].items()}),
+            weights=weights,
+            provenance=values["provenance"],
+            metrics=values["metrics"],
+            temperature=values["temperature"],
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
+        raise CorruptFileError(
+            f"The metadata of {path} is damaged ({error!r}). Copy or train the checkpoint again."
+        ) from error
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _require_shapes(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    mine, theirs = ({name: tuple(t.shape) for name, t in state.items()} for state in (wanted, found))
+    names = [name for name in sorted(mine | theirs) if mine.get(name) != theirs.get(name)]
+    if names:
+        name = names[0]
+        raise MismatchError(
+            f"The weights must fit the configuration; {len(names)} do not, first {name}: wanted "
+            f"{mine.get(name, 'none')}, got {theirs.get(name, 'none')}. Copy or train the checkpoint again."
+        )
+
+
+def _require_finite(weights: dict[str, Tensor], owner: str, kind: type[Exception]) -> None:
+    broken = [name for name, t in weights.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+    if broken:
+        raise kind(
+            f"{owner} has weights that are no numbers (NaN or infinite), first {broken[0]}. "
+            "The training diverged or the file is damaged: train or copy it again."
+        )

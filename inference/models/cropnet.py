@@ -1,0 +1,136 @@
+"""CropNet: a small convolutional network on the series of one pixel (Tong et al. 2025, section 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from torch import Tensor, nn
+
+from gee_pipeline.bands import BANDS
+from gee_pipeline.errors import InputError
+
+DROPOUT: Final = (0.2, 0.3, 0.3, 0.4)
+"""Share of feature maps dropped after each block: the authors' code; the paper does not state it."""
+
+
+@dataclass(frozen=True)
+class CropNetConfig:
+    """Everything that decides the shape of a CropNet."""
+
+    preset: str
+    """Name of the architecture: `compact` or `paper`."""
+    channels: tuple[int, ...]
+    """Feature maps of each block."""
+    strides: tuple[int, ...]
+    """Stride, along bands and along time, of the first convolution of each block."""
+    dropout: tuple[float, ...]
+    """Share of feature maps dropped after each block, in training only."""
+    bands: int
+    """Rows of the input matrix."""
+    classes: int
+    """Number of classes: the width of the last layer."""
+    dimensions: int = 2
+    """2 convolves over bands and time; 1 along the flat series, band after band, as one signal."""
+
+    def __post_init__(self) -> None:
+        if not len(self.channels) == len(self.strides) == len(self.dropout) > 0:
+            raise InputError(
+                "CropNet takes one number of channels, stride and dropout a block, got "
+                f"{len(self.channels)}, {len(self.strides)} and {len(self.dropout)}."
+            )
+        if min(*self.channels, *self.strides, self.bands, self.classes) < 1:
+            raise InputError(f"CropNet takes sizes and strides of at least 1, got {self}.")
+        if not all(0 <= share < 1 for share in self.dropout):
+            raise InputError(f"A dropout lies between 0 and 1, got {self.dropout}.")
+        if self.dimensions not in _LAYERS:
+            raise InputError(f"CropNet convolves over 1 or 2 dimensions, got {self.dimensions}.")
+
+    @classmethod
+    def of(cls, preset: str, classes: int, bands: int = len(BANDS), dimensions: int = 2) -> CropNetConfig:
+        """The configuration of a preset.
+
+        Args:
+            preset: A key of `PRESETS`.
+            classes: Number of classes.
+            bands: Rows of the input matrix.
+            dimensions: 2 for the matrix, 1 for the flat series.
+
+        Raises:
+            InputError: The preset is unknown.
+        """
+        if preset not in PRESETS:
+            raise InputError(f"CropNet has the presets {', '.join(PRESETS)}, got {preset!r}.")
+        channels, strides = PRESETS[preset]
+        return cls(preset, channels, strides, DROPOUT, bands, classes, dimensions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values; without `dimensions` where it is 2, as before there was another."""
+        values = asdict(self)
+        if self.dimensions == 2:
+            del values["dimensions"]
+        return values
+
+
+PRESETS: Final[dict[str, tuple[tuple[int, ...], tuple[int, ...]]]] = {
+    "compact": ((128, 128, 128, 128), (2, 1, 1, 1)),
+    "paper": ((64, 128, 256, 512), (2, 1, 2, 1)),
+}
+"""Channels and strides by block: `compact` as in the authors' code, `paper` as in their text."""
+
+
+_LAYERS: Final[dict[int, tuple[type[nn.Module], type[nn.Module], type[nn.Module]]]] = {
+    1: (nn.Conv1d, nn.BatchNorm1d, nn.Dropout1d),
+    2: (nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d),
+}
+"""Convolution, normalisation and dropout of whole feature maps by dimensions."""
+
+
+class CropNet(nn.Module):
+    """Blocks of two convolutions of width 3, the average over all positions, one linear layer."""
+
+    def __init__(self, config: CropNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        inputs = (1, *config.channels[:-1])
+        self.blocks = nn.Sequential(
+            *(
+                _block(config.dimensions, *sizes)
+                for sizes in zip(inputs, config.channels, config.strides, config.dropout, strict=True)
+            ),
+        )
+        self.head = nn.Linear(config.channels[-1], config.classes)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `(pixel, class)` of normalised series.
+
+        Args:
+            x: Float32 `(pixel, 1, band, bin)` from `inference.models.series.model_input`.
+        """
+        if self.config.dimensions == 1:
+            return self.head(self.blocks(x.flatten(2)).mean(dim=2))  # (pixel, channel, position')
+        features = self.blocks(x)  # (pixel, channel, band', bin')
+        return self.head(features.mean(dim=(2, 3)))
+
+
+def _block(dimensions: int, inputs: int, outputs: int, stride: int, dropout: float) -> nn.Sequential:
+    convolution, norm, drop = _LAYERS[dimensions]
+    return nn.Sequential(
+        convolution(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        norm(outputs),
+        nn.ReLU(),
+        convolution(outputs, outputs, 3, padding=1, bias=False),
+        norm(outputs),
+        nn.ReLU(),
+        drop(dropout),
+    )
+
+
+def _initialise(module: nn.Module) -> None:
+    """Kaiming-normal: fan-out keeps the gradient's variance through the convolutions (He et al. 2015)."""
+    if isinstance(module, nn.Conv1d | nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, nn.Linear):
+        nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,178 @@
+"""A checkpoint or a forest in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import shapely
+
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import length_text
+from inference.models.crop_class import CropClass
+
+if TYPE_CHECKING:
+    from inference.models.checkpoint import Checkpoint
+    from inference.models.forest_model import ForestModel
+
+UNKNOWN: Final = "not stated"
+
+Facts = list[tuple[str, str]]
+"""Label and text, in the order to show them."""
+
+
+def describe(checkpoint: Checkpoint) -> Facts:
+    """What a checkpoint is, what it was trained on, how good it was, and what input it takes."""
+    return [
+        *_network(checkpoint),
+        *_origin(checkpoint.provenance),
+        ("Training", f"{_stated(checkpoint.provenance, 'epochs')} epochs, {_made(checkpoint.provenance)}"),
+        *_accuracy(checkpoint.metrics),
+        *_input(checkpoint.recipe),
+        ("Digest", checkpoint.digest),
+    ]
+
+
+def describe_forest(model: ForestModel) -> Facts:
+    """What a forest is, what it was grown on, how good it was under both votes, and what input it takes."""
+    return [
+        ("Forest", _trees(model)),
+        ("Classes", _legend(model.classes)),
+        *_origin(model.provenance),
+        ("Training", _made(model.provenance)),
+        *_accuracy(model.metrics),
+        *_votes(model.metrics),
+        *_deployed(model.metrics),
+        *_input(model.recipe),
+        ("Digest", model.digest),
+    ]
+
+
+def _trees(model: ForestModel) -> str:
+    depth = max(tree.depth for tree in model.trees)
+    return (
+        f"{len(model.trees):,} trees, {model.nodes:,} nodes, at most {depth} splits above a leaf, "
+        f"{len(model.feature_names)} {model.features} features"
+    )
+
+
+def _votes(metrics: Mapping[str, Any]) -> Facts:
+    """The scores of a forest under Earth Engine's vote and under scikit-learn's, by how they were judged."""
+    judged = (("held_out", "Held out"), ("out_of_bag", "Out of bag"))
+    return [(label, _judged(metrics[key])) for key, label in judged if metrics.get(key)]
+
+
+def _judged(facts: Mapping[str, Any]) -> str:
+    return (
+        f"hard vote {_overall(facts['hard'])}; soft vote {_overall(facts['soft'])}; they differ in "
+        f"{facts['disagreement']:.1%} of {facts['samples']:,}"
+    )
+
+
+def _deployed(metrics: Mapping[str, Any]) -> Facts:
+    sizes = metrics.get("deployed", {})
+    texts = [f"{sizes[key]['bytes']:,} bytes with {key}" for key in ("votes", "probability") if key in sizes]
+    return [("Text size", ", ".join(texts))] if texts else []
+
+
+def _network(checkpoint: Checkpoint) -> Facts:
+    parameters = sum(p.numel() for p in checkpoint.build().parameters())
+    shape = f"{checkpoint.config.bands} bands x {len(checkpoint.recipe.window)} bins"
+    name = f"CropNet{'-1D' if checkpoint.config.dimensions == 1 else ''} {checkpoint.config.preset}"
+    return [
+        ("Network", f"{name}, {parameters:,} parameters, {shape}"),
+        ("Classes", _legend(checkpoint.classes)),
+        ("Confidence", _confidence(checkpoint)),
+    ]
+
+
+def _legend(classes: Sequence[CropClass]) -> str:
+    return ", ".join(f"{c.code} {c.name} ({c.color})" for c in classes)
+
+
+def _confidence(checkpoint: Checkpoint) -> str:
+    """The temperature, and what it did to the samples it was fitted to."""
+    temperature = f"temperature {checkpoint.temperature:.3g}"
+    facts = checkpoint.metrics.get("calibration")
+    if facts is None:
+        return f"{temperature}, calibration {UNKNOWN}"
+    return (
+        f"{temperature}, fitted to {facts['fitted_to']}; calibration error {facts['ece_after']:.1%}, "
+        f"{facts['ece_before']:.1%} without it; log-likelihood loss {facts['nll_after']:.3f}, "
+        f"{facts['nll_before']:.3f} without it"
+    )
+
+
+def _origin(provenance: Mapping[str, Any]) -> Facts:
+    year, start = _stated(provenance, "year"), _stated(provenance, "season_start")
+    caution = provenance.get("caution")
+    return [
+        ("Trained on", _stated(provenance, "data")),
+        *([("Caution", str(caution))] if caution else []),
+        ("Year", f"{year}, season from {start}"),
+        ("Place", _place(provenance.get("footprint"))),
+        ("Samples", _samples(provenance.get("samples"))),
+    ]
+
+
+def _made(provenance: Mapping[str, Any]) -> str:
+    return f"seed {_stated(provenance, 'seed')}, cropmap {_stated(provenance, 'cropmap_version')}"
+
+
+def _stated(provenance: Mapping[str, Any], key: str) -> str:
+    found = provenance.get(key)
+    return UNKNOWN if found is None else str(found)
+
+
+def _place(footprint: dict[str, Any] | None) -> str:
+    if footprint is None:
+        return UNKNOWN
+    west, south, east, north = shapely.geometry.shape(footprint).bounds
+    return f"longitude {west:.2f} to {east:.2f}, latitude {south:.2f} to {north:.2f}"
+
+
+def _samples(samples: Mapping[str, int] | None) -> str:
+    if not samples:
+        return UNKNOWN
+    total = sum(samples.values())
+    return f"{total:,}: " + ", ".join(f"{count:,} {name}" for name, count in samples.items())
+
+
+def _accuracy(metrics: Mapping[str, Any]) -> Facts:
+    if "accuracy" not in metrics:
+        return [("Accuracy", UNKNOWN)]
+    facts = [("Accuracy", _overall(metrics))]
+    for key, label in (("split", "Held out by"), ("chosen_by", "Best epoch")):
+        if key in metrics:
+            facts.append((label, str(metrics[key])))
+    for one in metrics.get("classes", ()):
+        figures = f"precision {one['precision']:.1%}, recall {one['recall']:.1%}, F1 {one['f1']:.1%}"
+        facts.append((f"  {one['name']}", f"{figures} of {one['samples']:,}"))
+    return facts
+
+
+def _overall(scores: Mapping[str, Any]) -> str:
+    return f"overall {scores['accuracy']:.1%}, macro-F1 {scores['macro_f1']:.1%}"
+
+
+def _input(recipe: Recipe) -> Facts:
+    rule = recipe.season
+    days = f"days {rule.first_day} to {rule.last_day}"
+    return [
+        ("Bands", ", ".join(recipe.bands)),
+        ("Window", f"{days} of the season, {len(recipe.window)} bins of {length_text(recipe.bin_days)}"),
+        ("Season", str(rule)),
+        *_clear(recipe),
+        ("Gaps", f"linear, ends extended; at least {recipe.min_clear_bins} observed bins"),
+        ("Recipe", recipe.digest),
+    ]
+
+
+def _clear(recipe: Recipe) -> Facts:
+    facts = []
+    for group in recipe.sensors:
+        if group.clear is not None:
+            classes = ", ".join(map(str, group.clear.scl_clear))
+            rule = f"{group.clear.score_band} >= {group.clear.threshold:g}, else scene classes {classes}"
+            facts.append(("Clear", rule))
+    return facts

@@ -1,0 +1,129 @@
+"""Class codes and confidence of pixel series: device, batches and precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gee_pipeline.errors import InputError, MismatchError
+from inference.models.checkpoint import Checkpoint
+from inference.models.fast_forms import activation_bytes, prepare
+from inference.models.pixel_prediction import Prediction
+from inference.models.series import model_input
+
+MEMORY_BUDGET: Final = 2**30
+"""Bytes that the activations of one batch may take: 1 GiB."""
+
+CPU_BATCH: Final = 128
+"""Most pixels of a batch on a CPU; the maps of a larger one leave the cache (0.8 of the speed at 256)."""
+
+
+class Predictor:
+    """A checkpoint ready to label series on one device; threads may share it."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, device: str = "auto", *, memory_budget: int = MEMORY_BUDGET
+    ) -> None:
+        """Prepare the network.
+
+        Args:
+            checkpoint: The model.
+            device: `auto`, `cpu`, `cuda` or `cuda:1`.
+            memory_budget: Bytes that the activations of one batch may take; each thread has one batch.
+        """
+        self.checkpoint = checkpoint
+        self.device = resolve_device(device)
+        self.batch_size = _batch_size(checkpoint, self.device, memory_budget)
+        self._network = prepare(checkpoint.build(), self.device)
+        self._codes = np.array([c.code for c in checkpoint.classes], np.uint8)
+        self._turn: AbstractContextManager[Any] = Lock() if self.device.type == "cuda" else nullcontext()
+
+    def logits(self, series: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Logits `(pixel, class)` in float32.
+
+        Args:
+            series: `(pixel, band, bin)`, reflectance x 10,000, gaps nodata; each series has at least one
+                observation.
+
+        Raises:
+            MismatchError: The series have other bands or bins than the model's recipe.
+        """
+        self._require_shape(series)
+        out = np.empty((len(series), len(self._codes)), np.float32)
+        for part in self._batches(len(series)):
+            out[part] = self._forward(series[part]).cpu().numpy()
+        assert np.isfinite(out).all(), "A series without any observation reached the model."
+        return out
+
+    def predict(self, series: NDArray[np.int16]) -> Prediction:
+        """The likeliest class of each series and its probability.
+
+        Args:
+            series: As for `logits`.
+        """
+        logits = torch.from_numpy(self.logits(series))
+        index = logits.argmax(
+            dim=1
+        )  # of the logits: probabilities near 1 are equal, so a temperature would choose
+        probability = (logits / self.checkpoint.temperature).softmax(dim=1).amax(dim=1)
+        confidence = (100 * probability).round().to(torch.uint8)
+        return Prediction(self._codes[index.numpy()], confidence.numpy())
+
+    def _forward(self, series: NDArray[np.int16]) -> Tensor:
+        x = torch.from_numpy(model_input(series, self.checkpoint.normalisation))
+        with self._turn, torch.inference_mode():
+            return self._network(x.to(self.device))
+
+    def _require_shape(self, series: NDArray[np.int16]) -> None:
+        recipe = self.checkpoint.recipe
+        bands, bins = len(recipe.bands), len(recipe.window)
+        if series.shape[1:] != (bands, bins):
+            raise MismatchError(
+                f"The model takes series of {bands} bands and {bins} bins, got {series.shape[1:]}. "
+                "Make the series with the model's own recipe."
+            )
+
+    def _batches(self, pixels: int) -> Iterator[slice]:
+        return (slice(start, start + self.batch_size) for start in range(0, pixels, self.batch_size))
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device of a name; `auto` is CUDA where there is one, else the CPU.
+
+    Args:
+        name: `auto`, `cpu`, `cuda` or `cuda:1`.
+
+    Raises:
+        InputError: The name is unknown or this machine has no such device.
+    """
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        name = "cuda" if available else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (index == "" or index.isdecimal()):
+        raise InputError(f"A device is auto, cpu, cuda or cuda:N, got {name!r}.")
+    if kind == "cuda" and int(index or 0) >= available:
+        raise InputError(
+            f"Device {name} was asked for, but torch {torch.__version__} sees {available} CUDA devices here. "
+            "Use --device auto or cpu, or install a CUDA build of torch."
+        )
+    return torch.device(name)
+
+
+def _batch_size(checkpoint: Checkpoint, device: torch.device, memory_budget: int) -> int:
+    """Pixels of a batch: what the budget holds, on a CPU no more than its cache likes."""
+    each = activation_bytes(checkpoint.config, len(checkpoint.recipe.window))
+    fits = memory_budget // each
+    if fits < 1:
+        raise InputError(
+            f"One pixel takes {each / 2**20:.2f} MiB in the network, the memory budget is "
+            f"{memory_budget / 2**20:.2f} MiB. Raise it."
+        )
+    return min(fits, CPU_BATCH) if device.type == "cpu" else fits

@@ -1,0 +1,1 @@
+"""The predictions of a run become a map: rasters, legend, statistics, report and STAC item."""

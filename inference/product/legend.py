@@ -1,0 +1,147 @@
+"""What the codes of a map mean, and the same legend for GDAL, QGIS and people."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from gee_pipeline.errors import InputError
+from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+
+if TYPE_CHECKING:
+    from inference.models.crop_class import CropClass
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """One code of a map."""
+
+    code: int
+    """Pixel value, 1 to 255."""
+    name: str
+    """Name for people."""
+    color: str
+    """Colour as `#rrggbb`."""
+
+    @property
+    def slug(self) -> str:
+        """Name for machines: ASCII letters, digits and dashes."""
+        plain = unicodedata.normalize("NFKD", self.name).encode("ascii", "ignore").decode().lower()
+        return re.sub(r"[^0-9a-z]+", "-", plain).strip("-") or f"class-{self.code}"
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Red, green and blue, 0 to 255."""
+        red, green, blue = bytes.fromhex(self.color[1:])
+        return red, green, blue
+
+
+_SPECIAL: Final = (
+    LegendEntry(NOT_CROPLAND, "not cropland", "#e4e4e4"),
+    LegendEntry(NOT_ENOUGH, "not enough observations", "#6b6b6b"),
+)
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Every code that a pixel inside the area can have, in order."""
+
+    entries: tuple[LegendEntry, ...]
+    """The classes by code, then "not cropland" and "not enough observations"."""
+
+    def __post_init__(self) -> None:
+        repeated = [code for code, n in Counter(e.code for e in self.entries).items() if n > 1]
+        if repeated:
+            raise InputError(f"Each code of a map has one meaning, got several for {repeated}.")
+
+    @classmethod
+    def of(cls, classes: Sequence[CropClass]) -> Legend:
+        """The legend of a model's classes.
+
+        Raises:
+            InputError: Two classes share a code.
+        """
+        crops = [LegendEntry(c.code, c.name, c.color) for c in sorted(classes, key=lambda c: c.code)]
+        return cls((*crops, *_SPECIAL))
+
+    @property
+    def crops(self) -> tuple[LegendEntry, ...]:
+        """The entries of the model's classes."""
+        return tuple(entry for entry in self.entries if entry.code < NOT_CROPLAND)
+
+    @property
+    def codes(self) -> frozenset[int]:
+        """Every code that a pixel may have, outside included."""
+        return frozenset({OUTSIDE, *(entry.code for entry in self.entries)})
+
+    def colormap(self) -> dict[int, tuple[int, int, int, int]]:
+        """Red, green, blue and alpha of each code, for a GeoTIFF's colour table."""
+        colors = {entry.code: (*entry.rgb, 255) for entry in self.entries}
+        return {OUTSIDE: (0, 0, 0, 0), **colors}
+
+    def tags(self) -> dict[str, str]:
+        """The names as metadata, `CLASS_1=corn`: readable by every GDAL program, inside the file."""
+        return {"CLASS_0": "outside", **{f"CLASS_{e.code}": e.name for e in self.entries}}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The legend as JSON values."""
+        outside = {"code": OUTSIDE, "name": "outside", "color": None}
+        rest = [{"code": e.code, "name": e.name, "color": e.color} for e in self.entries]
+        return {"classes": [outside, *rest]}
+
+    def to_pam(self) -> bytes:
+        """The `.aux.xml` that stands beside the map: category names and an attribute table for GDAL."""
+        root = ET.Element("PAMDataset")
+        band = ET.SubElement(root, "PAMRasterBand", band="1")
+        names = {OUTSIDE: "outside", **{e.code: e.name for e in self.entries}}
+        categories = ET.SubElement(band, "CategoryNames")
+        for code in range(256):  # the list has no keys: the position is the code
+            ET.SubElement(categories, "Category").text = names.get(code, "")
+        _attribute_table(band, self.entries)
+        return _xml(root)
+
+    def to_qml(self) -> bytes:
+        """A QGIS layer style with the colours and names; beside the map, QGIS takes it by itself."""
+        root = ET.Element("qgis", version="3.22", styleCategories="Symbology")
+        pipe = ET.SubElement(root, "pipe")
+        renderer = ET.SubElement(
+            pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
+        )
+        palette = ET.SubElement(renderer, "colorPalette")
+        for e in self.entries:
+            ET.SubElement(
+                palette, "paletteEntry", value=str(e.code), label=e.name, color=e.color, alpha="255"
+            )
+        ET.SubElement(pipe, "brightnesscontrast", brightness="0", contrast="0", gamma="1")
+        ET.SubElement(pipe, "huesaturation", saturation="0", grayscaleMode="0", colorizeOn="0")
+        ET.SubElement(pipe, "rasterresampler", maxOversampling="1")  # 1: codes are never blended
+        ET.SubElement(root, "blendMode").text = "0"
+        return _xml(root, "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>")
+
+
+# Columns of a GDAL attribute table: name, type (0 integer, 2 string), usage (GDALRATFieldUsage).
+_COLUMNS: Final = (("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
+
+
+def _attribute_table(band: ET.Element, entries: Sequence[LegendEntry]) -> None:
+    table = ET.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
+    for index, (name, kind, usage) in enumerate(_COLUMNS):
+        column = ET.SubElement(table, "FieldDefn", index=str(index))
+        ET.SubElement(column, "Name").text = name
+        ET.SubElement(column, "Type").text = str(kind)
+        ET.SubElement(column, "Usage").text = str(usage)
+    for index, entry in enumerate(entries):
+        row = ET.SubElement(table, "Row", index=str(index))
+        for value in (entry.code, entry.name, *entry.rgb):
+            ET.SubElement(row, "F").text = str(value)
+
+
+def _xml(root: ET.Element, doctype: str = "") -> bytes:
+    ET.indent(root)
+    head = f"{doctype}\n" if doctype else ""
+    return f"{head}{ET.tostring(root, encoding='unicode')}\n".encode()

@@ -1,0 +1,123 @@
+"""The map's report: everything that is known about it, as JSON values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any, Final
+
+from gee_pipeline.grid import Grid, name_crs
+from gee_pipeline.season import Season, TimeBin
+from gee_pipeline.source import Spent
+from inference.product.map_facts import MapFacts, MapSummary
+
+SIMULATED: Final = (
+    "The scenes of this map are simulated: it shows how the software works, not what grows there."
+)
+"""Said on the quicklook, in the STAC item and in the report of such a map."""
+
+
+def build_report(grid: Grid, summary: MapSummary, facts: MapFacts) -> dict[str, Any]:
+    """The report of a map.
+
+    Args:
+        grid: Grid of the run.
+        summary: What stands in the map.
+        facts: What went into it.
+    """
+    return _strict_json(
+        {
+            "title": facts.title,
+            "year": facts.year,
+            "season": _dates(facts.season),
+            "model_window": _dates(model_window(facts)),
+            "created": facts.created.isoformat(),
+            "simulated": facts.simulated,
+            "notices": notices(facts),
+            "attribution": attribution(facts),
+            "certificate": {**facts.completeness, "in_map": summary.cells},
+            "map": _raster(grid),
+            "area": {"pixels": summary.pixels, "hectares": summary.hectares},
+            "classes": [_class(area, summary.hectares) for area in map(asdict, summary.areas)],
+            "model": _model(facts),
+            "recipe": {"digest": facts.recipe.digest, **facts.recipe.to_dict()},
+            "source": facts.source,
+            "spent": spent(facts.spent),
+            "cropmap_version": facts.version,
+            "command": facts.command,
+            "config": facts.config,
+        }
+    )
+
+
+def spent(used: Spent) -> dict[str, Any] | None:
+    """What a server was asked for, as JSON values; None where there was no server to ask."""
+    if used == Spent():
+        return None
+    return {
+        "requests": used.requests,
+        "bytes": used.bytes,
+        "eecu_hours": used.eecu_seconds / 3600,
+        "requests_not_measured": used.unmeasured,
+    }
+
+
+def notices(facts: MapFacts) -> list[str]:
+    """What the reader should know, the simulation first."""
+    return [*([SIMULATED] if facts.simulated else []), *facts.notices]
+
+
+def attribution(facts: MapFacts) -> str | None:
+    """The line that the Copernicus licence asks of everything made from real Sentinel data."""
+    if facts.simulated:
+        return None
+    window = model_window(facts)
+    first, last = window.start.year, (window.end - timedelta(days=1)).year
+    return f"Contains modified Copernicus Sentinel data {first if first == last else f'{first}-{last}'}"
+
+
+def model_window(facts: MapFacts) -> TimeBin:
+    """The days whose scenes decide the map."""
+    return facts.season.span(facts.recipe.window, facts.recipe.bin_days)
+
+
+def _model(facts: MapFacts) -> dict[str, Any]:
+    values = {
+        "name": facts.model,
+        "digest": facts.model_digest,
+        "provenance": facts.provenance,
+        "metrics": facts.metrics,
+    }
+    return {**values, "confidence": facts.confidence} if facts.confidence else values
+
+
+def _dates(span: Season | TimeBin) -> dict[str, str]:
+    """First day, and the last one included."""
+    return {"first_day": span.start.isoformat(), "last_day": (span.end - timedelta(days=1)).isoformat()}
+
+
+def _raster(grid: Grid) -> dict[str, Any]:
+    height, width = grid.geobox.shape
+    return {
+        "crs": name_crs(grid.geobox.crs),
+        "width": width,
+        "height": height,
+        "pixel_size": abs(grid.geobox.transform.a),
+        "bounds": list(grid.geobox.boundingbox.bbox),
+        "cell_size": grid.cell_size,
+    }
+
+
+def _class(area: dict[str, Any], hectares: float) -> dict[str, Any]:
+    return {**area, "share": area["hectares"] / hectares if hectares else 0.0}
+
+
+def _strict_json(value: Any) -> Any:
+    """The same values with null for numbers that JSON has no word for."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,164 @@
+"""The map as a STAC Item, so that catalogs and clients find and read it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, Final
+
+import pyproj
+import pystac
+import shapely
+from odc.geo.geobox import GeoBox
+from pystac.extensions.classification import Classification, ClassificationExtension
+from pystac.extensions.projection import ProjectionExtension
+from pystac.extensions.raster import DataType, RasterBand, RasterExtension, Sampling, Statistics
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.aoi import Aoi
+from gee_pipeline.bands import PIXEL_SIZE
+from gee_pipeline.map_codes import OUTSIDE
+from inference.product.legend import Legend, LegendEntry
+from inference.product.map_facts import MapFacts, MapSummary
+from inference.product.mosaic import LAYERS, Layer
+from inference.product.report import attribution, model_window, notices
+
+PRECISION: Final = 1e-6
+"""Degrees to which the footprint is written, 0.1 m."""
+
+TOLERANCE: Final = 1e-4
+"""Degrees by which the footprint may be simplified: a pixel."""
+
+_FILES: Final = (
+    ("legend", "legend.json", pystac.MediaType.JSON, "Codes, names and colours", "metadata"),
+    ("style", "crop_map.qml", "application/xml", "QGIS style", "metadata"),
+    ("quicklook", "quicklook.png", pystac.MediaType.PNG, "Quicklook", "overview"),
+    ("report", "report.json", pystac.MediaType.JSON, "Report", "metadata"),
+)
+
+
+def build_item(geobox: GeoBox, legend: Legend, summary: MapSummary, facts: MapFacts) -> dict[str, Any]:
+    """The STAC Item of a map, as JSON values, with hrefs relative to itself.
+
+    Args:
+        geobox: CRS, transform and shape of the rasters.
+        legend: What the codes mean.
+        summary: What stands in the map.
+        facts: What went into it.
+    """
+    footprint = facts.area if facts.area is not None else _outline(geobox)
+    item = pystac.Item(
+        id=_item_id(facts),
+        geometry=shapely.geometry.mapping(_plain(footprint)),
+        bbox=list(_plain(footprint).bounds),
+        datetime=None,
+        start_datetime=datetime.combine(facts.season.start, time(), UTC),
+        end_datetime=datetime.combine(facts.season.end, time(), UTC) - timedelta(seconds=1),
+        properties=_properties(facts),
+    )
+    _project(item, geobox)
+    for layer in LAYERS:
+        _add_raster(item, layer, summary)
+    _classify(item.assets["crop_map"], legend, summary)
+    for key, name, media_type, title, role in _FILES:
+        item.add_asset(key, pystac.Asset(f"./{name}", title=title, media_type=media_type, roles=[role]))
+    return item.to_dict(include_self_link=False, transform_hrefs=False)
+
+
+def _item_id(facts: MapFacts) -> str:
+    slug = LegendEntry(1, facts.title, "#000000").slug
+    return slug if str(facts.year) in slug else f"{slug}-{facts.year}"
+
+
+def _properties(facts: MapFacts) -> dict[str, Any]:
+    window = model_window(facts)
+    values = {
+        "title": facts.title,
+        "description": " ".join([f"{facts.title}, from Sentinel-2 time series.", *notices(facts)]),
+        "created": facts.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "gsd": PIXEL_SIZE,
+        "cropmap:version": facts.version,
+        "cropmap:model": facts.model,
+        "cropmap:model_digest": facts.model_digest,
+        "cropmap:recipe_digest": facts.recipe.digest,
+        "cropmap:model_window": [window.start.isoformat(), window.end.isoformat()],
+        "cropmap:simulated": facts.simulated,
+    }
+    if facts.confidence:
+        values["cropmap:confidence"] = facts.confidence
+    credit = attribution(facts)
+    return {**values, "cropmap:attribution": credit} if credit else values
+
+
+def _project(item: pystac.Item, geobox: GeoBox) -> None:
+    crs = pyproj.CRS.from_user_input(str(geobox.crs))
+    code = crs.to_epsg()
+    ProjectionExtension.ext(item, add_if_missing=True).apply(
+        epsg=code,
+        wkt2=None if code else crs.to_wkt(),
+        shape=list(geobox.shape),
+        transform=list(geobox.transform)[:6],
+        bbox=list(geobox.boundingbox.bbox),
+    )
+
+
+def _add_raster(item: pystac.Item, layer: Layer, summary: MapSummary) -> None:
+    asset = pystac.Asset(
+        f"./{layer.name}.tif",
+        title=layer.name.replace("_", " ").capitalize(),
+        description=layer.description.capitalize(),
+        media_type=pystac.MediaType.COG,
+        roles=["data"],
+    )
+    item.add_asset(layer.name, asset)
+    band = RasterBand.create(
+        nodata=layer.nodata,
+        data_type=DataType.UINT8,
+        sampling=Sampling.AREA,
+        spatial_resolution=PIXEL_SIZE,
+        statistics=_statistics(layer, summary),
+    )
+    RasterExtension.ext(asset, add_if_missing=True).apply([band])
+
+
+def _statistics(layer: Layer, summary: MapSummary) -> Statistics | None:
+    """The mean of a layer where it has one; a mean of class codes means nothing."""
+    means = {
+        "confidence": [(area.pixels, area.mean_confidence) for area in summary.areas],
+        "clear_observations": [(area.pixels, area.mean_clear) for area in summary.areas],
+    }
+    known = [(pixels, mean) for pixels, mean in means.get(layer.name, []) if mean is not None and pixels]
+    if not known:
+        return None
+    return Statistics.create(mean=sum(p * m for p, m in known) / sum(p for p, _ in known))
+
+
+def _classify(asset: pystac.Asset, legend: Legend, summary: MapSummary) -> None:
+    total = summary.pixels or 1
+    pixels = {area.code: area.pixels for area in summary.areas}
+    outside = Classification.create(value=OUTSIDE, name="outside", title="outside", nodata=True)
+    ClassificationExtension.ext(asset, add_if_missing=True).apply(
+        [
+            outside,
+            *(
+                Classification.create(
+                    value=entry.code,
+                    name=entry.slug,
+                    title=entry.name,
+                    description=entry.name,
+                    color_hint=entry.color[1:].upper(),
+                    count=pixels[entry.code],
+                    percentage=round(100 * pixels[entry.code] / total, 4),
+                )
+                for entry in legend.entries
+            ),
+        ]
+    )
+
+
+def _outline(geobox: GeoBox) -> BaseGeometry:
+    crs = pyproj.CRS.from_user_input(str(geobox.crs))
+    return Aoi(shapely.box(*geobox.boundingbox.bbox), crs).lonlat
+
+
+def _plain(geometry: BaseGeometry) -> BaseGeometry:
+    return shapely.set_precision(shapely.simplify(geometry, TOLERANCE), PRECISION)

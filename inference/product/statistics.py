@@ -1,0 +1,69 @@
+"""Pixels, ground area, confidence and observations of each code, counted while the map is written."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.product.legend import Legend
+from inference.product.map_facts import CodeArea
+
+MISSING: Final = 255
+"""Value of confidence and clear observations where a pixel has none."""
+
+SQUARE_METRES: Final = 10_000
+"""Square metres in a hectare."""
+
+
+class MapStatistics:
+    """Two joint histograms and the ground area of each code; its size does not depend on the map's."""
+
+    def __init__(self) -> None:
+        self.confidence: NDArray[np.int64] = np.zeros((256, 256), np.int64)
+        """Pixels by `(code, confidence)`."""
+        self.clear: NDArray[np.int64] = np.zeros((256, 256), np.int64)
+        """Pixels by `(code, clear observations)`."""
+        self.area: NDArray[np.float64] = np.zeros(256)
+        """Square metres by code."""
+
+    def add(self, prediction: NDArray[np.uint8], pixel_area: float) -> None:
+        """Count the pixels of one cell.
+
+        Args:
+            prediction: `(3, y, x)`: class code, confidence, clear observations.
+            pixel_area: Square metres of ground of one pixel.
+        """
+        codes = prediction[0].ravel().astype(np.intp) << 8
+        found = _joint(codes, prediction[1])
+        self.confidence += found
+        self.clear += _joint(codes, prediction[2])
+        self.area += found.sum(1) * pixel_area
+
+    def histogram(self, band: int) -> NDArray[np.int64]:
+        """Pixels by value, `(256,)`, of one band of the predictions, counted from 1."""
+        return self.confidence.sum(1) if band == 1 else (self.confidence, self.clear)[band - 2].sum(0)
+
+    def areas(self, legend: Legend) -> tuple[CodeArea, ...]:
+        """What each code of a legend covers; codes without a pixel are there too."""
+        return tuple(
+            CodeArea(
+                code=entry.code,
+                name=entry.name,
+                pixels=int(self.confidence[entry.code].sum()),
+                hectares=float(self.area[entry.code] / SQUARE_METRES),
+                mean_confidence=_mean(self.confidence[entry.code]),
+                mean_clear=_mean(self.clear[entry.code]),
+            )
+            for entry in legend.entries
+        )
+
+
+def _joint(shifted_codes: NDArray[np.intp], values: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.bincount(shifted_codes | values.ravel(), minlength=65_536).reshape(256, 256)
+
+
+def _mean(histogram: NDArray[np.int64]) -> float | None:
+    known = histogram[:MISSING]
+    return float(known @ np.arange(MISSING) / known.sum()) if known.any() else None

@@ -1,0 +1,298 @@
+"""A run as one worker process holds it: its plan, its source and its one model."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gee_pipeline.errors import CorruptFileError, MismatchError
+from gee_pipeline.grid import Cell, inside
+from gee_pipeline.map_codes import NOT_ENOUGH, OUTSIDE
+from gee_pipeline.source import Composite, PredictingSource, RemoteSource, Source
+from gee_pipeline.store import composite_path, read_composite, write_composite
+from inference.models.series import clear_bins, pixel_series
+from inference.run.ledger import CellRecord
+from inference.run.plan import RunPlan, load_plan
+from inference.run.prediction import blank, prediction_path, read_finished, write_prediction
+from inference.run.server_prediction import server_prediction
+
+if TYPE_CHECKING:
+    from inference.models.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker must know about a run besides the run folder; small, for it travels with every cell."""
+
+    folder: Path
+    """Folder of the run, as the workers see it."""
+    source: Source
+    """Where composites come from."""
+    composites_only: bool
+    """True where no map is wanted."""
+    devices: tuple[str, ...] = ("auto",)
+    """Devices that the workers share out among themselves by their names 0, 1, ..."""
+    memory_budget: int = 2**30
+    """Bytes that one thread's batch may take in the model."""
+    torch_threads: int | None = None
+    """Threads of one matrix product on the CPU; None leaves it to torch."""
+    token: str = field(default_factory=lambda: uuid4().hex)
+    """Tells two runs of one folder apart."""
+
+    @property
+    def fetching_is_all(self) -> bool:
+        """Whether a cell is done once it has come from a server."""
+        remote = isinstance(self.source, RemoteSource)
+        return remote and (self.composites_only or isinstance(self.source, PredictingSource))
+
+
+@dataclass(frozen=True)
+class ReadyCell:
+    """A cell that can be worked on; what a server computes of it has been fetched."""
+
+    row: int
+    """Row of the cell."""
+    col: int
+    """Column of the cell."""
+    remade: bool = False
+    """True where the composite of a former run was damaged and made anew."""
+    seconds: float = 0.0
+    """Wall time of fetching it."""
+    reused: bool = True
+    """True where there was nothing to fetch."""
+
+
+class CellWorker:
+    """The plan, the source and the model of a run, opened once a process; its threads share them."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self.setup = setup
+        self.plan = load_plan(setup.folder)
+        self._mask = self.plan.mask
+        self._loading = threading.Lock()
+        self._predictor: Predictor | None = None
+
+    def composite_only(self, cell: Cell) -> CellRecord:
+        """Make the composite of a cell unless it is there."""
+        pixels = int(inside(self.plan.area, cell.geobox).sum())
+        if has_composite(self.setup.folder, self.plan, cell):
+            return CellRecord(cell.name, "done", pixels, reused=True)
+        clock = _Clock()
+        remade = composite_path(self.setup.folder, cell).exists()
+        with clock.step("composite"):
+            composite = self._make_composite(cell)
+        return CellRecord(
+            cell.name, "done", pixels, remade=remade, seconds=clock.seconds, scenes=asdict(composite.counts)
+        )
+
+    def map_cell(self, cell: Cell) -> CellRecord:
+        """Make the prediction of a cell unless it is there."""
+        path = prediction_path(self.setup.folder, cell)
+        if finished := read_finished(path, cell, self.plan.digest):
+            bands, skipped = finished
+            return _record(cell, bands, skipped, reused=True)
+        area, wanted = self._wanted(cell)
+        if not wanted.any():
+            return self._skip(cell, area)
+        if isinstance(self.setup.source, PredictingSource):
+            return self._take_prediction(self.setup.source, cell, area, wanted)
+        return self._predict_cell(cell, area, wanted)
+
+    def fetch(self, cell: Cell) -> ReadyCell:
+        """Bring the composite of a cell to the disk, unless its prediction is there or needs none."""
+        path, clock = composite_path(self.setup.folder, cell), _Clock()
+        if not self._needs_composite(cell) or self._kept(cell):
+            return ReadyCell(cell.row, cell.col)
+        there = path.exists()
+        with clock.step("composite"):
+            self._make_composite(cell)
+        return ReadyCell(cell.row, cell.col, remade=there, seconds=clock.seconds["composite"], reused=False)
+
+    def _needs_composite(self, cell: Cell) -> bool:
+        if read_finished(prediction_path(self.setup.folder, cell), cell, self.plan.digest):
+            return False
+        return bool(self._wanted(cell)[1].any())
+
+    def _wanted(self, cell: Cell) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which pixels `(y, x)` lie in the area, and which of these are to be mapped."""
+        area = inside(self.plan.area, cell.geobox)
+        return area, area & self._mask.read(cell.geobox) if self._mask else area
+
+    def _skip(self, cell: Cell, area: NDArray[np.bool_]) -> CellRecord:
+        bands = blank(area)
+        path = prediction_path(self.setup.folder, cell)
+        write_prediction(path, bands, cell, self.plan.digest, skipped=True)
+        return _record(cell, bands, skipped=True)
+
+    def _predict_cell(self, cell: Cell, area: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> CellRecord:
+        clock, path = _Clock(), prediction_path(self.setup.folder, cell)
+        with clock.step("composite"):
+            composite, remade = self._window(cell)
+        if composite.cropland is not None:
+            wanted = wanted & composite.cropland
+        if not wanted.any():
+            return self._skip(cell, area)
+        with clock.step("predict"):
+            bands = self._predict(composite.values, area, wanted)
+        write_prediction(path, bands, cell, self.plan.digest)
+        return _record(
+            cell, bands, skipped=False, remade=remade, seconds=clock.seconds, scenes=asdict(composite.counts)
+        )
+
+    def _take_prediction(
+        self, source: PredictingSource, cell: Cell, area: NDArray[np.bool_], wanted: NDArray[np.bool_]
+    ) -> CellRecord:
+        """Make the prediction of a cell out of what a server says of it."""
+        clock = _Clock()
+        with clock.step("fetch"):
+            served, counts = source.read_prediction(cell, self.plan.season)
+        bands, skipped = server_prediction(served, area, wanted, self.plan)
+        write_prediction(
+            prediction_path(self.setup.folder, cell), bands, cell, self.plan.digest, skipped=skipped
+        )
+        return _record(cell, bands, skipped, seconds=clock.seconds, scenes=asdict(counts))
+
+    def _window(self, cell: Cell) -> tuple[Composite, bool]:
+        """The bins of the model window, and whether a damaged file was made anew."""
+        there = composite_path(self.setup.folder, cell).exists()
+        if kept := self._kept(cell):
+            return kept, False
+        made, window = self._make_composite(cell), self.plan.recipe.window
+        first = window.start - self.plan.bins.start
+        return replace(made, values=made.values[first : first + len(window)], bins=window), there
+
+    def _kept(self, cell: Cell) -> Composite | None:
+        """The bins of the model window as they are stored; None where they are missing or damaged."""
+        path = composite_path(self.setup.folder, cell)
+        try:
+            if path.exists():
+                return read_composite(path, cell, self.plan.recipe, self.plan.season, self.plan.recipe.window)
+        except CorruptFileError:
+            pass  # a composite is ours to make again, unlike a scene
+        return None
+
+    def _make_composite(self, cell: Cell) -> Composite:
+        plan, path = self.plan, composite_path(self.setup.folder, cell)
+        composite = self.setup.source.read_cell(cell, plan.season, plan.bins)
+        expected = (len(plan.bins), len(plan.recipe.bands), *cell.geobox.shape)
+        if composite.values.shape != expected:
+            raise MismatchError(
+                f"The composite of cell {cell.name} must have the shape (bin, band, y, x) = {expected}, the "
+                f"source gave {composite.values.shape}."
+            )
+        write_composite(path, composite, plan.recipe, plan.season, dict(plan.source))
+        return composite
+
+    def _predict(
+        self, values: NDArray[np.int16], area: NDArray[np.bool_], wanted: NDArray[np.bool_]
+    ) -> NDArray[np.uint8]:
+        """The bands `(3, y, x)` of a prediction; the model sees only wanted pixels with enough data."""
+        bands = blank(area)
+        codes, confidence, clear = bands
+        observed = clear_bins(values)
+        # A series without any observation has no input at all, whatever the recipe says.
+        known = wanted & (observed >= max(self.plan.recipe.min_clear_bins, 1))
+        clear[wanted] = observed[wanted]
+        codes[wanted] = NOT_ENOUGH
+        if known.any():
+            prediction = self._model().predict(pixel_series(values, known))
+            codes[known], confidence[known] = prediction.codes, prediction.confidence
+        return bands
+
+    def _model(self) -> Predictor:
+        """The model, loaded at the first cell that needs it, once a process."""
+        with self._loading:
+            if self._predictor is None:
+                self._predictor = self._load_model()
+            return self._predictor
+
+    def _load_model(self) -> Predictor:
+        # Imported here: workers that make composites only never pay for torch (0.3 GB, 2 s).
+        import torch
+
+        from inference.models.checkpoint import load_checkpoint
+        from inference.models.predictor import Predictor
+
+        planned = self.plan.model
+        if planned is None:
+            raise AssertionError("a run without a model predicts nothing")
+        if self.setup.torch_threads:
+            torch.set_num_threads(self.setup.torch_threads)
+        checkpoint = load_checkpoint(planned.path)
+        if checkpoint.digest != planned.digest:
+            raise MismatchError(
+                f"The model's copy {planned.path} has the digest {checkpoint.digest}, the run began with "
+                f"{planned.digest}. Run the same command again: it copies the model anew."
+            )
+        return Predictor(checkpoint, _my_device(self.setup.devices), memory_budget=self.setup.memory_budget)
+
+
+def has_composite(folder: Path, plan: RunPlan, cell: Cell) -> bool:
+    """Whether a cell's composite stands there, opens and fits the plan; its first and last bin are read.
+
+    Raises:
+        MismatchError: It belongs to another run.
+    """
+    path = composite_path(folder, cell)
+    if not path.exists():
+        return False
+    try:
+        for bins in (plan.bins[:1], plan.bins[-1:]):
+            read_composite(path, cell, plan.recipe, plan.season, bins)
+    except CorruptFileError:
+        return False
+    return True
+
+
+class _Clock:
+    """Wall time of named steps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def _my_device(devices: tuple[str, ...]) -> str:
+    """The device of this worker: workers of a local cluster are named 0, 1, ... ."""
+    from distributed import get_worker
+
+    try:
+        name = get_worker().name
+    except ValueError:  # no Dask worker: the plain loop
+        return devices[0]
+    return devices[name % len(devices)] if isinstance(name, int) else devices[0]
+
+
+def _record(
+    cell: Cell,
+    bands: NDArray[np.uint8],
+    skipped: bool,
+    *,
+    reused: bool = False,
+    remade: bool = False,
+    seconds: dict[str, float] | None = None,
+    scenes: dict[str, int] | None = None,
+) -> CellRecord:
+    return CellRecord(
+        cell.name,
+        "skipped" if skipped else "done",
+        pixels=int((bands[0] != OUTSIDE).sum()),
+        reused=reused,
+        remade=remade,
+        seconds=seconds or {},
+        scenes=scenes or {},
+    )

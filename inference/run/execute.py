@@ -1,0 +1,324 @@
+"""Works through a run's cells, notes what happened, and counts the files at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from gee_pipeline.earthengine.client.budget import Budget
+from gee_pipeline.errors import DiskFullError
+from gee_pipeline.files import size_text
+from gee_pipeline.source import PredictingSource, RemoteSource, Source, Spent
+from inference.run.cell_worker import WorkerSetup
+from inference.run.completeness import RunSummary, check_completeness
+from inference.run.ledger import CellRecord, Goal, Ledger, LedgerState, open_ledger, read_ledger
+from inference.run.lock import run_lock
+from inference.run.plan import RunPlan
+from inference.run.prediction import BANDS
+from inference.run.prefetch import CellIndex, CellQueue, PlannedCells, fetch_ahead
+from inference.run.scheduler import (
+    WorkerPlan,
+    cells_in_memory,
+    local_client,
+    plan_workers,
+    remote_client,
+    work_here,
+    work_on_cluster,
+)
+from inference.run.task_record import read_tasks
+
+MEMORY_BUDGET: Final = 2 * 2**30
+"""Bytes that the arrays of one worker process may take: 2 GiB."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    done: int
+    """Cells done; those without a pixel to map are among them."""
+    failed: int
+    """Cells that failed."""
+    planned: int
+    """Cells to do."""
+    pixels: int
+    """Pixels inside the area that this run has worked on; those of former runs do not count."""
+    pixels_per_second: float
+    """Speed of this run."""
+    seconds_left: float | None
+    """Time for the cells that remain; None before the first cell."""
+
+
+def run(
+    folder: Path,
+    plan: RunPlan,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    memory_budget: int = MEMORY_BUDGET,
+    max_eecu_hours: float | None = None,
+    since: Spent | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+) -> RunSummary:
+    """Work on every planned cell that is not finished; a failed cell does not end the run.
+
+    Args:
+        folder: Run folder of the plan, as `open_or_create` left it.
+        plan: What `open_or_create` returned; without a model only composites are made.
+        scheduler: Address of a running Dask scheduler whose workers share the folder; None works here.
+        workers: Worker processes here; 0 is this process without Dask, None by cores or GPUs.
+        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        memory_budget: Bytes that the arrays of one worker process may take.
+        max_eecu_hours: Computing time that Earth Engine may take for the whole run; None sets no limit.
+        since: What the source had spent before it was asked anything for this run; None is what it has now.
+        on_progress: Told the state at the start and after each cell.
+        on_notice: Told what the source wants the user to know.
+
+    Raises:
+        InputError: Another process works in the folder, or the scheduler or device is not there.
+        AccessError: The server refuses all cells.
+        DiskFullError: The disk is full; the same call continues once there is space.
+        IncompleteRunError: The connection to the scheduler was lost.
+    """
+    start, folder = time.monotonic(), folder.absolute()
+    goal: Goal = "map" if plan.model else "composites"
+    with run_lock(folder):
+        _sweep(folder)
+        former = read_ledger(folder, goal)
+        before = former.spent + Spent(eecu_seconds=read_tasks(folder).eecu_seconds)
+        reader = _reader(plan)
+        setup = WorkerSetup(folder, reader, composites_only=plan.model is None, memory_budget=memory_budget)
+        expenses = _Expenses(reader, since)
+        budget = None if max_eecu_hours is None else Budget(max_eecu_hours, before, expenses.now)
+        with (
+            _telling_space(folder, plan, reader),
+            open_ledger(folder) as ledger,
+            _queue(setup, plan, budget) as queue,
+            _records(setup, plan, queue, scheduler, workers, device) as records,
+            closing(_noting(records, ledger, expenses, on_notice)) as followed,
+        ):
+            ledger.start(goal, len(plan.cells))
+            tracker = _follow(followed, ledger, former, len(plan.cells), on_progress)
+        summary = check_completeness(folder, plan, goal, tracker.failed, start)
+        return replace(
+            summary,
+            remade=tuple(tracker.remade),
+            spent=before + expenses.now(),
+            stopped=budget.reason if budget else None,
+        )
+
+
+@contextmanager
+def _telling_space(folder: Path, plan: RunPlan, source: Source) -> Iterator[None]:
+    """Say of a full disk what all cells that are left take, not only the file that found no room."""
+    try:
+        yield
+    except DiskFullError as error:
+        needed = size_text(_space_needed(folder, plan, source))
+        raise DiskFullError(f"{error} The cells that are left take about {needed}.") from error
+
+
+def _space_needed(folder: Path, plan: RunPlan, source: Source) -> float:
+    """Bytes of the cells that are left if they are like those done; before the first, bytes of the arrays."""
+    planned, needed = len(plan.cells), 0.0
+    for kind in ("composites", "predictions"):
+        sizes = [path.stat().st_size for path in (folder / kind).glob("*.tif")]
+        needed += sum(sizes) / len(sizes) * (planned - len(sizes)) if sizes else 0
+    return needed or planned * _cell_bytes(plan, source)
+
+
+def _reader(plan: RunPlan) -> Source:
+    if plan.reader is None:
+        raise AssertionError("a plan that is run comes from open_or_create, with its source")
+    return plan.reader
+
+
+@contextmanager
+def _queue(setup: WorkerSetup, plan: RunPlan, budget: Budget | None) -> Iterator[CellQueue]:
+    """The cells of the plan; those of a remote source are fetched here, ahead of the work on them."""
+    if not isinstance(setup.source, RemoteSource):
+        yield PlannedCells(_places(plan))
+        return
+    wanted = setup.source.cells_ahead(len(plan.bins), plan.grid.cell_size)
+    threads = max(1, min(wanted, cells_in_memory(setup.memory_budget, _cell_bytes(plan, setup.source))))
+    fetching = fetch_ahead(setup, _places(plan), threads=threads, budget=budget)
+    try:
+        yield fetching
+    finally:
+        fetching.close()
+
+
+@contextmanager
+def _records(
+    setup: WorkerSetup,
+    plan: RunPlan,
+    queue: CellQueue,
+    scheduler: str | None,
+    workers: int | None,
+    device: str,
+) -> Iterator[Iterator[CellRecord]]:
+    """How each cell ends, one after another, by whatever does the work."""
+    if setup.fetching_is_all:
+        yield work_here(setup, queue)
+        return
+    if scheduler:
+        setup = replace(setup, devices=(device,), torch_threads=1)
+        with remote_client(scheduler, setup.folder) as client:
+            yield work_on_cluster(setup, queue, client)
+        return
+    worker_plan = plan_workers(
+        workers,
+        device,
+        cells=_missing(setup.folder, plan),
+        cell_bytes=_cell_bytes(plan, setup.source),
+        memory_budget=setup.memory_budget,
+        model=plan.model is not None,
+    )
+    setup = replace(setup, devices=worker_plan.devices)
+    if worker_plan.processes == 0:
+        yield work_here(setup, queue)
+        return
+    with local_client(worker_plan) as client:
+        yield work_on_cluster(_shared_by_threads(setup, worker_plan), queue, client)
+
+
+def spent(source: Source) -> Spent:
+    """What a source has asked a server for in this process; nothing where there is no server."""
+    return source.spent() if isinstance(source, RemoteSource) else Spent()
+
+
+class _Expenses:
+    """What the source has spent since it was first asked for the run."""
+
+    def __init__(self, source: Source, since: Spent | None) -> None:
+        self._source = source
+        self._start = self._noted = spent(source) if since is None else since
+
+    def now(self) -> Spent:
+        """Everything since the start."""
+        return spent(self._source) - self._start
+
+    def take(self) -> Spent:
+        """Everything since the last call."""
+        now = spent(self._source)
+        more, self._noted = now - self._noted, now
+        return more
+
+    def take_notices(self) -> list[str]:
+        return self._source.take_notices() if isinstance(self._source, RemoteSource) else []
+
+
+def _noting(
+    records: Iterator[CellRecord],
+    ledger: Ledger,
+    expenses: _Expenses,
+    on_notice: Callable[[str], None] | None,
+) -> Generator[CellRecord]:
+    """The same records; what the source spent and has to say is taken note of on the way."""
+    tell = on_notice or (lambda text: None)
+    try:
+        for record in records:
+            yield record
+            for text in expenses.take_notices():
+                tell(text)
+            _note(ledger, expenses)
+    finally:
+        _note(ledger, expenses)
+
+
+def _note(ledger: Ledger, expenses: _Expenses) -> None:
+    if (more := expenses.take()) != Spent():
+        ledger.spent(more)
+
+
+def _shared_by_threads(setup: WorkerSetup, worker_plan: WorkerPlan) -> WorkerSetup:
+    """On a CPU each thread has its own batch and its own core; on a GPU they take turns."""
+    if worker_plan.devices[0] != "cpu":
+        return setup
+    return replace(setup, memory_budget=setup.memory_budget // worker_plan.threads, torch_threads=1)
+
+
+def _follow(
+    records: Iterator[CellRecord],
+    ledger: Ledger,
+    former: LedgerState,
+    planned: int,
+    on_progress: Callable[[Progress], None] | None,
+) -> _Tracker:
+    """Note each cell and tell the progress; returns what was counted."""
+    tracker = _Tracker(planned)
+    report = on_progress or (lambda progress: None)
+    report(tracker.progress())
+    for record in records:
+        if not (record.reused and record.name in former.done):  # its line stands there already
+            ledger.add(record)
+        tracker.add(record)
+        report(tracker.progress())
+    return tracker
+
+
+class _Tracker:
+    """Counts cells as they end; speed is that of cells really computed."""
+
+    def __init__(self, planned: int) -> None:
+        self.failed: dict[str, CellRecord] = {}
+        self.remade: list[str] = []
+        self._planned, self._start = planned, time.monotonic()
+        self._done = self._worked = self._pixels = 0
+
+    def add(self, record: CellRecord) -> None:
+        if record.state == "failed":
+            self.failed[record.name] = record
+        else:
+            self._done += 1
+        if record.remade:
+            self.remade.append(record.name)
+        if not record.reused:
+            self._worked += 1
+            self._pixels += record.pixels
+
+    def progress(self) -> Progress:
+        elapsed = max(time.monotonic() - self._start, 1e-6)
+        remaining = self._planned - self._done - len(self.failed)
+        return Progress(
+            done=self._done,
+            failed=len(self.failed),
+            planned=self._planned,
+            pixels=self._pixels,
+            pixels_per_second=self._pixels / elapsed,
+            seconds_left=remaining * elapsed / self._worked if self._worked else None,
+        )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed had begun to write."""
+    for place in (folder, folder / "composites", folder / "predictions"):
+        for part in place.glob("*.part"):
+            if part.is_file():
+                part.unlink(missing_ok=True)
+
+
+def _places(plan: RunPlan) -> Iterator[CellIndex]:
+    return ((int(row), int(col)) for row, col in plan.cells)
+
+
+def _missing(folder: Path, plan: RunPlan) -> int:
+    """Number of cells without a file; whether the others are whole is seen when their turn comes."""
+    there = sum(1 for _ in (folder / ("predictions" if plan.model else "composites")).glob("*.tif"))
+    return max(0, len(plan.cells) - there)
+
+
+def _cell_bytes(plan: RunPlan, source: Source) -> int:
+    """Bytes of what a source gives of one cell: its composite, or its prediction."""
+    pixels = plan.grid.cell_size**2
+    if isinstance(source, PredictingSource):
+        return pixels * len(BANDS)
+    return pixels * len(plan.bins) * len(plan.recipe.bands) * np.dtype(np.int16).itemsize

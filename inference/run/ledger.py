@@ -1,0 +1,208 @@
+"""What happened to each cell, one JSON line an event; the files are the truth, this is what is told about
+them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final, Literal
+
+from gee_pipeline.files import room_for
+from gee_pipeline.source import Spent
+from inference.run.json_lines import open_lines, read_lines
+from inference.run.lock import is_running
+from inference.run.plan import read_run_file
+
+LEDGER_FILE: Final = "ledger.jsonl"
+
+Goal = Literal["map", "composites"]
+"""What a run makes of its cells; composites that are done are not yet a map."""
+
+CellState = Literal["done", "skipped", "failed"]
+"""Skipped: written without a look at scenes, because no pixel of the cell is to be mapped."""
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """How the work on one cell ended."""
+
+    name: str
+    """Name of the cell."""
+    state: CellState
+    """How it ended."""
+    pixels: int = 0
+    """Pixels inside the area."""
+    reused: bool = False
+    """True where a former run had finished it."""
+    remade: bool = False
+    """True where the composite of a former run was damaged and made anew."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time of each step."""
+    scenes: Mapping[str, int] = field(default_factory=dict)
+    """What the composite was made of."""
+    error: str | None = None
+    """Why it failed."""
+    kind: str | None = None
+    """Name of the error's class."""
+
+
+@dataclass
+class LedgerState:
+    """The state of all cells that a ledger tells, since its goal was last taken up."""
+
+    done: dict[str, int] = field(default_factory=dict)
+    """Pixels of each cell that is done or skipped."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why cells failed since the last start; those of former starts are tried again."""
+    computed: int = 0
+    """Cells that were computed, or failed, since the last start."""
+    pixels: int = 0
+    """Pixels that were computed since the last start."""
+    started: float = 0.0
+    """Time of the last start, in seconds since 1970."""
+    last: float = 0.0
+    """Time of the last event."""
+    spent: Spent = field(default_factory=Spent)
+    """What a server was asked for by all starts, whatever their goal."""
+
+    def start(self, event: Mapping[str, Any]) -> None:
+        """Take note of a start: what had failed is pending again."""
+        self.failed.clear()
+        self.computed = self.pixels = 0
+        self.started = self.last = float(event["time"])
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take note of a cell."""
+        self.last = float(event["time"])
+        reused = bool(event.get("reused"))
+        self.computed += not reused
+        if event["state"] == "failed":
+            self.failed[event["cell"]] = str(event.get("error"))
+            return
+        pixels = int(event.get("pixels", 0))
+        self.failed.pop(event["cell"], None)
+        self.done[event["cell"]] = pixels
+        self.pixels += 0 if reused else pixels
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How far a run has come."""
+
+    folder: Path
+    """Folder of the run."""
+    goal: Goal
+    """What it makes."""
+    running: bool
+    """Whether a process works on it now."""
+    planned: int
+    """Cells to do."""
+    done: int
+    """Cells done; those without a pixel to map are among them."""
+    failed: int
+    """Cells that failed since the run was last started."""
+    pixels: int
+    """Pixels inside the area of the cells done."""
+    pixels_per_second: float | None
+    """Speed since the run was last started; None before the first cell."""
+    seconds_left: float | None
+    """Time for the cells that remain, at the speed of the last start; None before the first cell."""
+    failures: tuple[tuple[str, str], ...]
+    """Name and error of each failed cell."""
+
+
+class Ledger:
+    """An open ledger; one process writes it."""
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path, self._file = path, file
+
+    def start(self, goal: Goal, planned: int) -> None:
+        """Note that work begins.
+
+        Raises:
+            DiskFullError: The disk has no room.
+        """
+        self._append({"start": goal, "planned": planned})
+
+    def add(self, record: CellRecord) -> None:
+        """Note how a cell ended; fields at their defaults are left out.
+
+        Raises:
+            DiskFullError: The disk has no room.
+        """
+        values = {key: value for key, value in asdict(record).items() if value}
+        self._append({"cell": values.pop("name"), **values})
+
+    def spent(self, more: Spent) -> None:
+        """Note what a server was asked for since the last note.
+
+        Raises:
+            DiskFullError: The disk has no room.
+        """
+        self._append({"spent": asdict(more)})
+
+    def _append(self, event: dict[str, Any]) -> None:
+        line = json.dumps({**event, "time": round(time.time(), 3)}, separators=(",", ":")) + "\n"
+        with room_for(self._path, len(line)):
+            self._file.write(line.encode())
+            self._file.flush()
+
+
+@contextmanager
+def open_ledger(folder: Path) -> Iterator[Ledger]:
+    """The ledger of a run folder, to append to; a line cut off by a kill is ended first."""
+    path = folder / LEDGER_FILE
+    with open_lines(path) as file:
+        yield Ledger(path, file)
+
+
+def read_ledger(folder: Path, goal: Goal) -> LedgerState:
+    """What the ledger of a run folder tells about one goal; lines that are no JSON are passed over."""
+    state, heard = LedgerState(), False
+    for event in _events(folder / LEDGER_FILE):
+        if "spent" in event:
+            state.spent += Spent(**event["spent"])
+        elif "start" in event:
+            heard = event["start"] == goal
+            if heard:
+                state.start(event)
+        elif heard and "cell" in event:
+            state.add(event)
+    return state
+
+
+def status(folder: Path) -> RunStatus:
+    """How far a run has come; also while it goes on, and after it died.
+
+    Raises:
+        InputError: The folder holds no run.
+        CorruptFileError: run.json is damaged.
+    """
+    values = read_run_file(folder)
+    goal: Goal = "map" if values["model"] else "composites"
+    state, planned = read_ledger(folder, goal), int(values["cells"])
+    running = is_running(folder)
+    # A run that goes on may be in the middle of a long cell; one that died took no longer than it lived.
+    elapsed = (time.time() if running else state.last) - state.started
+    rate = state.computed / elapsed if state.computed and elapsed > 0 else None
+    return RunStatus(
+        folder=folder,
+        goal=goal,
+        running=running,
+        planned=planned,
+        done=len(state.done),
+        failed=len(state.failed),
+        pixels=sum(state.done.values()),
+        pixels_per_second=state.pixels / elapsed if rate else None,
+        seconds_left=(planned - len(state.done) - len(state.failed)) / rate if rate else None,
+        failures=tuple(state.failed.items()),
+    )
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    return (event for event in read_lines(path) if "time" in event)

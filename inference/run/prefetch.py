@@ -1,0 +1,75 @@
+"""Where the cells of a run come from: the plan itself, or a server, from which they are fetched ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from gee_pipeline.earthengine.client.budget import Budget
+from gee_pipeline.earthengine.client.fetch_threads import FetchThreads
+from inference.run.cell_task import fetch_cell
+from inference.run.cell_worker import ReadyCell, WorkerSetup
+from inference.run.ledger import CellRecord
+
+CellIndex = tuple[int, int]
+"""Row and column of a cell."""
+
+
+class CellQueue(Protocol):
+    """Cells that are ready to be worked on, one after another."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+
+    def take(self, wait: bool) -> ReadyCell | CellRecord | None:
+        """The next cell, or the record of one that needs no work any more.
+
+        Args:
+            wait: Whether to wait for it; without, None says that there is none yet.
+
+        Returns:
+            None also where nothing more will come.
+        """
+
+
+class PlannedCells:
+    """The cells of a plan; the workers read their scenes themselves."""
+
+    def __init__(self, places: Iterable[CellIndex]) -> None:
+        self.ended = False
+        self._places = iter(places)
+
+    def take(self, wait: bool) -> ReadyCell | None:
+        """The next cell; there is never anything to wait for."""
+        place = next(self._places, None)
+        self.ended = place is None
+        return None if place is None else ReadyCell(*place)
+
+
+def fetch_ahead(
+    setup: WorkerSetup, places: Iterable[CellIndex], *, threads: int, budget: Budget | None
+) -> FetchThreads[CellIndex, ReadyCell | CellRecord]:
+    """Cells of which a server makes composites or predictions: some are fetched while others are worked on.
+
+    Taking one raises AccessError where the server refuses all cells, and DiskFullError where the disk has
+    no room.
+
+    Args:
+        setup: The run.
+        places: Rows and columns of its cells.
+        threads: Cells to fetch at a time.
+        budget: What may be spent; None sets no limit.
+    """
+
+    def fetch(place: CellIndex) -> ReadyCell | CellRecord:
+        return fetch_cell(setup, *place)
+
+    return FetchThreads(fetch, places, threads=threads, budget=budget, costs=_costs)
+
+
+def _costs(cell: ReadyCell | CellRecord) -> bool:
+    """Whether the server was asked for a cell; a skipped one without any time was not."""
+    if isinstance(cell, CellRecord) and cell.state == "skipped":
+        return bool(cell.seconds) and not cell.reused
+    return not cell.reused

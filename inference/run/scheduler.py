@@ -1,0 +1,359 @@
+"""Who works on the cells: this process, a cluster on this machine, or a Dask cluster elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import dask
+from dask.system import CPU_COUNT
+from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed.comm.addressing import get_address_host_port
+from distributed.comm.core import CommClosedError
+from distributed.system import MEMORY_LIMIT
+
+from gee_pipeline.errors import IncompleteRunError, InputError
+from gee_pipeline.grid import cell_name
+from inference.run.cell_task import completed, failed, settle_cell
+from inference.run.cell_worker import ReadyCell, WorkerSetup
+from inference.run.ledger import CellRecord
+from inference.run.prefetch import CellQueue
+
+CPU_THREADS: Final = 2
+"""Threads of a worker on a CPU: while one waits for scenes, the other computes."""
+
+GPU_THREADS: Final = 4
+"""Threads of a worker on a GPU, which one of them uses at a time."""
+
+IN_FLIGHT: Final = 2
+"""Cells handed out per thread: one in work, one waiting. A million futures would not fit the scheduler."""
+
+_MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": 32 * 2**20, "MALLOC_TRIM_THRESHOLD_": 2**30}
+"""Bytes of glibc's settings in workers. Dask's own give each freed megabyte back to the system, and the model
+takes some for each layer: the page faults cost a fifth of a run's time. 32 MiB is the most glibc accepts."""
+
+SHARE: Final = 0.8
+"""Part of this machine's memory that the workers may take together."""
+
+_LOOK_AGAIN = 5.0
+"""Seconds between two looks at the number of threads; clusters grow and shrink."""
+
+_PATIENCE = 10.0
+"""Seconds to wait for a scheduler elsewhere."""
+
+_NO_WORKERS = 60
+"""Seconds to wait for the first worker of a cluster elsewhere."""
+
+_BLINK = 0.05
+"""Seconds between two looks at what ended and what arrived, while both are waited for."""
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """Processes and threads on this machine."""
+
+    processes: int
+    """Worker processes; 0 is this process alone."""
+    threads: int = 1
+    """Cells that one process works on at a time."""
+    devices: tuple[str, ...] = ("cpu",)
+    """Devices of the processes, in turn."""
+
+
+def plan_workers(
+    workers: int | None, device: str, *, cells: int, cell_bytes: int, memory_budget: int, model: bool
+) -> WorkerPlan:
+    """How many processes and threads fit the machine, its memory and the work.
+
+    Args:
+        workers: Processes wanted; None takes one a core, or one a GPU, and none for a single cell.
+        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        cells: Number of cells to compute; without any, a look at what is there needs no cluster.
+        cell_bytes: Bytes of one cell's composite.
+        memory_budget: Bytes that the arrays of one process may take.
+        model: Whether a model is used at all.
+
+    Raises:
+        InputError: The machine has no such device.
+    """
+    devices = _devices(device) if model else ("cpu",)
+    if workers == 0 or cells == 0 or (workers is None and cells == 1):
+        return WorkerPlan(0, 1, devices)
+    on_gpu = devices[0] != "cpu"
+    fitting = cells_in_memory(memory_budget, cell_bytes)
+    threads = min(GPU_THREADS if on_gpu else CPU_THREADS, fitting)
+    affordable = int(SHARE * MEMORY_LIMIT) // memory_budget
+    wanted = workers or min(len(devices) if on_gpu else CPU_COUNT, affordable)
+    return WorkerPlan(max(1, min(wanted, cells)), threads, devices)
+
+
+def cells_in_memory(memory_budget: int, cell_bytes: int) -> int:
+    """Cells that one process may hold at a time, at least one.
+
+    A cell takes its composite four times: the bins, their series, the scenes of a bin, the file in memory.
+
+    Args:
+        memory_budget: Bytes that the arrays of one process may take.
+        cell_bytes: Bytes of one cell's composite.
+    """
+    return max(1, memory_budget // (4 * cell_bytes))
+
+
+def work_here(setup: WorkerSetup, queue: CellQueue) -> Iterator[CellRecord]:
+    """Work on one cell after another in this process."""
+    while cell := queue.take(wait=True):
+        yield (
+            cell if isinstance(cell, CellRecord) else completed(settle_cell(setup, cell.row, cell.col), cell)
+        )
+
+
+def work_on_cluster(setup: WorkerSetup, queue: CellQueue, client: Client) -> Iterator[CellRecord]:
+    """Work on cells by Dask, in the order in which they end; few are in flight at a time.
+
+    Args:
+        setup: The run; the workers must see its folder.
+        queue: The cells.
+        client: Connection to the scheduler.
+
+    Raises:
+        DiskFullError: The disk has no room.
+        IncompleteRunError: The connection to the scheduler was lost.
+    """
+    window = _Window(setup, client, queue)
+    try:
+        while True:
+            yield from window.fill()
+            if window.empty:
+                return
+            yield from window.ended()
+    except CommClosedError as error:
+        raise IncompleteRunError(
+            f"The connection to the Dask scheduler was lost ({error}). Finished cells are kept: run the same "
+            "command again once the scheduler is back."
+        ) from error
+
+
+@contextmanager
+def local_client(worker_plan: WorkerPlan) -> Iterator[Client]:
+    """A client of a cluster on this machine, which ends with the block."""
+    settings = {
+        # A cell whose worker died is handed out again by us, alone, so the scheduler gives up on it at once.
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.worker.multiprocessing-method": "spawn",
+        **{f"distributed.nanny.pre-spawn-environ.{name}": size for name, size in _MALLOC.items()},
+    }
+    with (
+        _hushed(),
+        dask.config.set(settings),
+        tempfile.TemporaryDirectory(prefix="cropmap-", ignore_cleanup_errors=True) as scratch,
+        LocalCluster(
+            n_workers=worker_plan.processes,
+            threads_per_worker=worker_plan.threads,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,  # the budget is ours; Dask's own limit would kill workers for GDAL's caches
+            local_directory=scratch,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def remote_client(address: str, folder: Path) -> Iterator[Client]:
+    """A client of a running scheduler whose workers see the run folder.
+
+    Args:
+        address: For example `tcp://host:8786`.
+        folder: Run folder, on storage that this machine and all workers share.
+
+    Raises:
+        InputError: No scheduler answers, it has no workers, or they cannot use the folder.
+    """
+    with _connect(address) as client:
+        _require_workers(client, address)
+        _require_shared(client, folder)
+        yield client
+
+
+def require_scheduler(address: str) -> None:
+    """Look for a scheduler before anything is written.
+
+    Args:
+        address: For example `tcp://host:8786`.
+
+    Raises:
+        InputError: No scheduler answers.
+    """
+    _connect(address).close()
+
+
+def _connect(address: str) -> Client:
+    try:
+        get_address_host_port(address, strict=True)  # of a wrong address a client takes 20 s to recover
+        return Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"No Dask scheduler answers at {address}: {error}. Start one with 'dask scheduler', give its "
+            "address with --scheduler, or leave --scheduler away to work on this machine."
+        ) from error
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Dask tells of closed connections while it ends; what matters to the user comes back as records."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+class _Window:
+    """The cells in flight: a few a thread.
+
+    A cell whose worker died may have been the neighbour of the one that killed it: it is tried again at the
+    end, with no other cell in flight.
+    """
+
+    def __init__(self, setup: WorkerSetup, client: Client, queue: CellQueue) -> None:
+        self._running = as_completed(loop=client.loop)
+        self._setup, self._client, self._queue = setup, client, queue
+        self._cells: dict[str, ReadyCell] = {}
+        self._suspects: list[ReadyCell] = []
+        self._alone = False
+        self._looked, self._size = -math.inf, 2
+
+    @property
+    def empty(self) -> bool:
+        """Whether no cell is in flight."""
+        return not self._cells
+
+    def fill(self) -> Iterator[CellRecord]:
+        """Hand out cells until there are enough in flight; at the end the suspects, one at a time.
+
+        Yields the records of cells that need no worker.
+        """
+        while self._has_room:
+            cell = self._queue.take(wait=self.empty)
+            if cell is None:
+                break
+            if isinstance(cell, CellRecord):
+                yield cell
+            else:
+                self._submit(cell)
+        if self.empty and self._suspects:
+            self._alone = True
+            self._submit(self._suspects.pop(0))
+
+    def ended(self) -> Iterator[CellRecord]:
+        """The records of cells that ended; waits for one, or for room and a cell to hand out."""
+        if self._has_room and not self._queue.ended:
+            batch = self._running.next_batch(block=False)
+            if not batch:
+                time.sleep(_BLINK)
+        else:
+            batch = [next(self._running)]
+        for future in batch:
+            if record := self._outcome(future):
+                yield record
+
+    @property
+    def _has_room(self) -> bool:
+        return not self._alone and len(self._cells) < self._wanted()
+
+    def _outcome(self, future: Any) -> CellRecord | None:
+        """How a cell ended; None where it will be tried again.
+
+        Raises:
+            DiskFullError: The disk of a worker has no room.
+        """
+        cell = self._cells.pop(future.key)
+        error = None if future.status == "finished" else _why(future)
+        if error is None:
+            return completed(future.result(), cell)
+        # Lost: the worker died after the cell, before its record was fetched; the file is there to be found.
+        lost = future.status == "lost" and self._client.status == "running"
+        if not (lost or isinstance(error, KilledWorker)):
+            raise error
+        if not self._alone:
+            self._suspects.append(cell)
+            return None
+        return failed(cell_name(cell.row, cell.col), _explain(error))
+
+    def _submit(self, cell: ReadyCell) -> None:
+        key = f"{cell_name(cell.row, cell.col)}-{int(self._alone)}-{self._setup.token}"
+        future = self._client.submit(settle_cell, self._setup, cell.row, cell.col, key=key, pure=False)
+        self._cells[key] = cell
+        self._running.add(future)
+
+    def _wanted(self) -> int:
+        if time.monotonic() - self._looked > _LOOK_AGAIN:
+            self._size = max(2, IN_FLIGHT * sum(self._client.nthreads().values()))
+            self._looked = time.monotonic()
+        return self._size
+
+
+def _why(future: Any) -> BaseException:
+    error: BaseException | None = future.exception() if future.status == "error" else None
+    return error or IncompleteRunError(
+        f"The Dask scheduler gave up a cell ({future.status}): the cluster was stopped. Finished cells are "
+        "kept; the same command continues the run."
+    )
+
+
+def _explain(error: BaseException) -> BaseException:
+    return RuntimeError(
+        f"the workers on this cell died, mostly for want of memory ({error}). Fewer --workers or a smaller "
+        "--memory leave more for each"
+    )
+
+
+def _devices(device: str) -> tuple[str, ...]:
+    from inference.models.predictor import resolve_device
+
+    found = resolve_device(device)
+    if found.type == "cpu" or found.index is not None:
+        return (str(found),)
+    import torch
+
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+
+
+def _require_workers(client: Client, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_NO_WORKERS)
+    except TimeoutError as error:
+        raise InputError(
+            f"The Dask scheduler at {address} has no worker after {_NO_WORKERS} s. Start some with "
+            f"'dask worker {address}', in an environment with cropmap installed."
+        ) from error
+
+
+def _require_shared(client: Client, folder: Path) -> None:
+    try:
+        blind = [worker for worker, sees in client.run(_sees, str(folder)).items() if not sees]
+    except ImportError as error:
+        raise InputError(
+            f"The Dask workers cannot import cropmap ({error}). Install the same version where they run."
+        ) from error
+    if blind:
+        raise InputError(
+            f"A run folder must lie on storage that all Dask workers share; {folder} is not to be seen from "
+            f"{', '.join(blind[:3])}. Choose another --out, for example on a network disk."
+        )
+
+
+def _sees(folder: str) -> bool:
+    return (Path(folder) / "run.json").is_file()

@@ -1,0 +1,245 @@
+"""The batch tasks of a run on disk: what was asked for, what Earth Engine calls it, and how it ended.
+
+A line goes to the disk before a task is submitted, with the id that marks the request. If the process dies
+before Earth Engine's answer is noted, the same id is sent again, and Earth Engine starts no second task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, Final, Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from gee_pipeline.earthengine.composites.blocks import Block, plan_blocks
+from gee_pipeline.earthengine.composites.tasks import SMALLEST_TILE, TILE, Destination
+from gee_pipeline.errors import MismatchError
+from gee_pipeline.files import room_for
+from inference.run.json_lines import open_lines, read_lines
+from inference.run.plan import RunPlan
+
+TASKS_FILE: Final = "tasks.jsonl"
+
+_FORMAT: Final = 1
+
+TaskState = Literal["planned", "submitting", "active", "done", "lost", "failed", "cancelled", "split"]
+"""Submitting: the request's id is on disk, Earth Engine's answer is not. Lost: done, but a file of it was
+found missing or damaged. Split: smaller blocks take its place."""
+
+_STARTED = ("submitting", "active", "done", "lost")
+"""States of tasks that Earth Engine has or may have begun."""
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """A block and the last task for it."""
+
+    block: Block
+    """The cells."""
+    state: TaskState = "planned"
+    """How it stands with the task."""
+    tile: int = TILE
+    """Pixels along one side of the squares that are computed at a time."""
+    attempt: int = 0
+    """Tasks for this block so far, over all starts of the command."""
+    operation: str | None = None
+    """Earth Engine's name of the task."""
+    message: str = ""
+    """Earth Engine's own words on a failure."""
+    eecu_seconds: float = 0.0
+    """What this task took; former ones of the block are not in it."""
+
+    def next_attempt(self) -> TaskRecord:
+        """The record of a new task, before it is submitted."""
+        return TaskRecord(self.block, "submitting", self.tile, self.attempt + 1)
+
+    @property
+    def divisible(self) -> bool:
+        """Whether a smaller task than this could be asked for."""
+        return self.block.rows * self.block.cols > 1 or self.tile > SMALLEST_TILE
+
+    def smaller(self, planned: NDArray[np.int32]) -> list[TaskRecord]:
+        """The records of smaller blocks with smaller squares; a single cell has its squares only.
+
+        Args:
+            planned: Rows and columns `(n, 2)` of the planned cells.
+        """
+        tile = max(self.tile // 2, SMALLEST_TILE)
+        if self.block.rows * self.block.cols == 1:
+            return [replace(self, state="planned", tile=tile)]
+        return [TaskRecord(block, tile=tile) for block in self.block.quarters(planned)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON values; what is not known is left out."""
+        values = {
+            "block": self.block.name,
+            "state": self.state,
+            "tile": self.tile,
+            "attempt": self.attempt,
+            "operation": self.operation,
+            "message": self.message,
+            "eecu": round(self.eecu_seconds, 3),
+        }
+        return {key: value for key, value in values.items() if value}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TaskRecord:
+        """The record that `to_dict` wrote."""
+        return cls(
+            block=Block.named(values["block"]),
+            state=values["state"],
+            tile=int(values["tile"]),
+            attempt=int(values.get("attempt", 0)),
+            operation=values.get("operation"),
+            message=values.get("message", ""),
+            eecu_seconds=float(values.get("eecu", 0)),
+        )
+
+
+@dataclass
+class Tasks:
+    """All tasks of a run for one destination."""
+
+    destination: str = ""
+    """Where they write."""
+    token: str = ""
+    """Drawn once; part of each request's id, so that a run begun anew is not taken for the former one."""
+    records: dict[Block, TaskRecord] = field(default_factory=dict)
+    """The last record of each block that was ever asked for or split."""
+    eecu: dict[tuple[Block, int], float] = field(default_factory=dict)
+    """What each task took, by block and attempt."""
+
+    @property
+    def eecu_seconds(self) -> float:
+        """What all tasks took together, failed ones too."""
+        return sum(self.eecu.values())
+
+    def add(self, record: TaskRecord) -> None:
+        """Take note of a record."""
+        self.records[record.block] = record
+        if record.eecu_seconds:
+            self.eecu[record.block, record.attempt] = record.eecu_seconds
+
+    def leaves(self, planned: NDArray[np.int32]) -> Iterator[TaskRecord]:
+        """The records that together hold each planned cell once: split blocks give way to their parts.
+
+        Args:
+            planned: Rows and columns `(n, 2)` of the planned cells.
+        """
+        for block in plan_blocks(planned):
+            yield from self._below(self.records.get(block, TaskRecord(block)), planned)
+
+    def _below(self, record: TaskRecord, planned: NDArray[np.int32]) -> Iterator[TaskRecord]:
+        if record.state != "split":
+            yield record
+            return
+        for part in record.smaller(planned):
+            yield from self._below(self.records.get(part.block, part), planned)
+
+
+class TaskWriter:
+    """Open tasks of a run; one process writes them."""
+
+    def __init__(self, path: Path, file: IO[bytes], tasks: Tasks) -> None:
+        self._path, self._file, self.tasks = path, file, tasks
+
+    def begin(self, destination: str) -> None:
+        """Start a new list of tasks."""
+        token = secrets.token_hex(4)
+        self._append({"format": _FORMAT, "destination": destination, "token": token})
+        self.tasks = Tasks(destination, token)
+
+    def note(self, record: TaskRecord) -> None:
+        """Put a record on the disk; it is there when this returns.
+
+        Raises:
+            DiskFullError: The disk has no room.
+        """
+        self._append(record.to_dict())
+        self.tasks.add(record)
+
+    def _append(self, values: dict[str, Any]) -> None:
+        line = json.dumps({**values, "time": round(time.time(), 3)}, separators=(",", ":")) + "\n"
+        with room_for(self._path, len(line)):
+            self._file.write(line.encode())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+
+@contextmanager
+def open_tasks(folder: Path, destination: Destination) -> Iterator[TaskWriter]:
+    """The tasks of a run, to go on with; begun where there are none.
+
+    Args:
+        folder: Run folder.
+        destination: Where the tasks write.
+
+    Raises:
+        MismatchError: The run has tasks that write elsewhere.
+    """
+    tasks = require_destination(folder, destination)
+    with open_lines(folder / TASKS_FILE) as file:
+        writer = TaskWriter(folder / TASKS_FILE, file, tasks)
+        if tasks.destination != str(destination):
+            writer.begin(str(destination))
+        yield writer
+
+
+def require_destination(folder: Path, destination: Destination) -> Tasks:
+    """What is known of the tasks of a run, none of which writes elsewhere.
+
+    Raises:
+        MismatchError: The run has tasks that write elsewhere.
+    """
+    tasks = read_tasks(folder)
+    started = any(record.state in _STARTED for record in tasks.records.values())
+    if started and tasks.destination != str(destination):
+        raise MismatchError(
+            f"The tasks of the run in {folder} write to {tasks.destination}, --to is {destination} now. Go "
+            f"on with --to {tasks.destination}, or delete {folder / TASKS_FILE} to export everything once "
+            "more."
+        )
+    return tasks
+
+
+def read_tasks(folder: Path) -> Tasks:
+    """What is known of the tasks of a run; lines that are cut off are passed over."""
+    tasks = Tasks()
+    for values in read_lines(folder / TASKS_FILE):
+        if "destination" in values:
+            tasks = Tasks(str(values["destination"]), str(values["token"]))
+        else:
+            tasks.add(TaskRecord.from_dict(values))
+    return tasks
+
+
+def run_name(plan: RunPlan) -> str:
+    """Twelve hex digits for what tasks write for a plan, in the names of its files and tasks.
+
+    A checkpoint or a cropland mask that a later map brings changes nothing in composites; what a forest on
+    the servers says is the forest's own.
+    """
+    grid, recipe = plan.grid, plan.recipe.composite_part
+    identity = {
+        "grid": [str(grid.geobox.crs), list(grid.geobox.transform)[:6], list(grid.geobox.shape)],
+        "cell_size": grid.cell_size,
+        "area": hashlib.sha256(shapely.to_wkb(plan.area)).hexdigest(),
+        "season": plan.season.start.isoformat(),
+        "recipe": recipe.composite_digest,
+        "bins": [plan.bins.start, plan.bins.stop],
+        "source": dict(plan.source),
+    }
+    if plan.model and plan.model.kind == "forest":
+        identity |= {"forest": plan.model.digest}
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

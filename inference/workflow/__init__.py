@@ -1,0 +1,1 @@
+"""Whole commands: from an area and a year to a map."""

@@ -1,0 +1,238 @@
+"""What the whole commands are asked for; the fields are their options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from gee_pipeline.earthengine.client.budget import require_hours
+from gee_pipeline.earthengine.client.settings import Cropland, EarthEngineSettings
+from gee_pipeline.errors import InputError
+from gee_pipeline.grid import CELL_SIZE, require_cell_size
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import SEASONS, Hemisphere, MonthDay
+from inference.run.cropland import CroplandMask
+from inference.run.execute import MEMORY_BUDGET, Progress
+
+
+@dataclass(frozen=True)
+class Request:
+    """An area, a year and where the run stands; the fields are the options of the command."""
+
+    aoi: Path
+    """Vector file of the area of interest."""
+    year: int
+    """Mapped year."""
+    out: Path | None = None
+    """Folder of the run; None takes the area's name and the year."""
+    hemisphere: Hemisphere | None = None
+    """Side of the equator whose season is mapped; None takes that of the area."""
+    crs: str | None = None
+    """Projected CRS of the map; None takes the UTM zone."""
+    cell_size: int = CELL_SIZE
+    """Pixels along one side of a cell, the unit of work and of loss."""
+    project: str | None = None
+    """Google Cloud project for Earth Engine; None takes that of the credentials."""
+    service_account: Path | None = None
+    """Key file of a service account for Earth Engine; None looks for other credentials."""
+    cropland: Cropland = "none"
+    """Cropland mask that Earth Engine applies on its servers."""
+    max_eecu_hours: float | None = None
+    """Computing time that Earth Engine may take for the whole run; None sets no limit."""
+
+    def __post_init__(self) -> None:
+        require_cell_size(self.cell_size)
+        require_hours(self.max_eecu_hours)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run."""
+        return self.out or Path(f"{self.aoi.stem}-{self.year}")
+
+    @property
+    def on_earth_engine(self) -> bool:
+        """Whether the images are those of Earth Engine."""
+        return True
+
+    @property
+    def settings(self) -> EarthEngineSettings:
+        """How Earth Engine is reached."""
+        return EarthEngineSettings(self.project, self.service_account)
+
+    def to_toml(self) -> str:
+        """The request as the TOML file that repeats it from any folder; unset options are left out."""
+        return tomli_w.dumps(
+            {key: _toml(value) for key, value in self.options().items() if value is not None}
+        )
+
+    def options(self) -> dict[str, Any]:
+        """The options of the command by name, with places that hold in any working directory."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"out": self.folder}
+
+
+@dataclass(frozen=True)
+class SceneRequest(Request):
+    """A request whose cells are worked on here, from scenes or from Earth Engine's composites."""
+
+    source: str | None = None
+    """STAC catalog or API; None is Google Earth Engine."""
+    collection: str | None = None
+    """Collection within a STAC API."""
+    memory: float = MEMORY_BUDGET / 2**30
+    """GiB that the arrays of one worker process may take."""
+    workers: int | None = None
+    """Worker processes; 0 is this process without Dask, None by cores or GPUs."""
+    scheduler: str | None = None
+    """Address of a running Dask scheduler."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.source is not None and (names := self._of_earth_engine()):
+            raise InputError(
+                f"{', '.join(names)} concern Earth Engine, but --source {self.source} reads scenes from a "
+                "STAC catalog. Leave one of the two away; for a mask of your own there is --cropland-mask."
+            )
+        if self.source is None and self.collection is not None:
+            raise InputError(
+                "--collection names a collection of a STAC API, but no --source is given. Name the API with "
+                "--source, or leave --collection away to use Earth Engine."
+            )
+
+    @property
+    def on_earth_engine(self) -> bool:
+        """Whether the images are those of Earth Engine."""
+        return self.source is None
+
+    def _of_earth_engine(self) -> list[str]:
+        """Options given that only Earth Engine has."""
+        values = {
+            "--project": self.project,
+            "--service-account": self.service_account,
+            "--cropland": None if self.cropland == "none" else self.cropland,
+            "--max-eecu-hours": self.max_eecu_hours,
+        }
+        return [name for name, value in values.items() if value is not None]
+
+    def options(self) -> dict[str, Any]:
+        """The options of the command by name, with places that hold in any working directory."""
+        # Imported here: reading catalogs takes as long to import as all the rest of a map on Earth Engine.
+        from gee_pipeline.stac.catalog import absolute
+
+        return super().options() | {"source": self.source and absolute(self.source)}
+
+
+@dataclass(frozen=True)
+class ModelRequest(Request):
+    """A request for a map, whose season is that of its model."""
+
+    season_start: date | MonthDay | None = None
+    """First day of the season as the user expects it; another than the model's is refused."""
+
+
+@dataclass(frozen=True)
+class MapRequest(SceneRequest, ModelRequest):
+    """What `cropmap predict` is asked for."""
+
+    model: Path | None = None
+    """Checkpoint; None is the one that ships with cropmap."""
+    cropland_mask: str | None = None
+    """Raster of cropland, `file.tif` or `file.tif:values`."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    def options(self) -> dict[str, Any]:
+        """The options of the command by name, with places that hold in any working directory."""
+        mask = self.cropland_mask and str(CroplandMask.parse(self.cropland_mask))
+        return super().options() | {"cropland_mask": mask}
+
+
+@dataclass(frozen=True)
+class ExportRequest(SceneRequest):
+    """What `cropmap export` is asked for."""
+
+    recipe: Recipe = field(default_factory=Recipe)
+    """How the composites are made."""
+    whole_season: bool = False
+    """True for all 73 bins, False for the model window."""
+    to: str | None = None
+    """Where Earth Engine's batch tasks write the cells, `gcs://bucket/prefix` or `drive:folder`; None fetches
+    them at once."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_budget_of_fetching(self.to, self.max_eecu_hours)
+
+    def _of_earth_engine(self) -> list[str]:
+        return super()._of_earth_engine() + (["--to"] if self.to is not None else [])
+
+    def options(self) -> dict[str, Any]:
+        """The options of the command by name, with places that hold in any working directory."""
+        values, recipe = super().options(), self.recipe
+        del values["recipe"]
+        known = SEASONS.get(recipe.season.name) == recipe.season
+        return values | {
+            "bands": list(recipe.bands),
+            **_cloud_options(recipe),
+            "season": recipe.season.name if known else recipe.season.to_dict(),
+            "bin_days": recipe.bin_days,
+        }
+
+
+@dataclass(frozen=True)
+class ForestRequest(ModelRequest):
+    """What `cropmap forest predict` is asked for."""
+
+    forest: Path = field(kw_only=True)
+    """File of the forest; its deployment stands beside it."""
+    cropland_mask: str | None = None
+    """Raster of cropland, `file.tif` or `file.tif:values`."""
+    to: str | None = None
+    """Where Earth Engine's batch tasks write the predictions, `gcs://bucket/prefix` or `drive:folder`; None
+    fetches them at once."""
+    unverified: bool = False
+    """Whether to map without comparing what the servers say with what the forest says here."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_budget_of_fetching(self.to, self.max_eecu_hours)
+
+    def options(self) -> dict[str, Any]:
+        """The options of the command by name, with places that hold in any working directory."""
+        mask = self.cropland_mask and str(CroplandMask.parse(self.cropland_mask))
+        return super().options() | {"cropland_mask": mask}
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told what while a request is worked on."""
+
+    notice: Callable[[str], None] = lambda text: None
+    """Takes one sentence for the user."""
+    progress: Callable[[Progress], None] | None = None
+    """Takes the state of the cells."""
+
+
+def _cloud_options(recipe: Recipe) -> dict[str, Any]:
+    for group in recipe.sensors:
+        if group.clear is not None:
+            return {"cloud_band": group.clear.score_band, "cloud_threshold": group.clear.threshold}
+    return {}
+
+
+def _require_budget_of_fetching(to: str | None, hours: float | None) -> None:
+    if to is not None and hours is not None:
+        raise InputError(
+            "--max-eecu-hours bounds what is fetched at once, not the batch tasks of --to: what a task "
+            "takes is known when it ends. Leave it away, and see 'cropmap estimate' before."
+        )
+
+
+def _toml(value: Any) -> Any:
+    if isinstance(value, MonthDay):
+        return str(value)
+    return str(value.absolute()) if isinstance(value, Path) else value

@@ -1,0 +1,1 @@
+"""The tests of cropmap; they mirror the packages."""

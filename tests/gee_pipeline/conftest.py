@@ -1,1 +1,0 @@
-"""Its presence puts this folder on the import path, so that the folders below find `fake_catalog`."""

@@ -1,0 +1,429 @@
+"""The scripts for an agency are run: by Python, and by node with Google's own JavaScript client.
+
+What they ask of Earth Engine is evaluated by the emulator and compared, pixel by pixel, with cropmap's own
+graph.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import ee
+import numpy as np
+import pyproj
+import pytest
+import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.forest import prediction_graph
+from gee_pipeline.earthengine.forest.classifier_assets import AssetRequest, TreeRow, table_request
+from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.feature_names import feature_names
+from gee_pipeline.grid import Grid, inside
+from gee_pipeline.recipe import CloudRule, Recipe
+from inference.deployment import forest_script
+from inference.deployment.deployment import Deployment, ensembles, voters
+from inference.deployment.forest_script import ScriptRequest, notices, write_script
+from tests.support import forest_scenes
+from tests.support.ee_asking import offline_client
+from tests.support.ee_emulator.archive import Archive
+from tests.support.ee_emulator.assets import Assets
+from tests.support.ee_emulator.evaluate import evaluate, image_pixels
+from tests.support.ee_emulator.exports import export_of
+from tests.support.ee_emulator.grid import Grid as Pixels
+from tests.support.forest_scenes import CRS, LEFT, SEASON, SIZE, TOP, WAVES, add_worldcover, area, grid
+from tests.support.made_forests import grown, model_of
+
+MEDIANS = replace(forest_scenes.MEDIANS.with_window(121, 140), min_clear_bins=2)
+"""Four bins: what a script says of one it says of all."""
+
+
+def scenes() -> Archive:
+    return forest_scenes.scenes(count=18)
+
+
+def drawn(
+    image: Any, archive: Archive, geobox: GeoBox, assets: Assets | None = None
+) -> dict[str, np.ma.MaskedArray]:
+    """Bands by name of an image, or of an expression as JavaScript wrote it."""
+    expression = image if isinstance(image, dict) else ee.serializer.encode(image)
+    height, width = geobox.shape
+    bands = image_pixels(evaluate(expression, archive, assets), Pixels(CRS, geobox.transform, width, height))
+    return {name: np.ma.array(values, mask=~mask) for name, values, mask in bands}
+
+
+# ---- forests and scripts ----
+
+
+def request_of(
+    recipe: Recipe = MEDIANS,
+    features: str = "median",
+    confidence: str = "votes",
+    way: str = "inline",
+    **changes: Any,
+) -> ScriptRequest:
+    names = feature_names(recipe, features)
+    rng = np.random.default_rng(2)
+    rows = np.floor(rng.normal(4_000, 2_500, (120, len(names)))).astype(np.float32)
+    labels = (rows[:, 0] > 4_000).astype(int) + (rows[:, 1] > rows[:, -1])
+    # an even number of trees, so that votes can be equal
+    model = model_of(grown(rows, labels, 6, max_leaf_nodes=9), 3, recipe=recipe, features=features)
+    assets = () if way == "inline" else ("projects/p/assets/forest",)
+    deployment = Deployment(way, confidence, assets, model.digest, 3, 6, 1)
+    return ScriptRequest(model, deployment, grid(), area(), SEASON, "north_2021", **changes)
+
+
+VARIANTS = {
+    "votes": lambda: request_of(),
+    "probability": lambda: request_of(confidence="probability"),
+    "no confidence": lambda: request_of(confidence="none"),
+    "cropland": lambda: request_of(cropland="worldcover"),
+    "without scene classes": lambda: request_of(
+        replace(MEDIANS, min_clear_bins=1).with_clear(CloudRule(scl_clear=()))
+    ),
+    "ten days, other score": lambda: request_of(
+        replace(MEDIANS, bin_days=10, min_clear_bins=0).with_clear(CloudRule("cs", 0.5, (4, 5)))
+    ),
+    "one bin": lambda: request_of(replace(MEDIANS.with_window(121, 125), min_clear_bins=1)),
+    "harmonic": lambda: request_of(WAVES, "harmonic"),
+}
+"""What a script can look like."""
+
+
+def run_python(request: ScriptRequest, name: str = "script") -> Any:
+    """The names that the Python script defines; with `__main__` it also runs."""
+    found: dict[str, Any] = {"__name__": name}
+    exec(compile(write_script(request, "python"), "forest_map.py", "exec"), found)
+    return SimpleNamespace(**found)
+
+
+def own_image(request: ScriptRequest, geobox: GeoBox) -> ee.Image:
+    """The prediction as cropmap asks for it."""
+    mask = None if request.cropland == "none" else graph.cropland(request.cropland)
+    model, region = request.model, graph.search_region(geobox)
+    who = voters(request.deployment, model)
+    return prediction_graph.prediction(region, SEASON, model.recipe, model.features, who, cropland=mask)
+
+
+def archive_of(request: ScriptRequest) -> Archive:
+    archive = scenes()
+    if request.cropland != "none":
+        add_worldcover(archive)
+    return archive
+
+
+def expected_map(request: ScriptRequest, archive: Archive, geobox: GeoBox) -> dict[str, np.ndarray]:
+    """cropmap's own prediction, cut to the area as a run cuts it."""
+    within = inside(area(), geobox)
+    bands = drawn(own_image(request, geobox), archive, geobox)
+    return {name: np.where(within, band.data, 0 if name == "class" else 255) for name, band in bands.items()}
+
+
+def assert_same(found: dict[str, np.ma.MaskedArray], expected: dict[str, np.ndarray]) -> None:
+    assert list(found) == ["class", "confidence", "clear"] == list(expected)
+    for name, band in found.items():
+        assert band.dtype == np.uint8
+        assert not band.mask.any()
+        np.testing.assert_array_equal(band.data, expected[name], name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def client():
+    with offline_client():
+        yield
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_python_script_maps_what_cropmap_maps(name):
+    request = VARIANTS[name]()
+    archive = archive_of(request)
+    script = run_python(request)
+    (tile,) = script.TILES
+    geobox = grid().geobox
+    expected = expected_map(request, archive, geobox)
+    assert_same(drawn(script.map_of(tile), archive, geobox), expected)
+    assert {0, 1, 2} < set(np.unique(expected["class"]))
+
+
+# ---- JavaScript ----
+
+
+def node_modules() -> str | None:
+    """Where node finds Google's client: CROPMAP_NODE_MODULES, or where node looks by itself."""
+    place = os.environ.get("CROPMAP_NODE_MODULES", os.environ.get("NODE_PATH", ""))
+    if shutil.which("node") is None:
+        return None
+    check = subprocess.run(
+        ["node", "-e", "require.resolve('@google/earthengine')"],
+        env={**os.environ, "NODE_PATH": place},
+        capture_output=True,
+        check=False,
+    )
+    return place if check.returncode == 0 else None
+
+
+def run_javascript(texts: list[str], folder: Path, modules: str) -> list[dict[str, Any]]:
+    """What scripts ask for: lines, layers and exports, images as expressions; one process runs all."""
+    paths = [folder / f"script_{i}.js" for i in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text, encoding="utf-8")
+    runner = Path(__file__).parents[2] / "support" / "ee_javascript" / "run_scripts.js"
+    algorithms = resources.files("ee") / "tests" / "algorithms.json"
+    done = subprocess.run(
+        ["node", str(runner), str(algorithms), *map(str, paths)],
+        env={**os.environ, "NODE_PATH": modules},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+IN_JAVASCRIPT = ("votes", "probability", "cropland", "without scene classes", "one bin", "harmonic")
+"""Variants that node runs; building a graph takes its client a second."""
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory) -> dict[str, dict[str, Any]]:
+    """What the script of each variant asks for."""
+    found = node_modules()
+    if found is None:
+        pytest.skip(
+            "node with @google/earthengine is not there: 'npm install --prefix FOLDER @google/earthengine', "
+            "then set CROPMAP_NODE_MODULES to FOLDER/node_modules"
+        )
+    texts = [write_script(VARIANTS[name](), "javascript") for name in IN_JAVASCRIPT]
+    return dict(zip(IN_JAVASCRIPT, run_javascript(texts, tmp_path_factory.mktemp("js"), found), strict=True))
+
+
+@pytest.mark.parametrize("name", IN_JAVASCRIPT)
+def test_the_script_of_the_code_editor_maps_what_cropmap_maps(name, asked):
+    request = VARIANTS[name]()
+    archive, geobox = archive_of(request), grid().geobox
+    (export,) = asked[name]["exports"]
+    assert_same(drawn(export["expression"], archive, geobox), expected_map(request, archive, geobox))
+
+
+# ---- where the trees are ----
+
+
+def stored(request: ScriptRequest) -> tuple[ScriptRequest, Assets]:
+    """The same forest with its trees in assets, put there as a deployment does."""
+    assets, way = Assets(), request.deployment.way
+    inline = replace(request.deployment, way="inline", assets=())
+    if way == "classifier":
+        made = [served(one) for one in voters(inline, request.model).classifiers]
+    else:
+        texts = ensembles(request.model, inline.confidence)
+        rows = [TreeRow(e, i, text) for e, trees in enumerate(texts) for i, text in enumerate(trees)]
+        half = len(rows) // 2
+        made = [served(table_request(part, "a", "n", overwrite=True)) for part in (rows[:half], rows[half:])]
+    names = tuple(f"projects/crop-maps/assets/forest_{i}" for i in range(len(made)))
+    for name, content in zip(names, made, strict=True):
+        assets.put(name, content)
+    return replace(request, deployment=replace(request.deployment, assets=names)), assets
+
+
+def served(made: Any) -> Any:
+    """The value of a classifier, or of what a table is made of."""
+    expression = made.body["expression"] if isinstance(made, AssetRequest) else ee.serializer.encode(made)
+    return evaluate(expression, Archive([]))
+
+
+@pytest.mark.parametrize("way", ["classifier", "table"])
+@pytest.mark.parametrize("confidence", ["votes", "probability"])
+def test_trees_in_assets_vote_like_those_in_the_script(way, confidence):
+    request, assets = stored(request_of(confidence=confidence, way=way))
+    archive, geobox = archive_of(request), grid().geobox
+    script = run_python(request)
+    found = drawn(script.map_of(script.TILES[0]), archive, geobox, assets)
+    assert_same(found, expected_map(request_of(confidence=confidence), archive, geobox))
+    assert "1) root" not in write_script(request, "python")
+
+
+# ---- tiles, exports and the rest of a script ----
+
+
+def test_tiles_cover_the_planned_cells_and_have_the_pixels_of_the_whole(monkeypatch):
+    """A tile looks for its own scenes, and lies on the grid's pixels."""
+    monkeypatch.setattr(forest_script, "TILE_PIXELS", SIZE)
+    request, archive = request_of(), scenes()
+    script, whole = run_python(request), grid().geobox
+    expected = expected_map(request, archive, whole)
+    covered = np.zeros(whole.shape, int)
+    for tile in script.TILES:
+        top, left = round((TOP - tile["top"]) / 10), round((tile["left"] - LEFT) / 10)
+        rows, cols = slice(top, top + tile["height"]), slice(left, left + tile["width"])
+        covered[rows, cols] += 1
+        part = {name: values[rows, cols] for name, values in expected.items()}
+        assert_same(drawn(script.map_of(tile), archive, whole[rows, cols]), part)
+    planned = {(row, col) for row, col in grid().cells_touching(area()).tolist()}
+    assert len(script.TILES) == len(planned) == 6
+    assert (covered == 1).all()
+
+
+def test_the_python_script_starts_a_task_a_tile(monkeypatch):
+    started: list[dict[str, Any]] = []
+    projects: list[str] = []
+    make = ee.batch.Export.image.toDrive
+
+    def to_drive(**options: Any) -> Any:
+        make(**options)  # the client's own checks
+        started.append(options)
+        return SimpleNamespace(start=lambda: None)
+
+    monkeypatch.setattr(ee.batch.Export.image, "toDrive", to_drive)
+    monkeypatch.setattr(ee, "Initialize", lambda project: projects.append(project))
+    run_python(request_of(project="agency-maps"), "__main__")
+    (export,) = started
+    assert projects == ["agency-maps"]
+    assert_export(export)
+
+
+def assert_export(export: dict[str, Any]) -> None:
+    assert export["crs"] == CRS
+    assert export["crsTransform"] == [10, 0, LEFT, 0, -10, TOP]
+    assert export["dimensions"] == f"{3 * SIZE}x{2 * SIZE}"
+    assert export["description"] == export["fileNamePrefix"] == "north_2021_r0000_c0000_2x3"
+    assert (export["folder"], export["maxPixels"], export["fileFormat"]) == ("cropmap", 1e13, "GeoTIFF")
+
+
+def test_an_export_of_the_python_script_is_on_the_pixels_of_the_grid():
+    """The request that the client makes of it, as the emulator reads it."""
+    script = run_python(request_of())
+    bodies: list[dict[str, Any]] = []
+    tasks = {"start": lambda task: bodies.append(task.config)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ee.batch.Task, "start", tasks["start"])
+        script.export_tile(script.TILES[0])
+    (config,) = bodies
+    body = {key: value for key, value in config.items() if key != "expression"}
+    export = export_of({**body, "expression": ee.serializer.encode(config["expression"])})
+    height, width = grid().geobox.shape
+    assert export.grid == Pixels(CRS, grid().geobox.transform, width, height)
+
+
+def test_the_script_of_the_code_editor_shows_exports_and_lists_its_classes(asked):
+    found = asked["votes"]
+    assert_export(found["exports"][0])
+    (layer,) = found["layers"]
+    assert (layer["name"], layer["shown"]) == ("r0000_c0000_2x3", False)
+    assert layer["style"] == {"min": 1, "max": 3, "palette": ["#018040", "#028040", "#038040"]}
+    assert found["printed"][:2] == ["1  crop 1  #018040", "2  crop 2  #028040"]
+    longitude, latitude, zoom = found["center"]
+    assert zoom == 13
+    assert abs(longitude - 9.157) < 0.01
+    assert abs(latitude - 46.23) < 0.01
+
+
+def test_a_layer_shows_classes_only(asked):
+    request, archive, geobox = request_of(), scenes(), grid().geobox
+    band = drawn(asked["votes"]["layers"][0]["expression"], archive, geobox)["class"]
+    expected = expected_map(request, archive, geobox)["class"]
+    np.testing.assert_array_equal(band.mask, (expected == 0) | (expected > 3))
+    np.testing.assert_array_equal(band.compressed(), expected[~band.mask])
+
+
+def test_a_map_knows_names_and_colours_of_its_codes():
+    script = run_python(request_of())
+    found = evaluate(ee.serializer.encode(script.map_of(script.TILES[0])), scenes()).properties
+    assert list(found["class_class_values"]) == [1, 2, 3, 254, 255]
+    assert list(found["class_class_palette"])[:2] == ["018040", "028040"]
+    assert list(found["class_class_names"])[3] == "not cropland"
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_scripts_have_only_what_their_forest_needs(name):
+    """No marks of the template, no unused constant, no constant that is missing, and old dialects."""
+    request = VARIANTS[name]()
+    python, javascript = write_script(request, "python"), write_script(request, "javascript")
+    for text, mark in ((python, "#: "), (javascript, "//: ")):
+        assert mark not in text
+        assert max(map(len, text.split("SENTINEL_2", 1)[1].splitlines())) < 10_000
+        body = text.split("---- 1.", 1)[1]
+        constants = re.findall(r"^(?:var )?([A-Z][A-Z_0-9]+) = ", text.split("---- 1.", 1)[0], re.M)
+        assert [constant for constant in constants if not re.search(rf"\b{constant}\b", body)] == []
+    ast.parse(python, feature_version=(3, 7))
+    assert not re.search(r"=>|`|\b(let|const|class|import|async|yield)\s", _without_text(javascript))
+    assert sorted(_constants_used(python) - _defined(python)) == []
+
+
+def _without_text(text: str) -> str:
+    """A script without comments and texts in quotes."""
+    return re.sub(r"""'[^'\n]*'|"(?:[^"\\\n]|\\.)*\"""", "''", re.sub(r"//[^\n]*", "", text))
+
+
+def _constants_used(text: str) -> set[str]:
+    return {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name) and n.id.isupper()}
+
+
+def _defined(text: str) -> set[str]:
+    assigned = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Assign))
+    return {target.id for n in assigned for target in n.targets if isinstance(target, ast.Name)}
+
+
+def test_a_large_outline_stays_away_and_is_told(monkeypatch):
+    monkeypatch.setattr(forest_script, "MOST_CORNERS", 9)
+    request = request_of()
+    text = write_script(request, "python")
+    assert "AREA" not in text
+    assert "whole tiles are mapped" in text
+    (told,) = notices(request, text)
+    assert "whole tiles are mapped" in told
+    archive, geobox, script = scenes(), grid().geobox, run_python(request)
+    whole = {name: band.data for name, band in drawn(own_image(request, geobox), archive, geobox).items()}
+    assert_same(drawn(script.map_of(script.TILES[0]), archive, geobox), whole)
+
+
+def test_a_script_that_is_too_long_for_the_code_editor_is_told(monkeypatch):
+    request = request_of()
+    text = write_script(request, "javascript")
+    assert notices(request, text) == []
+    monkeypatch.setattr(forest_script, "LARGE", len(text) - 1)
+    assert "--way classifier" in notices(request, text)[0]
+
+
+def test_a_tile_across_the_antimeridian_ends_east_of_its_west():
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32660", always_xy=True).transform(180, 45)
+    box = GeoBox((SIZE, 2 * SIZE), Affine(10, 0, x // 80 * 80, 0, -10, y // 80 * 80), "EPSG:32660")
+    whole = shapely.box(*box.boundingbox.bbox)
+    script = run_python(replace(request_of(), grid=Grid(box, SIZE), area=whole))
+    (tile,) = script.TILES
+    assert 179.9 < tile["west"] < 180 < tile["east"] < 180.1
+    (ring,) = script.search_box(tile, graph.MARGIN).toGeoJSON()["coordinates"]
+    (own,) = graph.search_region(box).toGeoJSON()["coordinates"]
+    np.testing.assert_allclose(np.mod(ring, 360), np.mod(own, 360), atol=1.5e-6)
+    assert max(x for x, _ in ring) - min(x for x, _ in ring) < 0.1  # not once around the globe
+
+
+def test_a_crs_without_a_code_is_written_out():
+    crs = "+proj=laea +lat_0=46 +lon_0=9 +ellps=GRS80 +units=m"
+    box = GeoBox((SIZE, SIZE), Affine(10, 0, 0, 0, -10, 0), crs)
+    script = run_python(replace(request_of(), grid=Grid(box, SIZE), area=shapely.box(*box.boundingbox.bbox)))
+    assert script.CRS.startswith("PROJCS[")  # WKT 1, as in cropmap's own exports
+    assert pyproj.CRS.from_wkt(script.CRS).equals(pyproj.CRS(crs), ignore_axis_order=True)
+
+
+@pytest.mark.parametrize("name", ["", "north 2021", "north/2021", "n" * 61, "nörd"])
+def test_names_that_tasks_cannot_have_are_refused(name):
+    with pytest.raises(InputError, match="--name"):
+        replace(request_of(), name=name)
+
+
+def test_another_forest_than_the_deployed_one_is_refused():
+    request = request_of()
+    with pytest.raises(MismatchError, match="trained anew"):
+        replace(request, deployment=replace(request.deployment, forest="0" * 16))

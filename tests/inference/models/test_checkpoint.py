@@ -1,0 +1,285 @@
+import hashlib
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+
+import inference.models.checkpoint
+from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.recipe import CloudRule, Recipe
+from inference.models.checkpoint import Normalisation, default_checkpoint, load_checkpoint, save_checkpoint
+from inference.models.crop_class import CropClass
+from inference.models.cropnet import CropNetConfig
+
+SMALL = CropNetConfig("small", (4, 6), (2, 1), (0.2, 0.3), bands=10, classes=5)
+
+
+@pytest.fixture
+def checkpoint(make_checkpoint):
+    return make_checkpoint(config=SMALL)
+
+
+@pytest.fixture
+def path(tmp_path, checkpoint):
+    save_checkpoint(tmp_path / "model.safetensors", checkpoint)
+    return tmp_path / "model.safetensors"
+
+
+def _contents(path):
+    """Metadata and tensors of a file, by the library alone."""
+    with safetensors.safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["cropmap"]), {
+            k: file.get_tensor(k).clone() for k in sorted(file.keys())
+        }
+
+
+def _rewrite(path, values, tensors):
+    text = values if isinstance(values, str) else json.dumps(values)
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].numpy().tobytes())
+    entries = {"cropmap": text, "cropmap_digest": digest.hexdigest()[:16]}
+    safetensors.torch.save_file(tensors, path, entries)
+
+
+def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path, make_checkpoint):
+    saved = make_checkpoint(
+        config=SMALL,
+        recipe=Recipe.of(clear=CloudRule(threshold=0.6), min_clear_bins=5),
+        provenance={"data": "Überall", "footprint": None, "samples": {"corn": 3}, "parts": [1, 2]},
+        metrics={"macro_f1": 1 / 3},
+        temperature=1.7,
+    )
+    save_checkpoint(tmp_path / "m.safetensors", saved)
+    loaded = load_checkpoint(tmp_path / "m.safetensors")
+    assert replace(loaded, weights={}) == replace(saved, weights={})
+    assert loaded.weights.keys() == saved.weights.keys()
+    assert all(torch.equal(loaded.weights[name], saved.weights[name]) for name in saved.weights)
+    assert loaded.digest == saved.digest
+
+
+def test_a_network_of_one_dimension_comes_back(tmp_path, make_checkpoint, make_network):
+    flat = replace(SMALL, dimensions=1)
+    saved = make_checkpoint(config=flat)
+    save_checkpoint(tmp_path / "m.safetensors", saved)
+    loaded, x = load_checkpoint(tmp_path / "m.safetensors"), torch.randn(3, 1, 10, 43)
+    assert loaded.config == flat
+    assert loaded.digest == saved.digest
+    assert torch.equal(loaded.build()(x), make_network(flat)(x))
+    with pytest.raises(MismatchError, match=r"blocks\.0\.0\.weight"):
+        replace(loaded, config=SMALL).build()
+
+
+def test_a_file_from_before_the_dimensions_keeps_its_digest(path, checkpoint):
+    values, _ = _contents(path)
+    assert sorted(values["config"]) == ["bands", "channels", "classes", "dropout", "preset", "strides"]
+    with safetensors.safe_open(path, "pt") as file:
+        assert load_checkpoint(path).digest == file.metadata()["cropmap_digest"]
+
+
+def test_the_shipped_file_keeps_its_digest():
+    with safetensors.safe_open(default_checkpoint(), "pt") as file:
+        assert load_checkpoint(default_checkpoint()).digest == file.metadata()["cropmap_digest"]
+
+
+def test_the_built_network_is_in_eval_mode_and_has_the_weights(checkpoint, make_network):
+    network, x = checkpoint.build(), torch.randn(3, 1, 10, 43)
+    assert not network.training
+    assert torch.equal(network(x), make_network(SMALL)(x))
+
+
+def test_the_digest_changes_with_every_part(checkpoint):
+    weights = {name: t.clone() for name, t in checkpoint.weights.items()}
+    weights["head.bias"][0] += 1e-6
+    classes = (replace(checkpoint.classes[0], color="#123456"), *checkpoint.classes[1:])
+    others = [
+        replace(checkpoint, weights=weights),
+        replace(checkpoint, classes=classes),
+        replace(checkpoint, temperature=1.01),
+        replace(checkpoint, recipe=Recipe(min_clear_bins=9)),
+        replace(checkpoint, metrics={"accuracy": 0.3}),
+    ]
+    assert len({checkpoint.digest, *(other.digest for other in others)}) == 6
+
+
+def test_the_metadata_is_readable(path, checkpoint):
+    with safetensors.safe_open(path, "pt") as file:
+        assert sorted(file.metadata()) == ["cropmap", "cropmap_digest"]
+    values, _ = _contents(path)
+    assert values["recipe_digest"] == checkpoint.recipe.digest
+    assert values["classes"][1] == {"code": 2, "name": "crop 2", "color": "#028040"}
+
+
+def test_a_missing_file_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match=r"none\.safetensors does not exist.*--model"):
+        load_checkpoint(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x80\x02}q\x00.", b"\xff" * 64])
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
+    (tmp_path / "m.safetensors").write_bytes(content)
+    with pytest.raises(CorruptFileError, match=r"m\.safetensors cannot be read as safetensors"):
+        load_checkpoint(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("share", [0.001, 0.2, 0.9, 0.999])
+def test_a_truncated_file_is_refused(path, share):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(CorruptFileError, match="truncated"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("where", ["weights", "metadata"])
+def test_a_flipped_bit_is_noticed(path, where):
+    """Of the lowest bit of a weight, and of a digit of the normalisation: both leave a valid file."""
+    content = bytearray(path.read_bytes())
+    at = len(content) - 4 if where == "weights" else content.index(b"0.05") + 3
+    content[at] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(CorruptFileError, match=r"is damaged: .* digest"):
+        load_checkpoint(path)
+
+
+class _Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda bomb, path: path.write_bytes(pickle.dumps(bomb))])
+def test_loading_runs_no_code_of_the_file(tmp_path, save):
+    target = tmp_path / "the code ran"
+    save(_Bomb(target), tmp_path / "m.safetensors")
+    with pytest.raises(CorruptFileError):
+        load_checkpoint(tmp_path / "m.safetensors")
+    assert not target.exists()
+
+
+def test_weights_without_metadata_are_refused(path):
+    _, tensors = _contents(path)
+    safetensors.torch.save_file(tensors, path)
+    with pytest.raises(CorruptFileError, match=r"'cropmap' entry.*cropmap train"):
+        load_checkpoint(path)
+
+
+def _without(key):
+    return lambda values: values.pop(key)
+
+
+def _with(key, value):
+    return lambda values: values.update({key: value})
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "names"),
+    [
+        (_without("classes"), CorruptFileError, "classes"),
+        (_without("recipe_digest"), CorruptFileError, "recipe_digest"),
+        (_with("classes", 3), CorruptFileError, "damaged"),
+        (_with("config", {"preset": "compact"}), CorruptFileError, "damaged"),
+        (_with("temperature", 0), CorruptFileError, "temperature"),
+        (_with("normalisation", {"mean": [0.1] * 10, "std": [0.0] * 10}), CorruptFileError, "above 0"),
+        (_with("recipe", {"bands": ["B2"]}), CorruptFileError, "recipe"),
+        (_with("format", 2), MismatchError, "format 1, .* has format 2"),
+        (_without("format"), MismatchError, "has format None"),
+        (_with("recipe_digest", "0" * 16), MismatchError, "recipe digest.*0000"),
+        (lambda values: values["recipe"].update(min_clear_bins=3), MismatchError, "changed after training"),
+        (lambda values: values["classes"].pop(), MismatchError, "4 classes.*5 outputs"),
+        (lambda values: values["config"].update(bands=9), MismatchError, "9, 10 and 10"),
+        (lambda values: values["normalisation"]["mean"].pop(), CorruptFileError, "each band"),
+        (lambda values: values["config"].update(channels=[4, 8]), MismatchError, r"blocks\.1\.0\.weight"),
+    ],
+)
+def test_damaged_metadata_is_refused(path, damage, kind, names):
+    values, tensors = _contents(path)
+    damage(values)
+    _rewrite(path, values, tensors)
+    with pytest.raises(kind, match=names):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null"])
+def test_metadata_that_is_no_json_object_is_refused(path, text):
+    _, tensors = _contents(path)
+    _rewrite(path, text, tensors)
+    with pytest.raises(CorruptFileError, match=r"metadata.*damaged"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "names"),
+    [
+        (_without("head.bias"), r"head\.bias: wanted \(5,\), got none"),
+        (_with("extra", torch.zeros(2)), r"extra: wanted none, got \(2,\)"),
+        (_with("head.weight", torch.zeros(5, 7)), r"head\.weight: wanted \(5, 6\), got \(5, 7\)"),
+    ],
+)
+def test_weights_that_do_not_fit_the_configuration_are_refused(path, damage, names):
+    values, tensors = _contents(path)
+    damage(tensors)
+    _rewrite(path, values, tensors)
+    with pytest.raises(MismatchError, match=names):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(path, checkpoint, value):
+    values, tensors = _contents(path)
+    tensors["blocks.0.0.weight"][0, 0, 1, 1] = value
+    _rewrite(path, values, tensors)
+    with pytest.raises(CorruptFileError, match=r"no numbers.*blocks\.0\.0\.weight"):
+        load_checkpoint(path)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="diverged"):
+        save_checkpoint(path, replace(checkpoint, weights=tensors))
+    assert path.read_bytes() == before
+
+
+def test_provenance_that_is_no_json_is_refused(tmp_path, checkpoint):
+    for wrong in ({"loss": float("nan")}, {"path": Path("x")}):
+        with pytest.raises(InputError, match="JSON values"):
+            save_checkpoint(tmp_path / "m.safetensors", replace(checkpoint, metrics=wrong))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lambda: CropClass(0, "corn", "#ffffff"), "between 1 and 253, got 0"),  # 0 is outside
+        (lambda: CropClass(254, "corn", "#ffffff"), "got 254"),  # 254 is not cropland
+        (lambda: CropClass(1, " ", "#ffffff"), "needs a name"),
+        (lambda: CropClass(1, "corn", "yellow"), "#rrggbb, got 'yellow'"),
+        (lambda: Normalisation((0.1, 0.2), (0.1,)), "each band"),
+        (lambda: Normalisation((float("nan"),), (0.1,)), "each band"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(make, names):
+    with pytest.raises(InputError, match=names):
+        make()
+
+
+def test_codes_run_from_1_and_names_are_unique(checkpoint):
+    first, second, *rest = checkpoint.classes
+    with pytest.raises(InputError, match="codes 1 to 5"):
+        replace(checkpoint, classes=(second, first, *rest))
+    with pytest.raises(InputError, match="crop 1"):
+        replace(checkpoint, classes=(first, replace(second, name="crop 1"), *rest))
+
+
+def test_the_default_checkpoint_lies_in_the_package_or_is_missed(tmp_path, monkeypatch):
+    monkeypatch.setattr(inference.models.checkpoint, "__file__", str(tmp_path / "checkpoint.py"))
+    with pytest.raises(InputError, match=r"compact\.safetensors is missing.*--model"):
+        default_checkpoint()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "compact.safetensors").touch()
+    assert default_checkpoint() == tmp_path / "checkpoints" / "compact.safetensors"

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from inference.models.checkpoint import default_checkpoint
+from inference.models.forest_model import save_forest
+from inference.models.model_file import CHECKPOINT, FOREST, content_digest, model_kind
+from tests.support.made_forests import grown, made_rows, model_of
+
+
+def test_a_model_file_tells_its_kind(tmp_path):
+    save_forest(tmp_path / "f.safetensors", model_of(grown(*made_rows()), 3))
+    assert model_kind(tmp_path / "f.safetensors") == FOREST
+    assert model_kind(default_checkpoint()) == CHECKPOINT
+
+
+@pytest.mark.parametrize("content", [b"", b"text", None, safetensors.numpy.save({"left": np.zeros(3)})])
+def test_what_is_no_model_has_no_kind(tmp_path, content):
+    if content is not None:
+        (tmp_path / "f.safetensors").write_bytes(content)
+    assert model_kind(tmp_path / "f.safetensors") is None
+
+
+def test_a_digest_is_of_text_names_and_bytes():
+    one = np.arange(3, dtype=np.int32)
+    digests = [
+        content_digest("a", {"x": one}),
+        content_digest("b", {"x": one}),
+        content_digest("a", {"y": one}),
+        content_digest("a", {"x": one + 1}),
+    ]
+    assert len(set(digests)) == 4
+    assert content_digest("a", {"x": one, "y": one}) == content_digest("a", {"y": one, "x": one})

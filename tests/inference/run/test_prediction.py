@@ -1,0 +1,61 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from gee_pipeline.grid import Cell
+from inference.run.prediction import read_finished, write_prediction
+
+CELL = Cell(0, 0, GeoBox((16, 16), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633"))
+BESIDE = Cell(0, 1, GeoBox((16, 16), Affine(10, 0, 500_160, 0, -10, 5_000_000), "EPSG:32633"))
+
+
+@pytest.fixture
+def bands() -> NDArray[np.uint8]:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 6, (3, 16, 16), dtype=np.uint8)
+
+
+@pytest.fixture
+def path(tmp_path: Path, bands: NDArray[np.uint8]) -> Path:
+    write_prediction(tmp_path / "cell.tif", bands, CELL, "run 1", skipped=True)
+    return tmp_path / "cell.tif"
+
+
+def test_a_prediction_comes_back_and_opens_elsewhere(path: Path, bands: NDArray[np.uint8]) -> None:
+    found = read_finished(path, CELL, "run 1")
+    assert found
+    assert np.array_equal(found[0], bands)
+    assert found[1]
+    with rasterio.open(path) as file:
+        assert np.array_equal(file.read(), bands)
+        assert file.descriptions == ("class code", "confidence", "clear observations")
+
+
+def test_a_file_of_another_run_or_place_is_not_finished(path: Path) -> None:
+    assert read_finished(path, CELL, "run 2") is None
+    assert read_finished(path, BESIDE, "run 1") is None
+    assert read_finished(path.with_name("none.tif"), CELL, "run 1") is None
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_no_flipped_bit_is_taken_for_a_prediction(
+    path: Path, bands: NDArray[np.uint8], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every third byte of the file, one bit each: the pixels come back as they were, or not at all."""
+    caplog.set_level(logging.CRITICAL)
+    content, broken = path.read_bytes(), path.with_name("broken.tif")
+    noticed = 0
+    for place in range(0, len(content), 3):
+        spoiled = bytearray(content)
+        spoiled[place] ^= 1 << place % 8
+        broken.write_bytes(spoiled)
+        found = read_finished(broken, CELL, "run 1")
+        noticed += found is None
+        assert found is None or np.array_equal(found[0], bands)
+    assert noticed > len(content) / 9

@@ -1,0 +1,180 @@
+"""The same run by a plain loop, by a cluster of this machine and by one in other processes."""
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gee_pipeline.errors import IncompleteRunError, InputError
+from inference.run import scheduler
+from inference.run.cell_worker import ReadyCell, WorkerSetup
+from inference.run.completeness import RunSummary
+from inference.run.execute import Progress, run
+from inference.run.ledger import status
+from inference.run.planning import open_or_create
+from inference.run.prefetch import PlannedCells
+from inference.run.scheduler import WorkerPlan, plan_workers
+from tests.support.fake_runs import FakeSource, carry_out, map_plan, predictions
+
+HERE = str(Path(__file__).parents[3])
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of the plain loop."""
+    home = tmp_path_factory.mktemp("plain")
+    carry_out(home / "run", map_plan(home, FakeSource())).raise_if_incomplete()
+    return predictions(home / "run")
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Dask's loggers write to streams that pytest has closed by the time a cluster ends."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def test_a_local_cluster_makes_the_same_files_and_survives_what_kills_its_workers(
+    tmp_path: Path, plain: dict[str, bytes]
+) -> None:
+    folder, told = tmp_path / "run", list[Progress]()
+    ill = FakeSource(tmp_path / "calls.txt", broken=("r0000_c0001",), deadly=("r0001_c0001",))
+    summary = carry_out(folder, map_plan(tmp_path, ill), workers=2, on_progress=told.append)
+    assert sorted(failure.name for failure in summary.failures) == ["r0000_c0001", "r0001_c0001"]
+    killed = {failure.name: failure for failure in summary.failures}["r0001_c0001"]
+    assert "workers on this cell died" in killed.error
+    with pytest.raises(IncompleteRunError) as caught:
+        summary.raise_if_incomplete()
+    assert caught.value.exit_code == 3  # a worker may die for want of memory, which can pass
+    assert (told[-1].done, told[-1].failed) == (4, 2)
+    assert status(folder).failed == 2
+
+    before = len(ill.called())
+    healthy = FakeSource(tmp_path / "calls.txt")
+    carry_out(folder, map_plan(tmp_path, healthy), workers=0).raise_if_incomplete()
+    assert sorted(healthy.called()[before:]) == ["r0000_c0001", "r0001_c0001"]
+    assert predictions(folder) == plain
+
+
+@contextmanager
+def scheduler_and_worker() -> Iterator[str]:
+    """A scheduler and a worker, each in its own process, as on a cluster; gives the address."""
+    python = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
+    env = {**os.environ, "PYTHONPATH": HERE, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([*python, *options], stderr=subprocess.PIPE, text=True, env=env) as scheduler:
+        assert scheduler.stderr
+        found = (re.search(r"Scheduler at:\s+(tcp://\S+)", line) for line in scheduler.stderr)
+        address = next(match[1] for match in found if match)
+        python = [sys.executable, "-m", "distributed.cli.dask_worker", address]
+        options = ["--no-nanny", "--no-dashboard", "--nthreads", "2", "--host", "127.0.0.1"]
+        with subprocess.Popen([*python, *options], stderr=subprocess.DEVNULL, env=env) as worker:
+            yield address
+            worker.kill()
+        scheduler.kill()
+
+
+def test_a_scheduler_and_worker_in_other_processes_make_the_same_files(
+    tmp_path: Path, plain: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, source = tmp_path / "run", FakeSource(tmp_path / "calls.txt")
+    plan = map_plan(tmp_path, source)
+    with scheduler_and_worker() as address:
+        summary: RunSummary = carry_out(folder, plan, scheduler=address)
+        summary.raise_if_incomplete()
+        assert predictions(folder) == plain
+        assert len(source.called()) == 6
+
+        opened, _ = open_or_create(tmp_path / "unseen", plan)
+        monkeypatch.setattr(scheduler, "_sees", not_shared)
+        with pytest.raises(InputError, match="storage that all Dask workers share"):
+            run(tmp_path / "unseen", opened, scheduler=address, device="cpu")
+
+
+def not_shared(folder: str) -> bool:
+    """Stands for a worker on a machine that does not mount the run folder."""
+    return False
+
+
+def test_a_scheduler_that_does_not_answer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "_PATIENCE", 0.5)
+    with pytest.raises(InputError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9.*--scheduler"):
+        carry_out(tmp_path / "run", map_plan(tmp_path, FakeSource()), scheduler="tcp://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("address", ["nonsense://x", "tcp://"])
+def test_an_address_that_is_none_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(InputError, match="--scheduler"):
+        carry_out(tmp_path / "run", map_plan(tmp_path, FakeSource()), scheduler=address)
+
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, WorkerPlan(4, 2, ("cpu",))),
+        ({"workers": 0}, WorkerPlan(0, 1, ("cpu",))),
+        ({"workers": 3}, WorkerPlan(3, 2, ("cpu",))),
+        ({"cells": 3}, WorkerPlan(3, 2, ("cpu",))),  # no process without a cell
+        ({"cells": 1}, WorkerPlan(0, 1, ("cpu",))),  # starting a process takes longer than it saves
+        ({"cells": 1, "workers": 1}, WorkerPlan(1, 2, ("cpu",))),
+        ({"cells": 0, "workers": 3}, WorkerPlan(0, 1, ("cpu",))),
+        ({"memory_budget": 300 * MIB}, WorkerPlan(4, 1, ("cpu",))),  # two cells would take 448 MiB
+        ({"memory_budget": 4_000 * MIB}, WorkerPlan(2, 2, ("cpu",))),  # of 10,000 MiB, a fifth stays free
+        ({"memory_budget": 40_000 * MIB}, WorkerPlan(1, 2, ("cpu",))),
+    ],
+)
+def test_processes_and_threads_fit_cores_memory_and_work(
+    given: dict[str, int], expected: WorkerPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "CPU_COUNT", 4)
+    monkeypatch.setattr(scheduler, "MEMORY_LIMIT", 10_000 * MIB)
+    options = {"workers": None, "cells": 100, "cell_bytes": 56 * MIB, "memory_budget": 2_000 * MIB, **given}
+    assert plan_workers(device="cpu", model=True, **options) == expected  # type: ignore[arg-type]
+
+
+def test_each_gpu_gets_a_process_with_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "_devices", lambda device: ("cuda:0", "cuda:1"))
+    monkeypatch.setattr(scheduler, "MEMORY_LIMIT", 100_000 * MIB)
+    worker_plan = plan_workers(
+        None, "auto", cells=100, cell_bytes=56 * MIB, memory_budget=2_000 * MIB, model=True
+    )
+    assert worker_plan == WorkerPlan(2, 4, ("cuda:0", "cuda:1"))
+
+
+def test_a_record_lost_with_its_worker_is_looked_for_again_and_then_given_up(tmp_path: Path) -> None:
+    window, lost = window_with_one_cell(tmp_path, client_status="running")
+    assert window._outcome(lost) is None
+    (suspect,) = window._suspects
+
+    window._alone, window._cells[lost.key] = True, suspect
+    record = window._outcome(lost)
+    assert record is not None
+    assert (record.name, record.state) == ("r0002_c0003", "failed")
+    assert "workers on this cell died" in str(record.error)
+
+
+def test_a_record_lost_with_its_scheduler_ends_the_run(tmp_path: Path) -> None:
+    window, lost = window_with_one_cell(tmp_path, client_status="closed")
+    with pytest.raises(IncompleteRunError, match="the same command continues"):
+        window._outcome(lost)
+
+
+def window_with_one_cell(folder: Path, client_status: str) -> tuple[scheduler._Window, Any]:
+    """A window whose one cell has ended in a state that real clusters reach only by chance."""
+    client = SimpleNamespace(loop=object(), status=client_status)
+    setup = WorkerSetup(folder, FakeSource(), composites_only=False)
+    window = scheduler._Window(setup, client, PlannedCells([]))  # type: ignore[arg-type]
+    window._cells["key"] = ReadyCell(2, 3)
+    return window, SimpleNamespace(key="key", status="lost")

@@ -1,0 +1,1 @@
+"""What tests share: small made data, and a local Earth Engine."""

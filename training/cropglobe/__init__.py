@@ -1,0 +1,1 @@
+"""CropGlobe, the published samples, fetched."""

@@ -1,0 +1,1 @@
+"""Labelled series become a checkpoint."""

@@ -1,0 +1,130 @@
+"""Where an interrupted training stands: a folder beside the checkpoint, until that is written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.files import read_json, write_bytes, write_json
+from training.fit.split import Labelled
+from training.samples.samples import Samples
+
+FACTS_FILE: Final = "training.json"
+STATE_FILE: Final = "state.pt"
+LOCK_FILE: Final = "training.lock"
+
+
+@dataclass(frozen=True)
+class ResumeState:
+    """A folder that keeps the state of one training; who continues it must want the same training."""
+
+    folder: Path
+    """Made when the first state is kept."""
+    facts: dict[str, Any]
+    """JSON values by name: everything that decides the result. All must be equal to go on."""
+
+    def read(self) -> dict[str, Any] | None:
+        """The last state kept, on the CPU, or None where the training has not begun.
+
+        Raises:
+            MismatchError: The folder is of a training with other options or data; they are named.
+            CorruptFileError: A file of the folder is damaged.
+        """
+        path = self.folder / STATE_FILE
+        if not path.is_file():
+            return None
+        self._require_same(read_json(self.folder / FACTS_FILE))
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise CorruptFileError(
+                f"{path} is damaged: {error}. Begin the training anew with --restart."
+            ) from error
+        return state
+
+    def keep(self, state: dict[str, Any]) -> None:
+        """Write a state: tensors, numbers, texts, lists and dictionaries of them.
+
+        Raises:
+            DiskFullError: The disk has no room; the former state stays.
+        """
+        if not (self.folder / STATE_FILE).exists():
+            write_json(self.folder / FACTS_FILE, self.facts)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_bytes(self.folder / STATE_FILE, buffer.getbuffer())
+
+    def _require_same(self, former: dict[str, Any]) -> None:
+        names = sorted(former.keys() | self.facts.keys())
+        changed = [name for name in names if former.get(name) != self.facts.get(name)]
+        if changed:
+            pairs = (f"{name}: {_text(former, name)} then, {_text(self.facts, name)} now" for name in changed)
+            raise MismatchError(
+                f"{self.folder} holds an unfinished training of something else; a training goes on only with "
+                f"the same options and data. Different are {'; '.join(pairs)}. Give the former options to go "
+                "on, --restart to begin anew, or another --out."
+            )
+
+
+def forget(folder: Path) -> None:
+    """Remove what a resume state keeps: the training is over, or shall begin anew."""
+    for name in (STATE_FILE, FACTS_FILE):  # in this order: a state is never left without its facts
+        (folder / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def training_lock(folder: Path) -> Iterator[None]:
+    """Hold the folder of a resume state; it is removed at the end where no state is left in it.
+
+    Raises:
+        InputError: Another process trains the same checkpoint.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout as error:
+        raise InputError(
+            f"Another process trains with {folder} now. Wait for it, end it, or choose another --out."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        if not (folder / STATE_FILE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def samples_digest(samples: Samples) -> str:
+    """Sixteen hex digits that are equal exactly when series, labels, classes, places and groups are."""
+    return labelled_digest(samples.series, samples)
+
+
+def labelled_digest(features: NDArray[Any], samples: Labelled) -> str:
+    """Sixteen hex digits that are equal exactly when features, labels, classes, places and groups are.
+
+    Args:
+        features: `(sample, ...)`.
+        samples: What the features belong to.
+    """
+    digest = hashlib.sha256(repr((features.shape, samples.class_names)).encode())
+    for values in (features, samples.labels, samples.lon, samples.lat, samples.groups):
+        digest.update(b"-" if values is None else np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _text(facts: dict[str, Any], name: str) -> str:
+    return str(facts[name]) if name in facts else "none"

@@ -1,0 +1,146 @@
+"""From samples to a checkpoint that says what it was trained on and how good it is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
+from gee_pipeline.recipe import Recipe
+from inference.models.checkpoint import Checkpoint, Normalisation
+from inference.models.cropnet import CropNetConfig
+from inference.models.predictor import resolve_device
+from training.fit.augment import Augmentation
+from training.fit.calibration import Calibration, calibrate
+from training.fit.loop import Fit, FitProgress, fit
+from training.fit.options import SplitRule, TrainingOptions
+from training.fit.resume_state import ResumeState, samples_digest
+from training.fit.split import Split, split_samples
+from training.fit.training_data import origin_facts, season_of, with_groups
+from training.samples.crops import crop_classes
+from training.samples.samples import Samples
+
+
+def train_checkpoint(
+    samples: Samples,
+    options: TrainingOptions,
+    split_rule: SplitRule,
+    *,
+    recipe: Recipe | None = None,
+    year: int | None = None,
+    config: CropNetConfig | None = None,
+    progress: Callable[[FitProgress], None] = lambda step: None,
+    folder: Path | None = None,
+) -> Checkpoint:
+    """A checkpoint fitted to one part of the samples and judged on the other.
+
+    Its temperature is fitted to the other part too, which also chose the epoch.
+
+    Args:
+        samples: Labelled series.
+        options: How to train.
+        split_rule: Which samples are held out.
+        recipe: How the series were made; None is what the samples say.
+        year: Year of the series, for the provenance; None is what the samples say.
+        config: Shape of the network; None takes the preset of the options.
+        progress: Called after each batch and each epoch, and once before where a training is taken up.
+        folder: Where an unfinished training is left and taken up, see `resume_state.forget`; None begins anew
+            and leaves nothing.
+
+    Raises:
+        InputError: There was no imagery in that year, the samples cannot be split so, or the training
+            diverged.
+        MismatchError: The folder is of a training with other options or samples.
+    """
+    season = season_of(samples, year)  # first of all: a wrong year shall not cost a training
+    recipe = recipe or samples.recipe
+    classes, bands = len(samples.class_names), len(recipe.bands)
+    config = config or CropNetConfig.of(options.preset, classes, bands, options.dimensions)
+    samples = with_groups(samples)
+    split = split_samples(samples, split_rule)
+    training, validation = samples.take(split.training), samples.take(split.validation)
+    normalisation = band_statistics(training, recipe)
+    facts = _guards(samples, options, split_rule, config, recipe)
+    fitted = fit(
+        config,
+        training,
+        validation,
+        options,
+        recipe=recipe,
+        normalisation=normalisation,
+        augmentation=Augmentation.of(options.augmentation, options, recipe),
+        progress=progress,
+        resume_state=ResumeState(folder, facts) if folder else None,
+    )
+    calibration = calibrate(fitted.logits, validation.labels)
+    return Checkpoint(
+        config=config,
+        classes=crop_classes(samples.class_names, samples.colors),
+        recipe=recipe,
+        normalisation=normalisation,
+        weights=fitted.weights,
+        provenance=origin_facts(samples, year, season) | _training_facts(samples, options, split, fitted),
+        metrics=_metrics(fitted, calibration, split),
+        temperature=calibration.temperature,
+    )
+
+
+def band_statistics(samples: Samples, recipe: Recipe) -> Normalisation:
+    """Mean and standard deviation of each band over the observations in the model window."""
+    window = samples.series[:, :, recipe.window.start : recipe.window.stop]
+    bands = [band[band != NODATA] / REFLECTANCE_SCALE for band in window.swapaxes(0, 1)]
+    # 1e-4: one stored step, so that a constant band does not divide by 0
+    return Normalisation(
+        mean=tuple(float(band.mean()) for band in bands),
+        std=tuple(max(float(band.std()), 1 / REFLECTANCE_SCALE) for band in bands),
+    )
+
+
+def _guards(
+    samples: Samples, options: TrainingOptions, rule: SplitRule, config: CropNetConfig, recipe: Recipe
+) -> dict[str, Any]:
+    """Everything that decides the weights, as JSON values by name."""
+    chosen = asdict(options) | {"device": resolve_device(options.device).type}
+    values = {
+        **chosen,
+        **{f"split {name}": value for name, value in asdict(rule).items()},
+        "classes": ", ".join(samples.class_names),
+        "samples": f"{len(samples):,} with digest {samples_digest(samples)}",
+        "network": repr(config),
+        "recipe": recipe.digest,
+        "cropmap": importlib.metadata.version("cropmap"),
+        "torch": torch.__version__,
+    }
+    return dict(json.loads(json.dumps(values)))
+
+
+def _training_facts(samples: Samples, options: TrainingOptions, split: Split, fitted: Fit) -> dict[str, Any]:
+    return {
+        "training_samples": len(split.training),
+        "duplicates_dropped": samples.duplicates_dropped,
+        "sparse_dropped": samples.sparse_dropped,
+        "split": split.facts,
+        "options": asdict(options),
+        "seed": options.seed,
+        "epochs": len(fitted.history),
+        "best_epoch": fitted.best_epoch,
+        "cropmap_version": importlib.metadata.version("cropmap"),
+        "torch_version": torch.__version__,
+    }
+
+
+def _metrics(fitted: Fit, calibration: Calibration, split: Split) -> dict[str, Any]:
+    return {
+        **fitted.scores.to_dict(),
+        "validation_samples": len(split.validation),
+        "split": split.description,
+        "chosen_by": "highest macro-F1 on these same held-out samples",
+        "calibration": calibration.to_dict() | {"fitted_to": "the held-out samples themselves"},
+        "history": [asdict(epoch) for epoch in fitted.history],
+    }

@@ -1,0 +1,73 @@
+"""What a model says of the samples it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import shapely
+from shapely.geometry import mapping
+
+from gee_pipeline.season import Season, require_year
+from gee_pipeline.season_of_area import hemispheres_of
+from training.samples.samples import Samples
+
+PSEUDO_CAUTION: Final = (
+    "Labels are another model's own answers (pseudo-labels): all scores tell how well they are repeated "
+    "where that model was sure, not how often the truth is met."
+)
+"""A teacher's errors are right answers to its pupil, and the doubtful pixels were left out."""
+
+
+def season_of(samples: Samples, year: int | None) -> Season | None:
+    """What the samples say; else the year's season, unknown where they lie in both hemispheres.
+
+    Args:
+        samples: Labelled series.
+        year: Year that the user gives; None leaves it to the samples.
+
+    Raises:
+        InputError: The year has not four digits.
+    """
+    if year is None or (samples.season and samples.season.year == year):
+        return samples.season
+    require_year(year)  # a wrong year is told, also where the places are unknown
+    sides = set() if samples.lat is None else set(hemispheres_of(samples.lat).tolist())
+    rule = samples.recipe.season
+    if rule.same_everywhere:
+        return rule.season(year, "north")
+    return rule.season(year, sides.pop()) if len(sides) == 1 else None
+
+
+def origin_facts(samples: Samples, year: int | None, season: Season | None) -> dict[str, Any]:
+    """Data, year, first day of the season, footprint and samples by class, as JSON values; a caution where
+    labels were not observed.
+
+    Args:
+        samples: All labelled series, of training and held out.
+        year: Year that the user gives.
+        season: What `season_of` finds.
+    """
+    return {
+        "data": samples.source,
+        "year": season.year if season else year,
+        "season_start": season.start.isoformat() if season else None,
+        "footprint": footprint(samples),
+        "samples": samples.counts,
+        **({"caution": PSEUDO_CAUTION} if samples.pseudo else {}),
+    }
+
+
+def footprint(samples: Samples) -> dict[str, Any] | None:
+    """The convex hull of the places as a GeoJSON polygon in EPSG:4326, or None where they are unknown."""
+    if samples.lon is None or samples.lat is None:
+        return None
+    hull = shapely.MultiPoint(np.column_stack([samples.lon, samples.lat])).convex_hull
+    area = hull if hull.geom_type == "Polygon" else hull.buffer(0.01)  # about a kilometre around few places
+    return dict(mapping(shapely.set_precision(area, 1e-4)))
+
+
+def with_groups(samples: Samples) -> Samples:
+    """The samples, whose countries are their groups where they have no groups."""
+    return replace(samples, groups=samples.country if samples.groups is None else samples.groups)

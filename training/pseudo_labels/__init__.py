@@ -1,0 +1,1 @@
+"""Labelled series drawn from the map of a finished run."""

@@ -1,0 +1,1 @@
+"""What labelled series hold, in numbers and as a picture."""

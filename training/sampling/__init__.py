@@ -1,0 +1,1 @@
+"""Labelled series drawn from a reference map and computed on Earth Engine's servers."""

@@ -1,0 +1,261 @@
+"""Labelled series for training, drawn from a reference map and computed on Earth Engine's servers.
+
+The construction is that of CropGlobe (Tong et al. 2025, section 2.3): classes merged, borders cut away by an
+inward buffer, and a few random samples in each square of 0.1 degree, apart from one another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from gee_pipeline.earthengine.client.budget import Budget
+from gee_pipeline.earthengine.client.fetch_threads import FetchThreads
+from gee_pipeline.earthengine.client.session import Session, connect
+from gee_pipeline.earthengine.composites.fetch import Fetcher
+from gee_pipeline.earthengine.composites.source import EarthEngineSource
+from gee_pipeline.errors import BudgetSpentError, EarthEngineError, IncompleteRunError, InputError
+from gee_pipeline.files import require_writable
+from training.sampling.cell_sampler import CellSampler
+from training.sampling.cell_samples import CellSamples, Facts, PartFolder, require_same_request
+from training.sampling.grid import SampleCell
+from training.sampling.plan import SamplePlan, SampleRequest, plan_samples
+from training.sampling.sample_file import (
+    SampleSummary,
+    read_metadata,
+    read_summary,
+    require_npz,
+    summarise,
+    write_samples,
+)
+
+NAMED: Final = 5
+"""Squares, or values of a map, that a message names."""
+
+
+@dataclass(frozen=True)
+class SampleProgress:
+    """How far a sampling is."""
+
+    done: int
+    """Squares done."""
+    failed: int
+    """Squares that failed."""
+    planned: int
+    """Squares in all."""
+    samples: int
+    """Samples so far."""
+    seconds_left: float | None
+    """Time for the squares that remain; None before the first."""
+
+
+@dataclass(frozen=True)
+class SampleListener:
+    """Who is told what meanwhile."""
+
+    notice: Callable[[str], None] = lambda text: None
+    """Takes one sentence for the user."""
+    progress: Callable[[SampleProgress], None] = lambda progress: None
+    """Takes the state at the start and after each square."""
+
+
+def take_samples(request: SampleRequest, listener: SampleListener | None = None) -> SampleSummary:
+    """A file of labelled series that `cropmap train` takes; what a former start finished is kept.
+
+    Args:
+        request: Area, year, reference and how to draw.
+        listener: Told the notices and the progress.
+
+    Raises:
+        InputError: Something in the request cannot be used, or the area has no pixel of the classes.
+        MismatchError: The file, or the folder of its parts, holds samples of another request.
+        AccessError: Earth Engine cannot be used.
+        IncompleteRunError: Squares failed; the file holds the others, and the same request continues.
+        BudgetSpentError: The computing time is used up; likewise.
+    """
+    listener = listener or SampleListener()
+    require_npz(request.out)
+    require_writable(request.out)
+    plan = plan_samples(request, listener.notice)
+    if finished := _finished(request.out, plan):
+        return finished
+    parts = PartFolder(request.out)
+    with parts.held(plan.to_dict()):
+        sampling = _Sampling(request, plan, parts, listener)
+        sampling.run()
+        summary = sampling.write()
+    if summary.complete:
+        parts.remove()
+    sampling.require_complete(summary)
+    return summary
+
+
+class _Sampling:
+    """One start of a sampling: the squares that are done, those that failed, and what was spent."""
+
+    def __init__(
+        self, request: SampleRequest, plan: SamplePlan, parts: PartFolder, listener: SampleListener
+    ) -> None:
+        self._request, self._plan, self._parts, self._listener = request, plan, parts, listener
+        self._done = {cell: kept for cell in plan.cells if (kept := parts.read(cell)) is not None}
+        self._failed: dict[SampleCell, str] = {}
+        self._source = EarthEngineSource(plan.recipe, request.settings)
+        self._budget: Budget | None = None
+        self._facts = parts.facts
+
+    def run(self) -> None:
+        """Work on the squares that are not done; a failed one does not end the run."""
+        rest = [cell for cell in self._plan.cells if cell not in self._done]
+        if not rest:
+            return
+        session = connect(self._request.settings)
+        sampler = CellSampler(self._plan, Fetcher(session))
+        start, before = self._source.spent(), self._facts.spent
+        self._survey(sampler)
+        if self._request.max_eecu_hours is not None:
+            self._budget = Budget(self._request.max_eecu_hours, before, lambda: self._source.spent() - start)
+        clock = _Clock(len(rest))
+        self._report(None)
+        for cell, result in self._fetching(session, sampler, _shuffled(rest)):
+            if isinstance(result, CellSamples):
+                self._done[cell] = result
+            else:
+                self._failed[cell] = result
+            self._note(replace(self._facts, spent=before + self._source.spent() - start))
+            self._report(clock.left_after_one_more())
+
+    def write(self) -> SampleSummary:
+        """Write the samples of all squares that are done.
+
+        Raises:
+            InputError: All squares are done, and none has a sample.
+        """
+        summary = summarise(self._plan, self._done, self._request.out, self._facts)
+        if summary.samples:
+            write_samples(self._request.out, self._plan, self._done, summary)
+        elif summary.complete:
+            self._parts.remove()
+            raise InputError(_nothing_found(self._plan, summary))
+        return summary
+
+    def require_complete(self, summary: SampleSummary) -> None:
+        """Raise where squares are missing.
+
+        Raises:
+            IncompleteRunError: Squares failed.
+            BudgetSpentError: The budget allowed no more.
+        """
+        if summary.complete:
+            return
+        if self._failed:
+            raise IncompleteRunError(_failures(self._failed, summary))
+        raise BudgetSpentError(_budget_spent(self._budget, summary))
+
+    def _fetching(
+        self, session: Session, sampler: CellSampler, cells: list[SampleCell]
+    ) -> FetchThreads[SampleCell, tuple[SampleCell, CellSamples | str]]:
+        """Threads that make the samples of a square and keep them on disk; or tell why it failed."""
+
+        def work(cell: SampleCell) -> tuple[SampleCell, CellSamples | str]:
+            try:
+                samples = sampler.samples_of(cell)
+            except EarthEngineError as error:
+                return cell, str(error)
+            finally:
+                session.meter.settle(session)
+            self._parts.write(cell, samples)
+            return cell, samples
+
+        return FetchThreads(work, cells, threads=self._request.settings.most_requests, budget=self._budget)
+
+    def _survey(self, sampler: CellSampler) -> None:
+        """Look at map and scenes once, so that what all squares lack ends the run before it begins."""
+        sampler.require_reference()
+        bins = range(self._plan.recipe.bins_in_season)
+        survey = self._source.survey(self._plan.aoi.lonlat, self._plan.season, bins)
+        for text in survey.notices:
+            self._listener.notice(text)
+        self._note(replace(self._facts, scenes=survey.scenes))
+
+    def _note(self, facts: Facts) -> None:
+        self._facts = facts
+        self._parts.keep_facts(facts)
+
+    def _report(self, seconds_left: float | None) -> None:
+        for text in self._source.take_notices():
+            self._listener.notice(text)
+        samples = sum(len(samples.labels) for samples in self._done.values())
+        self._listener.progress(
+            SampleProgress(len(self._done), len(self._failed), len(self._plan.cells), samples, seconds_left)
+        )
+
+
+class _Clock:
+    """Time for the squares that remain, by the mean of those that are over."""
+
+    def __init__(self, squares: int) -> None:
+        self._left, self._over, self._start = squares, 0, time.monotonic()
+
+    def left_after_one_more(self) -> float:
+        self._left, self._over = self._left - 1, self._over + 1
+        return (time.monotonic() - self._start) / self._over * self._left
+
+
+def _finished(out: Path, plan: SamplePlan) -> SampleSummary | None:
+    """The summary of a complete file of the same request: it cost enough to make once.
+
+    Raises:
+        InputError: The file is none that a sampling made.
+        MismatchError: It is of another request.
+    """
+    if not out.exists():
+        return None
+    if (metadata := read_metadata(out)) is None:
+        raise InputError(f"{out} exists and is no file of 'cropmap sample'. Choose another --out.")
+    require_same_request(metadata["request"], plan.to_dict(), out)
+    summary = read_summary(metadata)
+    return replace(summary, out=str(out)) if summary.complete else None
+
+
+def _shuffled(cells: list[SampleCell]) -> list[SampleCell]:
+    """Another order, so that what a budget allows is spread over the area; results do not depend on it."""
+    return [cells[i] for i in np.random.default_rng(len(cells)).permutation(len(cells))]
+
+
+def _nothing_found(plan: SamplePlan, summary: SampleSummary) -> str:
+    found = ", ".join(f"{value} ({count:,})" for value, count in list(summary.left_out.items())[:NAMED])
+    return (
+        f"Samples need land of the classes {', '.join(plan.reference.table.names)}, and "
+        f"{plan.reference.asset} shows none in this area {plan.rule.buffer:g} m away from other classes. "
+        + (f"Values there that are in no class, with their points: {found}. " if found else "")
+        + "Check --aoi, --classes-table and --buffer."
+    )
+
+
+def _failures(failed: dict[SampleCell, str], summary: SampleSummary) -> str:
+    named = "; ".join(f"{cell.name}: {text}" for cell, text in sorted(failed.items())[:NAMED])
+    more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+    return (
+        f"{len(failed)} of {summary.cells} squares failed ({named}{more}). {_so_far(summary)} The same "
+        "command tries them again."
+    )
+
+
+def _budget_spent(budget: Budget | None, summary: SampleSummary) -> str:
+    reason = budget.reason if budget and budget.reason else "the limit is reached"
+    return (
+        f"The computing time ended before the work: {reason}. {len(summary.cells_missing)} of "
+        f"{summary.cells} squares are missing. {_so_far(summary)} The same command with a larger "
+        "--max-eecu-hours continues."
+    )
+
+
+def _so_far(summary: SampleSummary) -> str:
+    if not summary.samples:
+        return "No sample was found yet."
+    return f"{summary.out} holds the {summary.samples:,} samples of the others."
