@@ -311,7 +311,7 @@ class Recipe:
         if self._in_format_1:
             return self._to_format_1()
         values: dict[str, Any] = {"format": FORMAT}
-        usual = Recipe()
+        usual = type(self)()
         if self.sensors != usual.sensors:
             values["sensors"] = [group.to_dict() for group in self.sensors]
         if self.season != usual.season:
@@ -392,7 +392,8 @@ class Recipe:
         starts = (self.season.north, self.season.south) == (SUMMER.north, SUMMER.south)
         days = self.bin_days != "month" and self.bin_days <= _LONGEST_BIN_1
         cloud = group.clear is not None and set(_changed(group.clear, CloudRule())) <= set(_CLOUD_1)
-        return not more and group.name == SENTINEL_2.name and starts and days and cloud
+        later = [f for f in fields(self) if f.name not in _FIELDS_1 and getattr(self, f.name) != f.default]
+        return not (more or later) and group.name == SENTINEL_2.name and starts and days and cloud
 
     def _to_format_1(self) -> dict[str, Any]:
         cloud = self.sensors[0].clear
@@ -407,6 +408,9 @@ class Recipe:
         }
         return dict(json.loads(json.dumps(values)))
 
+
+_FIELDS_1: Final = ("sensors", "season", "bin_days", "min_clear_bins")
+"""Fields of a recipe that format 1 can say, in a form of its own."""
 
 _LONGEST_BIN_1: Final = 73
 """Most days of a bin in format 1."""

@@ -80,6 +80,22 @@ def test_a_later_field_leaves_every_old_file_valid_while_it_has_its_default() ->
         assert changed.to_dict()["sensors"][0]["clear"]["margin"] == 3
 
 
+@dataclass(frozen=True)
+class LaterRecipe(Recipe):
+    """A recipe as a later version may have it."""
+
+    smoothing: int = 0
+
+
+def test_a_later_field_of_the_recipe_counts_only_where_it_differs() -> None:
+    assert LaterRecipe().to_dict() == Recipe().to_dict()
+    assert LaterRecipe(season=WINTER).digest == Recipe(season=WINTER).digest
+    assert LaterRecipe(smoothing=3).to_dict() == {"format": 2, "smoothing": 3}
+    assert LaterRecipe.from_dict({"format": 2, "smoothing": 3}) == LaterRecipe(smoothing=3)
+    with pytest.raises(InputError, match="smoothing"):
+        Recipe.from_dict({"format": 2, "smoothing": 3})
+
+
 def test_what_a_season_is_called_does_not_change_the_digest() -> None:
     other = replace(OWN, name="masika")
     assert Recipe.of(season=OWN).digest == Recipe.of(season=other).digest
