@@ -17,7 +17,6 @@ import rasterio
 import torch
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
-from tests.written_by_0_1_0.made import URL, series, served
 
 from cli.main import cropmap
 from gee_pipeline.recipe import Recipe
@@ -29,6 +28,7 @@ from inference.models.forest_features import forest_features
 from inference.models.forest_model import load_forest
 from inference.models.predictor import Predictor
 from inference.run.plan import load_plan
+from tests.written_by_0_1_0.made import URL, series, served
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.resume_state import ResumeState
 from training.fit.train import train_checkpoint

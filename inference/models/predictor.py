@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint
+from inference.models.crop_class import CropClass
 from inference.models.fast_forms import activation_bytes, prepare
+from inference.models.pixel_model import MEMORY_BUDGET
 from inference.models.pixel_prediction import Prediction
 from inference.models.series import model_input
-
-MEMORY_BUDGET: Final = 2**30
-"""Bytes that the activations of one batch may take: 1 GiB."""
 
 CPU_BATCH: Final = 128
 """Most pixels of a batch on a CPU; the maps of a larger one leave the cache (0.8 of the speed at 256)."""
@@ -45,6 +45,16 @@ class Predictor:
         self._codes = np.array([c.code for c in checkpoint.classes], np.uint8)
         self._turn: AbstractContextManager[Any] = Lock() if self.device.type == "cuda" else nullcontext()
 
+    @property
+    def classes(self) -> tuple[CropClass, ...]:
+        """What its codes mean."""
+        return self.checkpoint.classes
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the series are made."""
+        return self.checkpoint.recipe
+
     def logits(self, series: NDArray[np.int16]) -> NDArray[np.float32]:
         """Logits `(pixel, class)` in float32.
 
@@ -69,12 +79,23 @@ class Predictor:
             series: As for `logits`.
         """
         logits = torch.from_numpy(self.logits(series))
-        index = logits.argmax(
-            dim=1
-        )  # of the logits: probabilities near 1 are equal, so a temperature would choose
-        probability = (logits / self.checkpoint.temperature).softmax(dim=1).amax(dim=1)
+        # Of the logits: probabilities near 1 are equal, so a temperature would choose.
+        index = logits.argmax(dim=1)
+        probability = self._softmax(logits).amax(dim=1)
         confidence = (100 * probability).round().to(torch.uint8)
         return Prediction(self._codes[index.numpy()], confidence.numpy())
+
+    def probabilities(self, series: NDArray[np.int16]) -> NDArray[np.float32]:
+        """`(pixel, class)`: softmax of the logits after the temperature.
+
+        Args:
+            series: As for `logits`.
+        """
+        out: NDArray[np.float32] = self._softmax(torch.from_numpy(self.logits(series))).numpy()
+        return out
+
+    def _softmax(self, logits: Tensor) -> Tensor:
+        return (logits / self.checkpoint.temperature).softmax(dim=1)
 
     def _forward(self, series: NDArray[np.int16]) -> Tensor:
         x = torch.from_numpy(model_input(series, self.checkpoint.normalisation))

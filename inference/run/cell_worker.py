@@ -26,7 +26,7 @@ from inference.run.prediction import blank, prediction_path, read_finished, writ
 from inference.run.server_prediction import server_prediction
 
 if TYPE_CHECKING:
-    from inference.models.predictor import Predictor
+    from inference.models.pixel_model import PixelModel
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class CellWorker:
         self.plan = load_plan(setup.folder)
         self._mask = self.plan.mask
         self._loading = threading.Lock()
-        self._predictor: Predictor | None = None
+        self._pixel_model: PixelModel | None = None
 
     def composite_only(self, cell: Cell) -> CellRecord:
         """Make the composite of a cell unless it is there."""
@@ -208,32 +208,31 @@ class CellWorker:
             codes[known], confidence[known] = prediction.codes, prediction.confidence
         return bands
 
-    def _model(self) -> Predictor:
+    def _model(self) -> PixelModel:
         """The model, loaded at the first cell that needs it, once a process."""
         with self._loading:
-            if self._predictor is None:
-                self._predictor = self._load_model()
-            return self._predictor
+            if self._pixel_model is None:
+                self._pixel_model = self._load_model()
+            return self._pixel_model
 
-    def _load_model(self) -> Predictor:
+    def _load_model(self) -> PixelModel:
         # Imported here: workers that make composites only never pay for torch (0.3 GB, 2 s).
         import torch
 
-        from inference.models.checkpoint import load_checkpoint
-        from inference.models.predictor import Predictor
+        from inference.models.pixel_model import load_model, open_model
 
         planned = self.plan.model
         if planned is None:
             raise AssertionError("a run without a model predicts nothing")
         if self.setup.torch_threads:
             torch.set_num_threads(self.setup.torch_threads)
-        checkpoint = load_checkpoint(planned.path)
-        if checkpoint.digest != planned.digest:
+        model = load_model(planned.path)
+        if model.digest != planned.digest:
             raise MismatchError(
-                f"The model's copy {planned.path} has the digest {checkpoint.digest}, the run began with "
-                f"{planned.digest}. Run the same command again: it copies the model anew."
+                f"The model's copy {planned.path} has the digest {model.digest}, the run began with "
+                f"{planned.digest}. Run the same command again: it copies the model again."
             )
-        return Predictor(checkpoint, _my_device(self.setup.devices), memory_budget=self.setup.memory_budget)
+        return open_model(model, _my_device(self.setup.devices), memory_budget=self.setup.memory_budget)
 
 
 def has_composite(folder: Path, plan: RunPlan, cell: Cell) -> bool:

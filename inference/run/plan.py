@@ -34,11 +34,12 @@ RUN_FILE: Final = "run.json"
 AREA_FILE: Final = "area.wkb"
 CONFIG_FILE: Final = "run.toml"
 
-PlannedKind = Literal["checkpoint", "forest"]
-"""A network that this machine runs, or a Random Forest that a server runs."""
+PlannedKind = Literal["checkpoint", "local-forest", "forest"]
+"""A network or a Random Forest that this machine runs, or a Random Forest that a server runs."""
 
 MODEL_FILES: Final[dict[PlannedKind, str]] = {
     "checkpoint": "model.safetensors",
+    "local-forest": "forest.safetensors",
     "forest": "forest.safetensors",
 }
 """Name of the copy that a run keeps of its model, by the model's kind."""

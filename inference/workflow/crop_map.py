@@ -11,7 +11,10 @@ from gee_pipeline.source import Source, Spent
 from gee_pipeline.stac.source import StacSource
 from inference.batch.collect import Collected
 from inference.batch.export import TaskSummary
-from inference.models.checkpoint import default_checkpoint, load_checkpoint
+from inference.models.checkpoint import default_checkpoint
+from inference.models.forest_model import ForestModel
+from inference.models.forest_predictor import HOW
+from inference.models.pixel_model import load_model
 from inference.models.predictor import resolve_device
 from inference.product.map_facts import MapSummary
 from inference.run.completeness import RunSummary
@@ -53,27 +56,31 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
     """
     listener = listener or Listener()
     path = request.model or default_checkpoint()
-    checkpoint = load_checkpoint(path)
-    introduce("Model", checkpoint, path, listener)
-    aoi, season = season_of_model(request, checkpoint, path.name, listener)
-    gap = warn_of_gap(checkpoint, aoi, listener)
-    source = open_source(request, checkpoint.recipe)
+    model = load_model(path)
+    forest = isinstance(model, ForestModel)
+    introduce("Forest" if forest else "Model", model, path, listener)
+    aoi, season = season_of_model(request, model, path.name, listener)
+    gap = warn_of_gap(model, aoi, listener)
+    source = open_source(request, model.recipe)
     since = spent(source)
     cropland = CroplandMask.parse(request.cropland_mask) if request.cropland_mask else None
     plan = plan_run(
         aoi,
         season,
-        checkpoint.recipe,
+        model.recipe,
         source,
         crs=request.crs,
         cell_size=request.cell_size,
-        checkpoint=checkpoint,
+        checkpoint=model,
         checkpoint_path=path,
+        kind="local-forest" if forest else "checkpoint",
         cropland=cropland,
     )
     survey = found_scenes(source, plan, aoi, listener)
-    background = Background(aoi, checkpoint, path.name, survey, gap)
-    plan, summary = _work(request, plan, listener, device=request.device, since=since)
+    how = HOW.format(trees=len(model.trees)) if isinstance(model, ForestModel) else ""
+    background = Background(aoi, model, path.name, survey, gap, how)
+    device = "cpu" if forest else request.device
+    plan, summary = _work(request, plan, listener, device=device, since=since)
     return finish_map(request, plan, summary, background, listener)
 
 

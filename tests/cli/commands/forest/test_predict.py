@@ -124,6 +124,23 @@ def test_the_map_of_the_servers_is_that_of_a_loop_over_pixels_and_trees(
     assert "are the same on Earth Engine and here" in result.stderr
 
 
+def test_the_same_forest_maps_the_same_composites_here(
+    place: ForestPlace, server: Emulator, tmp_path: Path
+) -> None:
+    """`cropmap predict` with the forest: composites are fetched, trees vote on this machine."""
+    words = place.words(tmp_path / "run", forest=None, model=place.model, workers=0)
+    result = succeeds(run_cropmap("predict", *words))
+    np.testing.assert_array_equal(mapped(tmp_path / "run"), place.truth.expected("votes"))
+    assert "Forest forest.safetensors knows" in result.stderr
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert kept["model"]["kind"] == "local-forest"
+    assert report(tmp_path / "run")["model"]["confidence"] == "share of the votes of 7 trees"
+    assert report(tmp_path / "run")["command"].startswith("cropmap predict")
+    again = succeeds(run_cropmap("predict", "--config", tmp_path / "run" / "run.toml"))
+    assert "Continuing" in again.stderr
+    refused(place.predict(tmp_path / "run"), "holds a run of something else")
+
+
 def test_the_run_says_which_forest_made_it_and_how_its_confidence_was_made(
     place: ForestPlace, server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
