@@ -22,9 +22,10 @@ import psutil
 import torch
 
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Checkpoint, Normalisation, save_checkpoint
+from inference.models.checkpoint import Checkpoint, save_checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 
 LIMIT = 1.3
 """Greatest ratio of the two peaks."""

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Checkpoint, Normalisation
+from inference.models.checkpoint import Checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.cropnet import PRESETS, CropNet, CropNetConfig
 from inference.models.fast_forms import DirectCropNet, WinogradCropNet, prepare
+from inference.models.networks.cropnet import PRESETS, CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 from inference.models.predictor import Predictor
 from inference.models.series import model_input
 

@@ -33,7 +33,7 @@ from examples.scoring import Score, score
 from gee_pipeline.files import write_bytes, write_json
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint, save_checkpoint
-from inference.models.cropnet import CropNetConfig
+from inference.models.networks.cropnet import CropNetConfig
 from inference.models.predictor import Predictor
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.robustness import evaluate_series

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Normalisation
-from inference.models.cropnet import PRESETS, CropNet, CropNetConfig
+from inference.models.networks.cropnet import PRESETS, CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 from inference.models.series import scaling
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker

@@ -27,6 +27,7 @@ ROOMS = {
     "inference": (
         "inference",
         "inference.models.checkpoints",
+        "inference.models.networks",
         "inference.models",
         "inference.run",
         "inference.product",

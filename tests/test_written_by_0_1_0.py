@@ -23,9 +23,9 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.store import composite_path, read_composite
 from inference.deployment.deployment import deployment_path, load_deployment
 from inference.models.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
-from inference.models.cropnet import CropNetConfig
 from inference.models.forest_features import forest_features
 from inference.models.forest_model import load_forest
+from inference.models.networks.cropnet import CropNetConfig
 from inference.models.predictor import Predictor
 from inference.run.plan import load_plan
 from tests.written_by_0_1_0.made import URL, series, served

@@ -14,6 +14,7 @@ from cli.options.sample_files import read_files, require_new_file, training_opti
 from cli.options.sections import sectioned
 from cli.options.shared import apply, precision_option, read_config, talk_options
 from cli.options.split import split_options
+from inference.models.networks.specification import NAMES as NETWORK_NAMES
 from training.fit.options import (
     AUGMENTATIONS,
     DIMENSIONS,
@@ -39,6 +40,16 @@ CHOICES: Final[dict[str, dict[str, Any]]] = {
 _split_options = split_options(SplitRule.rule)
 
 _network_options = apply(
+    click.option(
+        "--model",
+        type=click.Choice(NETWORK_NAMES),
+        default=NETWORK_NAMES[0],
+        show_default=True,
+        help="cropnet: on the matrix of bands by bins. cropnet-1d: on the flat series. "
+        "cropnet-1d-harmonic: on 35 harmonic coefficients. mlp: a multilayer perceptron. resnet50, "
+        "efficientnet-v2-s, convnext-tiny: networks for photographs, with pip install "
+        "'cropmap[training]'. All can be mapped; forests are trained by 'cropmap forest train'.",
+    ),
     click.option(
         "--preset",
         "choice",
@@ -257,7 +268,13 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
             forget(folder)
         samples = read_files(files, given)
         checkpoint = train_checkpoint(
-            samples, options, split_rule, year=given["year"], progress=progress, folder=folder
+            samples,
+            options,
+            split_rule,
+            year=given["year"],
+            model=given["model"],
+            progress=progress,
+            folder=folder,
         )
         save_checkpoint(out, checkpoint)
         forget(folder)

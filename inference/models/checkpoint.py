@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.recipe import Recipe
 from inference.models.crop_class import CropClass, require_legend
-from inference.models.cropnet import CropNet, CropNetConfig
 from inference.models.model_file import (
     CHECKPOINT,
     Arrays,
@@ -25,34 +24,19 @@ from inference.models.model_file import (
     to_json,
     write_model,
 )
+from inference.models.networks.cropnet import CropNetConfig
+from inference.models.networks.normalisation import Normalisation
+from inference.models.networks.specification import NetworkConfig, build_network
 
 FORMAT: Final = 1
 """Version of the metadata; a file of another version is refused."""
 
 
 @dataclass(frozen=True)
-class Normalisation:
-    """Mean and standard deviation of each band over the training series."""
-
-    mean: tuple[float, ...]
-    """Reflectance, 0 to 1, in the recipe's band order."""
-    std: tuple[float, ...]
-    """Reflectance, greater than 0."""
-
-    def __post_init__(self) -> None:
-        finite = all(map(math.isfinite, (*self.mean, *self.std)))
-        if len(self.mean) != len(self.std) or not finite or not all(value > 0 for value in self.std):
-            raise InputError(
-                "A normalisation takes a mean and a standard deviation above 0 for each band, got "
-                f"mean {self.mean} and std {self.std}."
-            )
-
-
-@dataclass(frozen=True)
 class Checkpoint:
     """A model, what its classes mean, what its input must be and where it comes from."""
 
-    config: CropNetConfig
+    config: CropNetConfig | NetworkConfig
     """Shape of the network."""
     classes: tuple[CropClass, ...]
     """Class of each logit, in order; their codes are 1..K."""
@@ -82,16 +66,22 @@ class Checkpoint:
                 f"Network, recipe and normalisation must have the same bands, got {self.config.bands}, "
                 f"{len(self.recipe.bands)} and {len(self.normalisation.mean)}."
             )
+        if isinstance(self.config, NetworkConfig) and self.config.bins != len(self.recipe.window):
+            raise MismatchError(
+                f"Network and recipe must have the same bins, got {self.config.bins} and "
+                f"{len(self.recipe.window)}."
+            )
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise InputError(f"A temperature is greater than 0, got {self.temperature}.")
 
-    def build(self) -> CropNet:
+    def build(self) -> nn.Module:
         """The network with its weights, in eval mode, on the CPU.
 
         Raises:
             MismatchError: The weights are not those of the configuration.
+            InputError: A package that the network comes from is missing.
         """
-        network = CropNet(self.config)
+        network = build_network(self.config, self.recipe, self.normalisation)
         _require_shapes(self.weights, network.state_dict())
         network.load_state_dict(self.weights)
         return network.eval()
@@ -171,7 +161,7 @@ def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
         recipe = Recipe.from_dict(values["recipe"])
         require_recipe_digest(recipe, values["recipe_digest"], path, CHECKPOINT.noun)
         return Checkpoint(
-            config=CropNetConfig(**{k: _frozen(v) for k, v in values["config"].items()}),
+            config=_config(values["config"]),
             classes=tuple(CropClass(**c) for c in values["classes"]),
             recipe=recipe,
             normalisation=Normalisation(**{k: _frozen(v) for k, v in values["normalisation"].items()}),
@@ -184,6 +174,11 @@ def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
         raise CorruptFileError(
             f"The metadata of {path} is damaged ({error!r}). Copy or train the checkpoint again."
         ) from error
+
+
+def _config(values: dict[str, Any]) -> CropNetConfig | NetworkConfig:
+    kind = NetworkConfig if "model" in values else CropNetConfig
+    return kind(**{key: _frozen(value) for key, value in values.items()})
 
 
 def _frozen(value: Any) -> Any:

@@ -11,7 +11,7 @@ from llvmlite import binding  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
 from inference.models.winograd import TALLEST, WinogradConvolution
 
 Network = Callable[[Tensor], Tensor]
@@ -21,14 +21,14 @@ MAPS: Final = 4
 """A layer holds its input, its output and what its convolution needs besides: about four maps in all."""
 
 
-def prepare(network: CropNet, device: torch.device) -> Network:
+def prepare(network: nn.Module, device: torch.device) -> Network:
     """A callable that gives the network's logits, fast: the one place that chooses precision and algorithm.
 
     Args:
         network: In eval mode; it is taken over.
         device: Where it will run.
     """
-    if network.config.dimensions == 1:
+    if not isinstance(network, CropNet) or network.config.dimensions == 1:
         return network.to(device)
     if device.type == "cpu" and _matrix_products_are_fast():
         return WinogradCropNet(network)

@@ -10,6 +10,7 @@ import shapely
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import length_text
 from inference.models.crop_class import CropClass
+from inference.models.networks.specification import title_of
 
 if TYPE_CHECKING:
     from inference.models.checkpoint import Checkpoint
@@ -78,7 +79,7 @@ def _deployed(metrics: Mapping[str, Any]) -> Facts:
 def _network(checkpoint: Checkpoint) -> Facts:
     parameters = sum(p.numel() for p in checkpoint.build().parameters())
     shape = f"{checkpoint.config.bands} bands x {len(checkpoint.recipe.window)} bins"
-    name = f"CropNet{'-1D' if checkpoint.config.dimensions == 1 else ''} {checkpoint.config.preset}"
+    name = title_of(checkpoint.config)
     return [
         ("Network", f"{name}, {parameters:,} parameters, {shape}"),
         ("Classes", _legend(checkpoint.classes)),

@@ -10,13 +10,15 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint
 from inference.models.crop_class import CropClass
 from inference.models.fast_forms import activation_bytes, prepare
+from inference.models.networks.cropnet import CropNetConfig
+from inference.models.networks.specification import pixel_bytes
 from inference.models.pixel_model import MEMORY_BUDGET
 from inference.models.pixel_prediction import Prediction
 from inference.models.series import model_input
@@ -40,8 +42,9 @@ class Predictor:
         """
         self.checkpoint = checkpoint
         self.device = resolve_device(device)
-        self.batch_size = _batch_size(checkpoint, self.device, memory_budget)
-        self._network = prepare(checkpoint.build(), self.device)
+        network = checkpoint.build()
+        self.batch_size = _batch_size(checkpoint, network, self.device, memory_budget)
+        self._network = prepare(network, self.device)
         self._codes = np.array([c.code for c in checkpoint.classes], np.uint8)
         self._turn: AbstractContextManager[Any] = Lock() if self.device.type == "cuda" else nullcontext()
 
@@ -138,9 +141,13 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def _batch_size(checkpoint: Checkpoint, device: torch.device, memory_budget: int) -> int:
+def _batch_size(checkpoint: Checkpoint, network: nn.Module, device: torch.device, memory_budget: int) -> int:
     """Pixels of a batch: what the budget holds, on a CPU no more than its cache likes."""
-    each = activation_bytes(checkpoint.config, len(checkpoint.recipe.window))
+    config, bins = checkpoint.config, len(checkpoint.recipe.window)
+    if isinstance(config, CropNetConfig):
+        each = activation_bytes(config, bins)
+    else:
+        each = pixel_bytes(network, config.bands, config.bins)
     fits = memory_budget // each
     if fits < 1:
         raise InputError(

@@ -13,7 +13,7 @@ from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
 from gee_pipeline.errors import InputError, MismatchError
 
 if TYPE_CHECKING:
-    from inference.models.checkpoint import Normalisation
+    from inference.models.networks.normalisation import Normalisation
 
 
 def pixel_series(values: NDArray[np.int16], keep: NDArray[np.bool_]) -> NDArray[np.int16]:

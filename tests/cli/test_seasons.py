@@ -14,8 +14,8 @@ import shapely
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER, WINTER, MonthDay
 from inference.models.checkpoint import load_checkpoint
-from inference.models.cropnet import PRESETS
-from tests.support.tiny_place import Place, run_cropmap, tiny_model
+from inference.models.networks.cropnet import PRESETS
+from tests.support.tiny_place import Place, codes, run_cropmap, tiny_model
 
 FAST = ("--epochs", 1, "--batch-size", 16, "--device", "cpu", "--quiet")
 OCTOBER = "2020-10-01"
@@ -94,6 +94,20 @@ def test_a_model_is_mapped_in_the_season_it_was_trained_for(
     refused = place.predict(tmp_path / "other", model=out, season_start="01-01")
     assert refused.exit_code == 2
     assert OCTOBER in refused.stderr
+
+
+@pytest.mark.parametrize("network", ["mlp", "cropnet-1d", "cropnet-1d-harmonic"])
+def test_every_network_that_is_trained_can_be_shown_and_mapped(
+    place: Place, tmp_path: Path, small_network: None, network: str
+) -> None:
+    out = tmp_path / "model.safetensors"
+    words = ("--out", out, "--model", network, "--year", 2021, "--split", "random", "--min-clear-bins", 2)
+    result = run_cropmap("train", npz(tmp_path / "a.npz"), *words, *FAST)
+    assert result.exit_code == 0, result.stderr
+    assert "parameters, 10 bands x 43 bins" in run_cropmap("model", "info", out).stdout
+    result = place.predict(tmp_path / "run", model=out)
+    assert result.exit_code == 0, result.stderr
+    assert set(np.unique(codes(tmp_path / "run"))) & {1, 2}
 
 
 def test_a_winter_model_maps_the_winter(place: Place, tmp_path: Path) -> None:

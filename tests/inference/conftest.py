@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Checkpoint, Normalisation
+from inference.models.checkpoint import Checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 
 
 def untrained_network(config: CropNetConfig, seed: int = 0) -> CropNet:

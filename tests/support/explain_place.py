@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Checkpoint, Normalisation
+from inference.models.checkpoint import Checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 from training.explain.options import ExplainOptions
 from training.explain.report import Explanation, explain
 from training.explain.subjects import Region

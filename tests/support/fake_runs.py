@@ -21,9 +21,10 @@ from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts, Spent, Survey
-from inference.models.checkpoint import Checkpoint, Normalisation, save_checkpoint
+from inference.models.checkpoint import Checkpoint, save_checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 from inference.run.completeness import RunSummary
 from inference.run.cropland import CroplandMask
 from inference.run.execute import run

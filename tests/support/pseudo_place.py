@@ -20,9 +20,10 @@ from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts, Survey
-from inference.models.checkpoint import Checkpoint, Normalisation, save_checkpoint
+from inference.models.checkpoint import Checkpoint, save_checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 from inference.run.execute import run
 from inference.run.plan import RunPlan, load_plan
 from inference.run.planning import open_or_create, plan_run

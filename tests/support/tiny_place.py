@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from cli.main import cropmap
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Checkpoint, Normalisation, save_checkpoint
+from inference.models.checkpoint import Checkpoint, save_checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 
 YEAR = 2021
 CROPS = ("corn", "soybeans", "rice", "cotton", "other")

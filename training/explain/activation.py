@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from gee_pipeline.errors import InputError
 from inference.models.checkpoint import Checkpoint
-from inference.models.cropnet import CropNet
+from inference.models.networks.cropnet import CropNet
+from inference.models.networks.specification import title_of
 from training.fit.batches import BatchMaker
 from training.samples.samples import Samples
 
@@ -95,7 +96,7 @@ def class_maps(
     """
     require_captum()
     device = device or torch.device("cpu")
-    network = checkpoint.build().to(device)
+    network = _cropnet_of(checkpoint).to(device)
     maker = BatchMaker(checkpoint.recipe, checkpoint.normalisation, device)
     inputs = maker.inputs(samples.series)  # (sample, 1, band, bin)
     if reference is None:
@@ -106,6 +107,16 @@ def class_maps(
         _class_map(network, inputs, samples.labels == label, right, int(label), domain, baseline, attributed)
         for label in np.unique(samples.labels)
     ]
+
+
+def _cropnet_of(checkpoint: Checkpoint) -> CropNet:
+    network = checkpoint.build()
+    if not isinstance(network, CropNet):
+        raise InputError(
+            "Maps over bands and days are drawn of the last block of a CropNet; this model is "
+            f"{title_of(checkpoint.config)}. Explain a CropNet that was trained on the same samples."
+        )
+    return network
 
 
 def _class_map(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Normalisation
+from inference.models.networks.normalisation import Normalisation
 from inference.models.series import fill_gaps, model_input, scaling
 from training.fit.augment import Augmentation, apply
 from training.fit.resample import Moves, draw, resample, send

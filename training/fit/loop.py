@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Normalisation
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 from inference.models.predictor import resolve_device
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker

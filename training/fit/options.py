@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 from gee_pipeline.errors import InputError
 
 PRESETS: Final = ("compact", "paper")
-"""Presets of `inference.models.cropnet`, named here because that module takes a second to load."""
+"""Presets of `inference.models.networks.cropnet`, named here because that module takes a second to load."""
 
 Rule = Literal["blocks", "column", "random"]
 RULES: Final[tuple[str, ...]] = get_args(Rule)
@@ -70,7 +70,7 @@ class TrainingOptions:
     """
 
     preset: str = "compact"
-    """Preset of `inference.models.cropnet`."""
+    """Preset of `inference.models.networks.cropnet`."""
     dimensions: int = 2
     """2 convolves over bands and time, 1 along the flat series."""
     epochs: int = 25

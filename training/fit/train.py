@@ -13,8 +13,10 @@ import torch
 
 from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Checkpoint, Normalisation
-from inference.models.cropnet import CropNetConfig
+from inference.models.checkpoint import Checkpoint
+from inference.models.networks.cropnet import CropNetConfig
+from inference.models.networks.normalisation import Normalisation
+from inference.models.networks.specification import NetworkConfig, build_network, config_of
 from inference.models.predictor import resolve_device
 from training.fit.augment import Augmentation
 from training.fit.calibration import Calibration, calibrate
@@ -34,6 +36,7 @@ def train_checkpoint(
     *,
     recipe: Recipe | None = None,
     year: int | None = None,
+    model: str = "cropnet",
     config: CropNetConfig | None = None,
     progress: Callable[[FitProgress], None] = lambda step: None,
     folder: Path | None = None,
@@ -48,7 +51,8 @@ def train_checkpoint(
         split_rule: Which samples are held out.
         recipe: How the series were made; None is what the samples say.
         year: Year of the series, for the provenance; None is what the samples say.
-        config: Shape of the network; None takes the preset of the options.
+        model: Which network, a name of `inference.models.networks.specification.NAMES`.
+        config: Shape of a CropNet; None takes the model and the preset of the options.
         progress: Called after each batch and each epoch, and once before where a training is taken up.
         folder: Where an unfinished training is left and taken up, see `resume_state.forget`; None begins anew
             and leaves nothing.
@@ -60,15 +64,15 @@ def train_checkpoint(
     """
     season = season_of(samples, year)  # first of all: a wrong year shall not cost a training
     recipe = recipe or samples.recipe
-    classes, bands = len(samples.class_names), len(recipe.bands)
-    config = config or CropNetConfig.of(options.preset, classes, bands, options.dimensions)
+    classes = len(samples.class_names)
+    shape = config or config_of(model, options.preset, classes, recipe, options.dimensions)
     samples = with_groups(samples)
     split = split_samples(samples, split_rule)
     training, validation = samples.take(split.training), samples.take(split.validation)
     normalisation = band_statistics(training, recipe)
-    facts = _guards(samples, options, split_rule, config, recipe)
+    facts = _guards(samples, options, split_rule, shape, recipe)
     fitted = fit(
-        config,
+        lambda: build_network(shape, recipe, normalisation),
         training,
         validation,
         options,
@@ -80,7 +84,7 @@ def train_checkpoint(
     )
     calibration = calibrate(fitted.logits, validation.labels)
     return Checkpoint(
-        config=config,
+        config=shape,
         classes=crop_classes(samples.class_names, samples.colors),
         recipe=recipe,
         normalisation=normalisation,
@@ -103,7 +107,11 @@ def band_statistics(samples: Samples, recipe: Recipe) -> Normalisation:
 
 
 def _guards(
-    samples: Samples, options: TrainingOptions, rule: SplitRule, config: CropNetConfig, recipe: Recipe
+    samples: Samples,
+    options: TrainingOptions,
+    rule: SplitRule,
+    config: CropNetConfig | NetworkConfig,
+    recipe: Recipe,
 ) -> dict[str, Any]:
     """Everything that decides the weights, as JSON values by name."""
     chosen = asdict(options) | {"device": resolve_device(options.device).type}

@@ -12,7 +12,7 @@ from gee_pipeline.recipe import Recipe
 if TYPE_CHECKING:
     from torch import nn
 
-    from inference.models.checkpoint import Normalisation
+    from inference.models.networks.normalisation import Normalisation
     from training.models.forest import Forest
 
 Kind = Literal["network", "forest"]
@@ -28,7 +28,7 @@ class Blueprint:
     recipe: Recipe
     """Bands and window of the series."""
     preset: str
-    """Preset of `inference.models.cropnet`, for the CropNets."""
+    """Preset of `inference.models.networks.cropnet`, for the CropNets."""
     seed: int
     """Random state of a forest; a network draws its first weights from torch's own."""
     normalisation: Normalisation | None
@@ -77,7 +77,7 @@ class ModelSpec:
             classes: Number of classes.
             bands: Rows of the input matrix.
             bins: Columns of the input matrix.
-            preset: Preset of `inference.models.cropnet`; only the CropNets have one.
+            preset: Preset of `inference.models.networks.cropnet`; only the CropNets have one.
             recipe: Names the bands and the days of the bins; None is the default recipe.
             normalisation: How the input is scaled; a network on harmonic features needs it, because an index
                 is a ratio of reflectances.
@@ -95,49 +95,29 @@ class ModelSpec:
         return self.maker(Blueprint(classes, recipe, preset, seed, normalisation))
 
 
-def _cropnet(plan: Blueprint, dimensions: int = 2) -> nn.Module:
-    from inference.models.cropnet import CropNet, CropNetConfig
+def _network(name: str) -> Callable[[Blueprint], nn.Module]:
+    """Builds the network of a name."""
 
-    return CropNet(CropNetConfig.of(plan.preset, plan.classes, len(plan.recipe.bands), dimensions))
+    def make(plan: Blueprint) -> nn.Module:
+        from inference.models.networks.specification import build_network, config_of
 
+        if plan.normalisation is None and name == "cropnet-1d-harmonic":
+            raise InputError(
+                "A network on harmonic features computes them from reflectance, so it must know how its "
+                "input was scaled. Give the normalisation of the training samples."
+            )
+        config = config_of(name, plan.preset, plan.classes, plan.recipe)
+        return build_network(config, plan.recipe, plan.normalisation or _unscaled(plan.recipe))
 
-def _flat_cropnet(plan: Blueprint) -> nn.Module:
-    return _cropnet(plan, dimensions=1)
-
-
-def _harmonic_cropnet(plan: Blueprint) -> nn.Module:
-    if plan.normalisation is None:
-        raise InputError(
-            "A network on harmonic features computes them from reflectance, so it must know how its input "
-            "was scaled. Give the normalisation of the training samples."
-        )
-    from training.models.harmonic_cropnet import HarmonicCropNet
-
-    return HarmonicCropNet(plan.preset, plan.classes, plan.recipe, plan.normalisation)
+    return make
 
 
-def _resnet50(plan: Blueprint) -> nn.Module:
-    from training.models.image_networks import resnet50
+def _unscaled(recipe: Recipe) -> Normalisation:
+    """Of networks that do not look at it."""
+    from inference.models.networks.normalisation import Normalisation
 
-    return resnet50(plan.classes)
-
-
-def _efficientnet_v2_s(plan: Blueprint) -> nn.Module:
-    from training.models.image_networks import efficientnet_v2_s
-
-    return efficientnet_v2_s(plan.classes)
-
-
-def _convnext_tiny(plan: Blueprint) -> nn.Module:
-    from training.models.image_networks import convnext_tiny
-
-    return convnext_tiny(plan.classes)
-
-
-def _mlp(plan: Blueprint) -> nn.Module:
-    from training.models.mlp import MLP
-
-    return MLP(len(plan.recipe.bands) * len(plan.recipe.window), plan.classes)
+    bands = len(recipe.bands)
+    return Normalisation((0.0,) * bands, (1.0,) * bands)
 
 
 def _forest(plan: Blueprint) -> Forest:
@@ -157,7 +137,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             "median-2d",
             4_689_735,
             f"{_PAPER}, section 3.3: 4.69 M, on the matrix; their code is the preset compact",
-            _cropnet,
+            _network("cropnet"),
         ),
         ModelSpec(
             "cropnet-1d",
@@ -165,7 +145,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             "median-1d",
             1_568_199,
             f"{_PAPER}, section 3.3, last paragraph: CropNet along the flat series",
-            _flat_cropnet,
+            _network("cropnet-1d"),
         ),
         ModelSpec(
             "cropnet-1d-harmonic",
@@ -173,7 +153,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             "harmonic",
             1_568_199,
             f"{_PAPER}, table 3 (CropNet_Harmonic): CropNet along 35 harmonic coefficients",
-            _harmonic_cropnet,
+            _network("cropnet-1d-harmonic"),
         ),
         ModelSpec(
             "resnet50",
@@ -181,7 +161,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             "median-2d",
             23_516_103,
             f"He et al. 2016, by timm; {_PAPER}, table 6: 23.57 M",
-            _resnet50,
+            _network("resnet50"),
         ),
         ModelSpec(
             "efficientnet-v2-s",
@@ -189,7 +169,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             "median-2d",
             20_186_023,
             f"Tan & Le 2021, by timm; {_PAPER}, table 6: 20.24 M",
-            _efficientnet_v2_s,
+            _network("efficientnet-v2-s"),
         ),
         ModelSpec(
             "convnext-tiny",
@@ -197,7 +177,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             "median-2d",
             27_820_999,
             f"Liu et al. 2022, by timm; {_PAPER}, table 6: 27.85 M",
-            _convnext_tiny,
+            _network("convnext-tiny"),
         ),
         ModelSpec(
             "mlp",
@@ -205,7 +185,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             "median-1d",
             173_703,
             "Later version of Tong et al.: eight hidden layers of 128, GELU, dropout 0.3",
-            _mlp,
+            _network("mlp"),
         ),
         ModelSpec("rf", "forest", "median-1d", None, f"{_PAPER}, section 4.1: 500 trees", _forest),
         ModelSpec("rf-harmonic", "forest", "harmonic", None, f"{_PAPER}, section 4.1: 500 trees", _forest),

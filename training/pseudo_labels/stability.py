@@ -12,7 +12,6 @@ from torch import nn
 
 from gee_pipeline.errors import InputError, MismatchError
 from inference.models.checkpoint import Checkpoint
-from inference.models.cropnet import CropNet
 from inference.models.predictor import Predictor
 from inference.models.series import model_input
 
@@ -92,7 +91,7 @@ class Judge:
         return out
 
 
-def with_dropout(checkpoint: Checkpoint) -> CropNet:
+def with_dropout(checkpoint: Checkpoint) -> nn.Module:
     """The network with its dropout left on and all else as in mapping: batch normalisation stays frozen.
 
     Each pass then is a sample of the network's posterior (Gal and Ghahramani 2016).

@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Normalisation
+from inference.models.networks.normalisation import Normalisation
 from inference.models.predictor import resolve_device
 from inference.models.series import fill_gaps
 from training.fit.augment import Augmentation

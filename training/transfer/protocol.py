@@ -66,7 +66,7 @@ class Protocol:
     target_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Code of a target -> the classes that its map tells apart, "other" among them."""
     preset: str = GLOBAL["preset"]
-    """Preset of `inference.models.cropnet`."""
+    """Preset of `inference.models.networks.cropnet`."""
     epochs: int = GLOBAL["epochs"]
     """Passes over the training samples."""
     batch_size: int = GLOBAL["batch_size"]

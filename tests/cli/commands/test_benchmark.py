@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from cli.commands.benchmark import benchmark
 from gee_pipeline.errors import IncompleteRunError, InputError
-from inference.models.cropnet import PRESETS
+from inference.models.networks.cropnet import PRESETS
 from tests.support.transfer_place import write_regions
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -135,7 +135,7 @@ def test_a_killed_benchmark_goes_on_where_it_was(regions, tmp_path):
     arguments = [str(a) for a in asked(regions, tmp_path / "killed")] + ["--seeds", "60"]
     code = (
         "import sys, torch; torch.set_num_threads(1)\n"
-        f"from inference.models.cropnet import PRESETS; PRESETS['compact'] = {TINY}\n"
+        f"from inference.models.networks.cropnet import PRESETS; PRESETS['compact'] = {TINY}\n"
         "from cli.commands.benchmark import benchmark; benchmark(sys.argv[1:])"
     )
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)

@@ -7,9 +7,10 @@ from click.testing import CliRunner
 from cli.commands.model import model
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Checkpoint, Normalisation, save_checkpoint
+from inference.models.checkpoint import Checkpoint, save_checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 
 DEFAULT_CLASSES = ("corn", "soybeans", "rice", "cotton", "other")
 

@@ -18,7 +18,7 @@ from cli.commands.train import train
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from gee_pipeline.errors import CropmapError
 from inference.models.checkpoint import load_checkpoint
-from inference.models.cropnet import PRESETS
+from inference.models.networks.cropnet import PRESETS
 from tests.support.ee_emulator.server import Emulator
 from tests.support.sample_place import Land, quick_series
 from training.sampling.field_samples import SampleProgress

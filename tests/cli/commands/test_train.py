@@ -19,7 +19,7 @@ from cli.commands.train import CHOICES, train
 from cli.threads import let_threads_sleep
 from gee_pipeline.errors import CropmapError
 from inference.models.checkpoint import load_checkpoint
-from inference.models.cropnet import PRESETS
+from inference.models.networks.cropnet import PRESETS
 from training.fit.options import SplitRule, TrainingOptions
 
 FAST = ["--epochs", "2", "--batch-size", "16", "--device", "cpu"]
@@ -233,7 +233,7 @@ import torch
 torch.set_num_threads(1)
 from unittest.mock import patch
 import training.fit.loop
-from inference.models.cropnet import PRESETS
+from inference.models.networks.cropnet import PRESETS
 PRESETS["compact"] = ((8, 8, 8, 8), (2, 1, 2, 1))
 training.fit.loop.KEEP_SECONDS = 0.0
 judge = training.fit.loop._Run.train_batch

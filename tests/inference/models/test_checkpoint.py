@@ -12,9 +12,10 @@ import torch
 import inference.models.checkpoint
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.recipe import CloudRule, Recipe
-from inference.models.checkpoint import Normalisation, default_checkpoint, load_checkpoint, save_checkpoint
+from inference.models.checkpoint import default_checkpoint, load_checkpoint, save_checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.cropnet import CropNetConfig
+from inference.models.networks.cropnet import CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 
 SMALL = CropNetConfig("small", (4, 6), (2, 1), (0.2, 0.3), bands=10, classes=5)
 

@@ -3,8 +3,8 @@ import torch
 from llvmlite import binding
 from torch import nn
 
-from inference.models.cropnet import CropNetConfig
 from inference.models.fast_forms import MAPS, DirectCropNet, WinogradCropNet, activation_bytes, prepare
+from inference.models.networks.cropnet import CropNetConfig
 
 FORMS = [DirectCropNet, WinogradCropNet]
 

@@ -7,7 +7,7 @@ import torch
 
 from gee_pipeline.errors import InputError, MismatchError
 from inference.models import predictor
-from inference.models.cropnet import CropNetConfig
+from inference.models.networks.cropnet import CropNetConfig
 from inference.models.predictor import CPU_BATCH, Predictor, resolve_device
 from inference.models.series import model_input
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gee_pipeline.errors import InputError, MismatchError
-from inference.models.checkpoint import Normalisation
+from inference.models.networks.normalisation import Normalisation
 from inference.models.series import clear_bins, fill_gaps, model_input, pixel_series
 
 NODATA = -9999

@@ -8,9 +8,10 @@ import torch
 
 import training.fit.loop
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Checkpoint, Normalisation
+from inference.models.checkpoint import Checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 from inference.models.predictor import Predictor
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker

@@ -5,8 +5,8 @@ from sklearn.metrics import log_loss
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Normalisation
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 from inference.models.series import model_input
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker

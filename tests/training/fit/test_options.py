@@ -1,7 +1,7 @@
 import pytest
 
 from gee_pipeline.errors import InputError
-from inference.models.cropnet import PRESETS
+from inference.models.networks.cropnet import PRESETS
 from training.fit import options
 from training.fit.options import TrainingOptions
 

@@ -8,8 +8,8 @@ from filelock import FileLock
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Normalisation
-from inference.models.cropnet import CropNetConfig
+from inference.models.networks.cropnet import CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 from training.fit.augment import Augmentation
 from training.fit.loop import fit
 from training.fit.options import SplitRule, TrainingOptions

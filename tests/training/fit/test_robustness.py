@@ -1,7 +1,7 @@
 import numpy as np
 
 from gee_pipeline.recipe import Recipe
-from inference.models.cropnet import CropNetConfig
+from inference.models.networks.cropnet import CropNetConfig
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.robustness import changes, robustness
 from training.fit.train import train_checkpoint

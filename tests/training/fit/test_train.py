@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss
 
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
-from inference.models.cropnet import PRESETS, CropNetConfig
+from inference.models.networks.cropnet import PRESETS, CropNetConfig
 from inference.models.predictor import Predictor
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.split import in_blocks

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
-from inference.models.cropnet import CropNetConfig
+from inference.models.networks.cropnet import CropNetConfig
 from inference.models.predictor import Predictor
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.train import train_checkpoint

@@ -10,9 +10,9 @@ import torch
 from gee_pipeline.errors import InputError
 from gee_pipeline.harmonic import bin_days, harmonic_features
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Normalisation
+from inference.models.networks import image_networks
+from inference.models.networks.normalisation import Normalisation
 from inference.models.series import fill_gaps, model_input
-from training.models import image_networks
 from training.models.features import features_of
 from training.models.registry import MODELS, ModelSpec
 

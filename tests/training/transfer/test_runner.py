@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError, MismatchError
 from gee_pipeline.recipe import Recipe
-from inference.models.cropnet import PRESETS
+from inference.models.networks.cropnet import PRESETS
 from tests.support.transfer_place import (
     CORN,
     COTTON,

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from gee_pipeline.harmonic import DARKEST_GREEN, FEATURES, band_rows, bin_days, fit_matrix
 from gee_pipeline.recipe import Recipe
-from inference.models.checkpoint import Normalisation
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.normalisation import Normalisation
 
 NORM_EPS: Final = 1e-10
 """Added to a variance: the coefficients of a band vary by 0.01 about, and torch's 1e-5 would show."""
@@ -27,7 +27,7 @@ class HarmonicCropNet(nn.Module):
         """Prepare the fit.
 
         Args:
-            preset: Preset of `inference.models.cropnet`.
+            preset: Preset of `inference.models.networks.cropnet`.
             classes: Number of classes.
             recipe: Bands and window of the input.
             normalisation: How the input was scaled.

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from gee_pipeline.errors import InputError
-from inference.models.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
 
 
 @pytest.mark.parametrize(("preset", "parameters"), [("paper", 4_689_735), ("compact", 1_036_295)])
