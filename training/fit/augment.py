@@ -76,16 +76,24 @@ class Augmentation:
 
 def transforms(options: TrainingOptions, recipe: Recipe) -> tuple[Transform, ...]:
     """What the options ask for, in the order in which it is applied."""
+    at_least = max(recipe.min_clear_bins, 1)  # a series without any observation has no input
     hide = partial(
         drop_observations,
         shares=(0.0, options.drop_observations),
         window=recipe.window,
-        at_least=recipe.min_clear_bins,
+        at_least=at_least,
+    )
+    shift, jitter = (
+        partial(keep_observed, step, window=recipe.window, at_least=at_least)
+        for step in (
+            partial(shift_season, most=options.time_shift),
+            partial(jitter_observations, most=options.time_jitter),
+        )
     )
     steps: tuple[tuple[float, Transform], ...] = (
         (options.magnitude_warp, partial(warp_magnitude, sigma=options.magnitude_warp)),
-        (options.time_shift, partial(shift_season, most=options.time_shift)),
-        (options.time_jitter, partial(jitter_observations, most=options.time_jitter)),
+        (options.time_shift, shift),
+        (options.time_jitter, jitter),
         (options.drop_observations, hide),
     )
     return tuple(step for strength, step in steps if strength)
@@ -98,6 +106,30 @@ def apply(
     for step in steps:
         series = step(series, rng)
     return series
+
+
+def keep_observed(
+    step: Transform, series: NDArray[np.int16], rng: np.random.Generator, *, window: range, at_least: int
+) -> NDArray[np.int16]:
+    """What a step makes of series, but a sample that would lose too many observations stays as it is.
+
+    Args:
+        step: Moves observations along time, possibly out of the window.
+        series: `(sample, band, bin)`, gaps nodata.
+        rng: Where the draws come from.
+        window: Bins of the model window.
+        at_least: Observed bins that stay in the window, where there were so many.
+    """
+    changed = step(series, rng)
+    before, after = (_observed_in(part, window) for part in (series, changed))
+    poor = after < np.minimum(before, at_least)
+    return np.where(poor[:, None, None], series, changed)
+
+
+def _observed_in(series: NDArray[np.int16], window: range) -> NDArray[np.intp]:
+    """`(sample,)`: observed bins in the window."""
+    inside = series[:, :, window.start : window.stop]
+    return (inside != NODATA).all(axis=1).sum(axis=1)
 
 
 def drop_observations(

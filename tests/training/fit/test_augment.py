@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from training.fit.augment import (
@@ -190,3 +191,29 @@ def test_an_epoch_with_copies_holds_each_sample_once_as_it_is_and_twice_changed(
 def test_an_augmentation_that_means_nothing_is_refused(preset, extra, message):
     with pytest.raises(InputError, match=message):
         Augmentation(preset, **extra)
+
+
+@pytest.mark.parametrize(("window", "observed"), [((121, 190), 1), ((121, 155), 2), ((1, 35), 3)])
+def test_no_step_of_field_takes_the_last_observations(window, observed):
+    """Series of few observations, as monthly ones are: shifted, jittered and hidden they keep the bound."""
+    recipe = Recipe.of(window=window, min_clear_bins=observed)
+    rng = np.random.default_rng(observed)
+    series = np.full((400, 10, 73), NODATA, np.int16)
+    bins = recipe.window
+    for sample in series:
+        sample[:, rng.choice(bins, observed, replace=False)] = rng.integers(200, 4_000, (10, observed))
+    options = TrainingOptions(drop_observations=0.9, time_jitter=3, time_shift=4, magnitude_warp=0.2)
+    for _ in range(5):
+        made = apply(transforms(options, recipe), series, rng)
+        left = (made[:, 0, bins.start : bins.stop] != NODATA).sum(axis=1)
+        assert left.min() >= observed
+
+
+def test_a_recipe_that_asks_for_no_observation_keeps_one():
+    recipe = Recipe.of(window=(121, 155), min_clear_bins=0)
+    series = np.full((200, 10, 73), NODATA, np.int16)
+    series[:, :, 24] = 700
+    made = apply(
+        transforms(TrainingOptions(time_shift=5, time_jitter=2), recipe), series, np.random.default_rng(1)
+    )
+    assert (made[:, 0, 24:31] != NODATA).any(axis=1).all()
