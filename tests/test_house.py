@@ -41,6 +41,7 @@ ROOMS = {
         "training.samples",
         "training.sample_report",
         "training.sampling",
+        "training.scores",
         "training.fit",
         "training.models",
         "training.forest",

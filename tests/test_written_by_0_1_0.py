@@ -244,7 +244,8 @@ def moved_with_its_scenes(run: Path) -> Path:
 # Trainings
 
 
-TRAINING = TrainingOptions(epochs=4, batch_size=8, learning_rate=0.01, device="cpu")
+# The one rule of class weights that version 0.1.0 had.
+TRAINING = TrainingOptions(epochs=4, batch_size=8, learning_rate=0.01, device="cpu", class_weights="balanced")
 NETWORK = CropNetConfig("tiny", (3, 4), (2, 1), (0.2, 0.1), 10, 3)
 
 

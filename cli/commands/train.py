@@ -17,6 +17,7 @@ from cli.options.split import split_options
 from inference.models.networks.specification import NAMES as NETWORK_NAMES
 from training.fit.options import (
     AUGMENTATIONS,
+    CLASS_WEIGHTS,
     DIMENSIONS,
     GLOBAL,
     PRESETS,
@@ -60,7 +61,8 @@ _network_options = apply(
         "say. paper: as in their text, 4.7 million, trained in the same way. global: the paper's procedure "
         "for a model of all seven classes, which is CropNet paper with --classes "
         f"{', '.join(NAMES)} --split blocks --block-size 0.5 --augmentation paper --epochs 50 "
-        "--batch-size 256 --learning-rate 0.0001 --schedule constant. An option that is given besides wins.",
+        "--batch-size 256 --learning-rate 0.0001 --schedule constant --class-weights balanced. An option "
+        "that is given besides wins.",
     ),
     click.option(
         "--dimensions",
@@ -72,6 +74,15 @@ _network_options = apply(
 )
 
 _fit_options = apply(
+    click.option(
+        "--class-weights",
+        type=click.Choice(CLASS_WEIGHTS),
+        default=TrainingOptions.class_weights,
+        show_default=True,
+        help="How much a class counts. balanced: every class the same, however rare, as the paper's code "
+        "does. effective: by effective numbers of samples. capped: as balanced, within bounds. none: every "
+        "sample the same.",
+    ),
     click.option(
         "--epochs",
         type=int,
@@ -254,6 +265,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     from cli.output.training_progress import training_progress
     from gee_pipeline.files import require_writable
     from inference.models.checkpoint import save_checkpoint
+    from training.fit.class_weights import warn_of_few
     from training.fit.resume_state import forget, training_lock
     from training.fit.train import train_checkpoint
 
@@ -267,6 +279,8 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
         if not given["resume"]:
             forget(folder)
         samples = read_files(files, given)
+        if not given["quiet"] and (warning := warn_of_few(samples)):
+            click.echo(f"Warning: {warning}", err=True)
         checkpoint = train_checkpoint(
             samples,
             options,

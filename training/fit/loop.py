@@ -22,11 +22,12 @@ from inference.models.networks.normalisation import Normalisation
 from inference.models.predictor import resolve_device
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker
-from training.fit.calibration import negative_log_likelihood
-from training.fit.metrics import Scores, score
 from training.fit.options import TrainingOptions
 from training.fit.resume_state import ResumeState
+from training.fit.training_step import Batch, Supervised, TrainingStep
 from training.samples.samples import Samples
+from training.scores.calibration import negative_log_likelihood
+from training.scores.metrics import Scores, score
 
 EVALUATION_BATCH: Final = 256
 """Samples of a batch without gradients; larger ones leave the cache of a CPU."""
@@ -95,6 +96,7 @@ def fit(
     augmentation: Augmentation | None = None,
     progress: Callable[[FitProgress], None] = lambda step: None,
     resume_state: ResumeState | None = None,
+    method: TrainingStep | None = None,
 ) -> Fit:
     """The weights of the epoch with the best macro-F1 on samples that did not train.
 
@@ -110,7 +112,8 @@ def fit(
         normalisation: How the input is scaled.
         augmentation: How training samples are changed, each time they are seen; None is not at all.
         progress: Called after each batch and each epoch, and once before where a training is taken up.
-        resume_state: Where the training is left and taken up; None begins anew and leaves nothing.
+        resume_state: Where the training is left and taken up; None begins again and leaves nothing.
+        method: What a batch's loss is and what follows it; None is supervised, by the options' class weights.
 
     Raises:
         InputError: The loss is no number any more.
@@ -120,7 +123,8 @@ def fit(
     with _random_state_apart(maker.device):
         torch.manual_seed(options.seed)
         network = CropNet(shape) if isinstance(shape, CropNetConfig) else shape()
-        run = _Run(network, training, validation, options, maker)
+        method = method or Supervised(training, options.class_weights)
+        run = _Run(network, training, validation, options, maker, method)
         kept = time.monotonic()
         if resume_state and (state := resume_state.read()):
             run.take_up(state)
@@ -148,12 +152,6 @@ def logits_of(network: nn.Module, samples: Samples, maker: BatchMaker) -> NDArra
     return logits
 
 
-def class_weights(samples: Samples) -> Tensor:
-    """`(class,)`: weights that give every class the same say, 1 on average over the samples."""
-    counts = np.array(list(samples.counts.values()))
-    return torch.tensor(len(samples) / (len(counts) * counts), dtype=torch.float32)
-
-
 class _Run:
     """Everything that changes from batch to batch: what must be kept to go on as if nothing had happened."""
 
@@ -164,13 +162,14 @@ class _Run:
         validation: Samples,
         options: TrainingOptions,
         maker: BatchMaker,
+        method: TrainingStep,
     ) -> None:
         self.training, self.validation, self.options = training, validation, options
+        self.method = method
         self.maker, self.augmentation = maker, maker.augmentation or Augmentation()
         self.network = network.to(maker.device)
         self.batches = math.ceil(len(training) * (1 + self.augmentation.copies) / options.batch_size)
         self.rng = np.random.default_rng(options.seed)
-        self.loss_of = nn.CrossEntropyLoss(class_weights(training).to(maker.device))
         self.optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
         self.rate = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, _falling(options, self.batches * options.epochs)
@@ -186,6 +185,7 @@ class _Run:
         self.losses: list[Tensor] = []
         """Of the batches of that epoch that are done."""
         self.start = 0
+        method.begin(self.network, maker)
 
     @property
     def step(self) -> FitProgress:
@@ -218,17 +218,22 @@ class _Run:
             self.training.series[batch], self.rng, original=self.original[part]
         )
         labels = self.maker.labels(self.training.labels[batch])
-        with torch.autocast(self.maker.device.type, self.half, enabled=self.half is not None):
-            logits = self.network(inputs)  # (sample, class)
-        loss = self.loss_of(logits.float(), labels)
+        loss = self.method.loss(self._forward, Batch(inputs, labels, self.step.done, self.rng))
         self.losses.append(loss.detach())
         if len(self.losses) % CHECK_BATCHES == 0 or self.epoch_is_whole:
             _require_finite(self.losses)
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.rate.step()
+        self.method.finish(self.network)
+
+    def _forward(self, inputs: Tensor) -> Tensor:
+        """Float32 logits `(sample, class)`, computed in the precision of the training."""
+        with torch.autocast(self.maker.device.type, self.half, enabled=self.half is not None):
+            logits: Tensor = self.network(inputs)
+        return logits.float()
 
     def judge(self) -> None:
         """End the epoch: score the held-out samples and keep the weights if they are the best so far."""
@@ -255,6 +260,7 @@ class _Run:
             "order": torch.from_numpy(self.order),
             "original": torch.from_numpy(self.original),
             "losses": torch.tensor([float(one) for one in self.losses], dtype=torch.float64),
+            **({"method": kept} if (kept := self.method.state()) else {}),
             "best": self.best
             and {
                 "weights": self.best.weights,
@@ -273,6 +279,7 @@ class _Run:
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self.order, self.original = state["order"].numpy(), state["original"].numpy()
         self.losses = list(state["losses"])
+        self.method.take_up(state.get("method", {}))
         if best := state["best"]:
             logits = best["logits"].numpy()
             self.best = Fit(best["weights"], best["epoch"], self._scores(logits), (), logits)

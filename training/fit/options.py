@@ -22,6 +22,9 @@ PRECISIONS: Final[tuple[str, ...]] = get_args(Precision)
 AugmentationPreset = Literal["field", "paper", "code", "none"]
 AUGMENTATIONS: Final[tuple[str, ...]] = get_args(AugmentationPreset)
 
+ClassWeights = Literal["balanced", "effective", "capped", "none"]
+CLASS_WEIGHTS: Final[tuple[str, ...]] = get_args(ClassWeights)
+
 DIMENSIONS: Final = (2, 1)
 """Over which CropNet can convolve."""
 
@@ -32,6 +35,7 @@ GLOBAL: Final[dict[str, Any]] = {
     "batch_size": 256,
     "learning_rate": 1e-4,
     "schedule": "constant",
+    "class_weights": "balanced",
 }
 """The options of the paper's own trainings (Tong et al. 2025, section 4.1, which mentions no schedule)."""
 
@@ -106,6 +110,11 @@ class TrainingOptions:
     does not; `auto` is mixed on CUDA only, since few CPUs have bfloat16 in hardware. Scores are always
     computed in full precision."""
 
+    class_weights: ClassWeights = "capped"
+    """How much a class counts: `balanced` gives every class the same say, however rare, as the authors' code
+    does; `effective` by effective numbers of samples (Cui et al. 2019); `capped` as balanced, within bounds;
+    `none` gives every sample the same say."""
+
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1 or (self.patience is not None and self.patience < 1):
             raise InputError(
@@ -119,12 +128,14 @@ class TrainingOptions:
                 f"A learning rate is above 0 and up to 1 and its schedule one of {', '.join(SCHEDULES)}; "
                 f"got {self.learning_rate:g}, {self.schedule}. Try --learning-rate 0.001."
             )
-        if self.precision not in PRECISIONS:
-            raise InputError(f"A precision is one of {', '.join(PRECISIONS)}, got {self.precision!r}.")
-        if self.augmentation not in AUGMENTATIONS:
-            raise InputError(
-                f"An augmentation is one of {', '.join(AUGMENTATIONS)}, got {self.augmentation!r}."
-            )
+        sets = {
+            "A precision": (self.precision, PRECISIONS),
+            "An augmentation": (self.augmentation, AUGMENTATIONS),
+            "The rule of class weights": (self.class_weights, CLASS_WEIGHTS),
+        }
+        for what, (chosen, known) in sets.items():
+            if chosen not in known:
+                raise InputError(f"{what} is one of {', '.join(known)}, got {chosen!r}.")
         if not 0 <= self.drop_observations < 1 or not 0 <= self.magnitude_warp < 1:
             raise InputError(
                 "The share of dropped observations and the magnitude warp are at least 0 and below 1; "

@@ -15,8 +15,8 @@ from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import Predictor
 from inference.models.series import fill_gaps
 from training.fit.augment import Transform, drop_observations
-from training.fit.metrics import Scores, score
 from training.samples.samples import Samples
+from training.scores.metrics import Scores, score
 
 NOISE: Final = 100.0
 """Standard deviation of the noise of a single observation, 0.01 in reflectance: single days vary more than

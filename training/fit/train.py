@@ -19,7 +19,6 @@ from inference.models.networks.normalisation import Normalisation
 from inference.models.networks.specification import NetworkConfig, build_network, config_of
 from inference.models.predictor import resolve_device
 from training.fit.augment import Augmentation
-from training.fit.calibration import Calibration, calibrate
 from training.fit.loop import Fit, FitProgress, fit
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.resume_state import ResumeState, samples_digest
@@ -27,6 +26,7 @@ from training.fit.split import Split, split_samples
 from training.fit.training_data import origin_facts, season_of, with_groups
 from training.samples.crops import crop_classes
 from training.samples.samples import Samples
+from training.scores.calibration import Calibration, calibrate
 
 
 def train_checkpoint(
@@ -115,6 +115,8 @@ def _guards(
 ) -> dict[str, Any]:
     """Everything that decides the weights, as JSON values by name."""
     chosen = asdict(options) | {"device": resolve_device(options.device).type}
+    if options.class_weights == "balanced":
+        del chosen["class_weights"]  # as before there was another rule
     values = {
         **chosen,
         **{f"split {name}": value for name, value in asdict(rule).items()},

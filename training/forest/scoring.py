@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from inference.models.forest_model import ForestModel, Tree
-from training.fit.metrics import Scores, score
+from training.scores.metrics import Scores, score
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import InputError
-from training.fit.metrics import Scores, score
 from training.samples.crops import OTHER
+from training.scores.metrics import Scores, score
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from inference.models.series import fill_gaps
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker
 from training.fit.loop import FitProgress, fit, logits_of
-from training.fit.metrics import score
 from training.fit.options import TrainingOptions
 from training.fit.resample import PAPER, Moves
 from training.fit.resume_state import ResumeState, forget
@@ -31,6 +30,7 @@ from training.models.forest import Forest
 from training.models.registry import MODELS, ModelSpec
 from training.samples.feature_table import FeatureTable
 from training.samples.samples import Samples
+from training.scores.metrics import score
 from training.transfer.material import Labels, Material, Parts, parts_of
 from training.transfer.protocol import MoveRanges, Protocol
 from training.transfer.training_record import Job, Judged, TrainingRecord

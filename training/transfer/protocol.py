@@ -138,6 +138,7 @@ class Protocol:
             learning_rate=self.learning_rate,
             schedule=self.schedule,
             seed=seed,
+            class_weights=GLOBAL["class_weights"],
             augmentation="none",  # the loop is given the augmentation itself
             device=self.device,
             precision=self.precision,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.files import write_bytes
-from training.fit.metrics import Scores
+from training.scores.metrics import Scores
 from training.transfer.alignment import Alignment, aligned_scores
 from training.transfer.protocol import Protocol
 from training.transfer.published import SOURCE, Published, published

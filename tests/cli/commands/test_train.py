@@ -62,7 +62,8 @@ def test_a_checkpoint_is_written_and_its_figures_printed(samples, tmp_path):
 
 def test_progress_is_a_line_an_epoch_on_stderr(samples, tmp_path):
     result = invoke(samples, "--out", tmp_path / "model.safetensors", *FAST)
-    lines = result.stderr.splitlines()
+    warning, *lines = result.stderr.splitlines()
+    assert warning.startswith("Warning: Fewer than 50 samples: corn (16), soybeans (16)")
     assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
     assert "macro-F1" in lines[0]
     assert "left" in lines[0]
@@ -199,7 +200,7 @@ def test_the_same_command_goes_on_and_ends_with_the_same_checkpoint(samples, tmp
     assert not out.exists()
     assert (tmp_path / "model.progress").is_dir()
     result = invoke(samples, "--out", out, *FAST)
-    assert "taken up at batch 4 of 8" in result.stderr.splitlines()[0]
+    assert "taken up at batch 4 of 8" in result.stderr.splitlines()[1]  # after the warning
     assert not (tmp_path / "model.progress").exists()
     invoke(samples, "--out", whole, *FAST)
     assert load_checkpoint(out).digest == load_checkpoint(whole).digest

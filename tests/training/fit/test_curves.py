@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from training.fit.calibration import calibrate
 from training.fit.curves import compose_curves, draw_curves, write_curves_table
+from training.scores.calibration import calibrate
 
 HISTORY = [
     {"number": 1, "loss": 1.5, "accuracy": 0.5, "macro_f1": 0.4, "held_out_loss": 1.25},

@@ -10,10 +10,10 @@ from inference.models.networks.normalisation import Normalisation
 from inference.models.series import model_input
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker
-from training.fit.loop import class_weights, fit, logits_of
-from training.fit.metrics import Scores, score
+from training.fit.loop import fit, logits_of
 from training.fit.options import TrainingOptions
 from training.samples.samples import Samples
+from training.scores.metrics import Scores, score
 
 TINY = CropNetConfig("compact", (8, 8), (2, 2), (0.0, 0.1), 10, 3)
 NORMALISATION = Normalisation((0.1,) * 10, (0.1,) * 10)
@@ -130,13 +130,6 @@ def test_a_loss_that_is_no_number_ends_with_the_way_out(sides):
 
     with pytest.raises(InputError, match=r"diverged.*--learning-rate"):
         run(*sides, augmentation=Augmentation("field", (hide_all,)))
-
-
-def test_every_class_has_the_same_say(made_samples):
-    samples = made_samples(60)
-    few = samples.take(np.r_[np.flatnonzero(samples.labels != 2), np.flatnonzero(samples.labels == 2)[:5]])
-    weights = class_weights(few).numpy()
-    np.testing.assert_allclose(weights * [20, 20, 5], 15, rtol=1e-6)  # 45 samples, 3 classes
 
 
 def test_a_cosine_lowers_the_learning_rate_and_constant_keeps_it(sides, monkeypatch):

@@ -7,7 +7,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
-from training.fit.calibration import (
+from training.scores.calibration import (
     calibrate,
     expected_calibration_error,
     fit_temperature,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from training.fit.metrics import score
+from training.scores.metrics import score
 
 NAMES = ("corn", "soybeans", "rice")
 

@@ -1,0 +1,113 @@
+"""What a method of training asks of a network, batch by batch; the loop stays the same for all methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.fit.batches import BatchMaker
+from training.fit.class_weights import class_weights
+from training.fit.options import ClassWeights
+from training.samples.samples import Samples
+
+Forward = Callable[[Tensor], Tensor]
+"""The network in the precision of the training: from inputs to float32 logits `(sample, class)`."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step is computed from."""
+
+    inputs: Tensor
+    """Float32 `(sample, 1, band, bin)`, changed as the augmentation says, on the device."""
+    labels: Tensor
+    """`(sample,)`, on the device."""
+    number: int
+    """Batches done before in the whole training."""
+    rng: np.random.Generator
+    """Where a method draws from: its state is kept with the training."""
+
+
+class TrainingStep(Protocol):
+    """A method of training. Whatever it keeps from batch to batch goes into its state."""
+
+    def begin(self, network: nn.Module, maker: BatchMaker) -> None:
+        """Called once before the first batch, or before a training is taken up.
+
+        Args:
+            network: What is trained, on the device.
+            maker: How samples of the method's own reach the device.
+        """
+
+    def loss(self, forward: Forward, batch: Batch) -> Tensor:
+        """The loss of a batch, a number with its gradient.
+
+        Args:
+            forward: The network.
+            batch: Labelled samples.
+        """
+
+    def finish(self, network: nn.Module) -> None:
+        """Called after each step of the optimiser: a teacher follows here."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors, numbers and texts from which `take_up` goes on; empty where nothing is kept."""
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on where another run of the same training was left."""
+
+
+class Supervised:
+    """Weighted cross-entropy of the labelled samples: one network, one set of samples, nothing to keep."""
+
+    def __init__(self, training: Samples, weights: ClassWeights) -> None:
+        """Prepare the loss.
+
+        Args:
+            training: Samples the weights are fitted to.
+            weights: How much a class counts.
+        """
+        self.weights = class_weights(training, weights)
+        self._loss: nn.Module | None = None
+
+    def begin(self, network: nn.Module, maker: BatchMaker) -> None:
+        """Bring the weights to the device."""
+        self._loss = nn.CrossEntropyLoss(self.weights.to(maker.device))
+
+    def loss(self, forward: Forward, batch: Batch) -> Tensor:
+        """Mean over the samples, each by the weight of its class."""
+        assert self._loss is not None, "begin has been called"
+        found: Tensor = self._loss(forward(batch.inputs), batch.labels)
+        return found
+
+    def finish(self, network: nn.Module) -> None:
+        """Nothing follows."""
+
+    def state(self) -> dict[str, Any]:
+        """Nothing is kept."""
+        return {}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Nothing was kept."""
+
+
+def follow(teacher: nn.Module, student: nn.Module, keep: float) -> None:
+    """Move a teacher towards its student: the exponential moving average of its weights.
+
+    Buffers that count or average, such as those of batch normalisation, are taken as they are.
+
+    Args:
+        teacher: Changed in place.
+        student: What it follows.
+        keep: Share of the teacher that stays, 0 to 1 (Tarvainen and Valpola 2017).
+    """
+    with torch.no_grad():
+        for weight, other in zip(teacher.parameters(), student.parameters(), strict=True):
+            weight.lerp_(other, 1 - keep)
+        for buffer, newest in zip(teacher.buffers(), student.buffers(), strict=True):
+            buffer.copy_(newest)

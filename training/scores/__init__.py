@@ -1,0 +1,1 @@
+"""How good predictions are: scores, and confidence that is a frequency."""
