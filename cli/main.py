@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "sample": "cli.commands.sample:sample",
     "samples": "cli.commands.samples:samples",
     "data": "cli.commands.data:data",
+    "season": "cli.commands.season:season",
     "train": "cli.commands.train:train",
     "model": "cli.commands.model:model",
     "benchmark": "cli.commands.benchmark:benchmark",

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "gee_pipeline": (
         "gee_pipeline",
+        "gee_pipeline.calendar",
         "gee_pipeline.stac",
         "gee_pipeline.earthengine",
         "gee_pipeline.earthengine.client",
