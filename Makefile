@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Options of pytest: CI prints coverage with them.
+PYTEST ?=
 # cpu, or auto for the CUDA build that fits the driver, or cu128, ... (names of `uv pip --torch-backend`)
 TORCH_BACKEND ?= cpu
 TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
 INSTALLED = $(VENV)/.installed-$(TORCH_BACKEND)
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check lint types tests bench clean
+.PHONY: demo test quick check lint types tests bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m examples.demo demo
@@ -16,6 +18,10 @@ demo: $(INSTALLED)
 test: check
 
 check: lint types tests
+
+# Lint, types and the tests of a room's own logic; whole commands, servers and trainings are left to `make test`.
+quick: lint types
+	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" --quiet $(QUICK)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -25,7 +31,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 tests: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 $(PYTEST)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.compositing

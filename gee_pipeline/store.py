@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import rasterio
 import rasterio.errors
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.io import DatasetReader, MemoryFile
+from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
@@ -23,6 +23,9 @@ from gee_pipeline.grid import Cell, name_crs
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Composite, SceneCounts
+
+if TYPE_CHECKING:
+    import xarray
 
 BLOCK: Final = 256
 """Pixels along a side of a block: a cell is one block a band."""
@@ -78,6 +81,7 @@ def write_composite(
             if mask is not None:
                 file.write(mask.astype(np.int16), count + 1)
             file.descriptions = _descriptions(label)
+            _explain_bands(file, label)
             file.update_tags(**label.to_tags(source))
         write_bytes(path, memory.getbuffer())
 
@@ -105,6 +109,48 @@ def read_composite(path: Path, cell: Cell, recipe: Recipe, season: Season, bins:
     except rasterio.errors.RasterioError as error:
         raise _corrupt(path, str(error.__cause__ or error)) from error
     return Composite(values, cell.geobox, bins, recipe.bands, label.counts, cropland)
+
+
+def open_composite(path: Path) -> xarray.DataArray:
+    """A stored composite to look at: `(bin, band, y, x)` in the sensors' units, gaps NaN, days and CRS.
+
+    Coordinates: `bin` its number in the season, `start` and `end` the first and the last day of a bin, `band`
+    its name, `x` and `y` of pixel centres in the CRS, which `.rio` of rioxarray knows.
+
+    Args:
+        path: A file that `write_composite` wrote.
+
+    Raises:
+        CorruptFileError: The file is damaged, or not a composite.
+    """
+    import rioxarray  # noqa: F401 - gives arrays their .rio
+    import xarray as xr
+
+    try:
+        with rasterio.open(path) as file:
+            label = _read_label(path, file)
+            values = _read_bins(path, file, label, label.bins)
+            geobox = GeoBox(file.shape, file.transform, file.crs)
+    except rasterio.errors.RasterioError as error:
+        raise _corrupt(path, str(error.__cause__ or error)) from error
+    scales = np.array(label.recipe.scales, np.float32)[:, None, None]
+    array = xr.DataArray(
+        np.where(values == NODATA, np.float32(np.nan), values / scales),
+        dims=("bin", "band", "y", "x"),
+        coords={"bin": list(label.bins), "band": list(label.recipe.bands), **_days(label)},
+        name="composite",
+        attrs={"source": "medians of clear observations; gaps are NaN", "season_year": label.season.year},
+    )
+    x, y = (geobox.coordinates[name].values for name in ("x", "y"))
+    return array.assign_coords(x=x, y=y).rio.write_crs(str(geobox.crs))
+
+
+def _days(label: _Label) -> dict[str, tuple[str, NDArray[np.datetime64]]]:
+    """First and last day of each bin."""
+    spans = [label.season.bin(index, label.recipe.bin_days) for index in label.bins]
+    starts = np.array([span.start for span in spans], "datetime64[ns]")
+    ends = np.array([span.end for span in spans], "datetime64[ns]") - np.timedelta64(1, "D")
+    return {"start": ("bin", starts), "end": ("bin", ends)}
 
 
 @dataclass(frozen=True)
@@ -238,6 +284,18 @@ def _profile(composite: Composite) -> dict[str, Any]:
         "zstd_level": 1,
         "predictor": 2,
     }
+
+
+def _explain_bands(file: DatasetWriter, label: _Label) -> None:
+    """Scale and days of every band, so that QGIS and rioxarray show values in their unit, and when."""
+    scales = [1 / scale for _ in label.bins for scale in label.recipe.scales]
+    file.scales = [*scales, *([1.0] if label.mask_checksum is not None else [])]
+    bands = len(label.recipe.bands)
+    for place, index in enumerate(label.bins):
+        span = label.season.bin(index, label.recipe.bin_days)
+        last = span.end - timedelta(days=1)
+        for band in range(place * bands + 1, (place + 1) * bands + 1):
+            file.update_tags(band, FIRST_DAY=span.start.isoformat(), LAST_DAY=last.isoformat())
 
 
 def _descriptions(label: _Label) -> list[str]:

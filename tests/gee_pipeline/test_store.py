@@ -14,7 +14,7 @@ from gee_pipeline.errors import CorruptFileError, DiskFullError, MismatchError
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts
-from gee_pipeline.store import composite_path, read_composite, write_composite
+from gee_pipeline.store import composite_path, open_composite, read_composite, write_composite
 from tests.support.fake_catalog import LEFT, cell_at
 
 RECIPE = Recipe.of(bands=("B4", "B11", "B2"))
@@ -47,6 +47,45 @@ def test_a_composite_comes_back_as_it_was_written(stored):
     np.testing.assert_array_equal(found.values, composite_of().values)
     assert found.values.dtype == np.int16
     assert (found.bins, found.bands, found.counts, found.geobox) == (BINS, RECIPE.bands, COUNTS, CELL.geobox)
+
+
+def test_each_band_says_its_scale_and_its_days(stored):
+    with rasterio.open(stored) as file:
+        assert file.scales == pytest.approx((1e-4,) * 18)
+        assert file.tags(1)["FIRST_DAY"] == "2021-05-01"  # bin 24
+        assert file.tags(18)["LAST_DAY"] == "2021-05-30"  # bin 29
+
+
+def test_an_opened_composite_has_units_days_and_places(stored):
+    array = open_composite(stored)
+    assert array.dims == ("bin", "band", "y", "x")
+    raw = composite_of().values
+    expected = np.where(raw == -9_999, np.nan, raw / 10_000)
+    np.testing.assert_allclose(array.values, expected, rtol=1e-6)
+    one = array.sel(bin=25, band="B11")
+    assert (str(one.start.values)[:10], str(one.end.values)[:10]) == ("2021-05-06", "2021-05-10")
+    assert array.rio.crs.to_epsg() == 32632
+    left, top = CELL.geobox.transform.c, CELL.geobox.transform.f
+    assert (float(array.x[0]), float(array.y[0])) == (left + 5, top - 5)  # centres of 10 m pixels
+
+
+def test_units_are_those_of_the_sensor(tmp_path):
+    recipe = Recipe.of(bands=("B4", "VV"), bin_days="month")
+    values = np.full((1, 2, 32, 32), -1_250, np.int16)
+    path = composite_path(tmp_path, CELL)
+    write_composite(
+        path, Composite(values, CELL.geobox, range(4, 5), recipe.bands, COUNTS), recipe, SEASON, {}
+    )
+    array = open_composite(path)
+    assert float(array.sel(band="VV")[0, 0, 0]) == pytest.approx(-12.5)  # decibel
+    assert float(array.sel(band="B4")[0, 0, 0]) == pytest.approx(-0.125)
+    assert (str(array.start.values[0])[:10], str(array.end.values[0])[:10]) == ("2021-05-01", "2021-05-31")
+
+
+def test_a_damaged_composite_is_not_opened(stored):
+    stored.write_bytes(stored.read_bytes()[:200])
+    with pytest.raises(CorruptFileError):
+        open_composite(stored)
 
 
 def test_the_file_is_an_ordinary_geotiff_that_explains_itself(stored):
