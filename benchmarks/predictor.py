@@ -94,7 +94,9 @@ def loop(network: Callable[[Tensor], Tensor], checkpoint: Checkpoint, batch: int
 
     def logits(series: NDArray[np.int16]) -> NDArray[np.float32]:
         parts = np.array_split(series, range(batch, len(series), batch))
-        inputs = (torch.from_numpy(model_input(part, checkpoint.normalisation)) for part in parts)
+        inputs = (
+            torch.from_numpy(model_input(part, checkpoint.normalisation, checkpoint.recipe)) for part in parts
+        )
         return np.concatenate([network(x).detach().numpy() for x in inputs])
 
     return logits

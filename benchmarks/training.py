@@ -183,7 +183,7 @@ def ratio(contenders: dict[str, Contender], slow: str, fast: str) -> float:
 
 def inputs_by_loop(series: NDArray[np.int16], moves: Moves, rng: np.random.Generator) -> NDArray[np.float32]:
     """`(sample, 1, band, bin)`: the augmented input, sample by sample."""
-    scale, offset = (a[:, None] for a in scaling(NORMALISATION))
+    scale, offset = (a[:, None] for a in scaling(NORMALISATION, RECIPE))
     changed = [change_one(one, draw_one(moves, rng)) for one in series]
     return np.stack([one * scale + offset for one in changed])[:, None].astype(np.float32)
 

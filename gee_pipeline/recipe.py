@@ -255,6 +255,11 @@ class Recipe:
         return tuple(band for group in self.sensors for band in group.bands)
 
     @property
+    def sensor_names(self) -> tuple[str, ...]:
+        """The sensors of its groups, by their names in `gee_pipeline.sensors`."""
+        return tuple(group.name for group in self.sensors)
+
+    @property
     def group_sizes(self) -> tuple[int, ...]:
         """Number of bands of each group, in order: an observation is whole or absent within a group."""
         return tuple(len(group.bands) for group in self.sensors)

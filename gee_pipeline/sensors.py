@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
 
-from gee_pipeline.bands import BANDS, REFLECTANCE_SCALE
+from gee_pipeline.bands import BANDS, REFLECTANCE_SCALE, VALID_MAX, VALID_MIN
 from gee_pipeline.errors import InputError
 
 Unit = Literal["reflectance", "decibel", "number"]
@@ -54,6 +54,8 @@ class Sensor:
     """Whether clouds hide the ground from it, so that a rule for clear pixels is needed."""
     valid: tuple[float, float] | None = None
     """Values outside are no observations, in its unit; None takes all, clipped to what can be stored."""
+    noise: float = 0.01
+    """Standard deviation of the noise of one observation, in its unit: single days vary more than medians."""
     attribution: str = ""
     """What a map that is made of it has to say."""
 
@@ -61,6 +63,13 @@ class Sensor:
     def band_names(self) -> tuple[str, ...]:
         """Names of all its bands, in order."""
         return tuple(band.name for band in self.bands)
+
+    @property
+    def stored_range(self) -> tuple[float, float]:
+        """Least and greatest stored value of an observation."""
+        if self.valid is None:
+            return VALID_MIN, VALID_MAX
+        return self.valid[0] * self.scale, self.valid[1] * self.scale
 
     @property
     def step(self) -> float:
@@ -118,6 +127,7 @@ SENTINEL_1: Final = Sensor(
     first_day=date(2014, 10, 3),
     masked_by_clouds=False,
     valid=(-50.0, 20.0),
+    noise=1.0,
     attribution="Contains modified Copernicus Sentinel data.",
 )
 """Radar backscatter of both polarisations; orbits, border noise and speckle are taken as they come."""

@@ -372,7 +372,7 @@ def predicted_here(composite: Composite, model: ForestModel, deployment: Deploym
     codes, confidence, clear = bands
     wanted, known = _known(composite, model)
     codes[:] = np.where(wanted, NOT_ENOUGH, NOT_CROPLAND)
-    clear[wanted] = clear_bins(composite.values)[wanted]
+    clear[wanted] = clear_bins(composite.values, model.recipe.group_sizes)[wanted]
     if known.any():
         features = _features(composite, model, known)
         soft = deployment.confidence == "probability"
@@ -384,7 +384,7 @@ def predicted_here(composite: Composite, model: ForestModel, deployment: Deploym
 
 def _known(composite: Composite, model: ForestModel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which pixels `(y, x)` are to be mapped, and which of these have enough observations."""
-    observed = clear_bins(composite.values)
+    observed = clear_bins(composite.values, model.recipe.group_sizes)
     wanted = np.ones(observed.shape, np.bool_) if composite.cropland is None else composite.cropland
     return wanted, wanted & (observed >= max(model.recipe.min_clear_bins, 1))
 

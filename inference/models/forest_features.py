@@ -27,18 +27,18 @@ def forest_features(series: NDArray[np.int16], recipe: Recipe, kind: FeatureKind
     these medians x 10,000, rounded likewise.
 
     Args:
-        series: `(pixel, band, bin)` of the model window, reflectance x 10,000, nodata in the gaps; each with
-            an observation.
+        series: `(pixel, band, bin)` of the model window as stored, nodata in the gaps; each with an
+            observation of every sensor.
         recipe: Bands and window of the series.
         kind: Which features.
 
     Raises:
         InputError: Harmonic features need a band that the recipe does not have.
-        AssertionError: The series have other bands or bins, or one has no observation.
+        AssertionError: The series have other bands or bins, or one has no observation of a sensor.
     """
     if series.shape[1:] != (len(recipe.bands), len(recipe.window)):
         raise AssertionError(f"{series.shape[1:]} bands and bins are not those of the recipe's window")
-    filled = fill_gaps_whole(series)
+    filled = fill_gaps_whole(series, recipe.group_sizes)
     if kind == "median":
         return filled.reshape(len(filled), math.prod(filled.shape[1:])).astype(np.float32)
     fitted = harmonic_coefficients(filled, bin_days(recipe), bands=recipe.bands)

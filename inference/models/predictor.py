@@ -101,7 +101,7 @@ class Predictor:
         return (logits / self.checkpoint.temperature).softmax(dim=1)
 
     def _forward(self, series: NDArray[np.int16]) -> Tensor:
-        x = torch.from_numpy(model_input(series, self.checkpoint.normalisation))
+        x = torch.from_numpy(model_input(series, self.checkpoint.normalisation, self.recipe))
         with self._turn, torch.inference_mode():
             return self._network(x.to(self.device))
 

@@ -198,7 +198,7 @@ class CellWorker:
         """The bands `(3, y, x)` of a prediction; the model sees only wanted pixels with enough data."""
         bands = blank(area)
         codes, confidence, clear = bands
-        observed = clear_bins(values)
+        observed = clear_bins(values, self.plan.recipe.group_sizes)
         # A series without any observation has no input at all, whatever the recipe says.
         known = wanted & (observed >= max(self.plan.recipe.min_clear_bins, 1))
         clear[wanted] = observed[wanted]

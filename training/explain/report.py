@@ -21,7 +21,7 @@ from training.explain.subjects import Region
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker
 from training.fit.options import TrainingOptions
-from training.sample_report.ndvi import Curve, ndvi_curves
+from training.sample_report.ndvi import Curve, has_ndvi, ndvi_curves
 from training.samples.samples import Samples
 
 ACTIVATION_UNIT = "times the mean of the map: 1 is evenly spread over bands and bins"
@@ -126,7 +126,6 @@ def explain(
     groups = _groups(checkpoint, picked, options)
     say(f"t-SNE of {sum(len(group.labels) for group in groups):,} series")
     planes = embed(groups, perplexity=options.perplexity, seed=options.seed)
-    has_ndvi = {"B4", "B8"} <= set(checkpoint.recipe.bands)
     return Explanation(
         model=model.name,
         checkpoint=checkpoint,
@@ -135,7 +134,9 @@ def explain(
         classes=tuple(classes),
         maps=tuple(maps),
         planes=tuple(planes),
-        curves={region.domain: ndvi_curves(region.samples) for region in regions} if has_ndvi else {},
+        curves={region.domain: ndvi_curves(region.samples) for region in regions}
+        if has_ndvi(checkpoint.recipe)
+        else {},
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,9 @@ from scipy.interpolate import CubicSpline
 
 from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
 from gee_pipeline.errors import InputError
+from gee_pipeline.observations import group_slices, observed_by_group
 from gee_pipeline.recipe import Recipe
+from gee_pipeline.sensors import Unit
 from training.fit.options import AUGMENTATIONS, TrainingOptions
 from training.fit.options import AugmentationPreset as Preset
 from training.fit.resample import CODE, PAPER, Moves
@@ -75,28 +77,49 @@ class Augmentation:
 
 
 def transforms(options: TrainingOptions, recipe: Recipe) -> tuple[Transform, ...]:
-    """What the options ask for, in the order in which it is applied."""
+    """What the options ask for, in the order in which it is applied.
+
+    A season moves as a whole; observations are hidden and moved sensor by sensor, and brightness is that of
+    reflectance alone.
+    """
     at_least = max(recipe.min_clear_bins, 1)  # a series without any observation has no input
-    hide = partial(
-        drop_observations,
-        shares=(0.0, options.drop_observations),
-        window=recipe.window,
-        at_least=at_least,
-    )
-    shift, jitter = (
-        partial(keep_observed, step, window=recipe.window, at_least=at_least)
-        for step in (
-            partial(shift_season, most=options.time_shift),
-            partial(jitter_observations, most=options.time_jitter),
-        )
-    )
+    rest: dict[str, Any] = {"window": recipe.window, "at_least": at_least}
+    hide = partial(drop_observations, shares=(0.0, options.drop_observations), **rest)
+    shift = partial(shift_season, most=options.time_shift)
+    jitter = partial(keep_observed, partial(jitter_observations, most=options.time_jitter), **rest)
+    brightness = partial(warp_magnitude, sigma=options.magnitude_warp)
+    bright = any(group.sensor.unit == "reflectance" for group in recipe.sensors)
     steps: tuple[tuple[float, Transform], ...] = (
-        (options.magnitude_warp, partial(warp_magnitude, sigma=options.magnitude_warp)),
-        (options.time_shift, shift),
-        (options.time_jitter, jitter),
-        (options.drop_observations, hide),
+        (options.magnitude_warp * bright, by_sensor(brightness, recipe, units=("reflectance",))),
+        (options.time_shift, partial(keep_observed, shift, groups=recipe.group_sizes, **rest)),
+        (options.time_jitter, by_sensor(jitter, recipe)),
+        (options.drop_observations, by_sensor(hide, recipe)),
     )
     return tuple(step for strength, step in steps if strength)
+
+
+def by_sensor(
+    step: Transform, recipe: Recipe, *, units: tuple[Unit, ...] = ("reflectance", "decibel", "number")
+) -> Transform:
+    """A change that each sensor's bands undergo by themselves; of one sensor the change itself.
+
+    Args:
+        step: The change of the bands of one sensor.
+        recipe: Whose bands are changed.
+        units: Sensors with another unit stay as they are.
+    """
+    if len(recipe.sensors) == 1:
+        return step
+    groups = zip(recipe.sensors, group_slices(recipe.group_sizes), strict=True)
+    changing = [rows for group, rows in groups if group.sensor.unit in units]
+
+    def changed(series: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
+        out = series.copy()
+        for rows in changing:
+            out[:, rows] = step(series[:, rows], rng)
+        return out
+
+    return changed
 
 
 def apply(
@@ -109,7 +132,13 @@ def apply(
 
 
 def keep_observed(
-    step: Transform, series: NDArray[np.int16], rng: np.random.Generator, *, window: range, at_least: int
+    step: Transform,
+    series: NDArray[np.int16],
+    rng: np.random.Generator,
+    *,
+    window: range,
+    at_least: int,
+    groups: Sequence[int] | None = None,
 ) -> NDArray[np.int16]:
     """What a step makes of series, but a sample that would lose too many observations stays as it is.
 
@@ -118,18 +147,19 @@ def keep_observed(
         series: `(sample, band, bin)`, gaps nodata.
         rng: Where the draws come from.
         window: Bins of the model window.
-        at_least: Observed bins that stay in the window, where there were so many.
+        at_least: Observed bins of each sensor that stay in the window, where there were so many.
+        groups: Number of bands of each sensor; None where all belong to one.
     """
     changed = step(series, rng)
-    before, after = (_observed_in(part, window) for part in (series, changed))
-    poor = after < np.minimum(before, at_least)
+    before, after = (_observed_in(part, window, groups) for part in (series, changed))
+    poor: NDArray[np.bool_] = np.less(after, np.minimum(before, at_least)).any(axis=0)
     return np.where(poor[:, None, None], series, changed)
 
 
-def _observed_in(series: NDArray[np.int16], window: range) -> NDArray[np.intp]:
-    """`(sample,)`: observed bins in the window."""
-    inside = series[:, :, window.start : window.stop]
-    return (inside != NODATA).all(axis=1).sum(axis=1)
+def _observed_in(series: NDArray[np.int16], window: range, groups: Sequence[int] | None) -> NDArray[np.intp]:
+    """`(group, sample)`: observed bins in the window."""
+    counts: NDArray[np.intp] = observed_by_group(series[:, :, window.start : window.stop], groups).sum(axis=2)
+    return counts
 
 
 def drop_observations(

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gee_pipeline.bands import NODATA
+from gee_pipeline.observations import group_slices, observed_by_group
 from gee_pipeline.recipe import Recipe
 from inference.models.networks.normalisation import Normalisation
 from inference.models.series import fill_gaps, model_input, scaling
 from training.fit.augment import Augmentation, apply
-from training.fit.resample import Moves, draw, resample, send
+from training.fit.resample import Draws, Moves, draw, resample, send
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class BatchMaker:
     def inputs(self, series: NDArray[np.int16]) -> Tensor:
         """Float32 `(sample, 1, band, bin)` of whole-season series `(sample, band, bin)`."""
         window = self.recipe.window
-        return self._send(model_input(series[:, :, window.start : window.stop], self.normalisation))
+        return self._send(
+            model_input(series[:, :, window.start : window.stop], self.normalisation, self.recipe)
+        )
 
     def training_inputs(
         self,
@@ -75,12 +77,19 @@ class BatchMaker:
     ) -> Tensor:
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         draws = draw(moves, len(series), generator, original=original).to(self.device)
-        filled, observed = self._send(fill_gaps(series)), self._send((series != NODATA).all(axis=1))
-        scale, offset = (self._send(values)[:, None] for values in scaling(self.normalisation))
-        moved = resample(
-            filled, observed, draws, window=self.recipe.window, bin_days=self.recipe.mean_bin_days
-        )  # (sample, band, bin)
+        scale, offset = (self._send(values)[:, None] for values in scaling(self.normalisation, self.recipe))
+        moved = torch.cat(self._moved_groups(series, draws), dim=1)  # (sample, band, bin)
         return (moved * scale + offset)[:, None]
+
+    def _moved_groups(self, series: NDArray[np.int16], draws: Draws) -> list[Tensor]:
+        """The bands of each sensor, `(sample, band, bin)`: all move alike, brightness changes reflectance."""
+        sizes, window, bin_days = self.recipe.group_sizes, self.recipe.window, self.recipe.mean_bin_days
+        filled, observed = self._send(fill_gaps(series, sizes)), observed_by_group(series, sizes)
+        moved = []
+        for group, rows, seen in zip(self.recipe.sensors, group_slices(sizes), observed, strict=True):
+            own = draws if group.sensor.unit == "reflectance" else draws.without_warp()
+            moved.append(resample(filled[:, rows], self._send(seen), own, window=window, bin_days=bin_days))
+        return moved
 
     def _send(self, array: NDArray[Any]) -> Tensor:
         return send(torch.from_numpy(array), self.device)

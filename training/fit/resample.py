@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -79,6 +79,10 @@ class Draws:
     """Float32 `(sample, knot)`, values of the curve at its knots."""
     warped: Tensor
     """Bool `(sample,)`, whether the curve multiplies the sample."""
+
+    def without_warp(self) -> Draws:
+        """The same moves, and no curve: a factor means nothing for decibels and other logarithms."""
+        return replace(self, warped=torch.zeros_like(self.warped))
 
     def to(self, device: torch.device) -> Draws:
         """The same draws on another device."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +12,9 @@ from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import Predictor
 from inference.models.series import fill_gaps
-from training.fit.augment import Transform, drop_observations
+from training.fit.augment import Transform, by_sensor, drop_observations
 from training.samples.samples import Samples
 from training.scores.metrics import Scores, score
-
-NOISE: Final = 100.0
-"""Standard deviation of the noise of a single observation, 0.01 in reflectance: single days vary more than
-the ten-day medians."""
 
 
 def robustness(checkpoint: Checkpoint, samples: Samples, *, seed: int = 1) -> dict[str, dict[str, float]]:
@@ -55,19 +49,17 @@ def changes(recipe: Recipe) -> dict[str, Transform]:
         "30 % of the observations hidden": _hide(recipe, 0.3),
         "50 % of the observations hidden": _hide(recipe, 0.5),
         "one bin later": lambda series, rng: _later(series),
-        "every bin observed, noisy": _every_bin,
-        "every bin observed, noisy, 50 % hidden": _both(_every_bin, _hide(recipe, 0.5)),
+        "every bin observed, noisy": partial(_every_bin, recipe=recipe),
+        "every bin observed, noisy, 50 % hidden": _both(
+            partial(_every_bin, recipe=recipe), _hide(recipe, 0.5)
+        ),
     }
 
 
 def _hide(recipe: Recipe, share: float) -> Transform:
     least = recipe.min_clear_bins
-    return partial(_drop, shares=(share, share), window=recipe.window, at_least=least)
-
-
-def _drop(series: NDArray[np.int16], rng: np.random.Generator, **limits: object) -> NDArray[np.int16]:
-    drop: Callable[..., NDArray[np.int16]] = drop_observations
-    return drop(series, rng, **limits)
+    drop = partial(drop_observations, shares=(share, share), window=recipe.window, at_least=least)
+    return by_sensor(drop, recipe)
 
 
 def _both(first: Transform, second: Transform) -> Transform:
@@ -81,7 +73,10 @@ def _later(series: NDArray[np.int16]) -> NDArray[np.int16]:
     return later
 
 
-def _every_bin(series: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
+def _every_bin(series: NDArray[np.int16], rng: np.random.Generator, *, recipe: Recipe) -> NDArray[np.int16]:
     """Gaps filled and noise on top: five-day sampling by single days instead of ten-day medians."""
-    noisy = fill_gaps(series) + rng.normal(0, NOISE, series.shape)
+    noise = np.array(
+        [group.sensor.noise * group.sensor.scale for group in recipe.sensors for _ in group.bands]
+    )
+    noisy = fill_gaps(series, recipe.group_sizes) + noise[:, None] * rng.normal(size=series.shape)
     return noisy.round().clip(VALID_MIN, VALID_MAX).astype(np.int16)

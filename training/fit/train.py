@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
+from gee_pipeline.bands import NODATA
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint
 from inference.models.networks.cropnet import CropNetConfig
@@ -96,13 +96,14 @@ def train_checkpoint(
 
 
 def band_statistics(samples: Samples, recipe: Recipe) -> Normalisation:
-    """Mean and standard deviation of each band over the observations in the model window."""
+    """Mean and standard deviation of each band over the observations in the model window, in its unit."""
     window = samples.series[:, :, recipe.window.start : recipe.window.stop]
-    bands = [band[band != NODATA] / REFLECTANCE_SCALE for band in window.swapaxes(0, 1)]
-    # 1e-4: one stored step, so that a constant band does not divide by 0
+    scales = recipe.scales
+    bands = [v[v != NODATA] / one for v, one in zip(window.swapaxes(0, 1), scales, strict=True)]
+    # one stored step at least, 1e-4 of reflectance, so that a constant band does not divide by 0
     return Normalisation(
         mean=tuple(float(band.mean()) for band in bands),
-        std=tuple(max(float(band.std()), 1 / REFLECTANCE_SCALE) for band in bands),
+        std=tuple(max(float(band.std()), 1 / one) for band, one in zip(bands, scales, strict=True)),
     )
 
 

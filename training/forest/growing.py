@@ -222,9 +222,9 @@ def _require_classes(samples: Samples) -> None:
 
 def _require_observed(samples: Samples) -> None:
     window = samples.recipe.window
-    empty = np.flatnonzero(~samples.observed[:, window.start : window.stop].any(axis=1))
+    empty = np.flatnonzero(samples.observed_bins(window) == 0)
     if len(empty):
         raise InputError(
-            f"A series has an observation in the model window, but {len(empty):,} of {len(samples):,} have "
-            f"none, first sample {empty[0]}. Leave them out."
+            f"A series has an observation in the model window, of each sensor, but {len(empty):,} of "
+            f"{len(samples):,} have none, first sample {empty[0]}. Leave them out."
         )

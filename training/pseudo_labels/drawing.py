@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA, PIXEL_SIZE
 from gee_pipeline.errors import MismatchError
+from gee_pipeline.observations import least_observed
 from gee_pipeline.store import composite_path, read_composite
 from inference.run.plan import RunPlan
 from inference.run.prediction import bounded_gdal
@@ -272,7 +273,7 @@ def _require_same_observations(
     folder: Path, plan: RunPlan, candidates: Candidates, series: NDArray[np.int16]
 ) -> None:
     window = plan.recipe.window
-    observed = (series[:, :, window.start : window.stop] != NODATA).all(axis=1).sum(axis=1)
+    observed = least_observed(series[:, :, window.start : window.stop], plan.recipe.group_sizes)
     other = np.flatnonzero(observed != candidates["clear"])
     if len(other):
         one = candidates[other[0]]

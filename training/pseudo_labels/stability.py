@@ -78,11 +78,12 @@ class Judge:
         if self._network is None:
             return out
         step, device = self._predictor.batch_size, self._predictor.device
+        model = self._predictor.checkpoint
         with torch.random.fork_rng(_cuda_devices(device)), torch.inference_mode():
             torch.manual_seed(int(np.random.SeedSequence([self._seed, self._asked]).generate_state(1)[0]))
             for start in range(0, len(codes), step):
                 part = slice(start, start + step)
-                x = torch.from_numpy(model_input(series[part], self._predictor.checkpoint.normalisation))
+                x = torch.from_numpy(model_input(series[part], model.normalisation, model.recipe))
                 x = x.to(device)
                 for _ in range(self._passes):
                     likeliest = self._network(x).argmax(dim=1).cpu().numpy() + 1

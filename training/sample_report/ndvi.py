@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gee_pipeline.bands import NODATA
+from gee_pipeline.recipe import Recipe
 from training.samples.samples import Samples
 
 LEAST_SHARE: Final = 0.02
@@ -37,7 +39,12 @@ def ndvi(samples: Samples) -> NDArray[np.float32]:
     )
     total = near + red
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(samples.observed & (total > 0), (near - red) / total, np.float32(np.nan))
+        return np.where((near != NODATA) & (total > 0), (near - red) / total, np.float32(np.nan))
+
+
+def has_ndvi(recipe: Recipe) -> bool:
+    """Whether series of a recipe have a red and a near-infrared band."""
+    return {"B4", "B8"} <= set(recipe.bands)
 
 
 def ndvi_curves(samples: Samples) -> dict[str, Curve]:

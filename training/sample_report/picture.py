@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import atomic_path
 from gee_pipeline.season import DAYS, mean_days
-from training.sample_report.ndvi import Curve, ndvi_curves
+from training.sample_report.ndvi import Curve, has_ndvi, ndvi_curves
 from training.sample_report.place_map import FAINT, GRID, INK, draw_frame, frame_places
 from training.sample_report.report import Extent, SampleReport
 from training.samples.crops import NAMES, color_of
@@ -210,8 +210,9 @@ def _draw_season(figure: Figure, samples: Samples, report: SampleReport, colors:
     """NDVI above, observations below, on one axis of time."""
     left = MARGIN + (0.5 + MAP_WIDTH if report.extent else LEGEND_WIDTH) + 1.2
     width = WIDTH - left - MARGIN - 0.15
-    curves = ndvi_curves(samples)
-    low = observed_height(len(curves))
+    curves = ndvi_curves(samples) if has_ndvi(samples.recipe) else {}
+    names = [name for name, count in samples.counts.items() if count]
+    low = observed_height(len(names))
     foot = 1.2
     observed = _panel(figure, "observed", left, foot, width, low)
     bottom = foot + low + 0.85
@@ -219,7 +220,7 @@ def _draw_season(figure: Figure, samples: Samples, report: SampleReport, colors:
     for axes in (above, observed):
         _mark_months(axes, report)
     _draw_curves(above, curves, report, colors)
-    _draw_observed(observed, samples, list(curves))
+    _draw_observed(observed, samples, names)
     _draw_scale(figure, observed, left + width - BAR, foot - 0.42)
     observed.set_xlabel(_years(report), fontsize=8.5, color=FAINT, labelpad=2, loc="left")
 
@@ -248,7 +249,8 @@ def _draw_curves(
     axes.grid(axis="y", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     what = "median and middle half" if bands else "median"
-    _head(axes, f"NDVI: {what} of each class", "white: the model's window")
+    title = f"NDVI: {what} of each class" if curves else "No NDVI: B4 and B8 are not among the bands"
+    _head(axes, title, "white: the model's window")
 
 
 def _bridged(days: NDArray[np.float64], curve: Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

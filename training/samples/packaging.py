@@ -51,6 +51,8 @@ def kind_of(path: Path, shape: tuple[int, ...], recipe: Recipe) -> Kind:
         InputError: The shape is of no kind, or not of that of the name.
     """
     named = _kind_by_name(path)
+    if _without_time(shape, recipe) and (named is None or named in SERIES or named in recipe.sensor_names):
+        return Kind.SEASON
     found = _kinds_by_shape(shape, recipe)
     if named in (Kind.PRESTO, Kind.ALPHAEARTH) and len(shape) == 2 and shape[1]:
         return named
@@ -79,6 +81,11 @@ def _kinds_by_shape(shape: tuple[int, ...], recipe: Recipe) -> list[Kind]:
         **{kind: (width,) for kind, width in WIDTHS.items()},
     }
     return [kind for kind, wanted in known.items() if shape[1:] == wanted]
+
+
+def _without_time(shape: tuple[int, ...], recipe: Recipe) -> bool:
+    """Whether a file has one value a band, and the recipe one bin."""
+    return recipe.bins_in_season == 1 and shape[1:] in ((len(recipe.bands),), (len(recipe.bands), 1))
 
 
 def _refusal(path: Path, shape: tuple[int, ...], recipe: Recipe, named: Kind | None) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.observations import group_slices, least_observed
 from gee_pipeline.recipe import Recipe, RecipeOptions, year_of
 from gee_pipeline.season import Hemisphere, Season
 from training.samples.class_choice import choose_classes, occurring_classes, relabel
@@ -33,10 +34,10 @@ _PER_SAMPLE: Final = ("lon", "lat", "groups", "country")
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled series of single pixels; gaps are nodata in all bands, never filled."""
+    """Labelled series of single pixels; gaps are nodata in all bands of a sensor, never filled."""
 
     series: NDArray[np.int16]
-    """`(sample, band, bin)`, bins of the whole season, reflectance x 10,000, nodata -9999."""
+    """`(sample, band, bin)`, bins of the whole season as stored (reflectance x 10,000), nodata -9999."""
     labels: NDArray[np.int64]
     """`(sample,)`, index into `class_names`."""
     class_names: tuple[str, ...]
@@ -82,8 +83,14 @@ class Samples:
 
     @property
     def observed(self) -> NDArray[np.bool_]:
-        """`(sample, bin)`: True where a bin has an observation."""
-        return self.series[:, 0] != NODATA
+        """`(sample, bin)`: True where a bin has an observation of any sensor."""
+        firsts = [rows.start for rows in group_slices(self.recipe.group_sizes)]
+        return (self.series[:, firsts] != NODATA).any(axis=1)
+
+    def observed_bins(self, window: range) -> NDArray[np.intp]:
+        """`(sample,)`: observed bins in a window, of the sensor that has the fewest."""
+        inside = self.series[:, :, window.start : window.stop]
+        return least_observed(inside, self.recipe.group_sizes)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -278,7 +285,7 @@ def _drop_duplicates(samples: Samples) -> Samples:
 
 def _drop_sparse(samples: Samples, recipe: Recipe) -> Samples:
     """The samples that the map would not call "not enough observations" either."""
-    enough = samples.observed[:, recipe.window].sum(axis=1) >= recipe.min_clear_bins
+    enough = samples.observed_bins(recipe.window) >= recipe.min_clear_bins
     if not enough.any():
         raise InputError(
             f"None of the {len(samples)} samples has {recipe.min_clear_bins} or more observed bins on days "

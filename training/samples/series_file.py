@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
 from gee_pipeline.errors import InputError
+from gee_pipeline.observations import group_slices
+from gee_pipeline.recipe import Recipe, SensorGroup
 from training.samples.npz_file import Arrays, column, numbers, refuse
 from training.samples.packaging import SERIES, Kind, country_of, kind_of
 from training.samples.reflectance import (
@@ -93,18 +95,30 @@ def _series(path: Path, arrays: Arrays, reading: Reading) -> NDArray[np.int16]:
     recipe = reading.recipe
     kind = kind_of(path, fea.shape, recipe)
     _require_series(path, kind)
-    gaps = (fea == NODATA).any(axis=1) | ~_observed(path, arrays, fea)
-    observed = np.where(gaps[:, None, :], np.int16(NODATA), _values(path, fea, reading))
-    series = observed if kind is Kind.SEASON else _in_season(observed, recipe.window, recipe.bins_in_season)
+    refuse(path, "fea", ~np.isfinite(fea), fea, "must hold finite numbers", "Mark gaps with -9999.")
+    seen = _observed(path, arrays, fea)
+    fea = fea if fea.ndim > 2 else fea[:, :, None]  # one bin: an input without time
+    sensors = zip(recipe.sensors, group_slices(recipe.group_sizes), strict=True)
+    observed = np.concatenate([_of_sensor(path, fea[:, r], seen, g, reading) for g, r in sensors], axis=1)
+    series = observed if kind is not Kind.WINDOW else _in_season(observed, recipe)
     if reading.offset is None:
         require_no_offset(f"{path}: key fea", series, recipe.bands)
     require_band_order(path, series, recipe.bands)
     return series
 
 
-def _values(path: Path, fea: NDArray[Any], reading: Reading) -> NDArray[np.int16]:
+def _of_sensor(
+    path: Path, fea: NDArray[Any], seen: NDArray[np.bool_], group: SensorGroup, reading: Reading
+) -> NDArray[np.int16]:
+    """The series of one sensor's bands, as stored; a bin that lacks one of them is a gap."""
+    gaps = (fea == NODATA).any(axis=1) | ~seen
+    reflectance = group.sensor.unit == "reflectance"
+    values = _reflectance(path, fea, reading) if reflectance else _numbers(path, fea, group)
+    return np.where(gaps[:, None, :], np.int16(NODATA), values)
+
+
+def _reflectance(path: Path, fea: NDArray[Any], reading: Reading) -> NDArray[np.int16]:
     """The stored reflectance of all cells; what a gap has is left to the caller."""
-    refuse(path, "fea", ~np.isfinite(fea), fea, "must hold finite numbers", "Mark gaps with -9999.")
     values = to_stored(fea, reading.scale, reading.offset)
     bad = (fea != NODATA) & outside_range(values)
     way_out = "Say what the file stores for reflectance 1 (--scale)." if reading.scale is None else ""
@@ -112,6 +126,19 @@ def _values(path: Path, fea: NDArray[Any], reading: Reading) -> NDArray[np.int16
     if len(fea):
         require_scale(f"{path}: key fea", float(values.max()), reading.scale)
     return rounded(np.where(bad | (fea == NODATA), 0, values) if values is not fea else fea)
+
+
+def _numbers(path: Path, fea: NDArray[Any], group: SensorGroup) -> NDArray[np.int16]:
+    """Stored values of a sensor without reflectance: whole numbers are stored ones, fractions in its unit."""
+    fractions, sensor = fea.dtype.kind == "f", group.sensor
+    stored = fea.astype(np.float64) * (sensor.scale if fractions else 1)
+    low, high = sensor.stored_range
+    bad = (fea != NODATA) & ~((stored >= low) & (stored <= high))
+    limits = tuple(limit / sensor.scale if fractions else limit for limit in (low, high))
+    rule = f"must lie within {limits[0]:g} to {limits[1]:g} for the bands of {sensor.title}, or be {NODATA}"
+    what = f"{sensor.unit}s" if fractions else f"{sensor.unit}s x {sensor.scale:g}"
+    refuse(path, "fea", bad, fea, rule, f"Type {fea.dtype} means {what}.")
+    return rounded(np.where(fea == NODATA, 0, stored))
 
 
 def _require_series(path: Path, kind: Kind) -> None:
@@ -122,19 +149,19 @@ def _require_series(path: Path, kind: Kind) -> None:
         )
 
 
-def _in_season(observed: NDArray[np.int16], window: range, bins: int) -> NDArray[np.int16]:
-    series = np.full((*observed.shape[:2], bins), NODATA, np.int16)
-    series[:, :, window.start : window.stop] = observed
+def _in_season(observed: NDArray[np.int16], recipe: Recipe) -> NDArray[np.int16]:
+    series = np.full((*observed.shape[:2], recipe.bins_in_season), NODATA, np.int16)
+    series[:, :, recipe.window.start : recipe.window.stop] = observed
     return series
 
 
 def _observed(path: Path, arrays: Arrays, fea: NDArray[Any]) -> NDArray[np.bool_]:
     """`(sample, bin)`; all True where the file does not tell."""
-    shape = (fea.shape[0], fea.shape[2])
+    shape = (fea.shape[0], *fea.shape[2:])
     observed = arrays.get("observed", np.ones(shape, bool))
     if observed.shape != shape or not np.isin(observed, (0, 1)).all():
         raise InputError(
             f"{path}: key observed must be True or False in the shape {shape} (samples, bins); got "
             f"{observed.dtype} of shape {observed.shape}."
         )
-    return observed.astype(bool)
+    return observed.astype(bool) if fea.ndim > 2 else observed.astype(bool)[:, None]

@@ -11,8 +11,9 @@ The file is CSV (also compressed: .csv.gz), Parquet or GeoParquet. Its columns, 
   `2021-05-03_B2`. Bands that the recipe has not are ignored, and so is every other column.
 
 An empty cell, NaN or -9999 is a gap; so is an observation of exactly 0 in all bands, which ESA's products use
-for "no data". An observation that lacks one band is a gap in all. Observations become five-day medians
-by the rule of the composites (`gee_pipeline.composite`).
+for "no data". An observation that lacks one band of a sensor is a gap in all of that sensor's. Bands of other
+sensors than Sentinel-2 are written in the sensor's unit: `VV_2021-05-03` in decibels. Observations become
+five-day medians by the rule of the composites (`gee_pipeline.composite`).
 """
 
 from __future__ import annotations
@@ -29,19 +30,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
+from gee_pipeline.bands import NODATA
 from gee_pipeline.composite import median_composite
 from gee_pipeline.errors import InputError
-from gee_pipeline.recipe import Recipe
+from gee_pipeline.observations import group_slices
+from gee_pipeline.recipe import Recipe, SensorGroup
 from gee_pipeline.season import Hemisphere, Season, SeasonRule
 from gee_pipeline.season_of_area import hemispheres_of
-from training.samples.reflectance import outside_range, require_no_offset, require_scale, rounded, to_stored
+from gee_pipeline.sensors import sensor_of_band
+from training.samples.reflectance import require_no_offset, require_scale, rounded, to_stored
 from training.samples.sample_part import Part, Reading, as_text
 
 FIRST_ROW: Final = 1
 """Rows of a table are counted from 1, below the header."""
 
-_BAND: Final = r"[bB]0?(?P<band>[1-9][0-9]?[aA]?)"
+_BAND: Final = r"(?P<band>[a-zA-Z][a-zA-Z0-9]*)"
+_NUMBERED: Final = re.compile(r"B0?(?P<number>[1-9][0-9]?A?)")
 _DATE: Final = r"(?P<year>[0-9]{4})(?P<mark>[-_]?)(?P<month>[0-9]{2})(?P=mark)(?P<day>[0-9]{2})"
 _BAND_FIRST: Final = re.compile(rf"{_BAND}[-_. ]{_DATE}")
 _DATE_FIRST: Final = re.compile(rf"{_DATE}[-_. ]{_BAND}")
@@ -57,7 +61,7 @@ class SeriesColumn:
     name: str
     """As the file has it."""
     band: str
-    """As the recipe has it: `B2`, `B8A`."""
+    """As the recipe has it: `B2`, `B8A`, `VV`."""
     day: date
     """When it was observed."""
 
@@ -103,13 +107,17 @@ def table_part(table: Table, reading: Reading) -> Part:
             named.
     """
     lon, lat = _places(table)
-    stack, days = _observations(table, reading)  # (day, band, sample)
+    observations = [_observations(table, group, reading) for group in reading.recipe.sensors]
     seasons, which = _seasons(table, reading, lat)
-    series = np.empty((stack.shape[2], len(reading.recipe.bands), reading.recipe.bins_in_season), np.int16)
+    bands, bins = len(reading.recipe.bands), reading.recipe.bins_in_season
+    series = np.empty((len(table.frame), bands, bins), np.int16)
     for place, season in enumerate(seasons):
-        _require_days(table.path, days, season)
         rows = np.flatnonzero(which == place)
-        series[rows] = _binned(stack[:, :, rows], days, season, reading.recipe)
+        for bands_of, (stack, days) in zip(
+            group_slices(reading.recipe.group_sizes), observations, strict=True
+        ):
+            _require_days(table.path, days, season)
+            series[rows, bands_of] = _binned(stack[:, :, rows], days, season, reading.recipe)
     label = _required(table, reading.label_column or "label", "the labels", "--label-column")
     return Part(
         path=table.path,
@@ -135,20 +143,23 @@ def _binned(
     return values[:, :, 0, :].transpose(2, 1, 0)
 
 
-def _observations(table: Table, reading: Reading) -> tuple[NDArray[np.int16], list[date]]:
-    """`(day, band, sample)` stored reflectance, gaps nodata in all bands; and the days."""
-    bands = reading.recipe.bands
+def _observations(table: Table, group: SensorGroup, reading: Reading) -> tuple[NDArray[np.int16], list[date]]:
+    """`(day, band, sample)` of one sensor as stored, gaps nodata in all its bands; and the days."""
+    bands, reflectance = group.bands, group.sensor.unit == "reflectance"
     columns = {(c.band, c.day): c.name for c in table.series_columns if c.band in bands}
     days = sorted({day for _, day in columns})
     _require_columns(table, columns, days, bands)
     raw = np.stack([[_numbers(table, columns[band, day]) for band in bands] for day in days])
-    gaps = (np.isnan(raw) | (raw == NODATA)).any(axis=1) | (raw == 0).all(axis=1)  # (day, sample)
-    values = np.where(gaps[:, None, :], np.nan, to_stored(raw, reading.scale, reading.offset))
-    _refuse_outside(table, values, raw, [[columns[band, day] for band in bands] for day in days], reading)
-    if not gaps.all():
+    gaps = (np.isnan(raw) | (raw == NODATA)).any(axis=1)  # (day, sample)
+    gaps |= reflectance & (raw == 0).all(axis=1)
+    stored = to_stored(raw, reading.scale, reading.offset) if reflectance else raw * group.sensor.scale
+    values = np.where(gaps[:, None, :], np.nan, stored)
+    names = [[columns[band, day] for band in bands] for day in days]
+    _refuse_outside(table, values, raw, names, group, reading)
+    if reflectance and not gaps.all():
         require_scale(f"{table.path}: the series", float(np.nanmax(values)), reading.scale)
     stack = np.where(gaps[:, None, :], np.int16(NODATA), rounded(np.nan_to_num(values)))
-    if reading.offset is None:
+    if reflectance and reading.offset is None:
         require_no_offset(f"{table.path}: the series", stack.transpose(2, 1, 0), bands)
     return stack, days
 
@@ -170,17 +181,25 @@ def _require_columns(
 
 
 def _refuse_outside(
-    table: Table, values: NDArray[Any], raw: NDArray[Any], names: list[list[str]], reading: Reading
+    table: Table,
+    values: NDArray[Any],
+    raw: NDArray[Any],
+    names: list[list[str]],
+    group: SensorGroup,
+    reading: Reading,
 ) -> None:
-    """Raise for the first value that is no reflectance, naming column and row."""
-    bad = outside_range(values) | np.isinf(values)
+    """Raise for the first value that the sensor cannot have, naming column and row."""
+    sensor, (low, high) = group.sensor, group.sensor.stored_range
+    bad = (values < low) | (values > high) | np.isinf(values)
     if bad.any():
         day, band, row = np.unravel_index(int(bad.argmax()), bad.shape)
-        way_out = " Say what the file stores for reflectance 1 (--scale)." if reading.scale is None else ""
+        asks = reading.scale is None and sensor.unit == "reflectance"
+        way_out = " Say what the file stores for reflectance 1 (--scale)." if asks else ""
         raise InputError(
-            f"{table.path}: column {names[day][band]} must lie within {VALID_MIN} to {VALID_MAX} once it is "
-            f"reflectance x 10,000, or be empty; row {row + FIRST_ROW} has {raw[day, band, row]:g} "
-            f"({int(bad.any(axis=(0, 1)).sum())} of {bad.shape[2]} rows are at fault).{way_out}"
+            f"{table.path}: column {names[day][band]} must lie within {low:g} to {high:g} once it is "
+            f"{sensor.unit} x {sensor.scale:,g}, or be empty; row {row + FIRST_ROW} has "
+            f"{raw[day, band, row]:g} ({int(bad.any(axis=(0, 1)).sum())} of {bad.shape[2]} rows are at "
+            f"fault).{way_out}"
         )
 
 
@@ -293,18 +312,27 @@ def _refuse(table: Table, name: str, bad: NDArray[np.bool_], rule: str) -> None:
 
 def is_series_column(name: str) -> bool:
     """Whether a column has the name of a band and a date, possible or not."""
-    return bool(_BAND_FIRST.fullmatch(name.strip()) or _DATE_FIRST.fullmatch(name.strip()))
+    match = _BAND_FIRST.fullmatch(name.strip()) or _DATE_FIRST.fullmatch(name.strip())
+    return match is not None and _band_of(match) is not None
 
 
 def _series_column(path: Path, name: str) -> SeriesColumn | None:
     match = _BAND_FIRST.fullmatch(name.strip()) or _DATE_FIRST.fullmatch(name.strip())
-    if match is None:
+    if match is None or (band := _band_of(match)) is None:
         return None
     try:
         day = date(int(match["year"]), int(match["month"]), int(match["day"]))
     except ValueError as error:
         raise InputError(f"{path}: the column {name} has no possible date: {error}. Name it anew.") from error
-    return SeriesColumn(name, f"B{match['band'].upper()}", day)
+    return SeriesColumn(name, band, day)
+
+
+def _band_of(match: re.Match[str]) -> str | None:
+    """The band that a column means: any number behind a B, or a band of another sensor."""
+    name = match["band"].upper()
+    if numbered := _NUMBERED.fullmatch(name):
+        return f"B{numbered['number']}"
+    return name if sensor_of_band(name) else None
 
 
 def few(names: Sequence[Any]) -> str:

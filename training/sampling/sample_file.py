@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import write_bytes
+from gee_pipeline.observations import least_observed
 from training.samples.crops import NAMES
 from training.samples.sample_origin import METADATA
 from training.sampling.cell_samples import CellSamples, Facts
@@ -155,7 +156,7 @@ def pack_samples(
         DiskFullError: The disk has no room.
     """
     content = io.BytesIO()
-    arrays: dict[str, Any] = {"fea": series, "lbl": labels, "observed": series[:, 0] != NODATA}
+    arrays: dict[str, Any] = {"fea": series, "lbl": labels, "observed": (series != NODATA).any(axis=1)}
     arrays |= {"lon": lon, "lat": lat, "value": values, **more}
     np.savez_compressed(content, **arrays, metadata=np.array(json.dumps(metadata)))
     write_bytes(out, content.getbuffer())
@@ -192,5 +193,5 @@ def read_summary(metadata: dict[str, Any]) -> SampleSummary:
 
 def _sparse(samples: CellSamples, plan: SamplePlan) -> int:
     window = plan.recipe.window
-    observed = (samples.series[:, 0, window.start : window.stop] != NODATA).sum(axis=1)
+    observed = least_observed(samples.series[:, :, window.start : window.stop], plan.recipe.group_sizes)
     return int((observed < plan.recipe.min_clear_bins).sum())

@@ -184,7 +184,7 @@ def _forest(spec: ModelSpec, parts: Parts, protocol: Protocol, seed: int) -> Pre
         if isinstance(samples, FeatureTable):
             return samples.values
         window = samples.series[:, :, recipe.window.start : recipe.window.stop]
-        return features_of(spec, fill_gaps(window), recipe)
+        return features_of(spec, fill_gaps(window, recipe.group_sizes), recipe)
 
     forest.fit(features(parts.training), parts.training.labels)
     return lambda samples: forest.predict(features(samples))

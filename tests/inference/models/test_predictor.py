@@ -23,7 +23,7 @@ def series():
 
 def _plain_logits(checkpoint, series):
     """`model(x)` on all pixels at once, in float64."""
-    x = torch.from_numpy(model_input(series, checkpoint.normalisation)).double()
+    x = torch.from_numpy(model_input(series, checkpoint.normalisation, checkpoint.recipe)).double()
     return checkpoint.build().double()(x).detach().numpy()
 
 
@@ -100,7 +100,9 @@ def test_the_memory_budget_bounds_the_batch(make_checkpoint):
 
 def test_batches_never_exceed_the_batch_size(make_checkpoint, series, monkeypatch):
     sizes = []
-    monkeypatch.setattr(predictor, "model_input", lambda s, n: sizes.append(len(s)) or model_input(s, n))
+    monkeypatch.setattr(
+        predictor, "model_input", lambda s, n, r: sizes.append(len(s)) or model_input(s, n, r)
+    )
     one = Predictor(make_checkpoint(), "cpu", memory_budget=16 * 2**20)
     one.logits(series)
     assert sum(sizes) == len(series)

@@ -3,9 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gee_pipeline.bands import BANDS
 from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.recipe import Recipe
 from inference.models.networks.normalisation import Normalisation
-from inference.models.series import clear_bins, fill_gaps, model_input, pixel_series
+from inference.models.series import clear_bins, fill_gaps, fill_gaps_whole, model_input, pixel_series
 
 NODATA = -9999
 
@@ -16,6 +18,11 @@ def _series(pixels, bands, bins, share, seed=0):
     series = random.integers(-200, 12_000, (pixels, bands, bins)).astype(np.int16)
     gaps = random.random((pixels, 1, bins)) < share
     return np.where(gaps, np.int16(NODATA), series)
+
+
+def _bands(count):
+    """A recipe of that many bands of Sentinel-2."""
+    return Recipe.of(bands=BANDS[:count])
 
 
 def _interpolated(series):
@@ -60,14 +67,14 @@ def test_a_series_without_observation_is_nan_and_leaves_its_neighbours_alone():
     filled = fill_gaps(series)
     assert np.isnan(filled[1]).all()
     assert np.isfinite(filled[[0, 2]]).all()
-    assert np.isnan(model_input(series, Normalisation((0.1, 0.1), (1, 1)))[1]).all()
+    assert np.isnan(model_input(series, Normalisation((0.1, 0.1), (1, 1)), _bands(2))[1]).all()
 
 
 def test_the_input_is_not_changed():
     series = _series(4, 3, 9, 0.5)
     before = series.copy()
     fill_gaps(series)
-    model_input(series, Normalisation((0.1,) * 3, (0.2,) * 3))
+    model_input(series, Normalisation((0.1,) * 3, (0.2,) * 3), _bands(3))
     np.testing.assert_array_equal(series, before)
 
 
@@ -75,7 +82,7 @@ def test_the_models_input_is_filled_scaled_and_normalised_band_by_band():
     series = _series(50, 3, 43, 0.6)
     series[:, :, 7] = 1_000  # every series has an observation
     mean, std = (0.05, 0.3, 0.2), (0.02, 0.1, 0.4)
-    found = model_input(series, Normalisation(mean, std))
+    found = model_input(series, Normalisation(mean, std), _bands(3))
     reflectance = _interpolated(series) / 10_000
     wanted = (reflectance - np.reshape(mean, (3, 1))) / np.reshape(std, (3, 1))
     assert found.shape == (50, 1, 3, 43)
@@ -88,13 +95,15 @@ def test_views_give_the_same_as_copies():
     series = _series(40, 4, 30, 0.4)
     normalisation = Normalisation((0.1,) * 4, (0.2,) * 4)
     view = series[::3, :, 5:20]
-    np.testing.assert_array_equal(model_input(view, normalisation), model_input(view.copy(), normalisation))
+    np.testing.assert_array_equal(
+        model_input(view, normalisation, _bands(4)), model_input(view.copy(), normalisation, _bands(4))
+    )
     np.testing.assert_array_equal(fill_gaps(view), fill_gaps(view.copy()))
 
 
 def test_another_number_of_bands_is_refused():
     with pytest.raises(MismatchError, match="takes 10 bands, the series have 9"):
-        model_input(np.zeros((1, 9, 43), np.int16), Normalisation((0.1,) * 10, (0.1,) * 10))
+        model_input(np.zeros((1, 9, 43), np.int16), Normalisation((0.1,) * 10, (0.1,) * 10), Recipe())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -126,3 +135,59 @@ def test_a_bin_counts_as_clear_when_every_band_is_observed():
     values[4, 1, 0, 2] = NODATA  # one band only
     assert clear_bins(values).tolist() == [[5, 3, 4]]
     assert clear_bins(values).dtype == np.uint8
+
+
+RADAR = Recipe.of(bands=("B4", "B8", "B11", "VV", "VH"))
+"""Two sensors: three bands of reflectance x 10,000, two of decibels x 100."""
+
+
+def _radar_series(pixels, seed=0):
+    """Series of both sensors, each with gaps of its own and at least one observation."""
+    both = [_series(pixels, 3, 43, 0.7, seed), _series(pixels, 2, 43, 0.5, seed + 1)]
+    for series in both:
+        series[:, :, 11] = 500
+    return np.concatenate(both, axis=1), both
+
+
+def test_the_gaps_of_a_sensor_fill_its_own_rows_only():
+    series, both = _radar_series(60)
+    wanted = np.concatenate([_interpolated(one) for one in both], axis=1)
+    sizes = RADAR.group_sizes
+    np.testing.assert_allclose(fill_gaps(series, sizes), wanted, rtol=1e-6, atol=1e-3)
+    np.testing.assert_array_equal(fill_gaps_whole(series, sizes), np.floor(wanted + 0.5000001))
+
+
+def test_each_band_is_normalised_in_the_unit_of_its_sensor():
+    series, both = _radar_series(20)
+    mean, std = (0.1, 0.3, 0.2, -11.0, -17.0), (0.05, 0.1, 0.1, 3.0, 4.0)
+    found = model_input(series, Normalisation(mean, std), RADAR)[:, 0]
+    values = np.concatenate([_interpolated(both[0]) / 10_000, _interpolated(both[1]) / 100], axis=1)
+    wanted = (values - np.reshape(mean, (5, 1))) / np.reshape(std, (5, 1))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_sensor_that_saw_nothing_is_nan_in_its_rows():
+    series, _ = _radar_series(3)
+    series[1, 3:] = NODATA
+    filled = fill_gaps(series, RADAR.group_sizes)
+    assert np.isnan(filled[1, 3:]).all()
+    assert np.isfinite(filled[1, :3]).all()
+    assert np.isfinite(filled[[0, 2]]).all()
+    with pytest.raises(AssertionError, match="without any observation"):
+        fill_gaps_whole(series, RADAR.group_sizes)
+
+
+def test_clear_bins_of_two_sensors_are_those_of_the_one_with_the_fewest():
+    values = np.full((5, 3, 1, 2), 100, np.int16)
+    values[:2, :2, 0, 0] = NODATA
+    values[1:, 2, 0, 1] = NODATA
+    assert clear_bins(values, (2, 1)).tolist() == [[3, 1]]
+    assert clear_bins(values).tolist() == [[3, 1]]
+    values[4, 2, 0, 0] = NODATA  # a gap of the other sensor alone
+    assert clear_bins(values, (2, 1)).tolist() == [[3, 1]]
+    assert clear_bins(values).tolist() == [[2, 1]]
+
+
+def test_groups_of_other_sizes_than_the_series_are_refused():
+    with pytest.raises(MismatchError, match=r"have 10 \+ 2 rows, the series 10"):
+        fill_gaps(np.zeros((1, 10, 43), np.int16), (10, 2))

@@ -91,7 +91,11 @@ def oracle(plan: RunPlan, cropland: Any = None) -> Any:
 def plain_softmax(series: Any) -> Any:
     model = checkpoint()
     with torch.inference_mode():
-        return model.build()(torch.from_numpy(model_input(series, model.normalisation))).softmax(1).numpy()
+        return (
+            model.build()(torch.from_numpy(model_input(series, model.normalisation, model.recipe)))
+            .softmax(1)
+            .numpy()
+        )
 
 
 def assert_same_map(found: Any, expected: Any) -> None:

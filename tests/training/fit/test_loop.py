@@ -48,7 +48,7 @@ def test_the_weights_are_those_of_the_best_epoch(sides):
     network.load_state_dict(result.weights)
     window = sides[1].series[:, :, 24:67]
     with torch.no_grad():
-        logits = network.eval()(torch.from_numpy(model_input(window, NORMALISATION)))
+        logits = network.eval()(torch.from_numpy(model_input(window, NORMALISATION, Recipe())))
     accuracy = (logits.argmax(1).numpy() == sides[1].labels).mean()
     assert accuracy == pytest.approx(result.scores.accuracy)
 

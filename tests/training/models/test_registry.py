@@ -118,13 +118,13 @@ def test_the_harmonic_network_computes_its_features_from_the_models_input(made_s
     window = made_samples(50).series[:, :, 24:67]
     wanted = harmonic_features(fill_gaps(window), bin_days(Recipe()))
     network = build("cropnet-1d-harmonic", "compact")
-    found = network.features(torch.from_numpy(model_input(window, NORMALISATION)))
+    found = network.features(torch.from_numpy(model_input(window, NORMALISATION, Recipe())))
     # 15: the largest row sum of the fit's matrix; float32 is exact to 6e-8, and the index goes up to 20
     np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-4, atol=2e-4)
 
 
 def test_the_harmonic_network_scales_its_features_by_what_it_saw(made_samples):
-    x = torch.from_numpy(model_input(made_samples(64).series[:, :, 24:67], NORMALISATION))
+    x = torch.from_numpy(model_input(made_samples(64).series[:, :, 24:67], NORMALISATION, Recipe()))
     network = build("cropnet-1d-harmonic", "compact").train()
     scaled = network.scale(network.features(x))
     torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(35), atol=1e-3, rtol=0)

@@ -32,7 +32,7 @@ def exact_shares(checkpoint: Checkpoint, series: NDArray[np.int16]) -> NDArray[n
     maps: list[torch.Tensor] = []
     network.blocks.register_forward_hook(lambda layer, given, out: maps.append(out))
     with torch.no_grad():
-        network(torch.from_numpy(model_input(series, checkpoint.normalisation)))
+        network(torch.from_numpy(model_input(series, checkpoint.normalisation, checkpoint.recipe)))
     features = maps[0].mean(dim=(2, 3)).numpy().astype(np.float64)
     weight, bias = (p.detach().numpy().astype(np.float64) for p in network.head.parameters())
     out = np.zeros((len(series), len(bias)))
@@ -62,7 +62,7 @@ def test_only_dropout_is_awake_and_normalisation_learns_nothing(series: NDArray[
     awake = {type(layer) for layer in network.modules() if layer.training}
     assert awake == {nn.Dropout2d}
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    x = torch.from_numpy(model_input(series, checkpoint.normalisation))
+    x = torch.from_numpy(model_input(series, checkpoint.normalisation, checkpoint.recipe))
     with torch.no_grad():
         one, other = network(x), network(x)
     assert not torch.equal(one, other)
@@ -72,7 +72,9 @@ def test_only_dropout_is_awake_and_normalisation_learns_nothing(series: NDArray[
 def test_the_network_itself_is_asked_again(series: NDArray[np.int16]) -> None:
     checkpoint = made_checkpoint()
     with torch.no_grad():
-        logits = checkpoint.build()(torch.from_numpy(model_input(series, checkpoint.normalisation)))
+        logits = checkpoint.build()(
+            torch.from_numpy(model_input(series, checkpoint.normalisation, checkpoint.recipe))
+        )
     likeliest = (logits.argmax(dim=1) + 1).numpy().astype(np.uint8)
     claimed = likeliest.copy()
     claimed[::3] = claimed[::3] % 3 + 1
@@ -142,7 +144,7 @@ def test_a_class_that_only_the_other_knows_is_no_agreement(series: NDArray[np.in
         codes = np.full(len(series), code, np.uint8)
         also += Judge(mine, [other], passes=0, device="cpu").judge(series, codes).also
     with torch.no_grad():
-        logits = other.build()(torch.from_numpy(model_input(series, other.normalisation)))
+        logits = other.build()(torch.from_numpy(model_input(series, other.normalisation, other.recipe)))
     assert (also == (logits.argmax(dim=1) > 0).numpy()).all()
 
 

@@ -63,7 +63,7 @@ def test_a_network_is_saved_read_shown_and_labels_series(name: str, tmp_path: Pa
     found = open_model(model, "cpu")
     with torch.inference_mode():  # the network itself, pixel by pixel, in place of batches
         network = checkpoint.build()
-        each = [network(torch.from_numpy(model_input(given[i : i + 1], SCALED))) for i in range(9)]
+        each = [network(torch.from_numpy(model_input(given[i : i + 1], SCALED, Recipe()))) for i in range(9)]
     shares = (torch.cat(each) / 1.5).softmax(dim=1).numpy()
     np.testing.assert_allclose(found.probabilities(given), shares, atol=1e-5)
     prediction = found.predict(given)
