@@ -152,7 +152,7 @@ def keep_observed(
     """
     changed = step(series, rng)
     before, after = (_observed_in(part, window, groups) for part in (series, changed))
-    poor: NDArray[np.bool_] = np.less(after, np.minimum(before, at_least)).any(axis=0)
+    poor = np.logical_or.reduce(after < np.minimum(before, at_least), axis=0)
     return np.where(poor[:, None, None], series, changed)
 
 
