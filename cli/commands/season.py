@@ -40,7 +40,7 @@ def season(aoi: Path, crop: str | None, hemisphere: Hemisphere | None, as_json: 
       cropmap season --aoi region.geojson --crop wheat
     """
     from gee_pipeline.aoi import read_aoi
-    from gee_pipeline.calendar.crop_calendar import local_seasons, to_dict
+    from gee_pipeline.calendar.crop_calendar import SOURCE, local_seasons, to_dict
 
     found = local_seasons(read_aoi(aoi), hemisphere)
     chosen = [one for one in found if crop is None or one.crops == CROPS[crop]]
@@ -50,6 +50,7 @@ def season(aoi: Path, crop: str | None, hemisphere: Hemisphere | None, as_json: 
     for one in chosen:
         for line in describe(one):
             click.echo(line)
+    click.echo(SOURCE)
 
 
 def describe(season: LocalSeason) -> list[str]:
@@ -61,6 +62,7 @@ def describe(season: LocalSeason) -> list[str]:
     return [
         f"{season.crops} crops: {_day(season.start)}{before} to {_day(season.end)}, {season.days} days",
         f"  calendar   {_cells(season)}",
+        *([f"  over it    {_spread(season)}"] if len({*season.starts, *season.ends}) > 2 else []),
         f"  covered    by {covers}",
         f"  options    {_options(season)}",
     ]
@@ -77,6 +79,11 @@ def _cells(season: LocalSeason) -> str:
     if season.spread > WIDE:
         text += "; too far for one season: map parts of the area on their own"
     return text
+
+
+def _spread(season: LocalSeason) -> str:
+    starts, ends = (" to ".join(map(_day, days)) for days in (season.starts, season.ends))
+    return f"first days {starts}, last days {ends}"
 
 
 def _options(season: LocalSeason) -> str:

@@ -24,6 +24,9 @@ from gee_pipeline.season_of_area import hemisphere_of
 STEP: Final = 0.5
 """Degrees from cell to cell of the calendar."""
 
+SOURCE: Final = "Crop calendars: (c) 2024 ESA WorldCereal, MIT licence."
+"""Whose the table is; its licence stands beside it."""
+
 FARTHEST: Final = 5.0
 """Degrees to the nearest cell with a calendar that still speaks for an area without any of its own."""
 
@@ -53,6 +56,10 @@ class LocalSeason:
     """Length, first and last day included."""
     spread: int
     """Dekads from the earliest start of a cell to the latest."""
+    starts: tuple[MonthDay, MonthDay]
+    """First day in the earliest and in the latest cell."""
+    ends: tuple[MonthDay, MonthDay]
+    """Last day in the earliest and in the latest cell."""
     cells: int
     """Cells of the calendar in the area."""
     skipped: int
@@ -68,11 +75,15 @@ class LocalSeason:
         return _day_of_year((_index(self.start) + self.days - 1) % DAYS)
 
     def coverage(self, rule: SeasonRule) -> float:
-        """Share of the local season that lies in the window of a rule, 0 to 1."""
+        """Share of the local season that lies in one window of a rule, 0 to 1.
+
+        A season that runs on into the next year's window is another year's there, so that it does not count.
+        """
         first = _index(rule.start(self.hemisphere).day) + rule.first_day - 1
         length = rule.last_day - rule.first_day + 1
-        days = (np.arange(self.days) + _index(self.start) - first) % DAYS
-        return float((days < length).mean())
+        days = np.arange(self.days) + (_index(self.start) - first) % DAYS
+        windows = (days, days - DAYS)
+        return max(float(((since >= 0) & (since < length)).mean()) for since in windows)
 
     @property
     def own_rule(self) -> SeasonRule:
@@ -146,7 +157,7 @@ def _season(dekads: NDArray[np.uint8], crops: CropSeason, away: float, side: Hem
             f"The crop calendar of this area cannot be: its {crops} season ends before it starts in all "
             f"{len(first)} cells. Choose a season by --season, or by --season-start and --window."
         )
-    starts = _unwrapped(first[possible] - 1)
+    starts, ends = (_unwrapped(dekads[possible] - 1) for dekads in (first, last))
     middle = int(np.floor(np.median(starts) + 0.5))
     length = int(np.floor(np.median(last[possible] - first[possible]) + 0.5)) + 1
     start = _first_day(middle % _DEKADS)
@@ -156,6 +167,8 @@ def _season(dekads: NDArray[np.uint8], crops: CropSeason, away: float, side: Hem
         start_offset=middle // _DEKADS - 1,
         days=_length(middle, length),
         spread=int(starts.max() - starts.min()),
+        starts=(_first_day(starts.min() % _DEKADS), _first_day(starts.max() % _DEKADS)),
+        ends=(_last_day(ends.min() % _DEKADS), _last_day(ends.max() % _DEKADS)),
         cells=len(first),
         skipped=int((~possible).sum()),
         away=away,
@@ -172,6 +185,12 @@ def _unwrapped(dekads: NDArray[np.int64]) -> NDArray[np.int64]:
 def _first_day(dekad: int) -> MonthDay:
     """First day of a dekad of the year, counted from 0."""
     return MonthDay(dekad // 3 + 1, 10 * (dekad % 3) + 1)
+
+
+def _last_day(dekad: int) -> MonthDay:
+    """Last day of a dekad of the year, counted from 0."""
+    month, third = divmod(dekad, 3)
+    return MonthDay(month + 1, _MONTH_DAYS[month] if third == 2 else 10 * (third + 1))
 
 
 def _length(first: int, dekads: int) -> int:
@@ -203,6 +222,8 @@ def to_dict(season: LocalSeason) -> dict[str, Any]:
         "end": str(season.end),
         "days": season.days,
         "spread_dekads": season.spread,
+        "starts": [str(day) for day in season.starts],
+        "ends": [str(day) for day in season.ends],
         "cells": season.cells,
         "skipped_cells": season.skipped,
         "degrees_away": round(season.away, 2),
