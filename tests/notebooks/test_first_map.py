@@ -11,6 +11,8 @@ from odc.geo.geobox import GeoBox
 from gee_pipeline.grid import Grid
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
+from gee_pipeline.source import Composite, SceneCounts
+from gee_pipeline.store import write_composite
 from inference.models.crop_class import CropClass
 from inference.product.map_facts import MapFacts
 from inference.product.map_writer import write_map
@@ -55,6 +57,10 @@ def run(tmp_path):
     shape = {"height": 128, "width": 128, "count": 3, "dtype": "uint8"}
     with rasterio.open(path, "w", "GTiff", crs="EPSG:32615", transform=transform, **shape) as file:
         file.write(bands)
+    recipe, season, bins = Recipe.of(bands=("B4", "B8")), SUMMER.season(2021, "north"), range(24, 27)
+    values = np.full((3, 2, 128, 128), 2_000, np.int16)
+    composite = Composite(values, grid.geobox, bins, recipe.bands, SceneCounts())
+    write_composite(tmp_path / "run" / "composites" / "r0000_c0000.tif", composite, recipe, season, {})
     facts = MapFacts(
         title="A made map",
         season=SUMMER.season(2021, "north"),
