@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.grid import Cell
+from gee_pipeline.layers import LayerName
 from gee_pipeline.season import Season
 
 
@@ -148,8 +149,17 @@ class RemoteSource(Source, Protocol):
 class PredictingSource(RemoteSource, Protocol):
     """A source whose server classifies too: nothing is left to do of a cell that was fetched."""
 
-    def read_prediction(self, cell: Cell, season: Season) -> tuple[NDArray[np.uint8], SceneCounts]:
-        """Class code, confidence and clear observations `(3, y, x)` of one cell, of its whole square.
+    def read_prediction(
+        self, cell: Cell, season: Season, layers: tuple[LayerName, ...] = ()
+    ) -> tuple[NDArray[np.uint8], SceneCounts]:
+        """Class code, confidence and clear observations `(band, y, x)` of one cell, of its whole square.
+
+        The bands of layers follow.
+
+        Args:
+            cell: The cell.
+            season: Season to map.
+            layers: Layers on request, in the order of the table.
 
         Raises:
             AccessError: The server cannot be used.

@@ -18,6 +18,7 @@ ROOMS = {
     "gee_pipeline": (
         "gee_pipeline",
         "gee_pipeline.calendar",
+        "gee_pipeline.features",
         "gee_pipeline.stac",
         "gee_pipeline.earthengine",
         "gee_pipeline.earthengine.client",

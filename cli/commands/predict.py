@@ -12,6 +12,7 @@ from cli.options.shared import (
     cropland_mask_option,
     expected_start_option,
     given,
+    layers_option,
     server_options,
     talk_options,
     work_options,
@@ -27,6 +28,7 @@ from cli.options.shared import (
 )
 @expected_start_option
 @cropland_mask_option
+@layers_option
 @click.option(
     "--device",
     help="Where the model runs: auto, cpu, cuda or cuda:N.  [default: auto, a GPU where there is one]",

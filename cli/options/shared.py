@@ -132,7 +132,7 @@ class Names(click.ParamType[tuple[str, ...]]):
         return names
 
 
-_OF_MAPS = ("model", "cropland_mask", "device")
+_OF_MAPS = ("model", "cropland_mask", "device", "layers")
 """Options that only a map has: its run.toml also tells an export in the same folder how to go on."""
 
 
@@ -270,6 +270,13 @@ out_option = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the run.  [default: the area's name and the year, for example region-2023]",
+)
+
+layers_option = click.option(
+    "--layers",
+    type=Names(),
+    help="More layers of the map: second (class), margin, entropy, probabilities; a finished run gets them "
+    "without scenes. What they are for is in docs/layers.md.  [default: none]",
 )
 
 cropland_mask_option = click.option(

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 def show_map(summary: MapSummary, as_json: bool) -> None:
     """Print where a map is and what it covers."""
     if as_json:
-        _print_json({**asdict(summary), "crop_map": summary.crop_map})
+        values = {**asdict(summary), "crop_map": summary.crop_map}
+        _print_json({key: value for key, value in values.items() if value or key != "means"})
         return
     for area in summary.areas:
         if area.pixels:
             confidence = "" if area.mean_confidence is None else f"  confidence {area.mean_confidence:.0f}"
             click.echo(f"{area.name:>24} {area.hectares:>14,.1f} ha{confidence}")
+    if summary.means:
+        click.echo(f"Layers: {', '.join(f'{name}.tif' for name in summary.means)}")
     click.echo(f"Map: {summary.crop_map}")
 
 

@@ -367,9 +367,9 @@ def _standing(record: TaskRecord) -> str:
 def _mark_lost(folder: Path, plan: RunPlan, destination: Destination, lost: set[tuple[int, int]]) -> None:
     """Note blocks whose tasks are done and whose files are not there or damaged, to be exported again."""
     tasks = read_tasks(folder)
-    if not lost or tasks.destination != str(destination):
+    if not lost or (tasks.destination, tasks.layers) != (str(destination), plan.layers):
         return
-    with open_tasks(folder, destination) as writer:
+    with open_tasks(folder, destination, plan.layers) as writer:
         for record in list(tasks.leaves(plan.cells)):
             if record.state == "done" and _places(record, plan) & lost:
                 writer.note(replace(record, state="lost"))

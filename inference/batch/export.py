@@ -147,7 +147,7 @@ def export_by_tasks(
     """
     if limit < 1:
         raise InputError(f"At least one task must be allowed at once, got a limit of {limit}.")
-    with run_lock(folder), open_tasks(folder, destination) as writer:
+    with run_lock(folder), open_tasks(folder, destination, plan.layers) as writer:
         export = _Export(folder, plan, session, destination, writer, limit, notice, image_of)
         export.sort()
         while True:

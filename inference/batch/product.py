@@ -15,7 +15,6 @@ from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.composites.storage import StoredFile, read_export
 from gee_pipeline.earthengine.composites.tasks import Destination
 from gee_pipeline.earthengine.forest.forest_source import ForestSource
-from gee_pipeline.earthengine.forest.prediction_graph import PREDICTION_BANDS
 from gee_pipeline.grid import Cell, inside
 from gee_pipeline.source import Composite, SceneCounts
 from gee_pipeline.store import CROPLAND_BAND, composite_path, write_composite
@@ -133,7 +132,7 @@ class CompositeProduct:
 
 @dataclass(frozen=True)
 class PredictionProduct:
-    """The classes, confidence and clear observations that a forest on the servers gives."""
+    """The classes, confidence, clear observations and layers that a forest on the servers gives."""
 
     folder: Path
     """Folder of the run."""
@@ -153,27 +152,28 @@ class PredictionProduct:
     @property
     def cell_bytes(self) -> int:
         """Bytes of the values of one cell."""
-        return len(PREDICTION_BANDS) * self.plan.grid.cell_size**2
+        return len(self.plan.bands) * self.plan.grid.cell_size**2
 
     def image(self, geobox: GeoBox) -> ee.Image:
         """The prediction of some pixels, also of those outside the area."""
         source = self.plan.reader
         if not isinstance(source, ForestSource):
             raise AssertionError(f"tasks classify by a source of forests, not by {source!r}")
-        return source.prediction_image(geobox, self.plan.season)
+        return source.prediction_image(geobox, self.plan.season, self.plan.layers)
 
     def has(self, cell: Cell) -> bool:
         """Whether the run has the whole prediction of a cell."""
-        return read_finished(prediction_path(self.folder, cell), cell, self.plan.digest) is not None
+        finished = read_finished(prediction_path(self.folder, cell), cell, self.plan.digest)
+        return finished is not None and finished.has(self.plan.layers)
 
     def take(self, cell: Cell, file: StoredFile, content: bytes, counts: SceneCounts) -> bool:
         """Write the prediction that a file holds, as far as the area goes."""
-        served, _ = read_export(content, file, cell.geobox, PREDICTION_BANDS, dtype="uint8")
+        served, _ = read_export(content, file, cell.geobox, self.plan.bands, dtype="uint8")
         area, mask = inside(self.plan.area, cell.geobox), self.plan.mask
         wanted = area & mask.read(cell.geobox) if mask else area
         bands, skipped = server_prediction(served, area, wanted, self.plan)
         path = prediction_path(self.folder, cell)
-        write_prediction(path, bands, cell, self.plan.digest, skipped=skipped)
+        write_prediction(path, bands, cell, self.plan.digest, skipped=skipped, layers=self.plan.layers)
         return skipped
 
 

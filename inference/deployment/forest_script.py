@@ -25,8 +25,15 @@ from gee_pipeline.earthengine.composites.tasks import crs_code
 from gee_pipeline.earthengine.forest.classifier_assets import LINE_END, MODES
 from gee_pipeline.earthengine.forest.tree_text import SHARE_UNIT
 from gee_pipeline.errors import InputError
+from gee_pipeline.features.harmonic import (
+    COEFFICIENTS,
+    DARKEST_GREEN,
+    HALF_UP,
+    VARIABLES,
+    bin_days,
+    fit_matrix,
+)
 from gee_pipeline.grid import Grid
-from gee_pipeline.harmonic import COEFFICIENTS, DARKEST_GREEN, HALF_UP, VARIABLES, bin_days, fit_matrix
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,9 +26,11 @@ from gee_pipeline.earthengine.forest.prediction_graph import PREDICTION_BANDS
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import read_json, write_json
 from gee_pipeline.grid import Cell
+from gee_pipeline.layers import LayerName, band_names, in_order
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH
 from gee_pipeline.source import Composite
 from inference.deployment.deployment import Deployment
+from inference.models.class_layers import layer_values
 from inference.models.forest_features import forest_features
 from inference.models.forest_model import ForestModel
 from inference.models.series import clear_bins, pixel_series
@@ -69,12 +71,20 @@ class Difference:
     lat: float
     """Degrees north of its centre."""
     here: tuple[int, ...]
-    """Class code, confidence and clear observations, computed here."""
+    """Its values in all bands, computed here."""
     servers: tuple[int, ...]
     """The same, as Earth Engine says."""
+    bands: tuple[str, ...] = PREDICTION_BANDS
+    """Names of the bands."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Difference:
+        """The difference of JSON values, whose tuples are lists."""
+        lists: dict[str, Any] = {key: tuple(v) for key, v in values.items() if isinstance(v, list)}
+        return cls(**{**values, **lists})
 
     def __str__(self) -> str:
-        pairs = zip(PREDICTION_BANDS, self.here, self.servers, strict=True)
+        pairs = zip(self.bands, self.here, self.servers, strict=True)
         values = ", ".join(f"{name} {a} here and {b} there" for name, a, b in pairs if a != b)
         return f"cell {self.cell} row {self.row} column {self.col} ({self.lon:.6f}, {self.lat:.6f}): {values}"
 
@@ -115,6 +125,8 @@ class Verification:
     """When each asset of the trees was written last, as Earth Engine says; none where they are inline."""
     version: str
     """Version of cropmap that compared."""
+    layers: tuple[LayerName, ...] = ()
+    """Layers on request that were compared too."""
 
     @property
     def share(self) -> float:
@@ -172,12 +184,9 @@ class Verification:
     def from_dict(cls, values: dict[str, Any]) -> Verification:
         """The verification that `to_dict` wrote."""
         rest = {key: value for key, value in values.items() if key not in ("format", "share", "passed")}
-        examples = tuple(
-            Difference(**{**one, "here": tuple(one["here"]), "servers": tuple(one["servers"])})
-            for one in rest.pop("examples")
-        )
-        cells, empty = tuple(rest.pop("cells")), tuple(rest.pop("empty"))
-        return cls(cells=cells, empty=empty, examples=examples, **rest)
+        examples = tuple(map(Difference.from_dict, rest.pop("examples")))
+        cells, empty, layers = (tuple(rest.pop(key, ())) for key in ("cells", "empty", "layers"))
+        return cls(cells=cells, empty=empty, layers=in_order(layers), examples=examples, **rest)
 
     def _ties(self) -> str:
         if not self.ties_elsewhere:
@@ -211,7 +220,7 @@ def verify(
     seed: int = SEED,
     notice: Callable[[str], None] = lambda text: None,
 ) -> Verification:
-    """Compare cells drawn at random, all pixels in all bands; nothing is written.
+    """Compare cells drawn at random, all pixels in all bands and layers of the plan; nothing is written.
 
     Cells of which no pixel has a class prove nothing: they are told, and others are drawn.
 
@@ -261,7 +270,8 @@ def verify(
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         written=written,
         version=version("cropmap"),
-        **_counted(compared),
+        layers=plan.layers,
+        **_counted(compared, band_names(plan.layers, len(model.classes))),
     )
 
 
@@ -297,9 +307,13 @@ def read_verifications(path: Path) -> list[Verification]:
 
 
 def verified(path: Path, plan: RunPlan, source: ForestSource, deployment: Deployment) -> Verification | None:
-    """The last comparison of this forest, deployment, recipe, season, area and servers, passed or not."""
-    subject = subject_of(plan, source, deployment)
-    return next((one for one in read_verifications(path) if one.subject == subject), None)
+    """The last comparison of this forest, deployment, recipe, season, area and servers, passed or not.
+
+    It may be of more layers than the plan has, but not of fewer.
+    """
+    subject, layers = subject_of(plan, source, deployment), set(plan.layers)
+    found = (one for one in read_verifications(path) if one.subject == subject and layers <= set(one.layers))
+    return next(found, None)
 
 
 def verify_and_keep(
@@ -360,25 +374,31 @@ def passed_verification(
     return found
 
 
-def predicted_here(composite: Composite, model: ForestModel, deployment: Deployment) -> NDArray[np.uint8]:
-    """What the forest says of a cell on this machine: class, confidence and clear observations `(3, y, x)`.
+def predicted_here(
+    composite: Composite, model: ForestModel, deployment: Deployment, layers: Sequence[LayerName] = ()
+) -> NDArray[np.uint8]:
+    """What the forest says of a cell on this machine: the bands `(band, y, x)` of a prediction.
 
     Args:
         composite: The model window of a cell.
         model: The forest.
         deployment: What it tells beside a class.
+        layers: Layers on request, in the order of the table.
     """
-    bands = np.full((3, *composite.values.shape[2:]), NONE, np.uint8)
-    codes, confidence, clear = bands
+    names = band_names(layers, len(model.classes))
+    bands = np.full((len(names), *composite.values.shape[2:]), NONE, np.uint8)
+    codes, confidence, clear = bands[:3]
     wanted, known = _known(composite, model)
     codes[:] = np.where(wanted, NOT_ENOUGH, NOT_CROPLAND)
     clear[wanted] = clear_bins(composite.values, model.recipe.group_sizes)[wanted]
     if known.any():
         features = _features(composite, model, known)
-        soft = deployment.confidence == "probability"
-        said = model.soft_prediction(features) if soft else model.hard_prediction(features)
+        scores = model.class_parts(features, soft=deployment.confidence == "probability")
+        said = scores.largest()
         codes[known] = said.codes
         confidence[known] = NONE if deployment.confidence == "none" else said.confidence
+        if layers:
+            bands[3:, known] = layer_values(layers, said, scores)
     return bands
 
 
@@ -401,7 +421,7 @@ class _Compared:
     here: NDArray[np.uint8]
     servers: NDArray[np.uint8]
     differs: NDArray[np.bool_]
-    """`(3, y, x)`."""
+    """`(band, y, x)`."""
     ties_elsewhere: int
 
     @property
@@ -413,8 +433,8 @@ def _compare(
     cell: Cell, plan: RunPlan, source: ForestSource, model: ForestModel, deployment: Deployment
 ) -> _Compared:
     composite = source.read_cell(cell, plan.season, plan.recipe.window)
-    here = predicted_here(composite, model, deployment)
-    servers, _ = source.read_prediction(cell, plan.season)
+    here = predicted_here(composite, model, deployment, plan.layers)
+    servers, _ = source.read_prediction(cell, plan.season, plan.layers)
     differs = here != servers
     elsewhere = 0
     if deployment.confidence == "none":  # Earth Engine decides between equal votes by a rule of its own
@@ -441,11 +461,10 @@ def _drawn(plan: RunPlan, seed: int, most: int) -> Iterator[Cell]:
     return plan.grid.cells(plan.cells[order])
 
 
-def _counted(compared: list[_Compared]) -> dict[str, Any]:
+def _counted(compared: list[_Compared], names: Sequence[str]) -> dict[str, Any]:
     """The fields of a verification that say what was compared and found."""
     differing = {
-        name: sum(int(one.differs[band].sum()) for one in compared)
-        for band, name in enumerate(PREDICTION_BANDS)
+        name: sum(int(one.differs[band].sum()) for one in compared) for band, name in enumerate(names)
     }
     return {
         "cells": tuple(one.cell.name for one in compared),
@@ -454,14 +473,14 @@ def _counted(compared: list[_Compared]) -> dict[str, Any]:
         "differing": differing,
         "differing_pixels": sum(int(one.differs.any(axis=0).sum()) for one in compared),
         "ties_elsewhere": sum(one.ties_elsewhere for one in compared),
-        "examples": tuple(example for one in compared for example in _examples(one))[:EXAMPLES],
+        "examples": tuple(example for one in compared for example in _examples(one, names))[:EXAMPLES],
     }
 
 
-def _examples(one: _Compared) -> Iterator[Difference]:
+def _examples(one: _Compared, names: Sequence[str]) -> Iterator[Difference]:
     """The first pixels of a cell that differ, in row order."""
     to_lonlat = pyproj.Transformer.from_crs(str(one.cell.geobox.crs), "EPSG:4326", always_xy=True)
     for row, col in np.argwhere(one.differs.any(axis=0))[:EXAMPLES].tolist():
         lon, lat = to_lonlat.transform(*(one.cell.geobox.transform * (col + 0.5, row + 0.5)))
         here, servers = (tuple(bands[:, row, col].tolist()) for bands in (one.here, one.servers))
-        yield Difference(one.cell.name, row, col, round(lon, 6), round(lat, 6), here, servers)
+        yield Difference(one.cell.name, row, col, round(lon, 6), round(lat, 6), here, servers, tuple(names))

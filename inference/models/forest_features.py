@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import REFLECTANCE_SCALE
-from gee_pipeline.feature_names import FeatureKind
-from gee_pipeline.harmonic import HALF_UP, bin_days, harmonic_coefficients
+from gee_pipeline.features.feature_names import FeatureKind
+from gee_pipeline.features.harmonic import HALF_UP, bin_days, harmonic_coefficients
 from gee_pipeline.recipe import Recipe
 from inference.models.series import fill_gaps_whole
 

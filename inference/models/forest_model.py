@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.earthengine.forest.tree_text import SHARE_UNIT, inner_levels
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.feature_names import FeatureKind, feature_names
+from gee_pipeline.features.feature_names import FeatureKind, feature_names
 from gee_pipeline.recipe import Recipe
 from inference.models.crop_class import CropClass, require_legend
 from inference.models.model_file import (
@@ -28,7 +28,7 @@ from inference.models.model_file import (
     to_json,
     write_model,
 )
-from inference.models.pixel_prediction import Prediction, percent
+from inference.models.pixel_prediction import ClassParts, Prediction
 
 FORMAT: Final = 1
 """Version of the metadata; a file of another version is refused."""
@@ -165,7 +165,7 @@ class ForestModel:
         Args:
             features: As for `votes`.
         """
-        return _largest(self.votes(features), len(self.trees))
+        return self.class_parts(features).largest()
 
     def soft_prediction(self, features: NDArray[np.float32]) -> Prediction:
         """The class with the largest sum of shares, of equal ones the smaller code, and its mean in percent.
@@ -176,9 +176,20 @@ class ForestModel:
         Args:
             features: As for `votes`.
         """
+        return self.class_parts(features, soft=True).largest()
+
+    def class_parts(self, features: NDArray[np.float32], *, soft: bool = False) -> ClassParts:
+        """Votes of each class, or with `soft` the sums of its shares in whole ten-thousandths.
+
+        Args:
+            features: As for `votes`.
+            soft: Whether shares count, not votes.
+        """
+        if not soft:
+            return ClassParts(self.votes(features), len(self.trees))
         sums = np.zeros((len(features), len(self.classes)), np.int32)
         self._add(features, self._packed.parts, sums)
-        return _largest(sums, SHARE_UNIT * len(self.trees))
+        return ClassParts(sums, SHARE_UNIT * len(self.trees))
 
     def _add(self, features: NDArray[np.float32], table: NDArray[Any], sums: NDArray[Any]) -> None:
         packed = self._packed
@@ -333,11 +344,6 @@ def _float32_below(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
         near = threshold.astype(np.float32)
     return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
-
-
-def _largest(counts: NDArray[Any], whole: int) -> Prediction:
-    index = counts.argmax(axis=1)  # of equal counts the first
-    return Prediction((index + 1).astype(np.uint8), percent(counts[np.arange(len(counts)), index], whole))
 
 
 def _kernel(function: Any) -> Any:

@@ -12,7 +12,7 @@ from gee_pipeline.recipe import Recipe
 from inference.models.crop_class import CropClass
 from inference.models.forest_features import forest_features
 from inference.models.forest_model import ForestModel
-from inference.models.pixel_prediction import Prediction
+from inference.models.pixel_prediction import ClassParts, Prediction, ScoredPrediction
 
 HOW: Final = "share of the votes of {trees:,} trees"
 """How the confidence of a pixel is made."""
@@ -58,6 +58,17 @@ class ForestPredictor:
             np.concatenate([part.codes for part in parts]),
             np.concatenate([part.confidence for part in parts]),
         )
+
+    def scored(self, series: NDArray[np.int16]) -> ScoredPrediction:
+        """What `predict` says, and the votes of each class.
+
+        Args:
+            series: As for `predict`.
+        """
+        votes = [self.model.votes(features) for features in self._features(series)]
+        none = np.empty((0, len(self.classes)), np.uint16)
+        parts = ClassParts(np.concatenate([none, *votes]), len(self.model.trees))
+        return ScoredPrediction(parts.largest(), parts)
 
     def probabilities(self, series: NDArray[np.int16]) -> NDArray[np.float32]:
         """`(pixel, class)`: share of the votes.

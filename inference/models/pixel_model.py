@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gee_pipeline.recipe import Recipe
 from inference.models.crop_class import CropClass
 from inference.models.model_file import FOREST, model_kind
-from inference.models.pixel_prediction import Prediction
+from inference.models.pixel_prediction import Prediction, ScoredPrediction
 
 if TYPE_CHECKING:
     from inference.models.checkpoint import Checkpoint
@@ -37,6 +37,13 @@ class PixelModel(Protocol):
 
         Args:
             series: `(pixel, band, bin)` of the model window as stored, gaps nodata; each with an observation.
+        """
+
+    def scored(self, series: NDArray[np.int16]) -> ScoredPrediction:
+        """The same as `predict`, with how likely each class is.
+
+        Args:
+            series: As for `predict`.
         """
 
     def probabilities(self, series: NDArray[np.int16]) -> NDArray[np.float32]:

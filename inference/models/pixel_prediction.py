@@ -1,4 +1,4 @@
-"""What a model says of pixels, and how a share becomes a confidence."""
+"""What a model says of pixels: classes, confidence, and how likely each class is."""
 
 from __future__ import annotations
 
@@ -16,6 +16,32 @@ class Prediction:
     """Class code of each pixel, `(pixel,)`."""
     confidence: NDArray[np.uint8]
     """Probability of that class in percent, 0 to 100, `(pixel,)`."""
+
+
+@dataclass(frozen=True)
+class ClassParts:
+    """How likely each class is, in whole numbers."""
+
+    parts: NDArray[np.integer]
+    """`(pixel, class)`, in order of the codes; a row sums to `whole`, but for what rounding takes."""
+    whole: int
+    """What counts as 100 %."""
+
+    def largest(self) -> Prediction:
+        """The class with the largest part, of equal ones the smaller code, and its percentage, halves up."""
+        index = self.parts.argmax(axis=1)  # of equal parts the first
+        best = self.parts[np.arange(len(self.parts)), index]
+        return Prediction((index + 1).astype(np.uint8), percent(best, self.whole))
+
+
+@dataclass(frozen=True)
+class ScoredPrediction:
+    """Classes with what stands behind them."""
+
+    prediction: Prediction
+    """The class of each pixel and its confidence."""
+    scores: ClassParts
+    """How likely each class is."""
 
 
 def percent(part: NDArray[np.integer], whole: int) -> NDArray[np.uint8]:

@@ -20,11 +20,14 @@ from inference.models.fast_forms import activation_bytes, prepare
 from inference.models.networks.cropnet import CropNetConfig
 from inference.models.networks.specification import pixel_bytes
 from inference.models.pixel_model import MEMORY_BUDGET
-from inference.models.pixel_prediction import Prediction
+from inference.models.pixel_prediction import ClassParts, Prediction, ScoredPrediction
 from inference.models.series import model_input
 
 CPU_BATCH: Final = 128
 """Most pixels of a batch on a CPU; the maps of a larger one leave the cache (0.8 of the speed at 256)."""
+
+PROBABILITY_UNIT: Final = 2**30
+"""Parts of a probability of 1: a power of two loses no digit of a 32-bit number above 2^-7."""
 
 
 class Predictor:
@@ -82,11 +85,18 @@ class Predictor:
             series: As for `logits`.
         """
         logits = torch.from_numpy(self.logits(series))
-        # Of the logits: probabilities near 1 are equal, so a temperature would choose.
-        index = logits.argmax(dim=1)
-        probability = self._softmax(logits).amax(dim=1)
-        confidence = (100 * probability).round().to(torch.uint8)
-        return Prediction(self._codes[index.numpy()], confidence.numpy())
+        return self._prediction(logits, self._softmax(logits))
+
+    def scored(self, series: NDArray[np.int16]) -> ScoredPrediction:
+        """What `predict` says, and the probability of each class in units of 2^-30.
+
+        Args:
+            series: As for `logits`.
+        """
+        logits = torch.from_numpy(self.logits(series))
+        probability = self._softmax(logits)
+        parts = (probability * PROBABILITY_UNIT).round().to(torch.int32).numpy()
+        return ScoredPrediction(self._prediction(logits, probability), ClassParts(parts, PROBABILITY_UNIT))
 
     def probabilities(self, series: NDArray[np.int16]) -> NDArray[np.float32]:
         """`(pixel, class)`: softmax of the logits after the temperature.
@@ -96,6 +106,12 @@ class Predictor:
         """
         out: NDArray[np.float32] = self._softmax(torch.from_numpy(self.logits(series))).numpy()
         return out
+
+    def _prediction(self, logits: Tensor, probability: Tensor) -> Prediction:
+        # Of the logits: probabilities near 1 are equal, so a temperature would choose.
+        index = logits.argmax(dim=1)
+        confidence = (100 * probability.amax(dim=1)).round().to(torch.uint8)
+        return Prediction(self._codes[index.numpy()], confidence.numpy())
 
     def _softmax(self, logits: Tensor) -> Tensor:
         return (logits / self.checkpoint.temperature).softmax(dim=1)

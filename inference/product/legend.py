@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gee_pipeline.errors import InputError
-from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 
 if TYPE_CHECKING:
     from inference.models.crop_class import CropClass
@@ -53,6 +53,8 @@ class Legend:
 
     entries: tuple[LegendEntry, ...]
     """The classes by code, then "not cropland" and "not enough observations"."""
+    nodata: int = OUTSIDE
+    """Code of pixels that are no part of the map."""
 
     def __post_init__(self) -> None:
         repeated = [code for code, n in Counter(e.code for e in self.entries).items() if n > 1]
@@ -74,19 +76,29 @@ class Legend:
         """The entries of the model's classes."""
         return tuple(entry for entry in self.entries if entry.code < NOT_CROPLAND)
 
+    def of_classes(self) -> Legend:
+        """The legend of a layer that holds codes of classes alone, and 255 where there is none."""
+        return Legend(self.crops, NONE)
+
     @property
     def codes(self) -> frozenset[int]:
         """Every code that a pixel may have, outside included."""
-        return frozenset({OUTSIDE, *(entry.code for entry in self.entries)})
+        return frozenset({self.nodata, *(entry.code for entry in self.entries)})
 
     def colormap(self) -> dict[int, tuple[int, int, int, int]]:
         """Red, green, blue and alpha of each code, for a GeoTIFF's colour table."""
         colors = {entry.code: (*entry.rgb, 255) for entry in self.entries}
-        return {OUTSIDE: (0, 0, 0, 0), **colors}
+        return {self.nodata: (0, 0, 0, 0), **colors}
 
     def tags(self) -> dict[str, str]:
         """The names as metadata, `CLASS_1=corn`: readable by every GDAL program, inside the file."""
-        return {"CLASS_0": "outside", **{f"CLASS_{e.code}": e.name for e in self.entries}}
+        return {f"CLASS_{code}": name for code, name in self.names().items()}
+
+    def names(self) -> dict[int, str]:
+        """The name of each code, first that of pixels that are no part of the map."""
+        return {self.nodata: "outside" if self.nodata == OUTSIDE else "none"} | {
+            e.code: e.name for e in self.entries
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The legend as JSON values."""
@@ -98,7 +110,7 @@ class Legend:
         """The `.aux.xml` that stands beside the map: category names and an attribute table for GDAL."""
         root = ET.Element("PAMDataset")
         band = ET.SubElement(root, "PAMRasterBand", band="1")
-        names = {OUTSIDE: "outside", **{e.code: e.name for e in self.entries}}
+        names = self.names()
         categories = ET.SubElement(band, "CategoryNames")
         for code in range(256):  # the list has no keys: the position is the code
             ET.SubElement(categories, "Category").text = names.get(code, "")

@@ -11,6 +11,7 @@ from typing import Any
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.layers import LayerName, in_order, placed
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Spent
@@ -34,6 +35,10 @@ class MapFacts:
     """Version of cropmap that made the map."""
     model_digest: str = ""
     """Digest of the checkpoint."""
+    run_digest: str = ""
+    """Digest of the run's plan."""
+    layers: tuple[LayerName, ...] = ()
+    """Layers on request, in the order of the table."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """What the checkpoint was trained on, as it says itself."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -99,6 +104,13 @@ class MapSummary:
     """Height and width of the map in pixels."""
     areas: tuple[CodeArea, ...]
     """The classes in order of their codes, then "not cropland" and "not enough observations"."""
+    means: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """Mean of each band of the layers on request, by layer; None where no pixel has a value."""
+
+    @property
+    def rasters(self) -> tuple[Path, ...]:
+        """All its rasters, the class map first."""
+        return tuple(self.folder / f"{one.layer.name}.tif" for one in placed(in_order(self.means), 1))
 
     @property
     def crop_map(self) -> Path:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from gee_pipeline.errors import DiskFullError, IncompleteRunError, InputError
 from gee_pipeline.files import write_bytes, write_json
 from gee_pipeline.grid import Grid
+from gee_pipeline.layers import BASE, ON_REQUEST, PlacedLayer, placed
 from inference.product.legend import Legend
-from inference.product.map_facts import CodeArea, MapFacts, MapSummary
-from inference.product.mosaic import LAYERS, mosaic_path, stream_mosaic, write_cog
+from inference.product.map_facts import MapFacts, MapSummary
+from inference.product.mosaic import mosaic_path, stream_mosaic, write_cog
 from inference.product.quicklook import draw_quicklook
 from inference.product.report import build_report
 from inference.product.stac_item import build_item
+from inference.product.statistics import MapStatistics
 from inference.run.prediction import bounded_gdal, prediction_path
 
 if TYPE_CHECKING:
@@ -66,12 +68,14 @@ def write_map(
         MismatchError: A prediction belongs to another grid or model.
         DiskFullError: The disk has no room for the map.
     """
-    legend = Legend.of(classes)
+    legend, layers = Legend.of(classes), placed(facts.layers, len(classes))
     needed = ROOM * _predicted_bytes(folder, grid, cells) + SMALL_FILES
     with bounded_gdal(), _workspace(folder, needed) as work:
-        areas = _write_rasters(work, folder, grid, cells, legend, on_cell)
+        counted = _write_rasters(work, folder, grid, cells, legend, layers, on_cell)
         height, width = grid.geobox.shape
-        summary = MapSummary(folder / "map", len(cells), (height, width), areas)
+        means = {one.layer.name: tuple(map(counted.mean, one.bands)) for one in layers[len(BASE) :]}
+        areas = counted.areas(legend)
+        summary = MapSummary(folder / "map", len(cells), (height, width), areas, means)
         _describe(work, grid, legend, summary, facts)
         _publish(work, summary)
     return summary
@@ -83,20 +87,24 @@ def _write_rasters(
     grid: Grid,
     cells: NDArray[np.int32],
     legend: Legend,
+    layers: Sequence[PlacedLayer],
     on_cell: Callable[[int], None] | None,
-) -> tuple[CodeArea, ...]:
-    statistics = stream_mosaic(folder, grid, cells, legend, work, on_cell)
-    for layer in LAYERS:
-        mosaic = mosaic_path(work, layer)
-        write_cog(mosaic, work / f"{layer.name}.tif", layer, statistics.histogram(layer.band))
+) -> MapStatistics:
+    statistics = stream_mosaic(folder, grid, cells, legend, work, on_cell, layers=layers)
+    for one in layers:
+        layer, mosaic = one.layer, mosaic_path(work, one.layer)
+        write_cog(mosaic, work / f"{layer.name}.tif", layer, statistics.histogram(one.bands))
         mosaic.unlink()
-    return statistics.areas(legend)
+    return statistics
 
 
 def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts: MapFacts) -> None:
     """Everything beside the rasters; the report comes last."""
-    write_bytes(work / "crop_map.tif.aux.xml", legend.to_pam())
-    write_bytes(work / "crop_map.qml", legend.to_qml())
+    for layer in (*BASE, *(layer for layer in ON_REQUEST if layer.name in facts.layers)):
+        if layer.is_class:
+            codes = legend if layer in BASE else legend.of_classes()
+            write_bytes(work / f"{layer.name}.tif.aux.xml", codes.to_pam())
+            write_bytes(work / f"{layer.name}.qml", codes.to_qml())
     write_json(work / "legend.json", legend.to_dict())
     draw_quicklook(work / "quicklook.png", work / "crop_map.tif", legend, summary, facts)
     write_json(work / "item.json", build_item(grid.geobox, legend, summary, facts))
@@ -146,7 +154,8 @@ def _publish(work: Path, summary: MapSummary) -> None:
     """Move the whole map to its place: while the report is absent, the map is not whole."""
     summary.folder.mkdir(exist_ok=True)
     summary.report.unlink(missing_ok=True)
-    for layer, stale in product(LAYERS, (".aux.xml", ".ovr")):  # other programs' statistics of a former map
+    # other programs' statistics of a former map
+    for layer, stale in product((*BASE, *ON_REQUEST), (".aux.xml", ".ovr")):
         (summary.folder / f"{layer.name}.tif{stale}").unlink(missing_ok=True)
     files = sorted(work.iterdir(), key=lambda path: path.name == summary.report.name)
     for path in files:

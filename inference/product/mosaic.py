@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,34 +20,11 @@ from rasterio.windows import Window
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, MismatchError
 from gee_pipeline.grid import Cell, Grid
-from gee_pipeline.map_codes import OUTSIDE
+from gee_pipeline.layers import CROP_MAP, Layer, PlacedLayer, placed
 from inference.product.legend import Legend
 from inference.product.pixel_area import cell_pixel_areas
-from inference.product.statistics import MISSING, MapStatistics
+from inference.product.statistics import MapStatistics
 from inference.run.prediction import prediction_path
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One raster of the map, made of one band of the predictions."""
-
-    name: str
-    """File stem."""
-    band: int
-    """Band of a prediction, counted from 1."""
-    nodata: int
-    """Value of pixels that are outside or have none."""
-    overviews: str
-    """How GDAL makes a coarser pixel out of finer ones."""
-    description: str
-    """What a pixel says."""
-
-
-LAYERS: Final = (
-    Layer("crop_map", 1, OUTSIDE, "MODE", "class code"),  # a mean of two codes would be a third crop
-    Layer("confidence", 2, MISSING, "AVERAGE", "confidence of the class, 0 to 100"),
-    Layer("clear_observations", 3, MISSING, "AVERAGE", "observed bins in the model window"),
-)
 
 COG_OPTIONS: Final[Mapping[str, str]] = {
     "COMPRESS": "DEFLATE",  # every reader of GeoTIFF has it, also old desktop programs
@@ -66,6 +42,8 @@ def stream_mosaic(
     legend: Legend,
     target: Path,
     on_cell: Callable[[int], None] | None = None,
+    *,
+    layers: Sequence[PlacedLayer] = placed((), 1),
 ) -> MapStatistics:
     """Write each layer of all cells to a tiled, sparse GeoTIFF, one cell in memory at a time.
 
@@ -76,6 +54,7 @@ def stream_mosaic(
         legend: Codes that may occur, with names and colours for the class map.
         target: Folder that gets one `{layer}.mosaic.tif` a layer.
         on_cell: Called with the number of cells written so far.
+        layers: Layers of the map, and where they are in the predictions.
 
     Returns:
         What the cells hold, counted on the way.
@@ -85,23 +64,25 @@ def stream_mosaic(
         MismatchError: A prediction lies on another grid or holds a code that the legend lacks.
         DiskFullError: A layer cannot be written.
     """
-    statistics = MapStatistics()
+    statistics = MapStatistics(layers[-1].bands.stop)
     crs = CRS.from_user_input(str(grid.geobox.crs))
     pixel_areas = cell_pixel_areas(grid, cells)
     with writing("The mosaic", target), ExitStack() as stack:
-        outputs = [stack.enter_context(_create(target, layer, grid, crs, legend)) for layer in LAYERS]
+        outputs = [stack.enter_context(_create(target, layer, grid, crs, legend)) for layer in layers]
         for index, cell in enumerate(grid.cells(cells)):
-            prediction = read_prediction(prediction_path(folder, cell), cell, crs, legend)
+            prediction = read_prediction(prediction_path(folder, cell), cell, crs, legend, layers)
             statistics.add(prediction, float(pixel_areas[index]))
-            for layer, output in zip(LAYERS, outputs, strict=True):
-                _write(output, prediction[layer.band - 1], layer.nodata, cell)
+            for layer, output in zip(layers, outputs, strict=True):
+                _write(output, prediction[layer.bands.start : layer.bands.stop], layer.layer.nodata, cell)
             if on_cell:
                 on_cell(index + 1)
     return statistics
 
 
-def read_prediction(path: Path, cell: Cell, crs: CRS, legend: Legend) -> NDArray[np.uint8]:
-    """The three bands `(3, y, x)` of a cell: class code, confidence, clear observations.
+def read_prediction(
+    path: Path, cell: Cell, crs: CRS, legend: Legend, layers: Sequence[PlacedLayer]
+) -> NDArray[np.uint8]:
+    """The bands `(band, y, x)` of a cell: class code, confidence, clear observations, those of layers.
 
     Raises:
         CorruptFileError: The file cannot be read.
@@ -109,7 +90,7 @@ def read_prediction(path: Path, cell: Cell, crs: CRS, legend: Legend) -> NDArray
     """
     try:
         with rasterio.open(path) as file:
-            _require_grid(file, path, cell, crs)
+            _require_grid(file, path, cell, crs, layers)
             prediction: NDArray[np.uint8] = file.read()
     except RasterioError as error:
         raise CorruptFileError(
@@ -132,7 +113,7 @@ def write_cog(source: Path, target: Path, layer: Layer, histogram: NDArray[np.in
         source: What `stream_mosaic` wrote.
         target: The file to write.
         layer: Which layer it is.
-        histogram: Pixels by value `(256,)` that the file must hold; nodata is not compared.
+        histogram: Pixels by value `(band, 256)` that the file must hold; nodata is not compared.
 
     Raises:
         CorruptFileError: The file written does not hold the pixels of the cells.
@@ -142,7 +123,7 @@ def write_cog(source: Path, target: Path, layer: Layer, histogram: NDArray[np.in
         rasterio.shutil.copy(source, target, driver="COG", OVERVIEW_RESAMPLING=layer.overviews, **COG_OPTIONS)
         found = _count(target)  # GDAL does not report all failures of closing a file
     expected = histogram.copy()
-    found[layer.nodata] = expected[layer.nodata] = 0
+    found[:, layer.nodata] = expected[:, layer.nodata] = 0
     if not np.array_equal(found, expected):
         raise CorruptFileError(
             f"{target.name} must hold the pixels of its cells, but {int(np.abs(found - expected).sum())} "
@@ -168,15 +149,17 @@ def writing(name: str, folder: Path) -> Iterator[None]:
 
 
 def _count(path: Path) -> NDArray[np.int64]:
-    """Pixels by value of a raster, block by block."""
-    counts = np.zeros(256, np.int64)
+    """Pixels by `(band, value)` of a raster, block by block."""
     with rasterio.open(path) as file:
+        counts = np.zeros((file.count, 256), np.int64)
         for _, window in file.block_windows(1):
-            counts += np.bincount(file.read(1, window=window).ravel(), minlength=256)
+            for band, values in enumerate(file.read(window=window)):
+                counts[band] += np.bincount(values.ravel(), minlength=256)
     return counts
 
 
-def _create(target: Path, layer: Layer, grid: Grid, crs: CRS, legend: Legend) -> DatasetWriter:
+def _create(target: Path, one: PlacedLayer, grid: Grid, crs: CRS, legend: Legend) -> DatasetWriter:
+    layer = one.layer
     height, width = grid.geobox.shape
     block = grid.cell_size if grid.cell_size % 16 == 0 else 256  # a TIFF tile is a multiple of 16
     output = rasterio.open(
@@ -185,8 +168,8 @@ def _create(target: Path, layer: Layer, grid: Grid, crs: CRS, legend: Legend) ->
         driver="GTiff",
         height=height,
         width=width,
-        count=1,
-        dtype="uint8",
+        count=len(one.bands),
+        dtype=layer.dtype,
         crs=crs,
         transform=grid.geobox.transform,
         nodata=layer.nodata,
@@ -197,13 +180,18 @@ def _create(target: Path, layer: Layer, grid: Grid, crs: CRS, legend: Legend) ->
         zlevel=1,  # it lives for minutes
         sparse_ok=True,
         bigtiff="IF_SAFER",
+        interleave="band",
     )
-    output.set_band_description(1, layer.description)
-    if layer.band == 1:
-        output.write_colormap(1, legend.colormap())
-        output.update_tags(**legend.tags())
-        output.update_tags(1, **legend.tags())
+    output.descriptions = [layer.description] if not layer.per_class else [e.name for e in legend.crops]
+    if layer.is_class:
+        _name_codes(output, legend if layer is CROP_MAP else legend.of_classes())
     return output
+
+
+def _name_codes(output: DatasetWriter, legend: Legend) -> None:
+    output.write_colormap(1, legend.colormap())
+    output.update_tags(**legend.tags())
+    output.update_tags(1, **legend.tags())
 
 
 def mosaic_path(target: Path, layer: Layer) -> Path:
@@ -212,15 +200,19 @@ def mosaic_path(target: Path, layer: Layer) -> Path:
 
 
 def _write(output: DatasetWriter, pixels: NDArray[np.uint8], nodata: int, cell: Cell) -> None:
+    """Write the bands `(band, y, x)` of a cell."""
     if (pixels == nodata).all():  # an absent tile of a sparse file reads as nodata
         return
-    height, width = pixels.shape
-    output.write(pixels, 1, window=Window(cell.col * width, cell.row * height, width, height))
+    _, height, width = pixels.shape
+    output.write(pixels, window=Window(cell.col * width, cell.row * height, width, height))
 
 
-def _require_grid(file: DatasetReader, path: Path, cell: Cell, crs: CRS) -> None:
+def _require_grid(
+    file: DatasetReader, path: Path, cell: Cell, crs: CRS, layers: Sequence[PlacedLayer]
+) -> None:
     height, width = cell.geobox.shape
-    expected: Any = (3, height, width, ("uint8",) * 3)
+    count = layers[-1].bands.stop
+    expected: Any = (count, height, width, ("uint8",) * count)
     found = (file.count, file.height, file.width, file.dtypes)
     if found != expected:
         raise MismatchError(_moved(path, "bands, height, width and types", found, expected))

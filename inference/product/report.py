@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from gee_pipeline.grid import Grid, name_crs
+from gee_pipeline.layers import ON_REQUEST
 from gee_pipeline.season import Season, TimeBin
 from gee_pipeline.source import Spent
 from inference.product.map_facts import MapFacts, MapSummary
@@ -46,10 +47,28 @@ def build_report(grid: Grid, summary: MapSummary, facts: MapFacts) -> dict[str, 
             "source": facts.source,
             "spent": spent(facts.spent),
             "cropmap_version": facts.version,
+            **_layers(summary),
             "command": facts.command,
             "config": facts.config,
         }
     )
+
+
+def _layers(summary: MapSummary) -> dict[str, Any]:
+    """What the layers on request are; nothing where there are none."""
+    found = [
+        {
+            "name": layer.name,
+            "description": layer.description,
+            "unit": layer.unit,
+            "nodata": layer.nodata,
+            "formula": layer.formula,
+            "means": None if layer.is_class else list(summary.means[layer.name]),
+        }
+        for layer in ON_REQUEST
+        if layer.name in summary.means
+    ]
+    return {"layers": found} if found else {}
 
 
 def spent(used: Spent) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
@@ -16,10 +17,9 @@ from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.bands import PIXEL_SIZE
-from gee_pipeline.map_codes import OUTSIDE
+from gee_pipeline.layers import BASE, CROP_MAP, ON_REQUEST, Layer
 from inference.product.legend import Legend, LegendEntry
 from inference.product.map_facts import MapFacts, MapSummary
-from inference.product.mosaic import LAYERS, Layer
 from inference.product.report import attribution, model_window, notices
 
 PRECISION: Final = 1e-6
@@ -56,9 +56,11 @@ def build_item(geobox: GeoBox, legend: Legend, summary: MapSummary, facts: MapFa
         properties=_properties(facts),
     )
     _project(item, geobox)
-    for layer in LAYERS:
-        _add_raster(item, layer, summary)
-    _classify(item.assets["crop_map"], legend, summary)
+    for layer in (*BASE, *(layer for layer in ON_REQUEST if layer.name in summary.means)):
+        _add_raster(item, layer, legend, summary)
+    _classify(item.assets[CROP_MAP.name], legend, _shares(summary))
+    for layer in (layer for layer in ON_REQUEST if layer.is_class and layer.name in summary.means):
+        _classify(item.assets[layer.name], legend.of_classes(), {})
     for key, name, media_type, title, role in _FILES:
         item.add_asset(key, pystac.Asset(f"./{name}", title=title, media_type=media_type, roles=[role]))
     return item.to_dict(include_self_link=False, transform_hrefs=False)
@@ -101,27 +103,41 @@ def _project(item: pystac.Item, geobox: GeoBox) -> None:
     )
 
 
-def _add_raster(item: pystac.Item, layer: Layer, summary: MapSummary) -> None:
+def _add_raster(item: pystac.Item, layer: Layer, legend: Legend, summary: MapSummary) -> None:
     asset = pystac.Asset(
         f"./{layer.name}.tif",
-        title=layer.name.replace("_", " ").capitalize(),
+        title=layer.title,
         description=layer.description.capitalize(),
         media_type=pystac.MediaType.COG,
         roles=["data"],
     )
     item.add_asset(layer.name, asset)
-    band = RasterBand.create(
-        nodata=layer.nodata,
-        data_type=DataType.UINT8,
-        sampling=Sampling.AREA,
-        spatial_resolution=PIXEL_SIZE,
-        statistics=_statistics(layer, summary),
-    )
-    RasterExtension.ext(asset, add_if_missing=True).apply([band])
+    bands = [
+        RasterBand.create(
+            nodata=layer.nodata,
+            data_type=DataType(layer.dtype),
+            sampling=Sampling.AREA,
+            spatial_resolution=PIXEL_SIZE,
+            statistics=statistics,
+            unit=layer.unit if layer in ON_REQUEST and layer.unit else None,
+        )
+        for statistics in _statistics(layer, summary)
+    ]
+    for band, entry in zip(bands, legend.crops if layer.per_class else (), strict=layer.per_class):
+        band.properties["name"] = entry.name
+    RasterExtension.ext(asset, add_if_missing=True).apply(bands)
 
 
-def _statistics(layer: Layer, summary: MapSummary) -> Statistics | None:
-    """The mean of a layer where it has one; a mean of class codes means nothing."""
+def _statistics(layer: Layer, summary: MapSummary) -> list[Statistics | None]:
+    """The mean of each band of a layer where it has one; a mean of class codes means nothing."""
+    if layer.is_class:
+        return [None]
+    if layer in BASE:
+        return [_mean_of_all(layer, summary)]
+    return [None if mean is None else Statistics.create(mean=mean) for mean in summary.means[layer.name]]
+
+
+def _mean_of_all(layer: Layer, summary: MapSummary) -> Statistics | None:
     means = {
         "confidence": [(area.pixels, area.mean_confidence) for area in summary.areas],
         "clear_observations": [(area.pixels, area.mean_clear) for area in summary.areas],
@@ -132,10 +148,18 @@ def _statistics(layer: Layer, summary: MapSummary) -> Statistics | None:
     return Statistics.create(mean=sum(p * m for p, m in known) / sum(p for p, _ in known))
 
 
-def _classify(asset: pystac.Asset, legend: Legend, summary: MapSummary) -> None:
+def _shares(summary: MapSummary) -> dict[int, dict[str, Any]]:
+    """Pixels of each code, and their percentage."""
     total = summary.pixels or 1
-    pixels = {area.code: area.pixels for area in summary.areas}
-    outside = Classification.create(value=OUTSIDE, name="outside", title="outside", nodata=True)
+    return {
+        area.code: {"count": area.pixels, "percentage": round(100 * area.pixels / total, 4)}
+        for area in summary.areas
+    }
+
+
+def _classify(asset: pystac.Asset, legend: Legend, shares: Mapping[int, dict[str, Any]]) -> None:
+    name = legend.names()[legend.nodata]
+    outside = Classification.create(value=legend.nodata, name=name, title=name, nodata=True)
     ClassificationExtension.ext(asset, add_if_missing=True).apply(
         [
             outside,
@@ -146,8 +170,7 @@ def _classify(asset: pystac.Asset, legend: Legend, summary: MapSummary) -> None:
                     title=entry.name,
                     description=entry.name,
                     color_hint=entry.color[1:].upper(),
-                    count=pixels[entry.code],
-                    percentage=round(100 * pixels[entry.code] / total, 4),
+                    **shares.get(entry.code, {}),
                 )
                 for entry in legend.entries
             ),

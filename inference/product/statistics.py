@@ -20,19 +20,26 @@ SQUARE_METRES: Final = 10_000
 class MapStatistics:
     """Two joint histograms and the ground area of each code; its size does not depend on the map's."""
 
-    def __init__(self) -> None:
+    def __init__(self, bands: int = 3) -> None:
+        """Count nothing yet.
+
+        Args:
+            bands: Bands of the predictions: class code, confidence, clear observations, those of layers.
+        """
         self.confidence: NDArray[np.int64] = np.zeros((256, 256), np.int64)
         """Pixels by `(code, confidence)`."""
         self.clear: NDArray[np.int64] = np.zeros((256, 256), np.int64)
         """Pixels by `(code, clear observations)`."""
         self.area: NDArray[np.float64] = np.zeros(256)
         """Square metres by code."""
+        self.more: NDArray[np.int64] = np.zeros((bands - 3, 256), np.int64)
+        """Pixels by `(band, value)` of the bands of layers on request."""
 
     def add(self, prediction: NDArray[np.uint8], pixel_area: float) -> None:
         """Count the pixels of one cell.
 
         Args:
-            prediction: `(3, y, x)`: class code, confidence, clear observations.
+            prediction: `(band, y, x)`: class code, confidence, clear observations, those of layers.
             pixel_area: Square metres of ground of one pixel.
         """
         codes = prediction[0].ravel().astype(np.intp) << 8
@@ -40,10 +47,17 @@ class MapStatistics:
         self.confidence += found
         self.clear += _joint(codes, prediction[2])
         self.area += found.sum(1) * pixel_area
+        for counts, values in zip(self.more, prediction[3:], strict=True):
+            counts += np.bincount(values.ravel(), minlength=256)
 
-    def histogram(self, band: int) -> NDArray[np.int64]:
-        """Pixels by value, `(256,)`, of one band of the predictions, counted from 1."""
-        return self.confidence.sum(1) if band == 1 else (self.confidence, self.clear)[band - 2].sum(0)
+    def histogram(self, bands: range) -> NDArray[np.int64]:
+        """Pixels by value, `(band, 256)`, of some bands of the predictions, counted from 0."""
+        base = [self.confidence.sum(1), self.confidence.sum(0), self.clear.sum(0)]
+        return np.stack([*base, *self.more])[list(bands)]
+
+    def mean(self, band: int) -> float | None:
+        """Mean of the values of a band, counted from 0; None where no pixel has one."""
+        return _mean(self.histogram(range(band, band + 1))[0])
 
     def areas(self, legend: Legend) -> tuple[CodeArea, ...]:
         """What each code of a legend covers; codes without a pixel are there too."""

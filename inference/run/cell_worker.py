@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, MismatchError
 from gee_pipeline.grid import Cell, inside
+from gee_pipeline.layers import LayerName
 from gee_pipeline.map_codes import NOT_ENOUGH, OUTSIDE
 from gee_pipeline.source import Composite, PredictingSource, RemoteSource, Source
 from gee_pipeline.store import composite_path, read_composite, write_composite
+from inference.models.pixel_prediction import Prediction, ScoredPrediction
 from inference.models.series import clear_bins, pixel_series
+from inference.run.cell_layers import bands_with_room, blank_bands, fill_layers, has_class
 from inference.run.ledger import CellRecord
 from inference.run.plan import RunPlan, load_plan
-from inference.run.prediction import blank, prediction_path, read_finished, write_prediction
+from inference.run.prediction import Finished, prediction_path, read_finished, write_prediction
 from inference.run.server_prediction import server_prediction
 
 if TYPE_CHECKING:
@@ -95,12 +98,14 @@ class CellWorker:
         )
 
     def map_cell(self, cell: Cell) -> CellRecord:
-        """Make the prediction of a cell unless it is there."""
+        """Make the prediction of a cell, or the layers that it lacks, unless all is there."""
         path = prediction_path(self.setup.folder, cell)
-        if finished := read_finished(path, cell, self.plan.digest):
-            bands, skipped = finished
-            return _record(cell, bands, skipped, reused=True)
+        finished = read_finished(path, cell, self.plan.digest)
+        if finished and finished.has(self.plan.layers):
+            return _record(cell, finished.bands, finished.skipped, reused=True)
         area, wanted = self._wanted(cell)
+        if finished:
+            return self._add_layers(cell, finished, area, wanted)
         if not wanted.any():
             return self._skip(cell, area)
         if isinstance(self.setup.source, PredictingSource):
@@ -118,8 +123,9 @@ class CellWorker:
         return ReadyCell(cell.row, cell.col, remade=there, seconds=clock.seconds["composite"], reused=False)
 
     def _needs_composite(self, cell: Cell) -> bool:
-        if read_finished(prediction_path(self.setup.folder, cell), cell, self.plan.digest):
-            return False
+        finished = read_finished(prediction_path(self.setup.folder, cell), cell, self.plan.digest)
+        if finished:
+            return not finished.has(self.plan.layers) and bool(has_class(finished.bands).any())
         return bool(self._wanted(cell)[1].any())
 
     def _wanted(self, cell: Cell) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -128,13 +134,16 @@ class CellWorker:
         return area, area & self._mask.read(cell.geobox) if self._mask else area
 
     def _skip(self, cell: Cell, area: NDArray[np.bool_]) -> CellRecord:
-        bands = blank(area)
-        path = prediction_path(self.setup.folder, cell)
-        write_prediction(path, bands, cell, self.plan.digest, skipped=True)
+        bands = blank_bands(area, self.plan)
+        self._write(cell, bands, skipped=True)
         return _record(cell, bands, skipped=True)
 
+    def _write(self, cell: Cell, bands: NDArray[np.uint8], *, skipped: bool = False) -> None:
+        path, plan = prediction_path(self.setup.folder, cell), self.plan
+        write_prediction(path, bands, cell, plan.digest, skipped=skipped, layers=plan.layers)
+
     def _predict_cell(self, cell: Cell, area: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> CellRecord:
-        clock, path = _Clock(), prediction_path(self.setup.folder, cell)
+        clock = _Clock()
         with clock.step("composite"):
             composite, remade = self._window(cell)
         if composite.cropland is not None:
@@ -143,10 +152,58 @@ class CellWorker:
             return self._skip(cell, area)
         with clock.step("predict"):
             bands = self._predict(composite.values, area, wanted)
-        write_prediction(path, bands, cell, self.plan.digest)
+        self._write(cell, bands)
         return _record(
             cell, bands, skipped=False, remade=remade, seconds=clock.seconds, scenes=asdict(composite.counts)
         )
+
+    def _add_layers(
+        self, cell: Cell, finished: Finished, area: NDArray[np.bool_], wanted: NDArray[np.bool_]
+    ) -> CellRecord:
+        """Give a finished cell the layers that it lacks; what it has stays as it is, bit for bit."""
+        clock, remade = _Clock(), False
+        bands = bands_with_room(finished, self.plan)
+        known = has_class(bands)
+        if known.any():
+            missing = tuple(name for name in self.plan.layers if name not in finished.layers)
+            with clock.step("layers"):
+                remade = self._compute_layers(cell, bands, known, missing, area, wanted)
+        self._write(cell, bands, skipped=finished.skipped)
+        return _record(cell, bands, finished.skipped, remade=remade, seconds=clock.seconds)
+
+    def _compute_layers(
+        self,
+        cell: Cell,
+        bands: NDArray[np.uint8],
+        known: NDArray[np.bool_],
+        missing: tuple[LayerName, ...],
+        area: NDArray[np.bool_],
+        wanted: NDArray[np.bool_],
+    ) -> bool:
+        """Fill layers of the pixels that have a class; whether a damaged composite was made again for it."""
+        if isinstance(self.setup.source, PredictingSource):
+            served, _ = self.setup.source.read_prediction(cell, self.plan.season, self.plan.layers)
+            again, _ = server_prediction(served, area, wanted, self.plan)
+            self._require_unchanged(cell, (again[:3] == bands[:3]).all())
+            bands[3:] = again[3:]
+            return False
+        composite, remade = self._window(cell)
+        observed = clear_bins(composite.values, self.plan.recipe.group_sizes)
+        self._require_unchanged(cell, (observed == bands[2])[known].all())
+        scored = self._model().scored(pixel_series(composite.values, known))
+        prediction = Prediction(bands[0][known], bands[1][known])
+        fill_layers(bands, known, missing, ScoredPrediction(prediction, scored.scores), self.plan)
+        return remade
+
+    def _require_unchanged(self, cell: Cell, unchanged: bool | np.bool_) -> None:
+        """Refuse to put layers beside classes that were made of something else."""
+        if not unchanged:
+            path = prediction_path(self.setup.folder, cell)
+            raise MismatchError(
+                f"The layers of cell {cell.name} belong to the classes that stand in {path}, but what these "
+                "were made of has changed. Delete that file and run the same command again: the cell is "
+                "computed as a whole."
+            )
 
     def _take_prediction(
         self, source: PredictingSource, cell: Cell, area: NDArray[np.bool_], wanted: NDArray[np.bool_]
@@ -154,11 +211,9 @@ class CellWorker:
         """Make the prediction of a cell out of what a server says of it."""
         clock = _Clock()
         with clock.step("fetch"):
-            served, counts = source.read_prediction(cell, self.plan.season)
+            served, counts = source.read_prediction(cell, self.plan.season, self.plan.layers)
         bands, skipped = server_prediction(served, area, wanted, self.plan)
-        write_prediction(
-            prediction_path(self.setup.folder, cell), bands, cell, self.plan.digest, skipped=skipped
-        )
+        self._write(cell, bands, skipped=skipped)
         return _record(cell, bands, skipped, seconds=clock.seconds, scenes=asdict(counts))
 
     def _window(self, cell: Cell) -> tuple[Composite, bool]:
@@ -195,18 +250,28 @@ class CellWorker:
     def _predict(
         self, values: NDArray[np.int16], area: NDArray[np.bool_], wanted: NDArray[np.bool_]
     ) -> NDArray[np.uint8]:
-        """The bands `(3, y, x)` of a prediction; the model sees only wanted pixels with enough data."""
-        bands = blank(area)
-        codes, confidence, clear = bands
+        """The bands `(band, y, x)` of a prediction; the model sees only wanted pixels with enough data."""
+        bands = blank_bands(area, self.plan)
+        codes, confidence, clear = bands[:3]
         observed = clear_bins(values, self.plan.recipe.group_sizes)
         # A series without any observation has no input at all, whatever the recipe says.
         known = wanted & (observed >= max(self.plan.recipe.min_clear_bins, 1))
         clear[wanted] = observed[wanted]
         codes[wanted] = NOT_ENOUGH
         if known.any():
-            prediction = self._model().predict(pixel_series(values, known))
+            prediction = self._labelled(bands, known, pixel_series(values, known))
             codes[known], confidence[known] = prediction.codes, prediction.confidence
         return bands
+
+    def _labelled(
+        self, bands: NDArray[np.uint8], known: NDArray[np.bool_], series: NDArray[np.int16]
+    ) -> Prediction:
+        """What the model says of series, after the layers that are wanted were written into the bands."""
+        if not self.plan.layers:
+            return self._model().predict(series)
+        scored = self._model().scored(series)
+        fill_layers(bands, known, self.plan.layers, scored, self.plan)
+        return scored.prediction
 
     def _model(self) -> PixelModel:
         """The model, loaded at the first cell that needs it, once a process."""

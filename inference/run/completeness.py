@@ -182,11 +182,10 @@ def _look_at_all(look: Callable[[Cell], _Found], plan: RunPlan) -> Iterator[_Fou
 
 def _look_at_prediction(folder: Path, plan: RunPlan, cell: Cell) -> _Found:
     finished = read_finished(prediction_path(folder, cell), cell, plan.digest)
-    if finished is None:
+    if finished is None or not finished.has(plan.layers):
         return _Found(cell.name, whole=False)
-    bands, skipped = finished
-    codes, counts = np.unique(bands[0], return_counts=True)
-    return _Found(cell.name, True, skipped, tuple(zip(codes.tolist(), counts.tolist(), strict=True)))
+    codes, counts = np.unique(finished.bands[0], return_counts=True)
+    return _Found(cell.name, True, finished.skipped, tuple(zip(codes.tolist(), counts.tolist(), strict=True)))
 
 
 def _look_at_composite(folder: Path, plan: RunPlan, cell: Cell) -> _Found:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import rasterio
+import rasterio.errors
 
 from gee_pipeline.earthengine.client.budget import Budget
 from gee_pipeline.errors import DiskFullError
@@ -20,7 +22,7 @@ from inference.run.completeness import RunSummary, check_completeness
 from inference.run.ledger import CellRecord, Goal, Ledger, LedgerState, open_ledger, read_ledger
 from inference.run.lock import run_lock
 from inference.run.plan import RunPlan
-from inference.run.prediction import BANDS
+from inference.run.prediction import LAYERS_TAG
 from inference.run.prefetch import CellIndex, CellQueue, PlannedCells, fetch_ahead
 from inference.run.scheduler import (
     WorkerPlan,
@@ -312,13 +314,27 @@ def _places(plan: RunPlan) -> Iterator[CellIndex]:
 
 def _missing(folder: Path, plan: RunPlan) -> int:
     """Number of cells without a file; whether the others are whole is seen when their turn comes."""
-    there = sum(1 for _ in (folder / ("predictions" if plan.model else "composites")).glob("*.tif"))
-    return max(0, len(plan.cells) - there)
+    files = (folder / ("predictions" if plan.model else "composites")).glob("*.tif")
+    first = next(files, None)
+    if first is None or not _has_layers(first, plan):
+        return len(plan.cells)
+    return max(0, len(plan.cells) - 1 - sum(1 for _ in files))
+
+
+def _has_layers(path: Path, plan: RunPlan) -> bool:
+    """Whether a cell has the layers of a plan; where one lacks them, most do."""
+    if not plan.layers:
+        return True
+    try:
+        with rasterio.open(path) as file:
+            return set(plan.layers) <= set(file.tags().get(LAYERS_TAG, "").split(","))
+    except rasterio.errors.RasterioError:
+        return False
 
 
 def _cell_bytes(plan: RunPlan, source: Source) -> int:
     """Bytes of what a source gives of one cell: its composite, or its prediction."""
     pixels = plan.grid.cell_size**2
     if isinstance(source, PredictingSource):
-        return pixels * len(BANDS)
+        return pixels * len(plan.bands)
     return pixels * len(plan.bins) * len(plan.recipe.bands) * np.dtype(np.int16).itemsize

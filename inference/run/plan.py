@@ -22,6 +22,7 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import read_json, write_bytes, write_json
 from gee_pipeline.grid import Grid
+from gee_pipeline.layers import LayerName, band_names, in_order
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Source
@@ -83,6 +84,9 @@ class RunPlan:
     """What `CroplandMask.describe` says; None maps every pixel of the area."""
     version: str = field(default_factory=lambda: importlib.metadata.version("cropmap"), compare=False)
     """Version of cropmap that made the plan."""
+    layers: tuple[LayerName, ...] = field(default=(), compare=False)
+    """Layers on request that the map has, in the order of the table; they change no other pixel, so they are
+    no part of the run's identity."""
     reader: Source | None = field(default=None, compare=False, repr=False)
     """The source itself; it goes to the workers and is not written to run.json (it may hold tokens)."""
 
@@ -115,6 +119,18 @@ class RunPlan:
             return "export"
         return "forest predict" if self.model.kind == "forest" else "predict"
 
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands of its predictions."""
+        return band_names(self.layers, self.classes)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of its model."""
+        if self.model is None:
+            raise AssertionError("a run without a model has no classes")
+        return len(self.model.classes)
+
     @cached_property
     def digest(self) -> str:
         """Sixteen hex digits that are equal exactly when two plans compute the same."""
@@ -124,7 +140,8 @@ class RunPlan:
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON values; the area stands beside it in its own file."""
         about = {"format": FORMAT, "version": self.version, "cells": len(self.cells)}
-        return about | self._identity()
+        layers = {"layers": list(self.layers)} if self.layers else {}
+        return about | self._identity() | layers
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -181,6 +198,7 @@ def load_plan(folder: Path) -> RunPlan:
             model=_model_from_dict(values["model"], folder),
             cropland=values["cropland"],
             version=values["version"],
+            layers=in_order(values.get("layers", [])),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder / RUN_FILE, repr(error)) from error

@@ -16,6 +16,7 @@ from gee_pipeline.aoi import Aoi
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.grid import CELL_SIZE, Grid, inside, make_grid, name_crs
+from gee_pipeline.layers import LayerName, in_order
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Source
@@ -66,6 +67,7 @@ def plan_run(
     checkpoint_path: Path | None = None,
     kind: PlannedKind = "checkpoint",
     cropland: CroplandMask | None = None,
+    layers: tuple[LayerName, ...] = (),
     cell_size: int = CELL_SIZE,
 ) -> RunPlan:
     """What a run shall do; nothing is written.
@@ -81,6 +83,7 @@ def plan_run(
         checkpoint_path: File of the model.
         kind: Whether the model is a network's checkpoint or a forest on a server.
         cropland: Where to map; None maps the whole area.
+        layers: Layers on request, in the order of the table.
         cell_size: Pixels along one side of a cell.
 
     Raises:
@@ -103,6 +106,7 @@ def plan_run(
         source=_json(source.describe()),
         model=_planned_model(checkpoint, checkpoint_path, kind),
         cropland=None if cropland is None else _json(cropland.describe()),
+        layers=layers,
         reader=source,
     )
     _require_pixel(plan)
@@ -176,7 +180,10 @@ def differences(former: RunPlan, plan: RunPlan) -> list[str]:
 
 
 def _continued(former: RunPlan, plan: RunPlan, folder: Path) -> RunPlan:
-    """The former plan with what may be new: the source's access, the model's file, a first model."""
+    """The former plan with what may be new: the source's access, the model's file, a first model, layers.
+
+    A layer that the map has stays, also where it is not asked for again.
+    """
     if lines := differences(former, plan):
         raise MismatchError(
             f"The folder {folder} holds a run of something else; a run never mixes two. Different are "
@@ -186,7 +193,8 @@ def _continued(former: RunPlan, plan: RunPlan, folder: Path) -> RunPlan:
     changed = replace(former, reader=plan.reader, version=plan.version, model=plan.model)
     if plan.model is None:
         return changed
-    return replace(changed, recipe=plan.recipe, cropland=plan.cropland)
+    layers = in_order((*former.layers, *plan.layers))
+    return replace(changed, recipe=plan.recipe, cropland=plan.cropland, layers=layers)
 
 
 def _recipes(former: RunPlan, plan: RunPlan) -> dict[str, tuple[Any, Any]]:

@@ -1,10 +1,11 @@
-"""The prediction of one cell on disk: class code, confidence and clear observations."""
+"""The prediction of one cell on disk: class code, confidence, clear observations, and layers on request."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import rasterio
@@ -13,15 +14,34 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
+from gee_pipeline.errors import InputError
 from gee_pipeline.files import write_bytes
 from gee_pipeline.grid import Cell
+from gee_pipeline.layers import LayerName, band_names, classes_in, in_order
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, OUTSIDE
 
 RUN_TAG: Final = "CROPMAP_RUN"
 SKIPPED_TAG: Final = "CROPMAP_SKIPPED"
 CHECKSUM_TAG: Final = "CROPMAP_CRC32"
+LAYERS_TAG: Final = "CROPMAP_LAYERS"
 
 BANDS: Final = ("class code", "confidence", "clear observations")
+"""Bands of every prediction; those of layers on request follow."""
+
+
+class Finished(NamedTuple):
+    """The prediction of a cell that is done."""
+
+    bands: NDArray[np.uint8]
+    """`(band, y, x)`: class code, confidence, clear observations, and the bands of `layers`."""
+    skipped: bool
+    """Whether no scene was looked at."""
+    layers: tuple[LayerName, ...]
+    """Layers on request that it has, in the order of the table."""
+
+    def has(self, layers: Sequence[LayerName]) -> bool:
+        """Whether nothing is missing of some layers."""
+        return set(layers) <= set(self.layers)
 
 
 _GDAL_OPTIONS: Final = {
@@ -50,26 +70,47 @@ def blank(area: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.stack([codes, np.full_like(codes, NONE), np.full_like(codes, NONE)])
 
 
+def with_layers(bands: NDArray[np.uint8], layers: Sequence[LayerName], classes: int) -> NDArray[np.uint8]:
+    """The bands of a prediction with room for layers behind them, in which no pixel has a value yet.
+
+    Args:
+        bands: `(3, y, x)`.
+        layers: Layers on request.
+        classes: Number of classes of the model.
+    """
+    more = len(band_names(layers, classes)) - len(BANDS)
+    return np.concatenate([bands, np.full((more, *bands.shape[1:]), NONE, np.uint8)]) if more else bands
+
+
 def write_prediction(
-    path: Path, bands: NDArray[np.uint8], cell: Cell, run: str, *, skipped: bool = False
+    path: Path,
+    bands: NDArray[np.uint8],
+    cell: Cell,
+    run: str,
+    *,
+    skipped: bool = False,
+    layers: Sequence[LayerName] = (),
 ) -> None:
     """Write the prediction of a cell atomically.
 
     Args:
         path: Where the file shall stand.
-        bands: `(3, y, x)`: class code, confidence 0 to 100 (255 none), clear observations (255 none).
+        bands: `(band, y, x)`: class code, confidence 0 to 100 (255 none), clear observations (255 none), and
+            those of the layers.
         cell: Its pixels.
         run: Digest of the run's plan.
         skipped: True where no scene was looked at.
+        layers: Layers on request whose bands are among them, in the order of the table.
 
     Raises:
         DiskFullError: The disk has no room.
     """
     height, width = cell.geobox.shape
+    tags = {RUN_TAG: run, SKIPPED_TAG: str(int(skipped)), CHECKSUM_TAG: _checksum(bands)}
     profile = {
         "driver": "GTiff",
         "dtype": "uint8",
-        "count": len(BANDS),
+        "count": len(bands),
         "height": height,
         "width": width,
         "crs": str(cell.geobox.crs),
@@ -79,13 +120,13 @@ def write_prediction(
     with MemoryFile() as memory:
         with memory.open(**profile) as file:
             file.write(bands)
-            file.descriptions = BANDS
-            file.update_tags(**{RUN_TAG: run, SKIPPED_TAG: str(int(skipped)), CHECKSUM_TAG: _checksum(bands)})
+            file.descriptions = _descriptions(layers, len(bands))
+            file.update_tags(**tags, **({LAYERS_TAG: ",".join(layers)} if layers else {}))
         write_bytes(path, memory.getbuffer())
 
 
-def read_finished(path: Path, cell: Cell, run: str) -> tuple[NDArray[np.uint8], bool] | None:
-    """The bands `(3, y, x)` of a finished cell and whether it was skipped; None where it is not finished.
+def read_finished(path: Path, cell: Cell, run: str) -> Finished | None:
+    """The prediction of a finished cell; None where it is not finished.
 
     A file that is missing, damaged, of another place or of another run is not finished. A flipped bit shows
     in our own checksum: GDAL opens most such files, for it leaves that of deflate unread.
@@ -98,12 +139,23 @@ def read_finished(path: Path, cell: Cell, run: str) -> tuple[NDArray[np.uint8], 
     try:
         with rasterio.open(path) as file:
             tags, place = file.tags(), GeoBox(file.shape, file.transform, file.crs)
-            if tags.get(RUN_TAG) != run or file.count != len(BANDS) or place != cell.geobox:
+            layers = in_order(filter(None, tags.get(LAYERS_TAG, "").split(",")))
+            ours = tags.get(RUN_TAG) == run and place == cell.geobox
+            if not ours or classes_in(layers, file.count) is None:
                 return None
             bands = file.read()
-    except RasterioError:  # missing or damaged: the cell is computed again
+    except (RasterioError, InputError):  # missing or damaged: the cell is computed again
         return None
-    return (bands, tags.get(SKIPPED_TAG) == "1") if tags.get(CHECKSUM_TAG) == _checksum(bands) else None
+    if tags.get(CHECKSUM_TAG) != _checksum(bands):
+        return None
+    return Finished(bands, tags.get(SKIPPED_TAG) == "1", layers)
+
+
+def _descriptions(layers: Sequence[LayerName], bands: int) -> tuple[str, ...]:
+    classes = classes_in(layers, bands)
+    if classes is None:
+        raise AssertionError(f"no prediction with the layers {layers} has {bands} bands")
+    return BANDS + band_names(layers, classes)[len(BANDS) :]
 
 
 def _checksum(bands: NDArray[np.uint8]) -> str:

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -114,6 +114,10 @@ class Tasks:
     """Where they write."""
     token: str = ""
     """Drawn once; part of each request's id, so that a run begun anew is not taken for the former one."""
+    layers: tuple[str, ...] = ()
+    """Layers on request that they write; with others the tasks are others."""
+    eecu_before: float = 0.0
+    """What tasks of former lists took."""
     records: dict[Block, TaskRecord] = field(default_factory=dict)
     """The last record of each block that was ever asked for or split."""
     eecu: dict[tuple[Block, int], float] = field(default_factory=dict)
@@ -122,7 +126,7 @@ class Tasks:
     @property
     def eecu_seconds(self) -> float:
         """What all tasks took together, failed ones too."""
-        return sum(self.eecu.values())
+        return self.eecu_before + sum(self.eecu.values())
 
     def add(self, record: TaskRecord) -> None:
         """Take note of a record."""
@@ -153,11 +157,12 @@ class TaskWriter:
     def __init__(self, path: Path, file: IO[bytes], tasks: Tasks) -> None:
         self._path, self._file, self.tasks = path, file, tasks
 
-    def begin(self, destination: str) -> None:
+    def begin(self, destination: str, layers: Sequence[str] = ()) -> None:
         """Start a new list of tasks."""
         token = secrets.token_hex(4)
-        self._append({"format": _FORMAT, "destination": destination, "token": token})
-        self.tasks = Tasks(destination, token)
+        more = {"layers": list(layers)} if layers else {}
+        self._append({"format": _FORMAT, "destination": destination, "token": token, **more})
+        self.tasks = Tasks(destination, token, tuple(layers), self.tasks.eecu_seconds)
 
     def note(self, record: TaskRecord) -> None:
         """Put a record on the disk; it is there when this returns.
@@ -177,12 +182,13 @@ class TaskWriter:
 
 
 @contextmanager
-def open_tasks(folder: Path, destination: Destination) -> Iterator[TaskWriter]:
-    """The tasks of a run, to go on with; begun where there are none.
+def open_tasks(folder: Path, destination: Destination, layers: Sequence[str] = ()) -> Iterator[TaskWriter]:
+    """The tasks of a run, to go on with; begun where there are none that write the same.
 
     Args:
         folder: Run folder.
         destination: Where the tasks write.
+        layers: Layers on request that they write.
 
     Raises:
         MismatchError: The run has tasks that write elsewhere.
@@ -190,8 +196,8 @@ def open_tasks(folder: Path, destination: Destination) -> Iterator[TaskWriter]:
     tasks = require_destination(folder, destination)
     with open_lines(folder / TASKS_FILE) as file:
         writer = TaskWriter(folder / TASKS_FILE, file, tasks)
-        if tasks.destination != str(destination):
-            writer.begin(str(destination))
+        if (tasks.destination, tasks.layers) != (str(destination), tuple(layers)):
+            writer.begin(str(destination), layers)
         yield writer
 
 
@@ -217,7 +223,8 @@ def read_tasks(folder: Path) -> Tasks:
     tasks = Tasks()
     for values in read_lines(folder / TASKS_FILE):
         if "destination" in values:
-            tasks = Tasks(str(values["destination"]), str(values["token"]))
+            layers, before = tuple(values.get("layers", [])), tasks.eecu_seconds
+            tasks = Tasks(str(values["destination"]), str(values["token"]), layers, before)
         else:
             tasks.add(TaskRecord.from_dict(values))
     return tasks
@@ -241,5 +248,6 @@ def run_name(plan: RunPlan) -> str:
     }
     if plan.model and plan.model.kind == "forest":
         identity |= {"forest": plan.model.digest}
+        identity |= {"layers": list(plan.layers)} if plan.layers else {}
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

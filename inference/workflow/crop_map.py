@@ -75,6 +75,7 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
         checkpoint_path=path,
         kind="local-forest" if forest else "checkpoint",
         cropland=cropland,
+        layers=request.layers,
     )
     survey = found_scenes(source, plan, aoi, listener)
     how = HOW.format(trees=len(model.trees)) if isinstance(model, ForestModel) else ""

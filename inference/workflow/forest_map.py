@@ -12,6 +12,7 @@ from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.earthengine.composites.tasks import PENDING_LIMIT
 from gee_pipeline.earthengine.forest.deploy_options import Confidence
 from gee_pipeline.earthengine.forest.forest_source import ForestSource
+from gee_pipeline.errors import InputError
 from gee_pipeline.source import Survey
 from inference.batch.export import TaskSummary
 from inference.deployment.deployment import Deployment, deployment_path, load_deployment
@@ -87,6 +88,7 @@ def plan_forest(request: ForestRequest, listener: Listener) -> PlannedForest:
     """
     model = load_forest(request.forest)
     deployment = load_deployment(deployment_path(request.forest), model)
+    _require_scores(request, deployment)
     introduce("Forest", model, request.forest, listener)
     aoi, season = season_of_model(request, model, request.forest.name, listener)
     gap = warn_of_gap(model, aoi, listener)
@@ -102,8 +104,19 @@ def plan_forest(request: ForestRequest, listener: Listener) -> PlannedForest:
         checkpoint_path=request.forest,
         kind="forest",
         cropland=CroplandMask.parse(request.cropland_mask) if request.cropland_mask else None,
+        layers=request.layers,
     )
     return PlannedForest(model, deployment, source, plan, aoi, gap)
+
+
+def _require_scores(request: ForestRequest, deployment: Deployment) -> None:
+    """Refuse layers of classes about which the servers say nothing."""
+    if request.layers and deployment.confidence == "none":
+        raise InputError(
+            f"--layers {','.join(request.layers)} take the votes or probabilities of all classes, but this "
+            "forest was deployed with --confidence none, which answers the class alone. Deploy it again with "
+            "--confidence votes or probability, or omit --layers."
+        )
 
 
 def make_forest_map(request: ForestRequest, listener: Listener | None = None) -> MapSummary:
@@ -235,7 +248,9 @@ def _remembering(request: ForestRequest) -> ForestRequest:
 
 def _ready(request: ForestRequest, planned: PlannedForest, listener: Listener) -> Background:
     """What the servers have for a map, once they are known to classify as this machine does."""
-    going_on(request.folder, planned.plan)  # a folder of something else is refused before cells are computed
+    # a folder of something else is refused before cells are computed
+    layers = going_on(request.folder, planned.plan).layers
+    planned = replace(planned, plan=replace(planned.plan, layers=layers))
     survey = found_scenes(planned.source, planned.plan, planned.aoi, listener)
     return _background(planned, survey, request, require_same(request, planned, listener))
 

@@ -14,6 +14,7 @@ from gee_pipeline.earthengine.client.budget import require_hours
 from gee_pipeline.earthengine.client.settings import Cropland, EarthEngineSettings
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import CELL_SIZE, require_cell_size
+from gee_pipeline.layers import LayerName, in_order
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SEASONS, Hemisphere, MonthDay
 from inference.run.cropland import CroplandMask
@@ -132,6 +133,16 @@ class ModelRequest(Request):
 
     season_start: date | MonthDay | None = None
     """First day of the season as the user expects it; another than the model's is refused."""
+    layers: tuple[LayerName, ...] = ()
+    """Layers on request; set in the order of the table."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "layers", in_order(self.layers))  # frozen
+
+    def options(self) -> dict[str, Any]:
+        """The options of the command by name, with places that hold in any working directory."""
+        return super().options() | {"layers": list(self.layers) or None}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -185,8 +185,13 @@ def open_folder(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
     if resumed:
         listener.notice(f"Continuing the run in {request.folder}.")
     if plan.model or not read_run_file(request.folder)["model"]:  # a map's file outlives a later export
-        write_bytes(request.folder / CONFIG_FILE, request.to_toml().encode())
+        write_bytes(request.folder / CONFIG_FILE, repeating(request, plan).to_toml().encode())
     return plan
+
+
+def repeating(request: Request, plan: RunPlan) -> Request:
+    """The request that repeats a run: with all layers that its map has."""
+    return replace(request, layers=plan.layers) if isinstance(request, ModelRequest) else request
 
 
 def take_in(
@@ -349,6 +354,8 @@ def _facts(
         source=plan.source,
         model=background.model_name,
         model_digest=model.digest,
+        run_digest=plan.digest,
+        layers=plan.layers,
         provenance=model.provenance,
         metrics=model.metrics,
         confidence=background.confidence,
@@ -358,6 +365,6 @@ def _facts(
         completeness=summary.completeness,
         spent=summary.spent,
         command=f"cropmap {plan.command} --config {request.folder / CONFIG_FILE}",
-        config=request.to_toml(),
+        config=repeating(request, plan).to_toml(),
         area=background.aoi.lonlat,
     )

@@ -39,6 +39,7 @@ from tests.support.ee_emulator.log import Log
 from tests.support.ee_emulator.server import Emulator
 from tests.support.ee_emulator.storage import Storage
 from tests.support.ee_emulator.tasks import Tasks
+from tests.support.layer_oracle import LAYERS, pixel_layers
 from tests.support.made_forests import grown, model_of
 
 YEAR = 2021
@@ -143,6 +144,18 @@ class Truth:
             else:
                 out[:, y, x] = self._pixel(y, x, confidence)
         return out
+
+    def expected_layers(
+        self, confidence: str = "votes", *, cropland: NDArray[np.bool_] | None = None
+    ) -> dict[str, NDArray[np.uint8]]:
+        """The bands `(band, y, x)` of each layer on request, of the whole grid, one pixel at a time."""
+        out = {name: np.full((CLASSES if name == "probabilities" else 1, *SHAPE), NONE) for name in LAYERS}
+        codes = self.expected(confidence, cropland=cropland)[0]
+        for y, x in np.argwhere((codes != OUTSIDE) & (codes < NOT_CROPLAND)):
+            shares = self._shares(self._rows[y, x][1], soft=confidence == "probability")
+            for name, values in pixel_layers(shares).items():
+                out[name][:, y, x] = values
+        return {name: values.astype(np.uint8) for name, values in out.items()}
 
     def _pixel(self, y: int, x: int, confidence: str) -> tuple[int, int, int]:
         clear, row = self._rows[y, x]
@@ -262,6 +275,19 @@ def grown_forest(seed: int = 0, trees: int = 7, classes: int = CLASSES) -> Rando
 def run_cropmap(*arguments: Any) -> Result:
     """The command in this process; an error that is not cropmap's own is raised."""
     return CliRunner().invoke(cropmap, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def mapped_layer(run: Path, name: str) -> NDArray[np.uint8]:
+    """The bands `(band, y, x)` of a layer on request on the pixels of the scenes."""
+    with rasterio.open(run / "map" / f"{name}.tif") as file:
+        values, (col, row) = file.read(), (round(v) for v in ~file.transform * (LEFT, TOP))
+        assert file.nodata == NONE
+    out = np.full((len(values), *SHAPE), NONE, np.uint8)
+    for y, x in np.ndindex(SHAPE):
+        if 0 <= y + row < values.shape[1] and 0 <= x + col < values.shape[2]:
+            out[:, y, x] = values[:, y + row, x + col]
+    assert (values != NONE).sum() == (out != NONE).sum()
+    return out
 
 
 def mapped(run: Path) -> NDArray[np.uint8]:

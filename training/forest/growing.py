@@ -13,7 +13,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from gee_pipeline.earthengine.forest.deploy_options import Confidence
 from gee_pipeline.errors import InputError
-from gee_pipeline.feature_names import feature_names
+from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.season import Season
 from inference.deployment.deployment import DeployedSizes, deployed_sizes
 from inference.models.forest_features import forest_features

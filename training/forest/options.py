@@ -9,7 +9,7 @@ from gee_pipeline.earthengine.forest.deploy_options import DEEPEST
 from gee_pipeline.errors import InputError
 
 Features = Literal["median", "harmonic"]
-"""`gee_pipeline.feature_names.FeatureKind`, named here because that module loads numpy."""
+"""`gee_pipeline.features.feature_names.FeatureKind`, named here because that module loads numpy."""
 FEATURES: Final[tuple[Features, ...]] = get_args(Features)
 
 MOST_TREES: Final = 10_000

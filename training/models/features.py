@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import InputError
-from gee_pipeline.harmonic import bin_days, harmonic_features
+from gee_pipeline.features.harmonic import bin_days, harmonic_features
 from gee_pipeline.recipe import Recipe
 from training.models.registry import ModelSpec
 

@@ -329,7 +329,7 @@ def predictions(
         finished = read_finished(prediction_path(folder, cell), cell, plan.digest)
         if finished is None:
             raise unfinished(folder, plan, [cell.name])
-        return finished[0]
+        return finished.bands[:3]
 
     with bounded_gdal(), ThreadPoolExecutor(READERS) as pool:
         rest = iter(cells)

@@ -12,6 +12,7 @@ from cli.options.shared import (
     forest_option,
     given,
     grid_options,
+    layers_option,
     map_place_options,
     out_option,
     server_options,
@@ -27,6 +28,7 @@ from cli.options.tasks import require_together, task_options
 @out_option
 @grid_options
 @cropland_mask_option
+@layers_option
 @server_options
 @task_options
 @click.option(

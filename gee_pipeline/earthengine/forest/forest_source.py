@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any, Final
+from typing import Any
 
 import ee
 import numpy as np
@@ -19,14 +19,12 @@ from gee_pipeline.earthengine.composites.source import LEAST_AHEAD, EarthEngineS
 from gee_pipeline.earthengine.forest.classifier_assets import ServedTrees, answered
 from gee_pipeline.earthengine.forest.prediction_graph import PREDICTION_BANDS, Voters, prediction
 from gee_pipeline.errors import InputError
-from gee_pipeline.feature_names import FeatureKind
+from gee_pipeline.features.feature_names import FeatureKind
 from gee_pipeline.grid import Cell
+from gee_pipeline.layers import LayerName, band_names
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH
 from gee_pipeline.season import Season
 from gee_pipeline.source import SceneCounts, Survey
-
-ANSWER: Final = Expected(PREDICTION_BANDS, "uint8")
-"""What a request for predictions is answered with."""
 
 
 @dataclass(frozen=True)
@@ -81,24 +79,34 @@ class ForestSource(EarthEngineSource):
             written[asset] = str(found.get("updateTime", ""))
         return written
 
-    def read_prediction(self, cell: Cell, season: Season) -> tuple[NDArray[np.uint8], SceneCounts]:
-        """Class code, confidence and clear observations `(3, y, x)` of one cell, of its whole square.
+    def read_prediction(
+        self, cell: Cell, season: Season, layers: tuple[LayerName, ...] = ()
+    ) -> tuple[NDArray[np.uint8], SceneCounts]:
+        """Class code, confidence and clear observations `(band, y, x)` of one cell, of its whole square.
 
-        Without scenes, or without cropland, nothing is classified.
+        The bands of layers follow. Without scenes, or without cropland, nothing is classified.
+
+        Args:
+            cell: The cell.
+            season: Season to map.
+            layers: Layers on request, in the order of the table.
 
         Raises:
             AccessError: Earth Engine cannot be used.
             EarthEngineError: A part of the cell failed for good.
         """
         with self._settled():
-            return self._read_prediction(cell.geobox, season)
+            return self._read_prediction(cell.geobox, season, layers)
 
-    def prediction_image(self, geobox: GeoBox, season: Season) -> ee.Image:
-        """The prediction of some pixels as an expression, bands `PREDICTION_BANDS`; the client must be open.
+    def prediction_image(
+        self, geobox: GeoBox, season: Season, layers: tuple[LayerName, ...] = ()
+    ) -> ee.Image:
+        """The prediction of some pixels as an expression, bands `band_names`; the client must be open.
 
         Args:
             geobox: The pixels.
             season: Season to map.
+            layers: Layers on request, in the order of the table.
         """
         return prediction(
             graph.search_region(geobox),
@@ -107,6 +115,7 @@ class ForestSource(EarthEngineSource):
             self.features,
             _voters(self.trees, self.classes),
             cropland=self.cropland_image(),
+            layers=layers,
         )
 
     def cells_ahead(self, bins: int, cell_size: int) -> int:
@@ -114,16 +123,19 @@ class ForestSource(EarthEngineSource):
         requests = math.ceil(cell_size**2 * len(PREDICTION_BANDS) / self.settings.request_bytes)
         return max(LEAST_AHEAD, math.ceil(self.settings.most_requests / requests))
 
-    def _read_prediction(self, geobox: GeoBox, season: Season) -> tuple[NDArray[np.uint8], SceneCounts]:
+    def _read_prediction(
+        self, geobox: GeoBox, season: Season, layers: tuple[LayerName, ...]
+    ) -> tuple[NDArray[np.uint8], SceneCounts]:
         mask, window = self._cropland(geobox), self.recipe.window
+        names = band_names(layers, self.classes)
         if mask is not None and not mask.any():
-            return _unseen(mask), SceneCounts(duplicates_dropped=None)
+            return _unseen(mask, len(names)), SceneCounts(duplicates_dropped=None)
         fetcher, days = self._fetcher, self.recipe.bin_days
         times, counts = count_scenes(fetcher, geobox, season.span(window, days))
         if not seen_bins(times, season, window, days):
-            return _unseen(np.ones(geobox.shape, np.bool_) if mask is None else mask), counts
-        image = self.prediction_image(geobox, season)
-        return fetcher.raster(image, geobox, ANSWER, costly=True), counts
+            return _unseen(np.ones(geobox.shape, np.bool_) if mask is None else mask, len(names)), counts
+        image = self.prediction_image(geobox, season, layers)
+        return fetcher.raster(image, geobox, Expected(names, "uint8"), costly=True), counts
 
 
 @lru_cache(maxsize=2)
@@ -132,8 +144,9 @@ def _voters(trees: ServedTrees, classes: int) -> Voters:
     return Voters(trees.confidence, trees.classifiers(), classes)
 
 
-def _unseen(cropland: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The prediction of pixels without any scene, of which some are cropland."""
+def _unseen(cropland: NDArray[np.bool_], bands: int) -> NDArray[np.uint8]:
+    """The prediction `(band, y, x)` of pixels without any scene, of which some are cropland."""
     codes = np.where(cropland, np.uint8(NOT_ENOUGH), np.uint8(NOT_CROPLAND))
     clear = np.where(cropland, np.uint8(0), np.uint8(NONE))
-    return np.stack([codes, np.full_like(codes, NONE), clear])
+    nothing = np.full_like(codes, NONE)
+    return np.stack([codes, nothing, clear, *[nothing] * (bands - len(PREDICTION_BANDS))])

@@ -11,7 +11,8 @@ on more than about a dozen others, where a chain from bin to bin would be as dee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,14 +22,15 @@ from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
 from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.forest.deploy_options import Confidence
 from gee_pipeline.earthengine.forest.tree_text import SHARE_UNIT
-from gee_pipeline.feature_names import FeatureKind, feature_names
-from gee_pipeline.harmonic import DARKEST_GREEN, HALF_UP, VARIABLES, bin_days, fit_matrix
+from gee_pipeline.features.feature_names import FeatureKind, feature_names
+from gee_pipeline.features.harmonic import DARKEST_GREEN, HALF_UP, VARIABLES, bin_days, fit_matrix
+from gee_pipeline.layers import HALF_AND_MORE, LayerName, band_names
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 
-PREDICTION_BANDS: Final = ("class", "confidence", "clear")
-"""Bands of a prediction, all uint8."""
+PREDICTION_BANDS: Final = band_names((), 1)
+"""Bands of a prediction, `class`, `confidence` and `clear`, all uint8; those of layers on request follow."""
 
 _BIN: Final = "bin"
 """Band that tells from which bin an observation is."""
@@ -39,6 +41,9 @@ _TIE: Final = 0.501
 _FINEST: Final = 1_000_000
 """Parts of a ten-thousandth to which mean shares are rounded: equal sums of shares stay equal, however the
 servers add them up, and others differ by more."""
+
+_TINY: Final = 1e-30
+"""Less than any probability but 0, which has no logarithm."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Voters:
 
 
 def features(region: ee.Geometry, season: Season, recipe: Recipe, kind: FeatureKind) -> ee.Image:
-    """What a forest looks at; bands have the names of `gee_pipeline.feature_names`.
+    """What a forest looks at; bands have the names of `gee_pipeline.features.feature_names`.
 
     Args:
         region: Where scenes are looked for, made by `graph.search_region`.
@@ -98,7 +103,7 @@ def observed_bins(region: ee.Geometry, season: Season, recipe: Recipe) -> ee.Ima
 
 
 def harmonic(series: ee.Image, recipe: Recipe) -> ee.Image:
-    """The coefficients of `gee_pipeline.harmonic` x 10,000 in whole numbers: int32, `B8A_constant`, ....
+    """The coefficients of `gee_pipeline.features.harmonic` x 10,000: int32, `B8A_constant`, ....
 
     Args:
         series: What `filled` gives.
@@ -122,12 +127,13 @@ def prediction(
     voters: Voters,
     *,
     cropland: ee.Image | None,
+    layers: Sequence[LayerName] = (),
 ) -> ee.Image:
-    """A map: uint8, bands `class`, `confidence` and `clear`, no pixel masked.
+    """A map: uint8, bands `class`, `confidence`, `clear` and those of layers, no pixel masked.
 
     The class is 1 to K; 254 where it is not cropland, and 255 where fewer bins are observed than the recipe
     wants. The confidence is in percent, and 255 where there is none. Observed bins are 255 where it is not
-    cropland.
+    cropland. Layers are 255 where there is no class.
 
     Args:
         region: Where scenes are looked for, made by `graph.search_region`.
@@ -136,38 +142,115 @@ def prediction(
         kind: What the forest looks at.
         voters: The forest.
         cropland: Image of one band without masked pixels, 0 where it is not cropland; None maps everything.
+        layers: Layers on request, in the order of the table.
 
     Raises:
         InputError: Harmonic features need a band that the recipe does not have.
     """
     composites = _composites(region, season, recipe)
     clear = _observed_bins(composites)
-    said = classified(_features(composites, recipe, kind), voters)
+    said = classified(_features(composites, recipe, kind), voters, layers)
     few = clear.lt(max(recipe.min_clear_bins, 1))  # without an observation there are no features
-    blank = _constants(NOT_ENOUGH, NONE)
+    names = band_names(layers, voters.classes)
+    blank = _constants(NOT_ENOUGH, _without_clear(names))
     bands = said.unmask(blank, False).where(few, blank).addBands(clear)
+    if layers:
+        bands = bands.select(list(names))
     if cropland is not None:
-        bands = bands.where(cropland.eq(0), _constants(NOT_CROPLAND, NONE, NONE))
+        bands = bands.where(cropland.eq(0), _constants(NOT_CROPLAND, names))
     return bands.toUint8()
 
 
-def classified(values: ee.Image, voters: Voters) -> ee.Image:
-    """What a forest says of features: bands `class` and `confidence`, masked where these are, not yet uint8.
+def classified(values: ee.Image, voters: Voters, layers: Sequence[LayerName] = ()) -> ee.Image:
+    """What a forest says of features: bands `class`, `confidence` and those of layers, not yet uint8.
+
+    They are masked where the features are.
 
     Args:
         values: Bands that have the names of the features.
         voters: The forest.
+        layers: Layers on request, in the order of the table; none can be had with the confidence `none`.
     """
     if voters.confidence == "none":
+        if layers:
+            raise AssertionError("Earth Engine's own vote says nothing of the other classes")
         said = values.classify(voters.classifiers[0]).addBands(ee.Image.constant(NONE))
-    elif voters.confidence == "votes":
-        counts = _counts(values.classify(voters.classifiers[0]), voters.classes)
-        said = _winner(counts, counts.reduce(ee.Reducer.sum()), voters.classes)
     else:
-        shares = ee.Image.cat([values.classify(one) for one in voters.classifiers])
-        whole = ee.Image.constant(SHARE_UNIT * _FINEST)
-        said = _winner(shares.multiply(_FINEST).round(), whole, voters.classes)
-    return said.rename(list(PREDICTION_BANDS[:2]))
+        scores = _scores(values, voters)
+        said = ee.Image.cat([scores.code, _percent(scores.best, scores.whole), *_layers(scores, layers)])
+    return said.rename(list(_without_clear(band_names(layers, voters.classes))))
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """How likely each class is, in whole numbers, and which wins."""
+
+    parts: ee.Image
+    """One band a class: votes, or mean shares in the finest parts."""
+    whole: ee.Image
+    """What counts as 100 %."""
+    classes: int
+    """Number of classes."""
+    best: ee.Image
+    """The largest part."""
+    code: ee.Image
+    """Its class, of equal parts the smaller code."""
+
+    @classmethod
+    def of(cls, parts: ee.Image, whole: ee.Image, classes: int) -> _Scores:
+        best = parts.reduce(ee.Reducer.max())
+        return cls(parts, whole, classes, best, _smallest_code(parts, best, classes))
+
+    @property
+    def rivals(self) -> ee.Image:
+        """The parts, and -1 for the class that wins."""
+        return self.parts.where(ee.Image.constant(list(range(1, self.classes + 1))).eq(self.code), -1)
+
+
+def _scores(values: ee.Image, voters: Voters) -> _Scores:
+    if voters.confidence == "votes":
+        counts = _counts(values.classify(voters.classifiers[0]), voters.classes)
+        return _Scores.of(counts, counts.reduce(ee.Reducer.sum()), voters.classes)
+    shares = ee.Image.cat([values.classify(one) for one in voters.classifiers])
+    whole = ee.Image.constant(SHARE_UNIT * _FINEST)
+    return _Scores.of(shares.multiply(_FINEST).round(), whole, voters.classes)
+
+
+def _layers(scores: _Scores, layers: Sequence[LayerName]) -> list[ee.Image]:
+    return [COMPUTED[name](scores) for name in layers]
+
+
+def _second(scores: _Scores) -> ee.Image:
+    if scores.classes == 1:
+        return ee.Image.constant(NONE)
+    best = scores.rivals.reduce(ee.Reducer.max())
+    return _smallest_code(scores.rivals, best, scores.classes)
+
+
+def _margin(scores: _Scores) -> ee.Image:
+    second = scores.rivals.reduce(ee.Reducer.max()).max(0)
+    return _percent(scores.best.subtract(second), scores.whole)
+
+
+def _entropy(scores: _Scores) -> ee.Image:
+    if scores.classes == 1:
+        return scores.best.multiply(0)
+    share = scores.parts.divide(scores.whole)
+    nats = share.max(_TINY).log().multiply(share).reduce(ee.Reducer.sum())
+    return nats.multiply(-100 / math.log(scores.classes)).add(HALF_AND_MORE).floor()
+
+
+def _probabilities(scores: _Scores) -> ee.Image:
+    return _percent(scores.parts, scores.whole)
+
+
+COMPUTED: Final[dict[LayerName, Callable[[_Scores], ee.Image]]] = {
+    "second": _second,
+    "margin": _margin,
+    "entropy": _entropy,
+    "probabilities": _probabilities,
+}
+"""The bands of each layer on request, as `inference.models.class_layers` computes them here."""
 
 
 def _composites(region: ee.Geometry, season: Season, recipe: Recipe) -> list[ee.Image]:
@@ -250,14 +333,22 @@ def _counts(votes: ee.Image, classes: int) -> ee.Image:
     )
 
 
-def _winner(parts: ee.Image, whole: ee.Image, classes: int) -> ee.Image:
-    """The class with the largest part, of equal ones the smaller code, and its percentage, halves up."""
-    best = parts.reduce(ee.Reducer.max())
+def _smallest_code(parts: ee.Image, best: ee.Image, classes: int) -> ee.Image:
+    """The smallest code of the classes that have the largest part."""
     order = parts.eq(best).multiply(ee.Image.constant(list(range(classes, 0, -1)))).reduce(ee.Reducer.max())
-    code = ee.Image.constant(classes + 1).subtract(order)
-    return code.addBands(best.multiply(100).divide(whole).add(0.5).floor())
+    return ee.Image.constant(classes + 1).subtract(order)
 
 
-def _constants(*values: int) -> ee.Image:
-    """The first bands of a prediction, the same everywhere."""
-    return ee.Image.constant(list(values)).rename(list(PREDICTION_BANDS[: len(values)]))
+def _percent(part: ee.Image, whole: ee.Image) -> ee.Image:
+    """`part` in percent of `whole`, halves up."""
+    return part.multiply(100).divide(whole).add(0.5).floor()
+
+
+def _constants(code: int, names: Sequence[str]) -> ee.Image:
+    """Bands of a prediction, the same everywhere: the code of the first, and none in the others."""
+    return ee.Image.constant([code, *[NONE] * (len(names) - 1)]).rename(list(names))
+
+
+def _without_clear(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of bands that the classifiers answer."""
+    return tuple(name for name in names if name != PREDICTION_BANDS[2])

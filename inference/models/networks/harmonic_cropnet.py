@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from gee_pipeline.harmonic import DARKEST_GREEN, FEATURES, band_rows, bin_days, fit_matrix
+from gee_pipeline.features.harmonic import DARKEST_GREEN, FEATURES, band_rows, bin_days, fit_matrix
 from gee_pipeline.recipe import Recipe
 from inference.models.networks.cropnet import CropNet, CropNetConfig
 from inference.models.networks.normalisation import Normalisation
@@ -48,7 +48,7 @@ class HarmonicCropNet(nn.Module):
         return self.cropnet(self.scale(self.features(x))[:, None, None])
 
     def features(self, x: Tensor) -> Tensor:
-        """The 35 coefficients `(sample, 35)`, as `gee_pipeline.harmonic.harmonic_features` gives them."""
+        """The 35 coefficients `(sample, 35)` of `gee_pipeline.features.harmonic.harmonic_features`."""
         with torch.autocast(x.device.type, enabled=False):  # 16 bits would blur the small coefficients
             bands = x[:, 0, self.rows].float() * self.std + self.mean  # (sample, band, bin), reflectance
             index = bands[:, -2] / bands[:, -1].clamp(min=DARKEST_GREEN) - 1

@@ -30,7 +30,7 @@ from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.forest import prediction_graph
 from gee_pipeline.earthengine.forest.classifier_assets import AssetRequest, TreeRow, table_request
 from gee_pipeline.errors import InputError, MismatchError
-from gee_pipeline.feature_names import feature_names
+from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.grid import Grid, inside
 from gee_pipeline.recipe import CloudRule, Recipe
 from inference.deployment import forest_script

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.grid import Cell
+from gee_pipeline.layers import LayerName
 from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts
 from inference.deployment.deployment import Deployment
@@ -95,7 +96,9 @@ class Served:
             values, cell.geobox, bins, RECIPE.bands, SceneCounts(), land if self.cropland else None
         )
 
-    def read_prediction(self, cell: Cell, season: Season) -> tuple[NDArray[np.uint8], SceneCounts]:
+    def read_prediction(
+        self, cell: Cell, season: Season, layers: tuple[LayerName, ...] = ()
+    ) -> tuple[NDArray[np.uint8], SceneCounts]:
         self.asked.append(cell.name)
         values, land = self.pixels(cell)
         bands = loop(values, land if self.cropland else np.ones_like(land), self.confidence)

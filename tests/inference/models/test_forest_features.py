@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gee_pipeline.bands import BANDS
 from gee_pipeline.errors import InputError
-from gee_pipeline.feature_names import feature_names
+from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.recipe import Recipe
 from inference.models.forest_features import forest_features
 

@@ -1,4 +1,5 @@
 import logging
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.io import MemoryFile
 
 from gee_pipeline.grid import Cell
+from gee_pipeline.layers import LayerName
 from inference.run.prediction import read_finished, write_prediction
 
 CELL = Cell(0, 0, GeoBox((16, 16), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633"))
@@ -59,3 +62,35 @@ def test_no_flipped_bit_is_taken_for_a_prediction(
         noticed += found is None
         assert found is None or np.array_equal(found[0], bands)
     assert noticed > len(content) / 9
+
+
+def test_a_file_without_layers_is_byte_for_byte_that_of_version_0_1_0(
+    path: Path, bands: NDArray[np.uint8]
+) -> None:
+    profile = {
+        "driver": "GTiff", "dtype": "uint8", "count": 3, "height": 16, "width": 16, "compress": "deflate",
+        "crs": "EPSG:32633", "transform": CELL.geobox.transform,
+    }  # fmt: skip
+    crc = str(zlib.crc32(bands.tobytes()))
+    with MemoryFile() as memory:
+        with memory.open(**profile) as file:
+            file.write(bands)
+            file.descriptions = ("class code", "confidence", "clear observations")
+            file.update_tags(CROPMAP_RUN="run 1", CROPMAP_SKIPPED="1", CROPMAP_CRC32=crc)
+        assert path.read_bytes() == memory.read()
+
+
+def test_layers_stand_behind_the_three_bands_and_share_their_checksum(tmp_path: Path) -> None:
+    bands = np.random.default_rng(1).integers(0, 6, (7, 16, 16), dtype=np.uint8)
+    layers: tuple[LayerName, ...] = ("margin", "probabilities")
+    write_prediction(tmp_path / "cell.tif", bands, CELL, "run 1", layers=layers)
+    found = read_finished(tmp_path / "cell.tif", CELL, "run 1")
+    assert found
+    assert np.array_equal(found.bands, bands)
+    assert found.layers == layers
+    assert found.has(("margin",))
+    assert not found.has(("margin", "entropy"))
+    with rasterio.open(tmp_path / "cell.tif", "r+") as file:
+        assert file.descriptions[3:] == ("margin", "probability_1", "probability_2", "probability_3")
+        file.write(bands[6] ^ 1, 7)
+    assert read_finished(tmp_path / "cell.tif", CELL, "run 1") is None

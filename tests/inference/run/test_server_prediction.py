@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import IncompleteRunError, MismatchError
 from gee_pipeline.grid import Cell, inside
+from gee_pipeline.layers import LayerName
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import PredictingSource, SceneCounts, Spent
@@ -43,7 +44,9 @@ class FakeServed(FakeRemote):
     highest: int = 3
     """Highest class code it gives."""
 
-    def read_prediction(self, cell: Cell, season: Season) -> tuple[NDArray[np.uint8], SceneCounts]:
+    def read_prediction(
+        self, cell: Cell, season: Season, layers: tuple[LayerName, ...] = ()
+    ) -> tuple[NDArray[np.uint8], SceneCounts]:
         super().read_cell(cell, season, range(1))
         return served(cell, self.highest, bare=cell.name in self.bare), SceneCounts(3, 1, 2, None)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gee_pipeline.errors import InputError
-from gee_pipeline.harmonic import bin_days, harmonic_features
+from gee_pipeline.features.harmonic import bin_days, harmonic_features
 from gee_pipeline.recipe import Recipe
 from inference.models.networks import image_networks
 from inference.models.networks.normalisation import Normalisation

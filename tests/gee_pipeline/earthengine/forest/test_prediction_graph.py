@@ -22,7 +22,7 @@ from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.forest import prediction_graph
 from gee_pipeline.earthengine.forest.prediction_graph import Voters
 from gee_pipeline.errors import InputError
-from gee_pipeline.feature_names import feature_names
+from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER
 from gee_pipeline.stac.source import StacSource

@@ -5,7 +5,7 @@ import pytest
 
 from gee_pipeline.bands import BANDS
 from gee_pipeline.errors import InputError
-from gee_pipeline.harmonic import FEATURES, bin_days, harmonic_features
+from gee_pipeline.features.harmonic import FEATURES, bin_days, harmonic_features
 from gee_pipeline.recipe import Recipe
 
 DAYS = np.arange(122.5, 335, 5)  # the middle of five-day bins from day 121 (0-based 120) to 334

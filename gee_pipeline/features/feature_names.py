@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gee_pipeline.harmonic import FEATURES, band_rows
+from gee_pipeline.features.harmonic import FEATURES, band_rows
 from gee_pipeline.recipe import Recipe
 
 FeatureKind = Literal["median", "harmonic"]
-"""The filled series of the model window, or the 35 coefficients of `gee_pipeline.harmonic`."""
+"""The filled series of the model window, or the 35 coefficients of `gee_pipeline.features.harmonic`."""
 
 
 def feature_names(recipe: Recipe, kind: FeatureKind) -> tuple[str, ...]:

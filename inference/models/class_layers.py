@@ -1,0 +1,88 @@
+"""Layers on request (`gee_pipeline.layers`) of pixels, computed from how likely each class is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gee_pipeline.layers import HALF_AND_MORE, LayerName
+from gee_pipeline.map_codes import NONE
+from inference.models.pixel_prediction import ClassParts, Prediction, percent
+
+
+def layer_values(names: Sequence[LayerName], prediction: Prediction, scores: ClassParts) -> NDArray[np.uint8]:
+    """The bands of layers, one behind the other, `(band, pixel)`.
+
+    Args:
+        names: Layers in the order of the table.
+        prediction: The class of each pixel and its confidence, as the map has them.
+        scores: How likely each class is.
+    """
+    pixels = _Scored(prediction, scores)
+    return np.concatenate([COMPUTED[name](pixels) for name in names])
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Pixels with a class, and how likely each class is."""
+
+    prediction: Prediction
+    scores: ClassParts
+
+    @property
+    def classes(self) -> int:
+        return self.scores.parts.shape[1]
+
+    @cached_property
+    def own(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Where the parts of the map's own classes are."""
+        codes = self.prediction.codes.astype(np.intp)
+        return np.arange(len(codes)), codes - 1
+
+    @cached_property
+    def rivals(self) -> NDArray[np.int64]:
+        """`(pixel, class)`: the parts, and -1 for the pixel's own class."""
+        parts = self.scores.parts.astype(np.int64)
+        parts[self.own] = -1
+        return parts
+
+
+def _second(pixels: _Scored) -> NDArray[np.uint8]:
+    if pixels.classes == 1:
+        return np.full((1, len(pixels.prediction.codes)), NONE, np.uint8)
+    return (pixels.rivals.argmax(axis=1) + 1).astype(np.uint8)[None]  # of equal parts the first
+
+
+def _margin(pixels: _Scored) -> NDArray[np.uint8]:
+    own = pixels.scores.parts[pixels.own].astype(np.int64)
+    ahead = own - np.maximum(pixels.rivals.max(axis=1), 0)
+    # Not below 0, where the map's class is that of another device and both are nearly as likely.
+    return percent(np.maximum(ahead, 0), pixels.scores.whole)[None]
+
+
+def _entropy(pixels: _Scored) -> NDArray[np.uint8]:
+    if pixels.classes == 1:
+        return np.zeros((1, len(pixels.prediction.codes)), np.uint8)
+    share = pixels.scores.parts / pixels.scores.whole
+    nats = -(share * np.log(np.where(share > 0, share, 1))).sum(axis=1)
+    return np.floor(100 * nats / np.log(pixels.classes) + HALF_AND_MORE).astype(np.uint8)[None]
+
+
+def _probabilities(pixels: _Scored) -> NDArray[np.uint8]:
+    shares = percent(pixels.scores.parts, pixels.scores.whole)
+    shares[pixels.own] = pixels.prediction.confidence
+    return np.ascontiguousarray(shares.T)
+
+
+COMPUTED: Final[dict[LayerName, Callable[[_Scored], NDArray[np.uint8]]]] = {
+    "second": _second,
+    "margin": _margin,
+    "entropy": _entropy,
+    "probabilities": _probabilities,
+}
+"""The bands `(band, pixel)` of each layer."""

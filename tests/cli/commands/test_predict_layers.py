@@ -1,0 +1,269 @@
+"""`cropmap predict --layers`: more rasters of the same map, at once or later, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+import torch
+from numpy.typing import NDArray
+from rio_cogeo.cogeo import cog_validate
+
+import inference.run.cell_worker
+from gee_pipeline.stac.source import StacSource
+from inference.models.checkpoint import load_checkpoint
+from inference.models.series import model_input
+from tests.support.tiny_place import CROPS, FILES, Place, files, report, times
+
+ALL = "second,margin,entropy,probabilities"
+RASTERS = ("second", "margin", "entropy", "probabilities")
+MORE = {"map/margin.tif", "map/entropy.tif", "map/probabilities.tif"} | {
+    f"map/second.{kind}" for kind in ("tif", "tif.aux.xml", "qml")
+}
+
+
+@pytest.fixture(scope="module")
+def layered(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A map with all layers from the start."""
+    run = tmp_path_factory.mktemp("layered") / "run"
+    result = place.predict(run, layers=ALL)
+    assert result.exit_code == 0, result.stderr
+    return run
+
+
+def raster(run: Path, name: str) -> NDArray[np.uint8]:
+    with rasterio.open(run / "map" / f"{name}.tif") as file:
+        return file.read()
+
+
+def cells(run: Path) -> dict[str, NDArray[np.uint8]]:
+    found = {}
+    for path in sorted((run / "predictions").glob("*.tif")):
+        with rasterio.open(path) as file:
+            found[path.stem] = file.read()
+    return found
+
+
+def test_class_confidence_and_observations_are_those_of_a_map_without_layers(
+    finished: Path, layered: Path
+) -> None:
+    for name in ("crop_map", "confidence", "clear_observations"):
+        np.testing.assert_array_equal(raster(layered, name), raster(finished, name))
+    for name, bands in cells(finished).items():
+        np.testing.assert_array_equal(cells(layered)[name][:3], bands)
+    assert files(layered) == FILES | MORE
+
+
+def test_layers_are_those_of_the_softmax_of_the_stored_composites(place: Place, layered: Path) -> None:
+    """The network in 64 bits on each pixel's own series: within the rounding of a percent."""
+    checkpoint = load_checkpoint(place.model)
+    network, window = checkpoint.build().double(), checkpoint.recipe.window
+    compared = 0
+    for name, bands in cells(layered).items():
+        with rasterio.open(layered / "composites" / f"{name}.tif") as file:
+            stored = file.read().reshape(len(window), 3, *file.shape)
+        mapped = (bands[0] > 0) & (bands[0] < 254)
+        if not mapped.any():
+            continue
+        series = np.moveaxis(stored[:, :, mapped], 2, 0).transpose(0, 2, 1)
+        given = model_input(np.ascontiguousarray(series), checkpoint.normalisation, checkpoint.recipe)
+        x = torch.from_numpy(given).double()
+        with torch.no_grad():
+            logits = network(x) / checkpoint.temperature
+        shares = logits.softmax(dim=1).numpy()
+        second, margin, entropy, *percents = bands[3:, mapped]
+        ranked = np.sort(shares, axis=1)
+        clear_cut = ranked[:, -2] - ranked[:, -3] > 1e-5
+        np.testing.assert_array_equal(second[clear_cut], 1 + np.argsort(shares, axis=1)[clear_cut, -2])
+        np.testing.assert_allclose(margin, 100 * (ranked[:, -1] - ranked[:, -2]), atol=0.51)
+        np.testing.assert_allclose(np.stack(percents, 1), 100 * shares, atol=0.51)
+        nats = -(shares * np.log(np.maximum(shares, 1e-300))).sum(axis=1)
+        np.testing.assert_allclose(entropy, 100 * nats / np.log(5), atol=0.51)
+        assert (bands[3:, ~mapped] == 255).all()
+        compared += mapped.sum()
+    assert compared > 1_000
+
+
+@pytest.mark.parametrize("name", RASTERS)
+def test_each_layer_is_a_cog_on_the_pixels_of_the_map(layered: Path, name: str) -> None:
+    path = layered / "map" / f"{name}.tif"
+    assert cog_validate(path, strict=True) == (True, [], [])
+    with rasterio.open(path) as file, rasterio.open(layered / "map" / "crop_map.tif") as crops:
+        assert (file.transform, file.shape, file.crs) == (crops.transform, crops.shape, crops.crs)
+        assert set(file.dtypes) == {"uint8"}
+        assert file.nodata == 255
+        assert file.count == (5 if name == "probabilities" else 1)
+        values, codes = file.read(), crops.read(1)
+    mapped = (codes > 0) & (codes < 254)
+    assert (values[:, ~mapped] == 255).all()
+    assert (values[:, mapped] <= (5 if name == "second" else 100)).all()
+
+
+def test_bands_of_probabilities_have_the_names_of_the_classes_and_sum_to_one(layered: Path) -> None:
+    with rasterio.open(layered / "map" / "probabilities.tif") as file:
+        assert file.descriptions == CROPS
+        total = file.read().astype(int).sum(axis=0)
+    mapped = raster(layered, "margin")[0] < 255
+    assert (abs(total[mapped] - 100) <= 2).all()  # five roundings
+    confidence, codes = raster(layered, "confidence")[0], raster(layered, "crop_map")[0]
+    percents = raster(layered, "probabilities")
+    for y, x in np.argwhere(mapped):
+        assert percents[codes[y, x] - 1, y, x] == confidence[y, x] == percents[:, y, x].max()
+
+
+def test_the_second_class_is_coloured_and_named_like_the_map(layered: Path) -> None:
+    with rasterio.open(layered / "map" / "crop_map.tif") as crops:
+        colours, names = crops.colormap(1), crops.tags()
+    with rasterio.open(layered / "map" / "second.tif") as second:
+        for code in range(1, 6):
+            assert second.colormap(1)[code] == colours[code]
+            assert second.tags()[f"CLASS_{code}"] == names[f"CLASS_{code}"]
+        assert second.tags()["CLASS_255"] == "none"
+        assert "CLASS_0" not in second.tags()
+    codes, second_codes = raster(layered, "crop_map")[0], raster(layered, "second")[0]
+    mapped = (codes > 0) & (codes < 254)
+    assert (codes[mapped] != second_codes[mapped]).all()
+    assert (layered / "map" / "second.qml").read_text(encoding="utf-8").count("paletteEntry") == 5
+
+
+def test_the_stac_item_and_the_report_name_the_layers(layered: Path) -> None:
+    item = pystac.Item.from_file(str(layered / "map" / "item.json"))
+    assert set(RASTERS) < set(item.assets)
+    percents = item.assets["probabilities"].extra_fields["raster:bands"]
+    assert [band["name"] for band in percents] == list(CROPS)
+    values = raster(layered, "margin")
+    margin = item.assets["margin"].extra_fields["raster:bands"][0]
+    assert margin["unit"] == "percentage points"
+    assert margin["statistics"]["mean"] == pytest.approx(values[values < 255].mean())
+    second = item.assets["second"].extra_fields["classification:classes"]
+    assert [(c["value"], c["title"]) for c in second] == [(255, "none"), *enumerate(CROPS, 1)]
+    assert [layer["name"] for layer in report(layered)["layers"]] == list(RASTERS)
+
+
+def test_a_map_without_layers_says_nothing_of_them(finished: Path) -> None:
+    assert "layers" not in report(finished)
+    assert "layers" not in json.loads((finished / "run.json").read_text(encoding="utf-8"))
+    assert "layers" not in tomllib.loads((finished / "run.toml").read_text(encoding="utf-8"))
+
+
+# --- later, on a finished run
+
+
+@pytest.fixture
+def later(finished: Path, tmp_path: Path) -> Path:
+    """A finished run without layers, to go on with."""
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def no_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: Any) -> Any:
+        raise AssertionError("a scene is read, though its composite is there")
+
+    monkeypatch.setattr(StacSource, "read_cell", refuse)
+
+
+@pytest.mark.usefixtures("no_scenes")
+def test_a_finished_run_gets_layers_from_its_composites_alone(
+    place: Place, later: Path, layered: Path
+) -> None:
+    before = cells(later)
+    assert place.predict(later, layers="entropy,second").exit_code == 0
+    for name in ("second", "entropy"):
+        np.testing.assert_array_equal(raster(later, name), raster(layered, name))
+    for name, bands in cells(later).items():
+        np.testing.assert_array_equal(bands[:3], before[name])
+    assert not (later / "map" / "margin.tif").exists()
+    assert place.predict(later, layers="probabilities").exit_code == 0  # more of them, still without scenes
+    for name in ("second", "entropy", "probabilities"):
+        np.testing.assert_array_equal(raster(later, name), raster(layered, name))
+
+
+@pytest.mark.usefixtures("no_scenes")
+def test_killed_between_two_cells_the_same_command_goes_on(
+    place: Place, later: Path, layered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = inference.run.cell_worker.write_prediction, iter(range(2))
+
+    def interrupted(*given: Any, **options: Any) -> None:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        write(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inference.run.cell_worker, "write_prediction", interrupted)
+        assert place.predict(later, layers=ALL).exit_code == 130
+    done = [name for name, bands in cells(later).items() if len(bands) > 3]
+    assert len(done) == 2
+    stamps = times(later)
+    assert place.predict(later, layers=ALL).exit_code == 0
+    assert {n: times(later)[n] for n in stamps if Path(n).stem in done} == {
+        n: stamp for n, stamp in stamps.items() if Path(n).stem in done
+    }
+    for name in (*RASTERS, "crop_map", "confidence"):
+        np.testing.assert_array_equal(raster(later, name), raster(layered, name))
+
+
+@pytest.mark.usefixtures("no_scenes")
+def test_a_layer_that_the_map_has_stays_without_being_asked_for_again(place: Place, layered: Path) -> None:
+    stamps = times(layered)
+    assert place.predict(layered).exit_code == 0
+    assert times(layered) == stamps
+    assert files(layered) == FILES | MORE
+    assert tomllib.loads((layered / "run.toml").read_text(encoding="utf-8"))["layers"] == list(RASTERS)
+
+
+def test_a_damaged_layer_is_found_and_computed_again(place: Place, layered: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(layered, run)
+    path = next((run / "predictions").glob("*.tif"))
+    with rasterio.open(path, "r+") as file:
+        values = file.read(7)
+        file.write(np.where(values == 255, 255, values ^ 1).astype(np.uint8), 7)
+        values = file.read(7)
+    assert place.predict(run).exit_code == 0
+    np.testing.assert_array_equal(raster(run, "probabilities"), raster(layered, "probabilities"))
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(file.read(), cells(layered)[path.stem])
+
+
+def test_layers_are_not_put_beside_classes_of_other_composites(
+    place: Place, later: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Observations that the stored composite does not have: the classes were made of something else."""
+    name = max(cells(later), key=lambda key: int(((cells(later)[key][0] % 254) > 0).sum()))
+    path = later / "predictions" / f"{name}.tif"
+    with rasterio.open(path) as file:
+        bands, tags = file.read(), file.tags()
+    from gee_pipeline.grid import Cell
+    from inference.run.plan import load_plan
+    from inference.run.prediction import RUN_TAG, write_prediction
+
+    plan = load_plan(later)
+    cell: Cell = next(c for c in plan.grid.cells(plan.cells) if c.name == name)
+    bands[2][bands[0] < 254] += 1
+    write_prediction(path, bands, cell, tags[RUN_TAG])
+    result = place.predict(later, layers="margin")
+    assert result.exit_code == 2
+    assert "what these were made of has changed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [("ndvi", "second, margin, entropy, probabilities"), ("margin,,second", "single commas")],
+)
+def test_an_unknown_layer_is_refused_before_anything_is_written(
+    place: Place, tmp_path: Path, layers: str, words: str
+) -> None:
+    result = place.predict(tmp_path / "run", layers=layers)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not (tmp_path / "run").exists()
