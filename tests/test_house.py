@@ -22,6 +22,7 @@ ROOMS = {
         "gee_pipeline.stac",
         "gee_pipeline.earthengine",
         "gee_pipeline.earthengine.client",
+        "gee_pipeline.earthengine.tasks",
         "gee_pipeline.earthengine.composites",
         "gee_pipeline.earthengine.forest",
         "gee_pipeline.earthengine.selfcheck",

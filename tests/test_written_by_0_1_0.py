@@ -19,8 +19,10 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
 from cli.main import cropmap
+from gee_pipeline.earthengine.composites.tasks import Destination
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.store import composite_path, read_composite
+from inference.deployment.asset_tasks import begin
 from inference.deployment.deployment import deployment_path, load_deployment
 from inference.models.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
 from inference.models.forest_features import forest_features
@@ -28,6 +30,7 @@ from inference.models.forest_model import load_forest
 from inference.models.networks.cropnet import CropNetConfig
 from inference.models.predictor import Predictor
 from inference.run.plan import load_plan
+from inference.run.task_record import open_tasks, read_tasks
 from tests.written_by_0_1_0.made import URL, series, served
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.resume_state import ResumeState
@@ -239,6 +242,52 @@ def moved_with_its_scenes(run: Path) -> Path:
     values["source"]["href"] = str((SCENES / "catalog.json").resolve())
     path.write_text(json.dumps(values), encoding="utf-8")
     return run
+
+
+# Batch tasks
+
+
+def test_the_tasks_of_a_run_are_read(tmp_path: Path) -> None:
+    """17 cells side by side; the first of three blocks was split, and the process died while submitting."""
+    shutil.copy(HERE / "tasks" / "tasks.jsonl", tmp_path)
+    planned = np.array([(0, col) for col in range(17)], np.int32)
+    tasks = read_tasks(tmp_path)
+    assert (tasks.destination, tasks.token) == ("gcs://crop-bucket/north/2021", "a2588457")
+    assert tasks.eecu_seconds == pytest.approx(0.081 + 0.173)
+    found = [
+        (task.subject.block.name, task.state, task.subject.tile, task.attempt, (task.operation or "")[-6:])
+        for task in tasks.leaves(planned)
+    ]
+    assert found == [
+        ("r0000_c0000_1x4", "done", 128, 1, "XRXV7N"),
+        ("r0000_c0004_1x4", "active", 128, 2, "6E5CP2"),
+        ("r0000_c0008_1x8", "submitting", 256, 2, ""),
+        ("r0000_c0016_1x1", "done", 256, 1, "5ZRWZE"),
+    ]
+
+
+def test_a_run_goes_on_with_its_tasks(tmp_path: Path) -> None:
+    """Another token would be another request's id, and start a task a second time."""
+    shutil.copy(HERE / "tasks" / "tasks.jsonl", tmp_path)
+    before = (tmp_path / "tasks.jsonl").read_bytes()
+    with open_tasks(tmp_path, Destination.parse("gcs://crop-bucket/north/2021")) as writer:
+        assert writer.tasks.token == "a2588457"
+    assert (tmp_path / "tasks.jsonl").read_bytes() == before
+
+
+def test_the_tasks_of_a_deployment_are_gone_on_with() -> None:
+    path = HERE / "tasks" / "forest.deployment.tasks.json"
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assets = [f"projects/crop-maps/assets/forest_class_{code}" for code in (1, 2, 3)]
+    record = begin(path, written["about"], assets)
+    assert record.token == "9bc8f80b"
+    assert [(task.subject, task.state, task.attempt) for task in record.tasks] == [
+        (assets[0], "active", 1),
+        (assets[1], "submitting", 1),
+        (assets[2], "planned", 0),
+    ]
+    assert record.tasks[0].operation == "projects/crop-maps/operations/WXC2QPL3CNQ7KNHX25Y4ID7A"
+    assert record.to_dict() == written
 
 
 # Trainings

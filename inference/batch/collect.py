@@ -40,7 +40,7 @@ from inference.run.ledger import CellRecord, CellState, Ledger, open_ledger, rea
 from inference.run.lock import run_lock
 from inference.run.plan import RunPlan
 from inference.run.prediction import bounded_gdal
-from inference.run.task_record import TaskRecord, open_tasks, read_tasks, run_name
+from inference.run.task_record import BlockTask, open_tasks, read_tasks, run_name
 
 MEMORY: Final = 2**30
 """Bytes that the cells under way may take together."""
@@ -347,20 +347,20 @@ def _explained(
         return ()
     tasks = read_tasks(folder)
     told = dict.fromkeys(missing, "there is no file of it, and no task is known")
-    for record in tasks.leaves(plan.cells) if tasks.records else ():
-        for place in _places(record, plan) & told.keys():
-            told[place] = _standing(record)
+    for task in tasks.leaves(plan.cells) if tasks.records else ():
+        for place in _places(task, plan) & told.keys():
+            told[place] = _standing(task)
     return tuple(replace(failure, error=told[place]) for place, failure in sorted(missing.items()))
 
 
-def _standing(record: TaskRecord) -> str:
+def _standing(task: BlockTask) -> str:
     """Why a cell of a block may have no file."""
-    if record.state in ("done", "lost"):
+    if task.state in ("done", "lost"):
         return "its task is done, but the file is not there"
-    if record.state == "active":
+    if task.state == "active":
         return "its task is still at work"
-    if record.state in ("failed", "cancelled"):
-        return f"its task failed: {record.message}"
+    if task.state in ("failed", "cancelled"):
+        return f"its task failed: {task.message}"
     return "its task is not started yet"
 
 
@@ -370,13 +370,13 @@ def _mark_lost(folder: Path, plan: RunPlan, destination: Destination, lost: set[
     if not lost or (tasks.destination, tasks.layers) != (str(destination), plan.layers):
         return
     with open_tasks(folder, destination, plan.layers) as writer:
-        for record in list(tasks.leaves(plan.cells)):
-            if record.state == "done" and _places(record, plan) & lost:
-                writer.note(replace(record, state="lost"))
+        for task in list(tasks.leaves(plan.cells)):
+            if task.state == "done" and _places(task, plan) & lost:
+                writer.note(replace(task, state="lost"))
 
 
-def _places(record: TaskRecord, plan: RunPlan) -> set[tuple[int, int]]:
-    return {(int(row), int(col)) for row, col in record.block.cells(plan.cells)}
+def _places(task: BlockTask, plan: RunPlan) -> set[tuple[int, int]]:
+    return {(int(row), int(col)) for row, col in task.subject.block.cells(plan.cells)}
 
 
 def _way_out(folder: Path, plan: RunPlan, destination: Destination, places: str | None) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,32 +12,20 @@ import ee
 from odc.geo.geobox import GeoBox
 
 from gee_pipeline.earthengine.client.faults import Fault, FaultKind, access_error
+from gee_pipeline.earthengine.client.session import Session
 from gee_pipeline.earthengine.composites.blocks import file_prefix
-from gee_pipeline.earthengine.composites.tasks import (
-    PENDING_LIMIT,
-    Destination,
-    Remedy,
-    TaskAnswer,
-    export_request,
-    is_repeated,
-    list_operations,
-    queue_is_full,
-)
-from gee_pipeline.errors import IncompleteRunError, InputError
-from gee_pipeline.grid import inside
+from gee_pipeline.earthengine.composites.tasks import Destination, export_request
+from gee_pipeline.earthengine.tasks.answer import TaskAnswer, list_operations
+from gee_pipeline.earthengine.tasks.follower import PENDING_LIMIT, TaskFollower
+from gee_pipeline.earthengine.tasks.task import Task
+from gee_pipeline.errors import AccessError, IncompleteRunError, InputError
+from gee_pipeline.grid import Cell, inside
 from inference.batch.product import Product, command_of, product_of
 from inference.run.completeness import NAMED
 from inference.run.execute import Progress
 from inference.run.lock import run_lock
 from inference.run.plan import RunPlan
-from inference.run.task_record import TaskRecord, TaskWriter, open_tasks, run_name
-
-REPEATS: Final = 2
-"""Times a task that failed for Earth Engine's own reasons is started again."""
-
-HOPELESS: Final = 3
-"""Tasks that fail one after another for the same reason, before any succeeds, until no more are started: a
-bucket that may not be written to would fail them all."""
+from inference.run.task_record import BlockExport, BlockTask, TaskWriter, open_tasks, run_name
 
 POLL_SECONDS: Final = 30.0
 """Seconds between two looks at the tasks; each takes minutes at least."""
@@ -109,7 +96,7 @@ class TaskSummary:
 def export_by_tasks(
     folder: Path,
     plan: RunPlan,
-    session: Any,
+    session: Session,
     destination: Destination,
     *,
     notice: Callable[[str], None] = lambda text: None,
@@ -125,7 +112,7 @@ def export_by_tasks(
     They write predictions where the run's model is a forest, else composites.
 
     What a former call started is taken up again; a task is never started twice, also where the former call
-    was killed. Tasks that failed or were cancelled are started anew.
+    was killed. Tasks that failed or were cancelled are started again.
 
     Args:
         folder: Run folder of the plan, as `open_or_create` left it.
@@ -148,291 +135,181 @@ def export_by_tasks(
     if limit < 1:
         raise InputError(f"At least one task must be allowed at once, got a limit of {limit}.")
     with run_lock(folder), open_tasks(folder, destination, plan.layers) as writer:
-        export = _Export(folder, plan, session, destination, writer, limit, notice, image_of)
-        export.sort()
-        while True:
-            export.look()
-            export.submit()
-            (progress or (lambda state: None))(export.progress())
-            if not wait or not export.unfinished:
-                return export.summary()
-            sleep(poll_seconds)
+        work = _BlockWork(folder, plan, session, destination, writer, notice, image_of)
+        follower = TaskFollower(work, notice=notice, limit=limit)
+        for task in work.left():
+            follower.add(task)
+        report = progress or (lambda state: None)
+        follower.follow(
+            lambda: report(work.progress(follower.failed)), wait=wait, poll_seconds=poll_seconds, sleep=sleep
+        )
+        return work.summary(follower)
 
 
-class _Full(Exception):
-    """Nothing more can be submitted now."""
-
-
-class _Export:
-    """The tasks of one call."""
+class _BlockWork:
+    """Tasks that write blocks of cells of a run."""
 
     def __init__(
         self,
         folder: Path,
         plan: RunPlan,
-        session: Any,
+        session: Session,
         destination: Destination,
         writer: TaskWriter,
-        limit: int,
         notice: Callable[[str], None],
         image_of: ImageOf | None,
     ) -> None:
         self._folder, self._plan, self._session = folder, plan, session
-        self._destination, self._writer, self._limit, self._notice = destination, writer, limit, notice
+        self._destination, self._writer, self._notice = destination, writer, notice
         self._product: Product = product_of(folder, plan)
         self._image_of = image_of or self._product.image
         self._run = run_name(plan)
-        self._waiting: deque[TaskRecord] = deque()
-        self._active: list[TaskRecord] = []
-        self._finished: list[TaskRecord] = []
-        self._failed: list[TaskRecord] = []
-        self._repeats: Counter[str] = Counter()
-        self._reasons: list[str] = []
-        self._hopeless = False
-        self._told: set[str] = set()
-        self._cells_done = self._cells_new = self._pixels = 0
+        self._blocks_done = self._cells_done = self._cells_new = self._pixels = 0
         self._start = time.monotonic()
 
-    @property
-    def unfinished(self) -> bool:
-        """Whether there is anything to wait for."""
-        return bool(self._active) or (bool(self._waiting) and not self._hopeless)
-
-    def sort(self) -> None:
-        """Find out what is left of former calls, and what was never started."""
-        for record in self._writer.tasks.leaves(self._plan.cells):
-            if record.state == "done" or (record.state != "active" and self._collected(record)):
-                self._finish(record, new=False)
-            elif record.state == "active":
-                self._active.append(record)
-            elif record.state == "lost":
-                self._export_again(record)
+    def left(self) -> list[BlockTask]:
+        """What earlier calls left to do, and what was never started."""
+        tasks: list[BlockTask] = []
+        for task in self._writer.tasks.leaves(self._plan.cells):
+            if task.state == "done" or (task.state != "active" and self._collected(task)):
+                self._count(task)
+            elif task.state == "lost":
+                tasks += self._again(task)
             else:
-                self._waiting.append(record)
+                tasks.append(task)
+        return tasks
 
-    def look(self) -> None:
-        """Ask how each task stands, and decide what follows."""
-        former, self._active = self._active, []
-        for record in former:
-            try:
-                self._settle(record, self._ask(record))
-            except Fault as fault:  # it stays active in the record, and the next call asks again
-                said = f"Earth Engine does not tell how its task stands: {fault.message}"
-                self._failed.append(replace(record, message=said))
-                self._notice(f"Block {record.block.name}: {said}")
+    def label(self, subject: BlockExport) -> str:
+        """The block."""
+        return f"of block {subject.block.name}"
 
-    def submit(self) -> None:
-        """Start as many tasks as there is room for."""
-        self._adopt()
-        while self._waiting and len(self._active) < self._limit and not self._hopeless:
-            try:
-                self._send(self._waiting[0])
-            except _Full:
-                return
+    def request_id(self, task: BlockTask) -> str:
+        """The run, the block and the attempt."""
+        block = task.subject.block.name.replace("_", "-")
+        return f"cropmap-{self._run}-{block}-{self._writer.tasks.token}-{task.attempt}"
 
-    def progress(self) -> Progress:
+    def note(self, task: BlockTask) -> None:
+        """A line in the list of the run's tasks."""
+        self._writer.note(task)
+
+    def submit(self, task: BlockTask, request_id: str) -> Mapping[str, Any]:
+        """An export of the block's image."""
+        geobox = task.subject.block.geobox(self._plan.grid)
+        request = export_request(
+            self._image_of(geobox),
+            geobox,
+            file_size=self._plan.grid.cell_size,
+            tile=task.subject.tile,
+            destination=self._destination,
+            file_prefix=file_prefix(self._run, task.subject.block),
+            description=request_id,
+            nodata=self._product.nodata,
+        )
+        return self._session.start_export(request, request_id)
+
+    def operation(self, name: str) -> Mapping[str, Any]:
+        """Asked once; the next look asks again."""
+        return self._session.operation(name)
+
+    def operations(self) -> Sequence[Mapping[str, Any]]:
+        """Asked once; without an answer the same request is sent again."""
+        return list_operations()
+
+    def forgotten(self, task: BlockTask) -> TaskAnswer:
+        """Done; `collect` will see whether the files are there."""
+        return TaskAnswer(task.operation or "", description="", state="done")
+
+    def parts(self, task: BlockTask) -> list[BlockTask]:
+        """Smaller blocks, or the same cell in smaller squares."""
+        if not task.subject.divisible:
+            return []
+        block, smaller = task.subject.block, task.subject.smaller(self._plan.cells)
+        if smaller[0].block == block:  # a single cell, in smaller squares
+            parts = [replace(task, subject=smaller[0], state="planned")]
+        else:
+            self._writer.note(replace(task, state="split", message="", eecu_seconds=0))
+            parts = [Task(part) for part in smaller]
+        for part in parts:
+            self._writer.note(part)
+        self._notice(
+            f"Block {block.name} was too much for one task ({task.message}) and is exported in "
+            f"{len(parts)} parts, in squares of {parts[0].subject.tile} pixels."
+        )
+        return parts
+
+    def fatal(self, fault: Fault, subject: BlockExport | None) -> AccessError | None:
+        """A lack of access, which no block escapes."""
+        return access_error(fault, self._session.project) if fault.kind is FaultKind.ACCESS else None
+
+    def finished(self, task: BlockTask) -> None:
+        """Count its cells and pixels."""
+        self._count(task)
+        self._cells_new += self._size(task)
+        self._pixels += sum(int(inside(self._plan.area, cell.geobox).sum()) for cell in self._cells(task))
+
+    def given_up(self, task: BlockTask) -> None:
+        """Say so."""
+        self._notice(f"The task of block {task.subject.block.name} ended without files: {task.message}")
+
+    def progress(self, failed: Sequence[BlockTask]) -> Progress:
         """The state of the cells."""
         elapsed = max(time.monotonic() - self._start, 1e-6)
-        failed = sum(self._size(record) for record in self._failed)
-        left = len(self._plan.cells) - self._cells_done - failed
+        without = sum(self._size(task) for task in failed)
+        left = len(self._plan.cells) - self._cells_done - without
         return Progress(
             done=self._cells_done,
-            failed=failed,
+            failed=without,
             planned=len(self._plan.cells),
             pixels=self._pixels,
             pixels_per_second=self._pixels / elapsed,
             seconds_left=left * elapsed / self._cells_new if self._cells_new else None,
         )
 
-    def summary(self) -> TaskSummary:
+    def summary(self, follower: TaskFollower[BlockExport]) -> TaskSummary:
         """How the tasks stand now."""
         return TaskSummary(
             folder=self._folder,
             destination=str(self._destination),
             cells=len(self._plan.cells),
             cells_done=self._cells_done,
-            done=len(self._finished),
-            active=len(self._active),
-            waiting=len(self._waiting),
-            failures=tuple(TaskFailure(r.block.name, self._size(r), r.message) for r in self._failed),
+            done=self._blocks_done,
+            active=len(follower.active),
+            waiting=len(follower.waiting),
+            failures=tuple(
+                TaskFailure(task.subject.block.name, self._size(task), task.message)
+                for task in follower.failed
+            ),
             eecu_seconds=round(self._writer.tasks.eecu_seconds, 3),
             seconds=round(time.monotonic() - self._start, 3),
             command=command_of(self._folder, self._plan, self._destination),
         )
 
-    def _send(self, waiting: TaskRecord) -> None:
-        """Submit the first that waits; its request's id is on the disk before."""
-        record = waiting
-        if record.state != "submitting":
-            record = record.next_attempt()
-            self._writer.note(record)
-            self._waiting[0] = record
-        try:
-            operation = self._session.start_export(self._request(record), self._request_id(record))
-        except Fault as fault:
-            self._refused(record, fault)
-            return
-        self._waiting.popleft()
-        self._begin(record, TaskAnswer.of(operation))
-
-    def _refused(self, record: TaskRecord, fault: Fault) -> None:
-        """What follows where a request did not become a task."""
-        if queue_is_full(fault) or fault.temporary:
-            self._tell_once(f"Earth Engine takes no more tasks now ({fault.message}); they are tried later.")
-            raise _Full
-        self._require_access(fault)
-        self._waiting.popleft()
-        if is_repeated(fault) and (answer := self._listed().get(self._request_id(record))):
-            self._begin(record, answer)
-            return
-        refused = replace(record, state="failed", message=fault.message)
-        self._writer.note(refused)
-        self._give_up(refused)
-
-    def _adopt(self) -> None:
-        """Look for tasks that may have been started without our hearing of it."""
-        unheard = [record for record in self._waiting if record.state == "submitting"]
-        listed = self._listed() if unheard else {}
-        for record in unheard:
-            if answer := listed.get(self._request_id(record)):
-                self._waiting.remove(record)
-                self._begin(record, answer)
-
-    def _begin(self, record: TaskRecord, answer: TaskAnswer) -> None:
-        """Note a task that Earth Engine has."""
-        begun = replace(record, state="active", operation=answer.name)
-        self._writer.note(begun)
-        self._settle(begun, answer)
-
-    def _settle(self, record: TaskRecord, answer: TaskAnswer | None) -> None:
-        """Put a task where it belongs, by what Earth Engine says of it."""
-        if answer is None or answer.state == "active":
-            self._active.append(record)
-            return
-        message = "it was cancelled at Earth Engine" if answer.state == "cancelled" else answer.message
-        ended = replace(record, state=answer.state, message=message, eecu_seconds=answer.eecu_seconds)
-        self._writer.note(ended)
-        if answer.state == "done":
-            self._finish(ended)
-        else:
-            self._mend(ended, answer.cure)
-
-    def _mend(self, record: TaskRecord, cure: Remedy) -> None:
-        """Start what may help after a failure, or give the block up."""
-        if cure is Remedy.AGAIN and self._repeats[record.block.name] < REPEATS:
-            self._repeats[record.block.name] += 1
-            self._waiting.append(record)
-        elif cure is Remedy.SMALLER and record.divisible:
-            self._split(record)
-        else:
-            self._give_up(record)
-
-    def _split(self, record: TaskRecord) -> None:
-        parts = record.smaller(self._plan.cells)
-        self._notice(
-            f"Block {record.block.name} was too much for one task ({record.message}) and is exported in "
-            f"{len(parts)} parts, in squares of {parts[0].tile} pixels."
-        )
-        if record.block != parts[0].block:
-            self._writer.note(replace(record, state="split", message="", eecu_seconds=0))
-        for part in parts:
-            self._writer.note(part)
-        self._waiting.extendleft(reversed(parts))
-
-    def _export_again(self, record: TaskRecord) -> None:
-        """Have the part of a block whose files are missing or damaged exported once more."""
-        there = [
-            self._product.has(cell) for cell in self._plan.grid.cells(record.block.cells(self._plan.cells))
-        ]
+    def _again(self, task: BlockTask) -> list[BlockTask]:
+        """Tasks for the part of a block whose files are missing or damaged."""
+        there = [self._product.has(cell) for cell in self._cells(task)]
         if all(there):
-            self._finish(record, new=False)
-        elif not any(there):
-            self._waiting.append(record)
-        else:
-            self._writer.note(replace(record, state="split"))
-            for block in record.block.quarters(self._plan.cells):
-                part = TaskRecord(block, state="lost", tile=record.tile)
-                self._writer.note(part)
-                self._export_again(part)
+            self._count(task)
+            return []
+        if not any(there):
+            return [task]
+        self._writer.note(replace(task, state="split"))
+        tasks: list[BlockTask] = []
+        for block in task.subject.block.quarters(self._plan.cells):
+            part = Task(BlockExport(block, task.subject.tile), state="lost")
+            self._writer.note(part)
+            tasks += self._again(part)
+        return tasks
 
-    def _finish(self, record: TaskRecord, new: bool = True) -> None:
-        self._finished.append(record)
-        self._cells_done += self._size(record)
-        if new:
-            self._cells_new += self._size(record)
-            self._pixels += self._pixels_of(record)
-
-    def _give_up(self, record: TaskRecord) -> None:
-        """A block that has no files at the end of this call; the next call tries again."""
-        self._failed.append(record)
-        self._reasons.append(record.message)
-        self._notice(f"The task of block {record.block.name} ended without files: {record.message}")
-        if not self._cells_new and self._reasons[-HOPELESS:] == [record.message] * HOPELESS:
-            self._hopeless = True
-            self._notice(f"{HOPELESS} tasks failed for the same reason; no more are started.")
-
-    def _ask(self, record: TaskRecord) -> TaskAnswer | None:
-        """What Earth Engine says of a task; None where it says nothing now.
-
-        Raises:
-            Fault: It refuses to say it, however often it is asked.
-        """
-        name = record.operation or ""
-        try:
-            return TaskAnswer.of(self._session.operation(name))
-        except Fault as fault:
-            if fault.status == 404:  # it forgets old tasks; `collect` will see whether the files are there
-                return TaskAnswer(name, description="", state="done")
-            self._require_access(fault)
-            if not fault.temporary:
-                raise
-            self._tell_once(f"Earth Engine does not tell the state of tasks now ({fault.message}).")
-            return None
-
-    def _listed(self) -> dict[str, TaskAnswer]:
-        """The tasks of the project by what they were called; of a name the one listed first."""
-        try:
-            answers = [TaskAnswer.of(operation) for operation in list_operations()]
-        except Fault as fault:
-            self._require_access(fault)
-            return {}  # the same id is sent again, and Earth Engine knows it
-        return {answer.description: answer for answer in reversed(answers)}
-
-    def _require_access(self, fault: Fault) -> None:
-        if fault.kind is FaultKind.ACCESS:
-            raise access_error(fault, self._session.project) from fault
-
-    def _tell_once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._notice(text)
-
-    def _request(self, record: TaskRecord) -> dict[str, Any]:
-        geobox = record.block.geobox(self._plan.grid)
-        return export_request(
-            self._image_of(geobox),
-            geobox,
-            file_size=self._plan.grid.cell_size,
-            tile=record.tile,
-            destination=self._destination,
-            file_prefix=file_prefix(self._run, record.block),
-            description=self._request_id(record),
-            nodata=self._product.nodata,
-        )
-
-    def _request_id(self, record: TaskRecord) -> str:
-        """Marks a request, and names its task; letters, digits and hyphens, at most 60."""
-        block = record.block.name.replace("_", "-")
-        return f"cropmap-{self._run}-{block}-{self._writer.tasks.token}-{record.attempt}"
-
-    def _collected(self, record: TaskRecord) -> bool:
+    def _collected(self, task: BlockTask) -> bool:
         """Whether the run has the files of a block already, from wherever."""
-        cells = self._plan.grid.cells(record.block.cells(self._plan.cells))
-        return all(self._product.has(cell) for cell in cells)
+        return all(self._product.has(cell) for cell in self._cells(task))
 
-    def _size(self, record: TaskRecord) -> int:
-        return len(record.block.cells(self._plan.cells))
+    def _count(self, task: BlockTask) -> None:
+        self._blocks_done += 1
+        self._cells_done += self._size(task)
 
-    def _pixels_of(self, record: TaskRecord) -> int:
-        cells = self._plan.grid.cells(record.block.cells(self._plan.cells))
-        return sum(int(inside(self._plan.area, cell.geobox).sum()) for cell in cells)
+    def _cells(self, task: BlockTask) -> list[Cell]:
+        return list(self._plan.grid.cells(task.subject.block.cells(self._plan.cells)))
+
+    def _size(self, task: BlockTask) -> int:
+        return len(task.subject.block.cells(self._plan.cells))

@@ -153,17 +153,14 @@ class _Target:
             tasks = self._tasks(path)
             require_place(
                 self.session,
-                tasks.unwritten,
+                tasks.record.unwritten,
                 self.result.deployment.way,
                 overwrite=self.overwrite,
                 sleep=self.sleep,
             )
             tasks.require_sizes()
-            tasks.start()
-            tasks.look()
-            if wait:
-                tasks.follow(poll_seconds)
-            if not tasks.done:
+            tasks.run(wait=wait, poll_seconds=poll_seconds)
+            if not tasks.record.done:
                 return self.result
             return self._compared_after(tasks)
 
@@ -176,7 +173,7 @@ class _Target:
 
     def _compared_after(self, tasks: AssetTasks) -> Deployed:
         try:
-            done = self.compared(tasks.eecu_seconds)
+            done = self.compared(tasks.record.eecu_seconds)
         except MismatchError:
             tasks.forget()  # going on would only find the same difference
             raise

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, Final
 
 import numpy as np
 import shapely
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.earthengine.composites.blocks import Block, plan_blocks
 from gee_pipeline.earthengine.composites.tasks import SMALLEST_TILE, TILE, Destination
+from gee_pipeline.earthengine.tasks.task import Task
 from gee_pipeline.errors import MismatchError
 from gee_pipeline.files import room_for
 from inference.run.json_lines import open_lines, read_lines
@@ -32,78 +33,64 @@ TASKS_FILE: Final = "tasks.jsonl"
 
 _FORMAT: Final = 1
 
-TaskState = Literal["planned", "submitting", "active", "done", "lost", "failed", "cancelled", "split"]
-"""Submitting: the request's id is on disk, Earth Engine's answer is not. Lost: done, but a file of it was
-found missing or damaged. Split: smaller blocks take its place."""
-
 _STARTED = ("submitting", "active", "done", "lost")
 """States of tasks that Earth Engine has or may have begun."""
 
 
 @dataclass(frozen=True)
-class TaskRecord:
-    """A block and the last task for it."""
+class BlockExport:
+    """Cells of a run that one task writes."""
 
     block: Block
     """The cells."""
-    state: TaskState = "planned"
-    """How it stands with the task."""
     tile: int = TILE
     """Pixels along one side of the squares that are computed at a time."""
-    attempt: int = 0
-    """Tasks for this block so far, over all starts of the command."""
-    operation: str | None = None
-    """Earth Engine's name of the task."""
-    message: str = ""
-    """Earth Engine's own words on a failure."""
-    eecu_seconds: float = 0.0
-    """What this task took; former ones of the block are not in it."""
-
-    def next_attempt(self) -> TaskRecord:
-        """The record of a new task, before it is submitted."""
-        return TaskRecord(self.block, "submitting", self.tile, self.attempt + 1)
 
     @property
     def divisible(self) -> bool:
         """Whether a smaller task than this could be asked for."""
         return self.block.rows * self.block.cols > 1 or self.tile > SMALLEST_TILE
 
-    def smaller(self, planned: NDArray[np.int32]) -> list[TaskRecord]:
-        """The records of smaller blocks with smaller squares; a single cell has its squares only.
+    def smaller(self, planned: NDArray[np.int32]) -> list[BlockExport]:
+        """Smaller blocks in smaller squares; a single cell has its squares only.
 
         Args:
             planned: Rows and columns `(n, 2)` of the planned cells.
         """
         tile = max(self.tile // 2, SMALLEST_TILE)
         if self.block.rows * self.block.cols == 1:
-            return [replace(self, state="planned", tile=tile)]
-        return [TaskRecord(block, tile=tile) for block in self.block.quarters(planned)]
+            return [replace(self, tile=tile)]
+        return [BlockExport(block, tile) for block in self.block.quarters(planned)]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The record as JSON values; what is not known is left out."""
-        values = {
-            "block": self.block.name,
-            "state": self.state,
-            "tile": self.tile,
-            "attempt": self.attempt,
-            "operation": self.operation,
-            "message": self.message,
-            "eecu": round(self.eecu_seconds, 3),
-        }
-        return {key: value for key, value in values.items() if value}
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TaskRecord:
-        """The record that `to_dict` wrote."""
-        return cls(
-            block=Block.named(values["block"]),
-            state=values["state"],
-            tile=int(values["tile"]),
-            attempt=int(values.get("attempt", 0)),
-            operation=values.get("operation"),
-            message=values.get("message", ""),
-            eecu_seconds=float(values.get("eecu", 0)),
-        )
+BlockTask = Task[BlockExport]
+"""The last task for a block."""
+
+
+def block_task_to_dict(task: BlockTask) -> dict[str, Any]:
+    """A task as JSON values; what is not known is omitted."""
+    values = {
+        "block": task.subject.block.name,
+        "state": task.state,
+        "tile": task.subject.tile,
+        "attempt": task.attempt,
+        "operation": task.operation,
+        "message": task.message,
+        "eecu": round(task.eecu_seconds, 3),
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def block_task_from_dict(values: dict[str, Any]) -> BlockTask:
+    """The task that `block_task_to_dict` wrote."""
+    return Task(
+        BlockExport(Block.named(values["block"]), int(values["tile"])),
+        state=values["state"],
+        attempt=int(values.get("attempt", 0)),
+        operation=values.get("operation"),
+        message=values.get("message", ""),
+        eecu_seconds=float(values.get("eecu", 0)),
+    )
 
 
 @dataclass
@@ -113,13 +100,13 @@ class Tasks:
     destination: str = ""
     """Where they write."""
     token: str = ""
-    """Drawn once; part of each request's id, so that a run begun anew is not taken for the former one."""
+    """Drawn once; part of each request's id, so that a run begun again is not taken for the one before."""
     layers: tuple[str, ...] = ()
     """Layers on request that they write; with others the tasks are others."""
     eecu_before: float = 0.0
-    """What tasks of former lists took."""
-    records: dict[Block, TaskRecord] = field(default_factory=dict)
-    """The last record of each block that was ever asked for or split."""
+    """What tasks of earlier lists took."""
+    records: dict[Block, BlockTask] = field(default_factory=dict)
+    """The last task of each block that was ever asked for or split."""
     eecu: dict[tuple[Block, int], float] = field(default_factory=dict)
     """What each task took, by block and attempt."""
 
@@ -128,27 +115,31 @@ class Tasks:
         """What all tasks took together, failed ones too."""
         return self.eecu_before + sum(self.eecu.values())
 
-    def add(self, record: TaskRecord) -> None:
-        """Take note of a record."""
-        self.records[record.block] = record
-        if record.eecu_seconds:
-            self.eecu[record.block, record.attempt] = record.eecu_seconds
+    def add(self, task: BlockTask) -> None:
+        """Take note of a task."""
+        block = task.subject.block
+        self.records[block] = task
+        if task.eecu_seconds:
+            self.eecu[block, task.attempt] = task.eecu_seconds
 
-    def leaves(self, planned: NDArray[np.int32]) -> Iterator[TaskRecord]:
-        """The records that together hold each planned cell once: split blocks give way to their parts.
+    def leaves(self, planned: NDArray[np.int32]) -> Iterator[BlockTask]:
+        """The tasks that together hold each planned cell once: split blocks give way to their parts.
 
         Args:
             planned: Rows and columns `(n, 2)` of the planned cells.
         """
         for block in plan_blocks(planned):
-            yield from self._below(self.records.get(block, TaskRecord(block)), planned)
+            yield from self._below(self._of(BlockExport(block)), planned)
 
-    def _below(self, record: TaskRecord, planned: NDArray[np.int32]) -> Iterator[TaskRecord]:
-        if record.state != "split":
-            yield record
+    def _below(self, task: BlockTask, planned: NDArray[np.int32]) -> Iterator[BlockTask]:
+        if task.state != "split":
+            yield task
             return
-        for part in record.smaller(planned):
-            yield from self._below(self.records.get(part.block, part), planned)
+        for part in task.subject.smaller(planned):
+            yield from self._below(self._of(part), planned)
+
+    def _of(self, subject: BlockExport) -> BlockTask:
+        return self.records.get(subject.block, Task(subject))
 
 
 class TaskWriter:
@@ -164,14 +155,14 @@ class TaskWriter:
         self._append({"format": _FORMAT, "destination": destination, "token": token, **more})
         self.tasks = Tasks(destination, token, tuple(layers), self.tasks.eecu_seconds)
 
-    def note(self, record: TaskRecord) -> None:
-        """Put a record on the disk; it is there when this returns.
+    def note(self, task: BlockTask) -> None:
+        """Put a task on the disk; it is there when this returns.
 
         Raises:
             DiskFullError: The disk has no room.
         """
-        self._append(record.to_dict())
-        self.tasks.add(record)
+        self._append(block_task_to_dict(task))
+        self.tasks.add(task)
 
     def _append(self, values: dict[str, Any]) -> None:
         line = json.dumps({**values, "time": round(time.time(), 3)}, separators=(",", ":")) + "\n"
@@ -208,7 +199,7 @@ def require_destination(folder: Path, destination: Destination) -> Tasks:
         MismatchError: The run has tasks that write elsewhere.
     """
     tasks = read_tasks(folder)
-    started = any(record.state in _STARTED for record in tasks.records.values())
+    started = any(task.state in _STARTED for task in tasks.records.values())
     if started and tasks.destination != str(destination):
         raise MismatchError(
             f"The tasks of the run in {folder} write to {tasks.destination}, --to is {destination} now. Go "
@@ -226,7 +217,7 @@ def read_tasks(folder: Path) -> Tasks:
             layers, before = tuple(values.get("layers", [])), tasks.eecu_seconds
             tasks = Tasks(str(values["destination"]), str(values["token"]), layers, before)
         else:
-            tasks.add(TaskRecord.from_dict(values))
+            tasks.add(block_task_from_dict(values))
     return tasks
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.earthengine.composites.source import EarthEngineSource
-from gee_pipeline.earthengine.composites.tasks import PENDING_LIMIT
+from gee_pipeline.earthengine.tasks.follower import PENDING_LIMIT
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Source, Spent

@@ -9,9 +9,9 @@ from typing import Final
 
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.earthengine.composites.source import EarthEngineSource
-from gee_pipeline.earthengine.composites.tasks import PENDING_LIMIT
 from gee_pipeline.earthengine.forest.deploy_options import Confidence
 from gee_pipeline.earthengine.forest.forest_source import ForestSource
+from gee_pipeline.earthengine.tasks.follower import PENDING_LIMIT
 from gee_pipeline.errors import InputError
 from gee_pipeline.source import Survey
 from inference.batch.export import TaskSummary

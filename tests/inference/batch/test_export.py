@@ -356,7 +356,7 @@ def test_a_single_cell_is_computed_in_ever_smaller_squares_and_then_reported(
     server.script_tasks(*["User memory limit exceeded."] * 9)
     summary = export(tmp_path, plan, session)
     assert [failure.message for failure in summary.failures] == ["User memory limit exceeded."]
-    assert [record.tile for record in read_tasks(tmp_path).records.values()] == [32]
+    assert [task.subject.tile for task in read_tasks(tmp_path).records.values()] == [32]
     assert len(started(server)) == 4  # squares of 256, 128, 64 and 32
 
 
@@ -497,7 +497,7 @@ def test_a_request_that_changed_since_it_was_sent_finds_its_task_by_name(
     plan = planned(tmp_path, cells=8)
     with pytest.raises(Killed):
         export(tmp_path, plan, DyingSession(session, 1, after_submission=True))
-    monkeypatch.setattr("inference.batch.export._Export._adopt", lambda self: None)
+    monkeypatch.setattr("gee_pipeline.earthengine.tasks.follower.TaskFollower._adopt", lambda self: None)
     next(iter(server.tasks)).body["maxPixels"] = {"value": "7"}
     assert export(tmp_path, plan, session).complete
     assert len(started(server)) == 1

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gee_pipeline.earthengine.tasks.task import Task
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from inference.deployment.asset_tasks import AssetTask, DeploymentRecord, begin, only_one
+from inference.deployment.asset_tasks import DeploymentRecord, begin, only_one
 from inference.deployment.deploy import deploy
 from inference.deployment.deployment import (
     DeployedSizes,
@@ -209,7 +210,7 @@ def test_a_record_is_gone_on_with_where_everything_is_the_same(tmp_path: Path) -
     path = tmp_path / "tasks.json"
     first = begin(path, ABOUT, [ASSET])
     assert [task.state for task in first.tasks] == ["planned"]
-    active = first.with_task(AssetTask(ASSET, "active", 1, "projects/p/operations/X"))
+    active = first.with_task(Task(ASSET, "active", 1, "projects/p/operations/X"))
     write(path, active)
     assert begin(path, ABOUT, [ASSET]) == active
 
@@ -221,7 +222,7 @@ def test_another_deployment_waits_for_the_tasks_of_the_first(
     tmp_path: Path, state: Any, refused: bool
 ) -> None:
     path = tmp_path / "tasks.json"
-    write(path, DeploymentRecord(ABOUT, "abcd", (AssetTask(ASSET, state, 1),)))
+    write(path, DeploymentRecord(ABOUT, "abcd", (Task(ASSET, state, 1),)))
     other = ABOUT | {"way": "table"}
     if refused:
         with pytest.raises(MismatchError, match=f"another way.*delete {re.escape(str(path))}"):
@@ -229,12 +230,12 @@ def test_another_deployment_waits_for_the_tasks_of_the_first(
     else:
         new = begin(path, other, [ASSET + "_1"])
         assert new.token != "abcd"
-        assert new.tasks == (AssetTask(ASSET + "_1"),)
+        assert new.tasks == (Task(ASSET + "_1"),)
 
 
 def test_tasks_for_another_asset_are_told_with_their_asset(tmp_path: Path) -> None:
     path = tmp_path / "tasks.json"
-    write(path, DeploymentRecord(ABOUT, "abcd", (AssetTask(ASSET, "active", 1),)))
+    write(path, DeploymentRecord(ABOUT, "abcd", (Task(ASSET, "active", 1),)))
     with pytest.raises(MismatchError, match=rf"another asset:.*{ASSET}\D.*delete {re.escape(str(path))}"):
         begin(path, ABOUT, [ASSET + "_other"])
 

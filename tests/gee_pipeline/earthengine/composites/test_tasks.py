@@ -5,7 +5,7 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from gee_pipeline.earthengine.composites.tasks import Destination, Remedy, TaskAnswer, cure_of, export_request
+from gee_pipeline.earthengine.composites.tasks import Destination, export_request
 from gee_pipeline.errors import InputError
 
 UTM = GeoBox((512, 768), Affine(10, 0, 640_000, 0, -10, 3_840_000), "EPSG:32615")
@@ -48,57 +48,6 @@ def test_impossible_destinations_name_the_way_out(text: str, told: str) -> None:
         Destination.parse(text)
     assert told in str(caught.value)
     assert text.split(":")[-1].strip("/") in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("message", "code", "cure"),
-    [
-        ("Internal error.", 13, Remedy.AGAIN),
-        ("An internal error has occurred (request: 3f)", 3, Remedy.AGAIN),
-        ("Computation timed out.", 3, Remedy.AGAIN),
-        ("Something unheard of.", 14, Remedy.AGAIN),  # unavailable
-        ("User memory limit exceeded.", 3, Remedy.SMALLER),
-        ("Execution failed; out of memory", 8, Remedy.SMALLER),
-        ("Export too large: specified 9 pixels (max: 1).", 3, Remedy.SMALLER),
-        ("Computed value is too large.", 3, Remedy.SMALLER),
-        ("Image.select: Pattern 'B99' did not match any bands.", 3, Remedy.NONE),
-        ("Cannot write to bucket crops (permission denied).", 7, Remedy.NONE),
-        ("Insufficient Drive storage quota.", 8, Remedy.NONE),
-    ],
-)
-def test_what_helps_a_failed_task(message: str, code: int, cure: Remedy) -> None:
-    assert cure_of(message, code) is cure
-
-
-def operation(state: str, **more: Any) -> dict[str, Any]:
-    about = {"state": state, "description": "cropmap-1", "batchEecuUsageSeconds": 12.5}
-    return {"name": "projects/p/operations/A", "metadata": about, **more}
-
-
-@pytest.mark.parametrize(
-    ("answer", "state"),
-    [
-        (operation("PENDING"), "active"),
-        (operation("RUNNING"), "active"),
-        (operation("CANCELLING"), "active"),
-        (operation("SUCCEEDED", done=True, response={}), "done"),
-        (operation("CANCELLED", done=True, error={"code": 1, "message": "Cancelled."}), "cancelled"),
-        (operation("FAILED", done=True, error={"code": 13, "message": "Internal error."}), "failed"),
-        (operation("A_NEW_STATE"), "active"),
-        (operation("A_NEW_STATE", done=True), "done"),
-        (operation("A_NEW_STATE", done=True, error={"code": 3, "message": "No."}), "failed"),
-    ],
-)
-def test_states_of_operations(answer: dict[str, Any], state: str) -> None:
-    told = TaskAnswer.of(answer)
-    assert told.state == state
-    assert (told.name, told.description) == ("projects/p/operations/A", "cropmap-1")
-    assert told.eecu_seconds == 12.5
-    assert bool(told.message) == (state == "failed")
-
-
-def test_a_failure_without_reason_says_so() -> None:
-    assert TaskAnswer.of(operation("FAILED", done=True)).message == "Earth Engine gave no reason"
 
 
 def request(to: str, geobox: GeoBox = UTM, file_size: int = 256, tile: int = 256) -> dict[str, Any]:

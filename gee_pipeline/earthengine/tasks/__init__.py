@@ -1,0 +1,1 @@
+"""Batch tasks of Earth Engine: started once, followed to their end, whatever they write."""
