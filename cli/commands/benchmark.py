@@ -13,7 +13,16 @@ import click
 
 from cli.options.sample_files import legend_option
 from cli.options.sections import sectioned
-from cli.options.shared import Names, apply, precision_option, read_config, talk_options
+from cli.options.shared import (
+    Names,
+    apply,
+    precision_option,
+    read_config,
+    recipe_options,
+    take_recipe_options,
+    talk_options,
+)
+from cli.options.shared import given as only_given
 from cli.output.progress import duration
 from training.fit.options import PRESETS, RULES, SCHEDULES
 from training.models.registry import MODELS
@@ -21,6 +30,8 @@ from training.transfer.protocol import AUGMENTATIONS, FILE, MoveRanges, Protocol
 
 if TYPE_CHECKING:
     from training.transfer.runner import Standing, Summary
+
+RECIPE_OPTIONS: Final = ("season", "season_start", "window", "bin_days", "min_clear_bins")
 
 _MOVES: Final = ("shift_days", "scale_days", "warp_sigma", "warp_knots")
 
@@ -204,29 +215,15 @@ _split_options = apply(
 )
 
 _sensitivity_options = apply(
+    recipe_options,
     click.option(
         "--window-first-day",
         type=int,
         metavar="DAY",
-        default=Protocol.window_first_day,
-        show_default=True,
-        help="First day of the season that the models see, counted from 1; 121 is 1 May in the north.",
+        help="Of version 0.1.0; now --window FIRST:LAST. It still reads such a run.toml.",
     ),
     click.option(
-        "--window-last-day",
-        type=int,
-        metavar="DAY",
-        default=Protocol.window_last_day,
-        show_default=True,
-        help="Last day that they see; 334 is 30 November in the north.",
-    ),
-    click.option(
-        "--bin-days",
-        type=int,
-        metavar="DAYS",
-        default=Protocol.bin_days,
-        show_default=True,
-        help="Length of a bin, a multiple of 5; medians of 5 days are joined by their median.",
+        "--window-last-day", type=int, metavar="DAY", help="Of version 0.1.0; now --window FIRST:LAST."
     ),
     click.option(
         "--shift-days", type=Span(), help="Days by which augmentations move a series.  [default: their own]"
@@ -318,11 +315,36 @@ def benchmark(
     from training.transfer.runner import run_benchmark
 
     moves = MoveRanges(**{name: given.pop(name) for name in _MOVES})
-    protocol = Protocol(**given, moves=moves, target_classes=dict(target_classes))
+    seasons = take_season(given)
+    protocol = Protocol(**given, **seasons, moves=moves, target_classes=dict(target_classes))
     with _progress(quiet) as listen:
         summary = run_benchmark(protocol, out, restart=restart, listen=listen)
     _show(summary, as_json)
     summary.require_complete()
+
+
+def take_season(given: dict[str, Any]) -> dict[str, Any]:
+    """Season and bins of the protocol by the options, which are taken out.
+
+    Raises:
+        InputError: The window is said in the form of version 0.1.0 and in today's.
+    """
+    from gee_pipeline.errors import InputError
+    from gee_pipeline.season import SUMMER
+
+    old = {name: given.pop(f"window_{name}_day") for name in ("first", "last")}
+    said = only_given({name: given.pop(name) for name in RECIPE_OPTIONS})
+    if any(day is not None for day in old.values()):
+        if "window" in said:
+            raise InputError("The window is given twice: leave out --window-first-day and --window-last-day.")
+        usual = said.get("season", SUMMER)
+        said["window"] = (
+            usual.first_day if old["first"] is None else old["first"],
+            usual.last_day if old["last"] is None else old["last"],
+        )
+    clear = said.get("min_clear_bins")
+    recipe = take_recipe_options(said).applied()
+    return {"season": recipe.season, "bin_days": recipe.bin_days, "min_clear_bins": clear}
 
 
 def _show(summary: Summary, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from cli.options.sample_files import read_files, require_new_file, training_options
+from cli.options.sample_files import read_files, require_new_file, training_options, warn
 from cli.options.sections import sectioned
 from cli.options.shared import apply, precision_option, read_config, talk_options
 from cli.options.split import split_options
@@ -268,6 +268,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     from training.fit.class_weights import warn_of_few
     from training.fit.resume_state import forget, training_lock
     from training.fit.train import train_checkpoint
+    from training.samples.season_warning import warn_of_season
 
     require_new_file(out, files)
     require_writable(out)
@@ -279,8 +280,8 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
         if not given["resume"]:
             forget(folder)
         samples = read_files(files, given)
-        if not given["quiet"] and (warning := warn_of_few(samples)):
-            click.echo(f"Warning: {warning}", err=True)
+        if not given["quiet"]:
+            warn(samples, warn_of_few, warn_of_season)
         checkpoint = train_checkpoint(
             samples,
             options,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +35,15 @@ file_options = apply(
     ),
     click.option("--offset", type=float, help="What the files store for reflectance 0.  [default: 0]"),
     click.option(
-        "--year", type=int, help="Year of the season of the samples, where the files do not tell it."
+        "--year", type=int, help="Year of the season of the samples, where the files do not say it."
     ),
     hemisphere_option,
+    click.option(
+        "--bands",
+        type=Names(),
+        help="Bands of the series, in this order; where files name their bands, those that are taken.  "
+        "[default: B2,B3,B4,B8,B5,B6,B7,B8A,B11,B12]",
+    ),
     recipe_options,
 )
 """What the values of files mean."""
@@ -98,3 +104,9 @@ def read_files(files: Sequence[Path], given: dict[str, Any]) -> Samples:
         asked=take_recipe_options(only_given(given)),
         **{name: given[name] for name in same},
     )
+
+
+def warn(samples: Samples, *doubts: Callable[[Samples], str | None]) -> None:
+    """Print what there is to doubt about samples on stderr."""
+    for warning in filter(None, (doubt(samples) for doubt in doubts)):
+        click.echo(f"Warning: {warning}", err=True)

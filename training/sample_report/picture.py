@@ -238,7 +238,7 @@ def _draw_curves(
     outline = [patheffects.Stroke(linewidth=2.9, foreground="#40464e"), patheffects.Normal()]
     bands = len(curves) <= MOST_BANDS
     for name, curve in curves.items():
-        day, (lower, median, upper) = _bridged(days, curve)
+        day, (lower, median, upper) = _bridged(days, curve, longest=max(LONGEST_BRIDGE, 1.5 * length))
         if bands:
             axes.fill_between(day, lower, upper, color=colors[name], alpha=0.17, linewidth=0)
         axes.plot(day, median, color=colors[name], linewidth=1.9, path_effects=outline, label=name, zorder=3)
@@ -253,12 +253,14 @@ def _draw_curves(
     _head(axes, title, "white: the model's window")
 
 
-def _bridged(days: NDArray[np.float64], curve: Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _bridged(
+    days: NDArray[np.float64], curve: Curve, *, longest: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Days and quartiles `(3, day)` of the known bins; a NaN between two that are too far apart to join."""
     known = np.flatnonzero(~np.isnan(curve.median))
     values = np.stack([curve.lower, curve.median, curve.upper])[:, known]
     day = days[known]
-    wide = np.flatnonzero(np.diff(day) > LONGEST_BRIDGE) + 1
+    wide = np.flatnonzero(np.diff(day) > longest) + 1
     return np.insert(day, wide, np.nan), np.insert(values, wide, np.nan, axis=1)
 
 

@@ -95,7 +95,8 @@ def _refusal(path: Path, shape: tuple[int, ...], recipe: Recipe, named: Kind | N
         return (
             f"{path}: key fea must have the shape (samples, {bands}, {bins}) or (samples, {bands}, {window})"
             f"{title}: the bands {', '.join(recipe.bands)} and the bins of a whole season or of the model's "
-            f"window; got {shape}."
+            f"window; got {shape}. Say what it holds: --bands for its rows, --bin-days for its bins (month "
+            "where they are the 12 months of --season year), --season or --window for the days they mean."
         )
     return (
         f"{path}: key fea must have the shape (samples, {WIDTHS[named]}), as its name ({named}) says; got "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -65,7 +65,7 @@ def joint_recipe(
     """The recipe of several files, which they must share: their own, with what the user says.
 
     Window and least observations may be others than those of the files. What made the series, and the day on
-    which they start, may not.
+    which they start, may not. A model that reads them sees its own window only.
 
     Args:
         origins: Of the files that tell.
@@ -81,7 +81,8 @@ def joint_recipe(
     pairs = [(f"The samples {origin.path}", origin.recipe) for origin in origins]
     whom = "the options given" if asked != RecipeOptions() else "the model or training that reads them"
     if recipe is not None:
-        pairs = [("The model", recipe), *pairs]
+        same = replace(chosen, min_clear_bins=recipe.min_clear_bins)
+        recipe.require_same(same, "The model", whom, "Leave the options out that differ.")
     elif origins and asked == RecipeOptions():
         whom = f"{origins[0].path}"
     for what, own in pairs:

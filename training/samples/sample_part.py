@@ -56,6 +56,8 @@ class Part:
     """`(sample,)`, name or code of the country."""
     season: Season | None = None
     """The days that the bins mean, where known and the same for all samples."""
+    own_seasons: bool = False
+    """The file has dates, or says its season."""
     first_row: int = 0
     """How the first sample is counted in messages: 0 in arrays, 1 in tables."""
 

@@ -16,6 +16,7 @@ from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.observations import group_slices, least_observed
 from gee_pipeline.recipe import Recipe, RecipeOptions, year_of
 from gee_pipeline.season import Hemisphere, Season
+from gee_pipeline.season_of_area import hemispheres_of
 from training.samples.class_choice import choose_classes, occurring_classes, relabel
 from training.samples.class_legend import CROPGLOBE, LEFT_OUT, ClassLegend
 from training.samples.npz_file import load_arrays
@@ -172,12 +173,13 @@ def read_samples(
         group_column=group_column,
     )
     parts = [file.part(reading) for file in files]
-    _require_year(origins, year)
+    _require_season(origins, reading)
+    series = _join([_samples(part, known) for part in parts], known)
     joined = replace(
-        _join([_samples(part, known) for part in parts], known),
+        series,
         source=source or _default_source(paths, origins, known),
         recipe=reading.recipe,
-        season=_joint_season(parts) or _started(asked, reading),
+        season=_joint_season(parts) or _started(asked, reading, parts, series.lat),
         pseudo=any(origin.pseudo for origin in origins),
     )
     kept = _drop_duplicates(_drop_sparse(joined, reading.recipe))
@@ -216,19 +218,44 @@ def _default_source(paths: Sequence[Path], origins: Sequence[SampleOrigin], lege
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _require_year(origins: Sequence[SampleOrigin], year: int | None) -> None:
+def _require_season(origins: Sequence[SampleOrigin], reading: Reading) -> None:
+    """Refuse another year or hemisphere than a file says."""
     for origin in origins:
-        if year is not None and origin.season.year != year:
+        told, asked = origin.season, origin.season
+        if reading.year is not None and told.year != reading.year:
             raise MismatchError(
-                f"The samples {origin.path} are of {origin.season.year}, from {origin.season.start} on, not "
-                f"of --year {year}. Leave --year out, or give other files."
+                f"The samples {origin.path} are of {told.year}, from {told.start} on, not of --year "
+                f"{reading.year}. Leave --year out, or give other files."
+            )
+        if reading.hemisphere is not None:
+            asked = reading.recipe.season.season(told.year, reading.hemisphere)
+        if asked.start != told.start:
+            raise MismatchError(
+                f"The samples {origin.path} start on {told.start}, not on {asked.start} as in the "
+                f"{reading.hemisphere}. Leave --hemisphere out, or give other files."
             )
 
 
-def _started(asked: RecipeOptions, reading: Reading) -> Season | None:
-    """The season of files that do not tell it, where the user says when it starts."""
-    day = asked.season_start
-    return Season(reading.year, day) if reading.year is not None and isinstance(day, date) else None
+def _started(
+    asked: RecipeOptions, reading: Reading, parts: Sequence[Part], lat: NDArray[np.float64] | None
+) -> Season | None:
+    """The season of files that do not say it, where the user says the year; None where it is not one."""
+    silent = [part.path for part in parts if not part.own_seasons]
+    rule, side = reading.recipe.season, reading.hemisphere
+    if not silent:
+        return None
+    if reading.year is None:
+        if side is not None and not rule.same_everywhere:
+            raise InputError(
+                f"--hemisphere chooses the season of a year, which {silent[0]} does not say. Add --year."
+            )
+        return None
+    if isinstance(asked.season_start, date):
+        return Season(reading.year, asked.season_start)
+    sides = {side} if side else set() if lat is None else set(hemispheres_of(lat).tolist())
+    if rule.same_everywhere:
+        return rule.season(reading.year, "north")
+    return rule.season(reading.year, sides.pop()) if len(sides) == 1 else None
 
 
 def _joint_season(parts: Sequence[Part]) -> Season | None:

@@ -1,4 +1,4 @@
-"""Labelled series from npz files in CropGlobe's packaging."""
+"""Labelled series from npz files in CropGlobe's packaging, or with named bands."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
 from gee_pipeline.errors import InputError
 from gee_pipeline.observations import group_slices
 from gee_pipeline.recipe import Recipe, SensorGroup
+from training.samples import named_series
 from training.samples.npz_file import Arrays, column, numbers, refuse
 from training.samples.packaging import SERIES, Kind, country_of, kind_of
 from training.samples.reflectance import (
@@ -35,8 +36,14 @@ def series_part(path: Path, arrays: Arrays, origin: SampleOrigin | None, reading
     Raises:
         InputError: A key is missing, or a value is outside its range; key and row are named.
     """
+    season = origin.season if origin else None
+    usual = LABELS
+    if named_series.has_named_bands(arrays):
+        lat = places(path, arrays, len(arrays[named_series.SERIES]))[1]
+        fea, season = named_series.in_frame(path, arrays, reading, lat)
+        arrays, usual = {**arrays, "fea": fea}, named_series.LABELS
     series = _series(path, arrays, reading)
-    label_key = reading.label_column or LABELS
+    label_key = reading.label_column or usual
     labels = column(path, arrays, label_key, len(series), text=True)
     lon, lat = places(path, arrays, len(series))
     return Part(
@@ -48,7 +55,8 @@ def series_part(path: Path, arrays: Arrays, origin: SampleOrigin | None, reading
         lat=lat,
         groups=groups(path, arrays, len(series), reading.group_column),
         country=countries(path, arrays, len(series)),
-        season=origin.season if origin else None,
+        season=season,
+        own_seasons=origin is not None or named_series.has_dates(arrays),
     )
 
 

@@ -129,6 +129,7 @@ def table_part(table: Table, reading: Reading) -> Part:
         groups=_groups(table, reading.group_column),
         country=_text_column(table, table.column("country")),
         season=seasons[0] if len(seasons) == 1 else None,
+        own_seasons=True,
         first_row=FIRST_ROW,
     )
 

@@ -235,13 +235,22 @@ def _find(folder: Path, code: str, file: str) -> Path:
 def _read(
     path: Path, protocol: Protocol, legend: ClassLegend | None, classes: tuple[str, ...] | None = None
 ) -> Samples:
-    fine = replace(
-        protocol.recipe, bin_days=FINEST_BIN, min_clear_bins=Recipe.min_clear_bins
-    )  # the same samples for every length of bins
+    fine = _as_in_files(protocol)
     samples = read_samples([path], classes, legend=legend, recipe=fine)
     if classes is None and (there := _occurring(samples)) != samples.class_names:  # a legend names all it has
         samples = read_samples([path], there, legend=legend, recipe=fine)
-    return coarser(samples, protocol.recipe)
+    made = coarser(samples, protocol.recipe)
+    if protocol.min_clear_bins is None:
+        return made
+    return made.take(made.observed_bins(made.recipe.window) >= protocol.min_clear_bins)
+
+
+def _as_in_files(protocol: Protocol) -> Recipe:
+    """The recipe of the files: bins of five days, whose samples serve every longer bin; or months."""
+    recipe = protocol.recipe
+    if recipe.bin_days in ("month", FINEST_BIN):
+        return recipe
+    return replace(recipe, bin_days=FINEST_BIN, min_clear_bins=Recipe.min_clear_bins)
 
 
 def _occurring(samples: Samples) -> tuple[str, ...]:

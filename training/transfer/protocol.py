@@ -10,7 +10,7 @@ from typing import Final
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import SUMMER
+from gee_pipeline.season import SUMMER, BinLength, SeasonRule, mean_days
 from training.fit.options import GLOBAL, PRESETS, Precision, Rule, Schedule, SplitRule, TrainingOptions
 from training.models.registry import MODELS
 from training.samples.crops import OTHER
@@ -75,12 +75,13 @@ class Protocol:
     """Adam's learning rate."""
     schedule: Schedule = GLOBAL["schedule"]
     """Whether the learning rate falls."""
-    window_first_day: int = SUMMER.first_day
-    """First day of the season that the models see, counted from 1."""
-    window_last_day: int = SUMMER.last_day
-    """Last day that they see."""
-    bin_days: int = FINEST_BIN
-    """Length of a bin in days: 5, or a multiple, for which the medians of 5 days are joined."""
+    season: SeasonRule = SUMMER
+    """The days of the files, and which of them the models see."""
+    bin_days: BinLength = FINEST_BIN
+    """Length of a bin in days: 5, or a multiple, for which the medians of 5 days are joined; or months, of
+    which the files must be."""
+    min_clear_bins: int | None = None
+    """Fewest observed bins of a series; None is the recipe's, in as many days."""
     moves: MoveRanges = field(default_factory=MoveRanges)
     """Ranges of the augmentations that move series."""
     split: Rule | None = None
@@ -111,10 +112,11 @@ class Protocol:
             )
         self.training_options(1)  # the same checks as for any training, before any file is read
         self.split_rule(1, has_places=True)
-        self.recipe  # noqa: B018
-        if self.bin_days % FINEST_BIN:
+        self.recipe.require_enough_bins()
+        if self.bin_days != "month" and self.bin_days % FINEST_BIN:
             raise InputError(
-                f"A bin of a benchmark is a multiple of {FINEST_BIN} days long, got {self.bin_days}."
+                f"A bin of a benchmark is a multiple of {FINEST_BIN} days long, or a month where the files "
+                f"are of months; got {self.bin_days}."
             )
 
     @property
@@ -125,9 +127,19 @@ class Protocol:
     @property
     def recipe(self) -> Recipe:
         """Window and bins of the models."""
-        clear = max(1, Recipe.min_clear_bins * FINEST_BIN // self.bin_days)
-        window = (self.window_first_day, self.window_last_day)
-        return Recipe.of(bin_days=self.bin_days, window=window, min_clear_bins=clear)
+        usual = max(1, int(Recipe.min_clear_bins * FINEST_BIN // mean_days(self.bin_days)))
+        clear = usual if self.min_clear_bins is None else self.min_clear_bins
+        return Recipe.of(season=self.season, bin_days=self.bin_days, min_clear_bins=clear)
+
+    @property
+    def window_first_day(self) -> int:
+        """First day of the season that the models see, counted from 1."""
+        return self.season.first_day
+
+    @property
+    def window_last_day(self) -> int:
+        """Last day that they see."""
+        return self.season.last_day
 
     def training_options(self, seed: int) -> TrainingOptions:
         """How a network of one seed is trained."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.files import write_bytes
+from gee_pipeline.season import SUMMER, length_text
 from training.scores.metrics import Scores
 from training.transfer.alignment import Alignment, aligned_scores
 from training.transfer.protocol import Protocol
@@ -155,6 +156,10 @@ def departures(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
         for name, value in PAPER_PROTOCOL.items()
         if getattr(protocol, name) != value
     ]
+    if (protocol.season.north, protocol.season.south) != (SUMMER.north, SUMMER.south):
+        changed.append(f"a season {protocol.season.days}")
+    if protocol.min_clear_bins is not None:
+        changed.append(f"series of {protocol.min_clear_bins} observed bins or more")
     if protocol.moves != type(protocol.moves)():
         changed.append("other ranges of augmentation")
     if protocol.classes:
@@ -273,8 +278,8 @@ def _how(rows: Sequence[Row], protocol: Protocol) -> str:
         f"{protocol.precision}; their best epoch is the one with the best macro-F1 on a part of "
         f"{protocol.source} that is held out by {first.split}. Forests train on the same samples. Days "
         f"{protocol.window_first_day} to {protocol.window_last_day} of the season, bins of "
-        f"{protocol.bin_days} days. Mean and standard deviation over the seeds; macro-F1 is over the classes "
-        "that have samples in the region."
+        f"{length_text(protocol.bin_days)}. Mean and standard deviation over the seeds; macro-F1 is over the "
+        "classes that have samples in the region."
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.sample_files import read_files, require_new_file, training_options
+from cli.options.sample_files import read_files, require_new_file, training_options, warn
 from cli.options.sections import sectioned
 from cli.options.shared import apply, read_config, talk_options
 from cli.options.split import split_options
@@ -144,11 +144,14 @@ def train(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
     from gee_pipeline.files import require_writable
     from inference.models.forest_model import save_forest
     from training.forest.growing import grow, plan_growing
+    from training.samples.season_warning import warn_of_season
 
     require_new_file(out, files)
     require_writable(out)
     options = ForestOptions(**{field.name: given[field.name] for field in fields(ForestOptions)})
     samples = read_files(files, given)
+    if not quiet:
+        warn(samples, warn_of_season)
     plan = plan_growing(samples, options, _split_rule(given, samples), year=given["year"])
     _tell(_expectation(plan), quiet)
     forest = grow(plan)

@@ -12,8 +12,12 @@ from click.testing import CliRunner
 
 from cli.commands.benchmark import benchmark
 from gee_pipeline.errors import IncompleteRunError, InputError
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import SUMMER
 from inference.models.networks.cropnet import PRESETS
+from tests.support.tiny_place import run_cropmap
 from tests.support.transfer_place import write_regions
+from training.transfer.protocol import Protocol
 
 ROOT = Path(__file__).resolve().parents[3]
 torch.set_num_threads(1)
@@ -153,3 +157,38 @@ def test_a_killed_benchmark_goes_on_where_it_was(regions, tmp_path):
         (tmp_path / name / "table.csv").read_text(encoding="utf-8") for name in ("killed", "through")
     )
     assert killed == through
+
+
+def test_a_run_toml_of_the_first_version_is_read(regions, tmp_path):
+    """It has the window as two days, and no season."""
+    invoke(*asked(regions, tmp_path / "new"), "--window", "101:334")
+    old = "window-first-day = 101\nwindow-last-day = 334\nbin-days = 5\n"
+    (tmp_path / "old.toml").write_text(old, encoding="utf-8")
+    again = invoke(*asked(regions, tmp_path / "new"), "--config", tmp_path / "old.toml")
+    assert "0 trainings, 2 kept" in again.stdout
+
+
+def test_records_of_the_first_version_have_the_facts_of_today():
+    """Season and days are said as then, so that a benchmark that was begun goes on."""
+    protocol = Protocol(data=None, source="USA", targets=("FRA",), season=SUMMER.with_window(101, 300))
+    assert (protocol.window_first_day, protocol.window_last_day) == (101, 300)
+    assert protocol.recipe.digest == Recipe.of(window=(101, 300)).digest
+    usual = Protocol(data=None, source="USA", targets=("FRA",))
+    assert usual.recipe.digest == Recipe().digest
+
+
+def test_a_window_that_is_said_twice_is_refused(regions, tmp_path):
+    result = run_cropmap(
+        "benchmark", *asked(regions, tmp_path), "--window", "101:334", "--window-first-day", "101"
+    )
+    assert result.exit_code == 2
+    assert "given twice" in result.stderr
+
+
+def test_files_of_a_winter_season_are_benchmarked(regions, tmp_path):
+    invoke(*asked(regions, tmp_path / "winter"), "--season", "winter", "--min-clear-bins", "4")
+    text = (tmp_path / "winter" / "table.md").read_text(encoding="utf-8")
+    assert "Days 1 to 305 of the season, bins of 5 days" in text
+    assert "a season from north 3 October of the year before" in text
+    again = invoke("--config", tmp_path / "winter" / "run.toml")
+    assert "0 trainings, 2 kept" in again.stdout

@@ -134,7 +134,7 @@ def test_a_longer_bin_without_observations_is_a_gap():
         ({"preset": "huge"}, "compact, paper"),
         ({"epochs": 0}, "at least 1"),
         ({"bin_days": 7}, "multiple of 5"),
-        ({"window_first_day": 300, "window_last_day": 200}, "within days 1 to 365"),
+        ({"bin_days": "month", "min_clear_bins": 8}, "7 bins never has 8"),
         ({"share": 0.9}, "up to 0.5"),
         ({"moves": MoveRanges(warp_knots=7)}, "--augmentation paper"),
     ],

@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError, MismatchError
 from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import SUMMER
 from inference.models.networks.cropnet import PRESETS
 from tests.support.transfer_place import (
     CORN,
@@ -237,8 +238,7 @@ def test_other_windows_bins_and_augmentations_run(regions, tmp_path):
         seeds=1,
         epochs=1,
         bin_days=15,
-        window_first_day=91,
-        window_last_day=300,
+        season=SUMMER.with_window(91, 300),
         moves=MoveRanges(shift_days=(-5, 5), warp_knots=4),
     )
     summary = run_benchmark(asked, tmp_path)
