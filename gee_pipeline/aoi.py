@@ -36,7 +36,7 @@ class Aoi:
         dense = shapely.segmentize(self.geometry, _segment_length(self.geometry, self.crs))
         transform = pyproj.Transformer.from_crs(self.crs, target, always_xy=True).transform
         moved = shapely.transform(dense, lambda xy: _columns(transform(xy[:, 0], xy[:, 1])))
-        return moved if moved.is_valid else _polygons(shapely.make_valid(moved))
+        return moved if moved.is_valid else polygonal_part(shapely.make_valid(moved))
 
     @property
     def lonlat(self) -> BaseGeometry:
@@ -63,7 +63,7 @@ def read_aoi(path: Path) -> Aoi:
             "with a .prj file or by saving it as GeoPackage with its CRS set."
         )
     notices = _repair_notices(geometries)
-    joined = _polygons(shapely.union_all([shapely.make_valid(shapely.force_2d(g)) for g in geometries]))
+    joined = polygonal_part(shapely.union_all([shapely.make_valid(shapely.force_2d(g)) for g in geometries]))
     if joined.is_empty or joined.area == 0:
         raise InputError(f"The area {path} has zero area: points and lines cannot be mapped. Give polygons.")
     aoi = Aoi(joined, pyproj.CRS.from_user_input(frame.crs), notices)
@@ -97,8 +97,8 @@ def _repair_notices(geometries: list[BaseGeometry]) -> tuple[str, ...]:
     return tuple(f"The area was repaired: {reason}." for reason in reasons)
 
 
-def _polygons(geometry: BaseGeometry) -> BaseGeometry:
-    """The polygonal part of any geometry."""
+def polygonal_part(geometry: BaseGeometry) -> BaseGeometry:
+    """The polygons of any geometry, joined; lines and points are left out."""
     parts = [p for p in shapely.get_parts(shapely.get_parts(geometry)) if p.geom_type == "Polygon"]
     return shapely.union_all(parts) if parts else shapely.MultiPolygon()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
-from gee_pipeline.aoi import Aoi
+from gee_pipeline.aoi import Aoi, polygonal_part
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.errors import InputError
 
@@ -24,6 +25,9 @@ CELL_SIZE = 256
 
 CELL_SIZES: Final = range(32, 1025, 16)
 """Pixels along one side that a cell may have: whole tiles of a GeoTIFF."""
+
+_SAME_PIXEL: Final = 1e-9
+"""Metres by which a pixel of 10 m may be another: what a program's arithmetic loses."""
 
 WIDEST_UTM = 8.0
 """Degrees of longitude up to which one UTM zone still serves (a zone is 6 wide)."""
@@ -48,12 +52,25 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """All pixels of a run: 10 m, whole cells, origin on a multiple of the cell's size in metres."""
+    """All pixels of a run: 10 m, whole cells, origin on a multiple of the cell's size in metres.
+
+    Only a grid that was taken from a raster has any other origin.
+    """
 
     geobox: GeoBox
     """The whole grid; its shape is a multiple of `cell_size`."""
     cell_size: int = CELL_SIZE
     """Pixels along one side of a cell."""
+    map_shape: tuple[int, int] | None = None
+    """Rows and columns of pixels that the map has, from the top left, where it ends within cells."""
+
+    @property
+    def map_box(self) -> GeoBox:
+        """The pixels of the map's rasters."""
+        if self.map_shape is None:
+            return self.geobox
+        height, width = self.map_shape
+        return self.geobox[:height, :width]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -114,17 +131,26 @@ def inside(area: BaseGeometry, geobox: GeoBox) -> NDArray[np.bool_]:
     return geometry_mask([part], geobox.shape, geobox.transform, invert=True)
 
 
-def make_grid(aoi: Aoi, crs: str | None = None, cell_size: int = CELL_SIZE) -> Grid:
+def make_grid(
+    aoi: Aoi, crs: str | None = None, cell_size: int = CELL_SIZE, *, like: Path | None = None
+) -> Grid:
     """The grid that covers an area: whole cells at 10 m, snapped so that two runs share pixel edges.
+
+    With `like` it is that of a raster, whatever the area.
 
     Args:
         aoi: Area of interest.
         crs: Projected CRS in metres; None takes the UTM zone of the centroid.
         cell_size: Pixels along one side of a cell.
+        like: A raster whose pixels the map has; without a CRS.
 
     Raises:
-        InputError: The CRS is unknown, geographic or not in metres, or the area is too wide for one zone.
+        InputError: The CRS is unknown, geographic or not in metres, or the area is too wide for one zone; or
+            the raster cannot be read or has no square pixels of 10 m.
     """
+    require_one_crs(crs, like)
+    if like is not None:
+        return grid_like(like, cell_size)
     target = parse_crs(crs) if crs else _utm_zone(aoi)
     west, south, east, north = aoi.to(target).bounds
     if not all(math.isfinite(v) for v in (west, south, east, north)):
@@ -136,6 +162,86 @@ def make_grid(aoi: Aoi, crs: str | None = None, cell_size: int = CELL_SIZE) -> G
     cols, rows = math.ceil(east / step) - left, top - math.floor(south / step)
     transform = Affine(PIXEL_SIZE, 0, left * step, 0, -PIXEL_SIZE, top * step)
     return Grid(GeoBox((rows * cell_size, cols * cell_size), transform, target.to_wkt()), cell_size)
+
+
+def require_one_crs(crs: str | None, like: Path | None) -> None:
+    """Refuse a CRS beside a raster that brings its own.
+
+    Raises:
+        InputError: Both are given.
+    """
+    if crs is not None and like is not None:
+        raise InputError(f"--like {like} brings its own CRS, and --crs names {crs}. Omit one of the two.")
+
+
+def grid_like(path: Path, cell_size: int = CELL_SIZE) -> Grid:
+    """The grid of a raster: its CRS, origin and extent, pixel for pixel. Cells reach beyond its edges.
+
+    Args:
+        path: Any raster that GDAL reads.
+        cell_size: Pixels along one side of a cell.
+
+    Raises:
+        InputError: It cannot be read, or its pixels are not squares of 10 m in a projected CRS, north up.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    try:
+        with rasterio.open(path) as file:
+            crs, transform, (height, width) = file.crs, file.transform, file.shape
+    except RasterioIOError as error:
+        raise InputError(f"The raster --like {path} cannot be read: {error}. Give a GeoTIFF.") from error
+    target = _require_pixels_of_ten_metres(path, crs, transform)
+    rows, cols = math.ceil(height / cell_size), math.ceil(width / cell_size)
+    corner = Affine(PIXEL_SIZE, 0, transform.c, 0, -PIXEL_SIZE, transform.f)
+    geobox = GeoBox((rows * cell_size, cols * cell_size), corner, target.to_wkt())
+    return Grid(geobox, cell_size, (height, width))
+
+
+def _require_pixels_of_ten_metres(path: Path, crs: Any, transform: Affine) -> pyproj.CRS:
+    """The CRS of a raster whose pixels a map can have."""
+    way_out = "Warp it to such pixels with gdalwarp -tr 10 10, or choose the CRS alone with --crs."
+    found = pyproj.CRS.from_user_input(crs) if crs else None
+    units = {axis.unit_name for axis in found.axis_info} if found else set()
+    if found is None or not found.is_projected or units != {"metre"}:
+        name = name_crs(found) if found else "none"
+        raise InputError(
+            f"--like takes a raster in a projected CRS in metres, the CRS of {path} is {name}. {way_out}"
+        )
+    expected = (PIXEL_SIZE, 0, 0, -PIXEL_SIZE)
+    got = (transform.a, transform.b, transform.d, transform.e)
+    if not np.allclose(got, expected, rtol=0, atol=_SAME_PIXEL):
+        raise InputError(
+            f"--like takes a raster with square pixels of 10 m, north up; those of {path} have the transform "
+            f"{tuple(transform[:6])}. {way_out}"
+        )
+    return found
+
+
+def on_grid(aoi: Aoi, grid: Grid) -> Aoi:
+    """The part of an area that lies on the map's pixels, with a notice where some of it does not.
+
+    Args:
+        aoi: Area of interest.
+        grid: A grid; only that of a raster ends anywhere.
+
+    Raises:
+        InputError: No part of the area lies on the raster.
+    """
+    if grid.map_shape is None:
+        return aoi
+    area = aoi.to(str(grid.geobox.crs))
+    raster = shapely.box(*grid.map_box.boundingbox.bbox)
+    if raster.covers(area):
+        return aoi
+    part = polygonal_part(shapely.intersection(area, raster))
+    if part.is_empty:
+        raise InputError("The area of --aoi lies wholly outside the raster of --like. Check both.")
+    share = 1 - part.area / area.area
+    text = f"The area reaches beyond the raster of --like: {share:.1%} of it is not mapped."
+    crs = pyproj.CRS.from_user_input(str(grid.geobox.crs))
+    return Aoi(part, crs, (*aoi.notices, text))
 
 
 def require_cell_size(cell_size: int) -> None:

@@ -15,6 +15,7 @@ from cli.options.shared import (
     earth_engine_options,
     given,
     grid_options,
+    like_option,
     place_options,
     take_recipe,
     talk_options,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @place_options
 @bin_options
 @grid_options
+@like_option
 @click.option("--whole-season", is_flag=True, help="All bins of the season instead of the model window.")
 @cropland_option
 @click.option(

@@ -266,6 +266,13 @@ grid_options = apply(
     ),
 )
 
+like_option = click.option(
+    "--like",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Raster whose CRS, origin and extent the map has, pixel for pixel; its pixels are squares of 10 m. "
+    "In place of --crs.",
+)
+
 out_option = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -296,6 +303,7 @@ area_options = apply(
     click.option("--collection", help="Collection within the source, for example sentinel-2-l2a."),
     out_option,
     grid_options,
+    like_option,
 )
 
 cropland_option = click.option(

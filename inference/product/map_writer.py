@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ from inference.product.legend import Legend
 from inference.product.map_facts import MapFacts, MapSummary
 from inference.product.mosaic import mosaic_path, stream_mosaic, write_cog
 from inference.product.quicklook import draw_quicklook
+from inference.product.raster_tags import raster_tags
 from inference.product.report import build_report
 from inference.product.stac_item import build_item
 from inference.product.statistics import MapStatistics
@@ -71,8 +73,8 @@ def write_map(
     legend, layers = Legend.of(classes), placed(facts.layers, len(classes))
     needed = ROOM * _predicted_bytes(folder, grid, cells) + SMALL_FILES
     with bounded_gdal(), _workspace(folder, needed) as work:
-        counted = _write_rasters(work, folder, grid, cells, legend, layers, on_cell)
-        height, width = grid.geobox.shape
+        counted = _write_rasters(work, folder, grid, cells, legend, layers, facts, on_cell)
+        height, width = grid.map_box.shape
         means = {one.layer.name: tuple(map(counted.mean, one.bands)) for one in layers[len(BASE) :]}
         areas = counted.areas(legend)
         summary = MapSummary(folder / "map", len(cells), (height, width), areas, means)
@@ -88,9 +90,11 @@ def _write_rasters(
     cells: NDArray[np.int32],
     legend: Legend,
     layers: Sequence[PlacedLayer],
+    facts: MapFacts,
     on_cell: Callable[[int], None] | None,
 ) -> MapStatistics:
-    statistics = stream_mosaic(folder, grid, cells, legend, work, on_cell, layers=layers)
+    tags = partial(raster_tags, facts=facts)
+    statistics = stream_mosaic(folder, grid, cells, legend, work, on_cell, layers=layers, tags=tags)
     for one in layers:
         layer, mosaic = one.layer, mosaic_path(work, one.layer)
         write_cog(mosaic, work / f"{layer.name}.tif", layer, statistics.histogram(one.bands))
@@ -107,7 +111,7 @@ def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts
             write_bytes(work / f"{layer.name}.qml", codes.to_qml())
     write_json(work / "legend.json", legend.to_dict())
     draw_quicklook(work / "quicklook.png", work / "crop_map.tif", legend, summary, facts)
-    write_json(work / "item.json", build_item(grid.geobox, legend, summary, facts))
+    write_json(work / "item.json", build_item(grid.map_box, legend, summary, facts))
     write_json(work / summary.report.name, build_report(grid, summary, facts))
 
 

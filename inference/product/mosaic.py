@@ -44,6 +44,7 @@ def stream_mosaic(
     on_cell: Callable[[int], None] | None = None,
     *,
     layers: Sequence[PlacedLayer] = placed((), 1),
+    tags: Callable[[Layer], Mapping[str, str]] = lambda layer: {},
 ) -> MapStatistics:
     """Write each layer of all cells to a tiled, sparse GeoTIFF, one cell in memory at a time.
 
@@ -55,6 +56,7 @@ def stream_mosaic(
         target: Folder that gets one `{layer}.mosaic.tif` a layer.
         on_cell: Called with the number of cells written so far.
         layers: Layers of the map, and where they are in the predictions.
+        tags: Metadata of the raster of a layer, which its Cloud-Optimized copy keeps.
 
     Returns:
         What the cells hold, counted on the way.
@@ -69,6 +71,8 @@ def stream_mosaic(
     pixel_areas = cell_pixel_areas(grid, cells)
     with writing("The mosaic", target), ExitStack() as stack:
         outputs = [stack.enter_context(_create(target, layer, grid, crs, legend)) for layer in layers]
+        for one, output in zip(layers, outputs, strict=True):
+            output.update_tags(**tags(one.layer))
         for index, cell in enumerate(grid.cells(cells)):
             prediction = read_prediction(prediction_path(folder, cell), cell, crs, legend, layers)
             statistics.add(prediction, float(pixel_areas[index]))
@@ -160,7 +164,7 @@ def _count(path: Path) -> NDArray[np.int64]:
 
 def _create(target: Path, one: PlacedLayer, grid: Grid, crs: CRS, legend: Legend) -> DatasetWriter:
     layer = one.layer
-    height, width = grid.geobox.shape
+    height, width = grid.map_box.shape
     block = grid.cell_size if grid.cell_size % 16 == 0 else 256  # a TIFF tile is a multiple of 16
     output = rasterio.open(
         mosaic_path(target, layer),
@@ -183,6 +187,7 @@ def _create(target: Path, one: PlacedLayer, grid: Grid, crs: CRS, legend: Legend
         interleave="band",
     )
     output.descriptions = [layer.description] if not layer.per_class else [e.name for e in legend.crops]
+    output.units = [layer.unit] * output.count
     if layer.is_class:
         _name_codes(output, legend if layer is CROP_MAP else legend.of_classes())
     return output
@@ -204,7 +209,9 @@ def _write(output: DatasetWriter, pixels: NDArray[np.uint8], nodata: int, cell: 
     if (pixels == nodata).all():  # an absent tile of a sparse file reads as nodata
         return
     _, height, width = pixels.shape
-    output.write(pixels, window=Window(cell.col * width, cell.row * height, width, height))
+    top, left = cell.row * height, cell.col * width
+    rows, cols = min(height, output.height - top), min(width, output.width - left)  # the map ends within it
+    output.write(pixels[:, :rows, :cols], window=Window(left, top, cols, rows))
 
 
 def _require_grid(

@@ -89,12 +89,19 @@ def notices(facts: MapFacts) -> list[str]:
 
 
 def attribution(facts: MapFacts) -> str | None:
-    """The line that the Copernicus licence asks of everything made from real Sentinel data."""
+    """What the licences of the sensors ask of everything made from their data; None of simulated scenes.
+
+    That of Copernicus names the years of the data.
+    """
     if facts.simulated:
         return None
     window = model_window(facts)
     first, last = window.start.year, (window.end - timedelta(days=1)).year
-    return f"Contains modified Copernicus Sentinel data {first if first == last else f'{first}-{last}'}"
+    years = f"{first}" if first == last else f"{first}-{last}"
+    texts = dict.fromkeys(group.sensor.attribution for group in facts.recipe.sensors)
+    return (
+        "; ".join(text.replace("Sentinel data.", f"Sentinel data {years}") for text in texts if text) or None
+    )
 
 
 def model_window(facts: MapFacts) -> TimeBin:
@@ -118,13 +125,13 @@ def _dates(span: Season | TimeBin) -> dict[str, str]:
 
 
 def _raster(grid: Grid) -> dict[str, Any]:
-    height, width = grid.geobox.shape
+    height, width = grid.map_box.shape
     return {
         "crs": name_crs(grid.geobox.crs),
         "width": width,
         "height": height,
         "pixel_size": abs(grid.geobox.transform.a),
-        "bounds": list(grid.geobox.boundingbox.bbox),
+        "bounds": list(grid.map_box.boundingbox.bbox),
         "cell_size": grid.cell_size,
     }
 

@@ -252,13 +252,15 @@ def _grid_to_dict(grid: Grid) -> dict[str, Any]:
         "transform": list(grid.geobox.transform)[:6],
         "shape": list(grid.geobox.shape),
         "cell_size": grid.cell_size,
+        **({} if grid.map_shape is None else {"map_shape": list(grid.map_shape)}),
     }
 
 
 def _grid_from_dict(values: dict[str, Any]) -> Grid:
     height, width = values["shape"]
     geobox = GeoBox((height, width), Affine(*values["transform"]), values["crs"])
-    return Grid(geobox, values["cell_size"])
+    map_shape = values.get("map_shape")
+    return Grid(geobox, values["cell_size"], tuple(map_shape) if map_shape else None)
 
 
 def _load_area(folder: Path, digest: str) -> BaseGeometry:

@@ -63,6 +63,7 @@ def plan_run(
     *,
     bins: range | None = None,
     crs: str | None = None,
+    like: Path | None = None,
     checkpoint: MapModel | None = None,
     checkpoint_path: Path | None = None,
     kind: PlannedKind = "checkpoint",
@@ -79,6 +80,7 @@ def plan_run(
         source: Where composites come from.
         bins: Bins of the composites; None takes the recipe's window.
         crs: Projected CRS of the grid; None takes the UTM zone.
+        like: Raster whose pixels the map has, in place of a CRS.
         checkpoint: The model of a map; None plans composites only.
         checkpoint_path: File of the model.
         kind: Whether the model is a network's checkpoint or a forest on a server.
@@ -96,7 +98,7 @@ def plan_run(
         )
     if cropland is not None:
         cropland.require_overlap(aoi)
-    grid = make_grid(aoi, crs, cell_size)
+    grid = make_grid(aoi, crs, cell_size, like=like)
     plan = RunPlan(
         grid=grid,
         area=aoi.to(str(grid.geobox.crs)),
@@ -257,8 +259,9 @@ def _area_text(area: BaseGeometry) -> str:
 
 
 def _outline(grid: Grid) -> str:
-    (height, width), transform = grid.geobox.shape, grid.geobox.transform
-    return f"{width} x {height} pixels in cells of {grid.cell_size} at {transform.c:.0f} {transform.f:.0f}"
+    (height, width), transform = grid.map_box.shape, grid.geobox.transform
+    left, top = (f"{value:.6f}".rstrip("0").rstrip(".") for value in (transform.c, transform.f))
+    return f"{width} x {height} pixels in cells of {grid.cell_size} at {left} {top}"
 
 
 def _season_text(season: Season) -> str:

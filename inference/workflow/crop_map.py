@@ -70,6 +70,7 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
         model.recipe,
         source,
         crs=request.crs,
+        like=request.like,
         cell_size=request.cell_size,
         checkpoint=model,
         checkpoint_path=path,
@@ -183,7 +184,14 @@ def _planned_export(request: ExportRequest, source: Source, listener: Listener) 
 def _plan_export(request: ExportRequest, source: Source, aoi: Aoi, season: Season) -> RunPlan:
     bins = range(request.recipe.bins_in_season) if request.whole_season else request.recipe.window
     return plan_run(
-        aoi, season, request.recipe, source, bins=bins, crs=request.crs, cell_size=request.cell_size
+        aoi,
+        season,
+        request.recipe,
+        source,
+        bins=bins,
+        crs=request.crs,
+        like=request.like,
+        cell_size=request.cell_size,
     )
 
 

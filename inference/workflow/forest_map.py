@@ -99,6 +99,7 @@ def plan_forest(request: ForestRequest, listener: Listener) -> PlannedForest:
         model.recipe,
         source,
         crs=request.crs,
+        like=request.like,
         cell_size=request.cell_size,
         checkpoint=model,
         checkpoint_path=request.forest,

@@ -13,7 +13,7 @@ import tomli_w
 from gee_pipeline.earthengine.client.budget import require_hours
 from gee_pipeline.earthengine.client.settings import Cropland, EarthEngineSettings
 from gee_pipeline.errors import InputError
-from gee_pipeline.grid import CELL_SIZE, require_cell_size
+from gee_pipeline.grid import CELL_SIZE, require_cell_size, require_one_crs
 from gee_pipeline.layers import LayerName, in_order
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SEASONS, Hemisphere, MonthDay
@@ -35,6 +35,8 @@ class Request:
     """Side of the equator whose season is mapped; None takes that of the area."""
     crs: str | None = None
     """Projected CRS of the map; None takes the UTM zone."""
+    like: Path | None = None
+    """Raster whose CRS, origin and extent the map has, in place of `crs`."""
     cell_size: int = CELL_SIZE
     """Pixels along one side of a cell, the unit of work and of loss."""
     project: str | None = None
@@ -48,6 +50,7 @@ class Request:
 
     def __post_init__(self) -> None:
         require_cell_size(self.cell_size)
+        require_one_crs(self.crs, self.like)
         require_hours(self.max_eecu_hours)
 
     @property

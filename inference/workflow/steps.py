@@ -13,6 +13,7 @@ from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.earthengine.composites.tasks import Destination
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.files import write_bytes
+from gee_pipeline.grid import grid_like, on_grid
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import MonthDay, Season, SeasonRule
@@ -72,6 +73,8 @@ def find_place(request: Request, recipe: Recipe, listener: Listener) -> tuple[Ao
         InputError: The area cannot be read, lies on both sides of the equator, or had no images yet.
     """
     aoi = read_aoi(request.aoi)
+    if request.like is not None:
+        aoi = on_grid(aoi, grid_like(request.like, request.cell_size))
     for text in aoi.notices:
         listener.notice(text)
     season = season_of_area(aoi, recipe, request.year, request.hemisphere, listener.notice)

@@ -13,6 +13,7 @@ from cli.options.shared import (
     given,
     grid_options,
     layers_option,
+    like_option,
     map_place_options,
     out_option,
     server_options,
@@ -27,6 +28,7 @@ from cli.options.tasks import require_together, task_options
 @forest_option
 @out_option
 @grid_options
+@like_option
 @cropland_mask_option
 @layers_option
 @server_options

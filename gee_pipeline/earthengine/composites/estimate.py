@@ -20,7 +20,7 @@ from gee_pipeline.earthengine.client.settings import Cropland, EarthEngineSettin
 from gee_pipeline.earthengine.composites.fetch import plan_requests
 from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.errors import EarthEngineError, InputError, NoCredentialsError
-from gee_pipeline.grid import CELL_SIZE, Cell, Grid, make_grid, require_cell_size
+from gee_pipeline.grid import CELL_SIZE, Cell, Grid, make_grid, on_grid, require_cell_size
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Hemisphere, Season
 from gee_pipeline.season_of_area import require_imagery, season_of_area
@@ -96,6 +96,8 @@ class EstimateRequest:
     """Side of the equator whose season is counted; None takes that of the area."""
     crs: str | None = None
     """Projected CRS of the grid; None takes the UTM zone."""
+    like: Path | None = None
+    """Raster whose pixels the map has, in place of `crs`."""
     cell_size: int = CELL_SIZE
     """Pixels along one side of a cell."""
     whole_season: bool = False
@@ -304,7 +306,8 @@ def plan_workload(request: EstimateRequest) -> Workload:
     aoi = read_aoi(request.aoi)
     season = season_of_area(aoi, request.recipe, request.year, request.hemisphere)
     require_imagery(request.recipe, season)
-    grid = make_grid(aoi, request.crs, request.cell_size)
+    grid = make_grid(aoi, request.crs, request.cell_size, like=request.like)
+    aoi = on_grid(aoi, grid)
     cells = grid.cells_touching(aoi.to(str(grid.geobox.crs)))
     recipe = request.recipe
     bins = range(recipe.bins_in_season) if request.whole_season else recipe.window

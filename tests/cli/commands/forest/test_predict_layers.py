@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from click.testing import Result
 
 import inference.product.map_writer
@@ -22,6 +23,9 @@ from tests.support.ee_emulator.server import Emulator
 from tests.support.forest_map_place import (
     ASSET,
     CLASSES,
+    CRS,
+    LEFT,
+    TOP,
     ForestPlace,
     cleared,
     deployed,
@@ -166,6 +170,31 @@ def test_tasks_of_a_finished_run_are_started_again_for_its_layers(
     require_layers(run, place)
     report = json.loads((run / "map" / "report.json").read_text(encoding="utf-8"))
     assert report["spent"]["eecu_hours"] > spent  # what former tasks took still counts
+
+
+@pytest.mark.parametrize("to", [None, BUCKET])
+def test_the_map_lies_on_the_pixels_of_another_raster(
+    place: ForestPlace, server: Emulator, tmp_path: Path, to: str | None
+) -> None:
+    """Its corner lies within the area, and its size is no multiple of a cell."""
+    raster, shape, right, down = tmp_path / "like.tif", (27, 70), 5, 3
+    transform = Affine(10, 0, LEFT + 10 * right, 0, -10, TOP - 10 * down)
+    with rasterio.open(
+        raster, "w", driver="GTiff", dtype="uint8", count=1, height=shape[0], width=shape[1], crs=CRS,
+        transform=transform,
+    ) as file:  # fmt: skip
+        file.write(np.ones(shape, np.uint8), 1)
+    run = tmp_path / "run"
+    succeeds(place.predict(run, FEW, like=raster, layers="second", to=to))
+    if to:
+        succeeds(run_cropmap("forest", "predict", "--config", run / "run.toml", "--collect"))
+    wanted = [place.truth.expected()[:1], place.truth.expected_layers()["second"]]
+    for name, values in zip(("crop_map", "second"), wanted, strict=True):
+        with rasterio.open(run / "map" / f"{name}.tif") as file:
+            assert (file.transform, file.shape) == (transform, shape)
+            np.testing.assert_array_equal(
+                file.read(), values[:, down : down + shape[0], right : right + shape[1]]
+            )
 
 
 @pytest.mark.parametrize("to", [None, BUCKET])
