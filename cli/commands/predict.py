@@ -24,7 +24,8 @@ from cli.options.shared import (
 @click.option(
     "--model",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Checkpoint of a trained model (see 'cropmap train').  [default: the one that ships with cropmap]",
+    help="A trained model: a network of 'cropmap train' or a forest of 'cropmap forest train'.  [default: "
+    "the network that ships with cropmap]",
 )
 @expected_start_option
 @cropland_mask_option
