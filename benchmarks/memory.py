@@ -55,11 +55,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--small", type=int, default=512, help="pixels along a side [512]")
     parser.add_argument("--acquisitions", type=int, default=12, help="scenes over the season [12]")
     parser.add_argument("--workers", type=int, default=2, help="worker processes; 0 is one process [2]")
+    parser.add_argument("--layers", default="", help="layers of the map beside the three [none]")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="cropmap-memory-") as home:
         model = narrow_model(Path(home) / "narrow.safetensors")
         small, large = (
-            measure(Path(home) / str(size), size, options.acquisitions, options.workers, model)
+            measure(
+                Path(home) / str(size), size, options.acquisitions, options.workers, model, options.layers
+            )
             for size in (options.small, options.large)
         )
     ratio = large.peak / small.peak
@@ -86,13 +89,16 @@ def narrow_model(path: Path) -> Path:
     return path
 
 
-def measure(folder: Path, size: int, acquisitions: int, workers: int, model: Path) -> Measured:
+def measure(
+    folder: Path, size: int, acquisitions: int, workers: int, model: Path, layers: str = ""
+) -> Measured:
     """Run `cropmap predict` on simulated scenes and watch its memory."""
     generate = [sys.executable, "-m", "examples.simulated_scenes", str(folder), "--size", str(size)]
     subprocess.run([*generate, "--acquisitions", str(acquisitions)], check=True, stdout=subprocess.DEVNULL)
     command = [sys.executable, "-m", "cli.main", "predict", "--quiet", "--year", "2021"]
     command += ["--aoi", str(folder / "area.geojson"), "--source", str(folder / "catalog.json")]
     command += ["--model", str(model), "--out", str(folder / "run"), "--workers", str(workers)]
+    command += ["--layers", layers] if layers else []
     start, peak = time.monotonic(), 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         watched = psutil.Process(process.pid)

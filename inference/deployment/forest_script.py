@@ -8,6 +8,7 @@ their settings, and lose the parts that a forest does not need. They say what
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from gee_pipeline.features.harmonic import (
     fit_matrix,
 )
 from gee_pipeline.grid import Grid
+from gee_pipeline.layers import HALF_AND_MORE, LayerName, band_names
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
@@ -74,6 +76,8 @@ class ScriptRequest:
     """What tasks and files are called; letters, digits, dashes and underscores."""
     cropland: Cropland = "none"
     """Cropland mask of the servers."""
+    layers: tuple[LayerName, ...] = ()
+    """Layers on request, in the order of the table."""
     project: str = "my-project"
     """Google Cloud project that the Python script works for."""
     folder: str = "cropmap"
@@ -167,6 +171,8 @@ def _parts(request: ScriptRequest) -> set[str]:
         deployment.confidence,
         model.features,
         "scl" if model.recipe.cloud.scl_clear else "no-scl",
+        *(["layers", *request.layers] if request.layers else ["no-layers"]),
+        *(["plain"] if not request.layers and deployment.confidence != "none" else []),
         *(["cropland"] if request.cropland != "none" else []),
         *(["area"] if request.outlined else []),
     }
@@ -225,6 +231,7 @@ def _settings(request: ScriptRequest) -> Iterator[Settings]:
     yield from _place(request)
     yield from _rules(request)
     yield from _map(request.model)
+    yield from _layers(request)
     yield from _harmonic(request.model)
     yield from _trees(request.model, request.deployment)
 
@@ -304,6 +311,21 @@ def _map(model: ForestModel) -> Iterator[Settings]:
         NOT_CROPLAND=NOT_CROPLAND,
         NOT_ENOUGH=NOT_ENOUGH,
         NO_VALUE=NONE,
+    )
+
+
+def _layers(request: ScriptRequest) -> Iterator[Settings]:
+    classes = len(request.model.classes)
+    _, *values = band_names(request.layers, classes)
+    yield _about(
+        "Bands beside the class, and those among them that are layers on request.",
+        VALUE_BANDS=values,
+        LAYER_BANDS=values[len(band_names((), classes)) - 1 :],
+    )
+    yield _about(
+        "What makes an entropy percent, and whole numbers: halves round up.",
+        ENTROPY_FACTOR=-100 / math.log(classes) if classes > 1 else 0,
+        HALF_AND_MORE=HALF_AND_MORE,
     )
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from cli.options.shared import cropland_option, forest_option, given, grid_options, map_place_options
+from cli.options.shared import (
+    cropland_option,
+    forest_option,
+    given,
+    grid_options,
+    layers_option,
+    map_place_options,
+)
 
 
 @click.command(short_help="Write a script for the Code Editor, or for Python, that maps without cropmap.")
@@ -29,6 +36,7 @@ from cli.options.shared import cropland_option, forest_option, given, grid_optio
 @click.option("--folder", metavar="NAME", help="Folder of Google Drive for the files.  [default: cropmap]")
 @click.option("--project", help="Google Cloud project that a Python script names.  [default: my-project]")
 @grid_options
+@layers_option
 @cropland_option
 @click.option("--quiet", is_flag=True, help="No notices on stderr.")
 def code(
@@ -69,6 +77,7 @@ def code(
             planned.plan.season,
             name or re.sub(r"[^A-Za-z0-9_-]+", "_", f"{request.aoi.stem}_{request.year}"),
             cropland=request.cropland,
+            layers=planned.plan.layers,
             **given({"project": project, "folder": folder}),
         )
         text = write_script(script, language)

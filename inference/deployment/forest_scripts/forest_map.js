@@ -249,7 +249,42 @@ function decided(features) {
     best = best.max(all[k]);
   }
   var confidence = best.multiply(100).divide(WHOLE).add(0.5).floor();
+//: when plain
   return ee.Image.cat([code.updateMask(best.mask()), confidence]).rename(['class', 'confidence']);
+}
+//: when layers
+  var answers = [code.updateMask(best.mask()), confidence].concat(layersOf(all, code, best));
+  return ee.Image.cat(answers).rename(['class', 'confidence'].concat(LAYER_BANDS));
+}
+
+// The layers on request, from the strengths of all classes.
+function layersOf(all, code, best) {
+  var layers = [];
+//: when second margin
+  // The largest strength of the other classes, of equal ones the smaller code.
+  var others = all.map(function(strength, k) { return strength.where(code.eq(CLASSES[k].code), -1); });
+  var second = ee.Image.constant(CLASSES[0].code);
+  var runnerUp = others[0];
+  for (var k = 1; k < others.length; k++) {
+    second = second.where(others[k].gt(runnerUp), CLASSES[k].code);
+    runnerUp = runnerUp.max(others[k]);
+  }
+//: when second
+  layers.push(second.updateMask(runnerUp.gte(0)));
+//: when margin
+  layers.push(best.subtract(runnerUp.max(0)).multiply(100).divide(WHOLE).add(0.5).floor());
+//: when entropy
+  var nats = ee.Image.cat(all.map(function(strength) {
+    var share = strength.divide(WHOLE);
+    return share.max(1e-30).log().multiply(share);
+  })).reduce(ee.Reducer.sum());
+  layers.push(nats.multiply(ENTROPY_FACTOR).add(HALF_AND_MORE).floor());
+//: when probabilities
+  all.forEach(function(strength) {
+    layers.push(strength.multiply(100).divide(WHOLE).add(0.5).floor());
+  });
+//: when layers
+  return layers;
 }
 
 //: when none
@@ -269,7 +304,7 @@ function cropland() {
 }
 
 //: always
-// Three bands of whole numbers 0 to 255: class, confidence in percent, and number of observed bins.
+// Bands of whole numbers 0 to 255: class, confidence in percent, number of observed bins, and layers.
 function predictionOf(tile) {
   var composites = compositesOf(tile);
   var clear = observedBins(composites);
@@ -281,8 +316,12 @@ function predictionOf(tile) {
   code = code.where(other, NOT_CROPLAND);
   confidence = confidence.where(other, NO_VALUE);
   clear = clear.where(other, NO_VALUE);
+//: when no-layers
+  return ee.Image.cat([code, confidence, clear]).rename(['class'].concat(VALUE_BANDS)).toByte();
+//: when layers
+  var more = answer.select(LAYER_BANDS).unmask(NO_VALUE, false).where(code.eq(NOT_CROPLAND), NO_VALUE);
+  return ee.Image.cat([code, confidence, clear, more]).rename(['class'].concat(VALUE_BANDS)).toByte();
 //: always
-  return ee.Image.cat([code, confidence, clear]).rename(['class', 'confidence', 'clear']).toByte();
 }
 
 // The same within the area; outside, the class is 0.
@@ -292,7 +331,7 @@ function mapOf(tile) {
   var area = ee.Geometry.MultiPolygon(AREA, CRS, false);
   image = ee.Image.cat([
     image.select(['class']).clip(area).unmask(OUTSIDE, false),
-    image.select(['confidence', 'clear']).clip(area).unmask(NO_VALUE, false)
+    image.select(VALUE_BANDS).clip(area).unmask(NO_VALUE, false)
   ]).toByte();
 //: always
   // With these properties, the Code Editor shows an exported asset in the right colours.

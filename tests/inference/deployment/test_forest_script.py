@@ -32,6 +32,7 @@ from gee_pipeline.earthengine.forest.classifier_assets import AssetRequest, Tree
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.grid import Grid, inside
+from gee_pipeline.layers import ON_REQUEST
 from gee_pipeline.recipe import CloudRule, Recipe
 from inference.deployment import forest_script
 from inference.deployment.deployment import Deployment, ensembles, voters
@@ -45,6 +46,8 @@ from tests.support.ee_emulator.exports import export_of
 from tests.support.ee_emulator.grid import Grid as Pixels
 from tests.support.forest_scenes import CRS, LEFT, SEASON, SIZE, TOP, WAVES, add_worldcover, area, grid
 from tests.support.made_forests import grown, model_of
+
+ALL = tuple(layer.name for layer in ON_REQUEST)
 
 MEDIANS = replace(forest_scenes.MEDIANS.with_window(121, 140), min_clear_bins=2)
 """Four bins: what a script says of one it says of all."""
@@ -98,6 +101,10 @@ VARIANTS = {
     ),
     "one bin": lambda: request_of(replace(MEDIANS.with_window(121, 125), min_clear_bins=1)),
     "harmonic": lambda: request_of(WAVES, "harmonic"),
+    "layers of votes": lambda: request_of(layers=ALL, cropland="worldcover"),
+    "layers of probabilities": lambda: request_of(confidence="probability", layers=ALL),
+    "entropy alone": lambda: request_of(layers=("entropy",)),
+    "margin alone": lambda: request_of(layers=("margin",)),
 }
 """What a script can look like."""
 
@@ -114,7 +121,9 @@ def own_image(request: ScriptRequest, geobox: GeoBox) -> ee.Image:
     mask = None if request.cropland == "none" else graph.cropland(request.cropland)
     model, region = request.model, graph.search_region(geobox)
     who = voters(request.deployment, model)
-    return prediction_graph.prediction(region, SEASON, model.recipe, model.features, who, cropland=mask)
+    return prediction_graph.prediction(
+        region, SEASON, model.recipe, model.features, who, cropland=mask, layers=request.layers
+    )
 
 
 def archive_of(request: ScriptRequest) -> Archive:
@@ -132,7 +141,8 @@ def expected_map(request: ScriptRequest, archive: Archive, geobox: GeoBox) -> di
 
 
 def assert_same(found: dict[str, np.ma.MaskedArray], expected: dict[str, np.ndarray]) -> None:
-    assert list(found) == ["class", "confidence", "clear"] == list(expected)
+    assert list(found)[:3] == ["class", "confidence", "clear"]
+    assert list(found) == list(expected)
     for name, band in found.items():
         assert band.dtype == np.uint8
         assert not band.mask.any()
@@ -192,7 +202,10 @@ def run_javascript(texts: list[str], folder: Path, modules: str) -> list[dict[st
     return json.loads(done.stdout)
 
 
-IN_JAVASCRIPT = ("votes", "probability", "cropland", "without scene classes", "one bin", "harmonic")
+IN_JAVASCRIPT = (
+    "votes", "probability", "cropland", "without scene classes", "one bin", "harmonic", "layers of votes",
+    "layers of probabilities",
+)  # fmt: skip
 """Variants that node runs; building a graph takes its client a second."""
 
 
