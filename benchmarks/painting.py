@@ -274,7 +274,7 @@ def _scenes(
     planned = passes(season, recipe, painting.series)
     for number, taken in enumerate(planned):
         cloud = clouds_of(clouds, number, len(planned), painting.canvas.field.shape)
-        bands, score = render(painting, taken.bin, cloud, recipe.cloud.threshold)
+        bands, score = render(painting, taken.bin, cloud, recipe.sensors[0].clear.threshold)
         yield write_scene(
             folder,
             f"PAINTED_{taken.satellite}_{taken.day:%Y%m%d}",

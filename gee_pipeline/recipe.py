@@ -245,11 +245,6 @@ class Recipe:
         return replace(self, sensors=sensor_groups(self.bands, rule))
 
     @property
-    def cloud(self) -> CloudRule:
-        """Which pixels are clear, of the sensor that clouds hide the ground from."""
-        return next(group.clear for group in self.sensors if group.clear is not None)
-
-    @property
     def bands(self) -> tuple[str, ...]:
         """All bands, in the order of the matrix rows."""
         return tuple(band for group in self.sensors for band in group.bands)

@@ -31,6 +31,16 @@ class Band:
 
 
 @dataclass(frozen=True)
+class CloudMask:
+    """What a collection has to find clouds by; the rule itself is a recipe's."""
+
+    score_collection: str
+    """Earth Engine's collection of scores, one image a scene under the same `system:index`."""
+    classes_band: str
+    """Band of scene classes, in Earth Engine and as an asset of STAC items."""
+
+
+@dataclass(frozen=True)
 class Sensor:
     """What one collection of images offers."""
 
@@ -50,14 +60,38 @@ class Sensor:
     """Number in Earth Engine's images that means 1 in its unit."""
     first_day: date
     """First day with images in Earth Engine's collection."""
-    masked_by_clouds: bool
-    """Whether clouds hide the ground from it, so that a rule for clear pixels is needed."""
+    clouds: CloudMask | None = None
+    """What clouds are found by; None where they do not hide the ground from the sensor."""
+    image_properties: tuple[tuple[str, str], ...] = ()
+    """Properties and their values without which an image of Earth Engine's collection is left out."""
+    bands_listed_in: str | None = None
+    """Property that lists the bands of Earth Engine's images, where not all have the same. An image, or a
+    STAC item, without a band of the recipe is left out then, not refused."""
     valid: tuple[float, float] | None = None
     """Values outside are no observations, in its unit; None takes all, clipped to what can be stored."""
+    platforms: str = ""
+    """Pattern of what a STAC item says of its constellation, platform or collection, in any case; where that
+    says nothing known, the bands of the item decide."""
+    item_properties: tuple[tuple[str, str], ...] = ()
+    """Properties and their values without which a STAC item is left out; one that says nothing passes."""
+    yearly: bool = False
+    """Whether it has one image a place and calendar year: what a bin holds counts as of one day."""
+    esa_offset: bool = False
+    """Whether whole numbers that declare no scale carry the offset of ESA's products since 2022."""
     noise: float = 0.01
     """Standard deviation of the noise of one observation, in its unit: single days vary more than medians."""
     attribution: str = ""
     """What a map that is made of it has to say."""
+
+    @property
+    def masked_by_clouds(self) -> bool:
+        """Whether clouds hide the ground from it, so that a rule for clear pixels is needed."""
+        return self.clouds is not None
+
+    @property
+    def whole_numbers(self) -> bool:
+        """Whether Earth Engine's images hold the stored values as they are."""
+        return self.unit == "reflectance" and self.step == 1 and self.valid is None
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -111,10 +145,14 @@ SENTINEL_2: Final = Sensor(
     scale=REFLECTANCE_SCALE,
     earth_engine_scale=10_000,
     first_day=date(2017, 3, 28),
-    masked_by_clouds=True,
+    clouds=CloudMask("GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED", "SCL"),
+    platforms=r".*sentinel-?2.*|.*s2[-_]?(msi|l2a).*",
+    esa_offset=True,
     attribution="Contains modified Copernicus Sentinel data.",
 )
-"""Surface reflectance, L2A. Order of the bands: Tong et al. 2025, section 3.1."""
+"""Surface reflectance, L2A; in Earth Engine DN of all processing baselines mean reflectance x 10,000. The
+order of bands is that of Tong et al. 2025, section 3.1; scores are Cloud Score+ (Pasquarella et al. 2023),
+classes Sen2Cor's."""
 
 SENTINEL_1: Final = Sensor(
     name="sentinel-1",
@@ -125,8 +163,11 @@ SENTINEL_1: Final = Sensor(
     scale=100,
     earth_engine_scale=1,
     first_day=date(2014, 10, 3),
-    masked_by_clouds=False,
+    image_properties=(("instrumentMode", "IW"),),
+    bands_listed_in="transmitterReceiverPolarisation",
     valid=(-50.0, 20.0),
+    platforms=r".*sentinel-?1.*|.*s1[-_]?(grd|rtc).*",
+    item_properties=(("sar:instrument_mode", "IW"),),
     noise=1.0,
     attribution="Contains modified Copernicus Sentinel data.",
 )
@@ -141,8 +182,9 @@ ALPHAEARTH: Final = Sensor(
     scale=9_000,
     earth_engine_scale=1,
     first_day=date(2017, 1, 1),
-    masked_by_clouds=False,
     valid=(-1.0, 1.0),
+    platforms=r".*alpha-?earth.*|.*satellite[-_]?embedding.*",
+    yearly=True,
     attribution=(
         "The AlphaEarth Foundations Satellite Embedding dataset is produced by Google and Google DeepMind."
     ),

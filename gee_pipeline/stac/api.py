@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+import pystac
 import pystac_client
 from shapely.geometry.base import BaseGeometry
 
@@ -15,7 +17,7 @@ from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
-from gee_pipeline.stac.scene import scene_of
+from gee_pipeline.stac.scene import collection_names, scene_of, titles_of
 from gee_pipeline.stac.web import FAILURES, api_io, reason
 
 LATTICE = 0.25
@@ -31,7 +33,7 @@ Box = tuple[float, float, float, float]
 
 
 class ApiCatalog:
-    """One collection of a STAC API."""
+    """One or more collections of a STAC API."""
 
     def __init__(self, href: str, collection: str | None, recipe: Recipe) -> None:
         self._href, self._recipe = href, recipe
@@ -47,7 +49,7 @@ class ApiCatalog:
         """The first scenes that touch the area within the span, and how many there are."""
         try:
             search = self._search(_box(area), span)
-            index = SceneIndex.of(scene_of(item, self._recipe) for item in islice(search.items(), SURVEYED))
+            index = self._index(islice(search.items(), SURVEYED))
             found = within(index.touching(area), span)
             if not found:
                 raise self._nothing(area, span)
@@ -64,23 +66,29 @@ class ApiCatalog:
     @lru_cache(maxsize=64)  # noqa: B019 - a process keeps at most eight catalogs
     def _block(self, box: Box, span: TimeBin) -> SceneIndex:
         try:
-            return SceneIndex.of(scene_of(item, self._recipe) for item in self._search(box, span).items())
+            return self._index(self._search(box, span).items())
         except FAILURES as error:
             raise SceneReadError(
                 f"The STAC API {self._href} did not answer a search at {box}: {reason(error)}. Run the same "
                 "command again later; finished cells are kept."
             ) from error
 
+    def _index(self, items: Iterable[pystac.Item]) -> SceneIndex:
+        scenes = (scene_of(item, self._recipe) for item in items)
+        return SceneIndex.of(scene for scene in scenes if scene)
+
     def _search(self, box: Box, span: TimeBin | None) -> pystac_client.ItemSearch:
         last = span.end - timedelta(days=1) if span else None
         when = f"{span.start}T00:00:00Z/{last}T23:59:59Z" if span else None
-        return self._client.search(collections=self._collection, bbox=box, datetime=when, limit=100)
+        names = collection_names(self._collection)
+        return self._client.search(collections=names, bbox=box, datetime=when, limit=100)
 
     def _nothing(self, area: BaseGeometry, span: TimeBin) -> InputError:
         known = [found.id for found in self._client.get_collections()]
-        if self._collection not in known:
+        names = collection_names(self._collection)
+        if not set(names) <= set(known):
             return self._which_collection(known)
-        extent = self._client.get_collection(self._collection).extent  # type: ignore[union-attr]
+        extent = self._client.get_collection(names[0]).extent  # type: ignore[union-attr]
         if next(self._search(_box(area), None).items(), None) is None:
             return nothing_here(self._href, area, tuple(extent.spatial.bboxes[0][:4]))
         first, last = extent.temporal.intervals[0]
@@ -96,7 +104,7 @@ class ApiCatalog:
         chosen = f", none of which is {self._collection}" if self._collection else ""
         return InputError(
             f"The STAC API {self._href} has {len(known)} collections{chosen}: {_short_list(known)}. "
-            "Name the one with Sentinel-2 L2A by --collection."
+            f"Name the one with {titles_of(self._recipe)} by --collection, several with commas."
         )
 
 

@@ -9,21 +9,7 @@ from typing import Any, Final
 
 import pystac
 
-from gee_pipeline.bands import BANDS
-
-_COMMON_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "B2": ("blue",),
-    "B3": ("green",),
-    "B4": ("red",),
-    "B8": ("nir",),
-    "B5": ("rededge1", "rededge071"),
-    "B6": ("rededge2", "rededge075"),
-    "B7": ("rededge3", "rededge078"),
-    "B8A": ("nir08",),
-    "B11": ("swir16",),
-    "B12": ("swir22",),
-}
-"""Names by colour. Plain `rededge` is left out: catalogs give it to three bands at once."""
+from gee_pipeline.sensors import SENTINEL_2, Band, Sensor
 
 _NO_MEASUREMENT: Final = {"thumbnail", "overview", "visual", "metadata"}
 """Roles of assets whose pixels are made for the eye."""
@@ -57,13 +43,16 @@ class BandAsset:
     """Declared type of the numbers, such as `uint16`."""
     default_offset: float = 0.0
     """Reflectance of number 0 where whole numbers come without scale and offset."""
+    unit: str | None = None
+    """Declared unit of the values, such as `dB`."""
 
 
-def find_bands(item: pystac.Item) -> dict[str, BandAsset]:
-    """The assets that hold the Sentinel-2 bands of an item; those it lacks are absent."""
+def find_bands(item: pystac.Item, sensor: Sensor = SENTINEL_2) -> dict[str, BandAsset]:
+    """The assets that hold the bands of a sensor, by their names; those that the item lacks are absent."""
     entries = list(_entries(item))
-    found = {band: _best(entries, _band_name(band), _COMMON_NAMES[band]) for band in BANDS}
-    return {band: _applied(item, entry.asset) for band, entry in found.items() if entry}
+    found = {band.name: _best(entries, _band_name(band), band.common_names) for band in sensor.bands}
+    assets = {name: entry.asset for name, entry in found.items() if entry}
+    return {name: _applied(item, asset) for name, asset in assets.items()} if sensor.esa_offset else assets
 
 
 def find_layer(item: pystac.Item, name: str) -> BandAsset | None:
@@ -121,6 +110,7 @@ def _band_asset(key: str, href: str, index: int, chain: tuple[Numbers, ...]) -> 
         offset=_number(band.get("offset", _first(chain, "raster:offset"))),
         nodata=_number(_first(chain, "nodata")),
         data_type=_first(chain, "data_type"),
+        unit=_first(chain[:2], "unit"),
     )
 
 
@@ -149,8 +139,8 @@ def _rank(entry: _Entry, pattern: re.Pattern[str], common: tuple[str, ...]) -> t
     return (not matches, entry.siblings, metres, len(entry.asset.key), entry.asset.key)
 
 
-def _band_name(band: str) -> re.Pattern[str]:
-    return re.compile(rf"B0?{band[1:]}(?:[_-](?P<metres>\d+)m)?", re.IGNORECASE)
+def _band_name(band: Band) -> re.Pattern[str]:
+    return re.compile(rf"(?:{band.names})(?:[_-](?P<metres>\d+)m)?", re.IGNORECASE)
 
 
 def _exactly(name: str) -> re.Pattern[str]:

@@ -20,7 +20,7 @@ from gee_pipeline.season import TimeBin
 from gee_pipeline.stac.api import ApiCatalog
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
 from gee_pipeline.stac.reading import is_remote
-from gee_pipeline.stac.scene import Scene, scene_of
+from gee_pipeline.stac.scene import Scene, collection_names, scene_of, titles_of
 from gee_pipeline.stac.web import FAILURES, reason, static_io
 
 _WAY_OUT: Final = "Give --source the path of a catalog.json or an item collection, or the URL of a STAC API."
@@ -116,20 +116,23 @@ def _read(href: str) -> dict[str, Any]:
 
 def _index(href: str, values: dict[str, Any], collection: str | None, recipe: Recipe) -> SceneIndex:
     scenes = _scenes(href, values, recipe)
-    chosen = [scene for scene in scenes if collection in (None, scene.collection)]
+    wanted = collection_names(collection)
+    chosen = [scene for scene in scenes if not wanted or scene.collection in wanted]
     if not chosen:
         known = sorted({scene.collection for scene in scenes if scene.collection})
         there = f"; there are {', '.join(known)}" if known and collection else ""
         missed = f" in the collection {collection}" if collection else ""
         raise InputError(
-            f"The catalog {href} holds no scenes{missed}{there}. Check --source and --collection."
+            f"The catalog {href} holds no scenes{missed}{there} of {titles_of(recipe)}. Check --source and "
+            "--collection."
         )
     return SceneIndex.of(chosen)
 
 
 def _scenes(href: str, values: dict[str, Any], recipe: Recipe) -> list[Scene]:
     try:
-        return [scene_of(item, recipe) for item in _items(href, values)]
+        found = (scene_of(item, recipe) for item in _items(href, values))
+        return [scene for scene in found if scene]
     except (*FAILURES, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         # pystac lets errors of every kind through when JSON has an unexpected shape
         raise _not_stac(href, f"{type(error).__name__}: {reason(error)}") from error

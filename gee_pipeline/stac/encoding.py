@@ -1,4 +1,4 @@
-"""Stored numbers of an asset become reflectance x 10,000 or a score."""
+"""Stored numbers of an asset become what a composite stores, such as reflectance x 10,000, or a score."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from gee_pipeline.bands import REFLECTANCE_SCALE, VALID_MAX, VALID_MIN
+from gee_pipeline.bands import VALID_MAX, VALID_MIN
+from gee_pipeline.errors import InputError
+from gee_pipeline.sensors import Sensor
 from gee_pipeline.stac.assets import BandAsset
 
 _INTEGER_SCALE = 0.0001
 """Reflectance of one step in ESA's products, for whole numbers without a declared scale."""
 
-_ABSURD = 10.0
-"""No surface reflects ten times the light; such numbers are undeclared nodata, often 1e20."""
+_ABSURD = {"reflectance": 10.0}
+"""By unit: no surface reflects ten times the light; such numbers are undeclared nodata, often 1e20."""
+
+_FINITE = 1e18
+"""A number beyond it is undeclared nodata of any sensor."""
+
+_DECIBEL = ("db", "decibel", "decibels")
+"""Units by which an item says that its numbers are decibels."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class Encoding:
     """Value of number 0."""
     nodata: float
     """Number without meaning besides NaN; NaN where there is no other."""
+    power: bool = False
+    """Whether the values are powers, of which decibels are made: ten times the decimal logarithm."""
 
 
 def needs_file(asset: BandAsset) -> bool:
@@ -35,15 +45,43 @@ def needs_file(asset: BandAsset) -> bool:
     return asset.nodata is None or (asset.data_type is None and asset.scale is None and asset.offset is None)
 
 
-def reflectance_encoding(asset: BandAsset, data_type: str, file_nodata: float | None) -> Encoding:
-    """What is declared, else ESA's rule for whole numbers and plain reflectance 0 to 1 for fractions.
+def band_encoding(asset: BandAsset, sensor: Sensor, data_type: str, file_nodata: float | None) -> Encoding:
+    """How the numbers of a sensor's band become values in its unit.
+
+    What is declared counts. Reflectance follows ESA's rule for whole numbers without a scale, and is 0 to 1
+    in fractions. Radar is power in fractions, unless its unit is declared as dB.
 
     Args:
         asset: Band of a scene.
+        sensor: Whose band it is.
         data_type: Type of its numbers.
         file_nodata: What the file itself declares; the reader has it masked already.
+
+    Raises:
+        InputError: Whole numbers do not say what they mean, as the amplitudes of uncalibrated radar.
     """
     whole = np.dtype(data_type).kind in "iu"
+    if sensor.unit == "reflectance":
+        return _reflectance_encoding(asset, whole, file_nodata)
+    decibels = (asset.unit or "").lower() in _DECIBEL
+    if whole and asset.scale is None and asset.offset is None and not decibels:
+        raise _meaningless(asset, sensor, data_type)
+    nodata = float("nan") if asset.nodata is None else asset.nodata
+    scale = 1.0 if asset.scale is None else asset.scale
+    return Encoding(scale, asset.offset or 0.0, nodata, sensor.unit == "decibel" and not decibels)
+
+
+def require_meaning(asset: BandAsset, sensor: Sensor) -> None:
+    """Refuse a band of which its item says already that its numbers have no meaning.
+
+    Raises:
+        InputError: As `band_encoding`.
+    """
+    if asset.data_type is not None:
+        band_encoding(asset, sensor, asset.data_type, None)
+
+
+def _reflectance_encoding(asset: BandAsset, whole: bool, file_nodata: float | None) -> Encoding:
     nodata = asset.nodata
     if nodata is None and file_nodata is None and whole:
         nodata = 0.0
@@ -53,6 +91,20 @@ def reflectance_encoding(asset: BandAsset, data_type: str, file_nodata: float | 
         scale = 1.0 if asset.scale is None else asset.scale
         offset = asset.offset or 0.0
     return Encoding(scale, offset, float("nan") if nodata is None else nodata)
+
+
+def _meaningless(asset: BandAsset, sensor: Sensor, data_type: str) -> InputError:
+    if sensor.unit == "decibel":
+        return InputError(
+            f"Radar is read as calibrated power in fractions, or as decibels (unit dB); asset {asset.key} "
+            f"({asset.href}) holds whole numbers ({data_type}) without calibration, like the amplitudes of "
+            "plain GRD products. Take a calibrated collection such as sentinel-1-rtc, or declare scale and "
+            "unit."
+        )
+    return InputError(
+        f"Whole numbers of {sensor.title} must say what they mean; asset {asset.key} ({asset.href}) holds "
+        f"{data_type} without a scale. Declare it in the item (STAC raster extension)."
+    )
 
 
 def plain_encoding(asset: BandAsset) -> Encoding:
@@ -68,30 +120,46 @@ def decode(numbers: NDArray[np.float32], encoding: Encoding) -> NDArray[np.float
     return values
 
 
-def store_reflectance(
-    numbers: NDArray[np.float32], encoding: Encoding, out: NDArray[np.int16], clear: NDArray[np.bool_]
+def store_values(
+    numbers: NDArray[np.float32],
+    encoding: Encoding,
+    sensor: Sensor,
+    out: NDArray[np.int16],
+    clear: NDArray[np.bool_],
 ) -> None:
-    """Write reflectance x 10,000 into `out`, halves rounded up, and strike invalid pixels from `clear`.
+    """Write values as stored into `out`, halves rounded up, and strike invalid pixels from `clear`.
 
     Args:
-        numbers: `(y, x)` as stored, NaN where the file has nodata.
-        encoding: How numbers become reflectance.
+        numbers: `(y, x)` as in the file, NaN where it has nodata.
+        encoding: How numbers become values.
+        sensor: How values are stored, and which are valid.
         out: `(y, x)`, written where valid, clipped to the range that can be stored.
-        clear: `(y, x)`, set to False where the number is nodata, not finite or absurd.
+        clear: `(y, x)`, set to False where the number is nodata, not finite or outside the valid range.
     """
+    limit = _ABSURD.get(sensor.unit, _FINITE) * sensor.scale
+    low, high = map(float, (-limit, limit) if sensor.valid is None else sensor.stored_range)
+    if encoding.power:
+        _store(_decibels(numbers, encoding), float(sensor.scale), 0.0, np.nan, low, high, out, clear)
+        return
     # Rounded so that 0.0001 * 10000 is exactly 1 and no half is lost to binary fractions.
-    gain, bias = round(encoding.scale * REFLECTANCE_SCALE, 9), round(encoding.offset * REFLECTANCE_SCALE, 9)
-    _store(numbers, gain, bias, encoding.nodata, out, clear)
+    gain, bias = (round(value * sensor.scale, 9) for value in (encoding.scale, encoding.offset))
+    _store(numbers, gain, bias, encoding.nodata, low, high, out, clear)
+
+
+def _decibels(numbers: NDArray[np.float32], encoding: Encoding) -> NDArray[np.float64]:
+    """Ten times the decimal logarithm of powers; NaN where there is none."""
+    power = decode(numbers, encoding)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(power > 0, 10 * np.log10(power), np.nan)
 
 
 @numba.njit(nogil=True, cache=True)
-def _store(numbers, gain, bias, nodata, out, clear):  # type: ignore[no-untyped-def]
-    limit = _ABSURD * REFLECTANCE_SCALE
+def _store(numbers, gain, bias, nodata, low, high, out, clear):  # type: ignore[no-untyped-def]
     for y in range(numbers.shape[0]):
         for x in range(numbers.shape[1]):
             number = np.float64(numbers[y, x])
             value = number * gain + bias
-            if number == nodata or not abs(value) <= limit:
+            if number == nodata or not (low <= value <= high):
                 clear[y, x] = False
             else:
                 out[y, x] = max(VALID_MIN, min(VALID_MAX, int(np.floor(value + 0.5))))

@@ -36,8 +36,8 @@ class SceneIndex:
 
     @classmethod
     def of(cls, scenes: Iterable[Scene]) -> SceneIndex:
-        """The index of scenes in any order; of those with the same id and time, linked twice, one stays."""
-        unique = {(scene.time, scene.id): scene for scene in scenes}
+        """The index of scenes in any order; of those of one sensor with the same id and time one stays."""
+        unique = {(scene.time, scene.id, scene.group.name): scene for scene in scenes}
         ordered = tuple(unique[key] for key in sorted(unique))
         return cls(ordered, shapely.STRtree([scene.footprint for scene in ordered]))
 

@@ -1,4 +1,4 @@
-"""One scene over one cell: which pixels are clear, and their reflectance."""
+"""One scene over one cell: which pixels are clear, and their values."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from gee_pipeline.errors import SceneReadError
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import CloudRule
+from gee_pipeline.sensors import Sensor
 from gee_pipeline.stac.assets import BandAsset
 from gee_pipeline.stac.encoding import (
     Encoding,
+    band_encoding,
     decode,
     needs_file,
     plain_encoding,
-    reflectance_encoding,
-    store_reflectance,
+    store_values,
 )
 from gee_pipeline.stac.reading import ReadFailure, is_remote, read_bands, read_profile, retried
 from gee_pipeline.stac.scene import Scene
@@ -35,7 +36,7 @@ _ROUNDING = 1e-9
 _T = TypeVar("_T")
 
 _Group = list[tuple[int, BandAsset]]
-"""The bands in one file, each with its place in the recipe."""
+"""The bands in one file, each with its place in the group."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class _File:
     numbers: NDArray[np.float32]
     """`(band, y, x)` as stored."""
     encodings: list[Encoding]
-    """How the numbers of each band become reflectance."""
+    """How the numbers of each band become values."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +60,31 @@ class SceneRead:
     retries: int
     """Attempts after the first at a file."""
 
-    def into(self, values: NDArray[np.int16], clear: NDArray[np.bool_], rule: CloudRule) -> bool:
+    def into(self, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> bool:
         """Fill the observation of the scene; bands are read only where a pixel of the cell is clear.
 
         Args:
             values: `(band, y, x)` in the order of the scene's bands, written where clear.
             clear: `(y, x)`, written: True where the pixel is clear and valid in every band.
-            rule: Which pixels are clear.
 
         Returns:
             Whether the scene has any pixel in the cell, clear or not.
 
         Raises:
             SceneReadError: A file could not be read, also after retries.
+            InputError: The numbers of a file do not say what they mean.
         """
-        mask = self._mask()
+        asset, rule = self.scene.mask, self.scene.group.clear
+        if asset is None or rule is None:
+            clear[:] = True
+            return self._read_bands(values, clear)
+        mask = self._mask(asset)
         clear[:] = self._clear(mask, rule)
         if clear.any():
             self._read_bands(values, clear)
         return bool(np.isfinite(mask).any())
 
-    def _mask(self) -> NDArray[np.float64]:
-        asset = self.scene.mask
+    def _mask(self, asset: BandAsset) -> NDArray[np.float64]:
         numbers = self._attempt([asset], lambda: read_bands(asset.href, [asset.index], self.cell.geobox))
         return decode(numbers[0], plain_encoding(asset))
 
@@ -94,11 +98,14 @@ class SceneRead:
             )
         return mask >= rule.least_clear
 
-    def _read_bands(self, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> None:
-        groups = list(self._files().values())
+    def _read_bands(self, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> bool:
+        """Whether any number is there, valid or not."""
+        groups, sensor, there = list(self._files().values()), self.scene.group.sensor, False
         for group, file in zip(groups, self._read_files(groups), strict=True):
+            there = there or bool(np.isfinite(file.numbers).any())
             for (place, _), numbers, encoding in zip(group, file.numbers, file.encodings, strict=True):
-                store_reflectance(numbers, encoding, values[place], clear)
+                store_values(numbers, encoding, sensor, values[place], clear)
+        return there
 
     def _read_files(self, groups: list[_Group]) -> Iterable[_File]:
         if not any(is_remote(asset.href) for group in groups for _, asset in group):
@@ -118,7 +125,7 @@ class SceneRead:
 
         def read() -> _File:
             numbers = read_bands(assets[0].href, indices, self.cell.geobox)
-            return _File(numbers, [_encoding(asset) for asset in assets])
+            return _File(numbers, [_encoding(asset, self.scene.group.sensor) for asset in assets])
 
         return self._attempt(assets, read)
 
@@ -137,8 +144,8 @@ class SceneRead:
         return f"Asset {keys} of scene {self.scene.id} ({assets[0].href})"
 
 
-def _encoding(asset: BandAsset) -> Encoding:
+def _encoding(asset: BandAsset, sensor: Sensor) -> Encoding:
     if not needs_file(asset):
-        return reflectance_encoding(asset, asset.data_type or "uint16", None)
+        return band_encoding(asset, sensor, asset.data_type or "uint16", None)
     profile = read_profile(asset.href)
-    return reflectance_encoding(asset, profile.data_type, profile.nodata)
+    return band_encoding(asset, sensor, profile.data_type, profile.nodata)

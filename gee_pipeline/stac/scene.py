@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -11,16 +12,15 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError
-from gee_pipeline.recipe import Recipe
+from gee_pipeline.recipe import Recipe, SensorGroup
+from gee_pipeline.sensors import SENSORS, Sensor
 from gee_pipeline.stac.assets import BandAsset, find_bands, find_layer
-
-SCENE_CLASSES = "SCL"
-"""Asset of ESA's scene classification."""
+from gee_pipeline.stac.encoding import require_meaning
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One STAC item, with its assets resolved."""
+    """One STAC item as an observation of one sensor, with its assets resolved."""
 
     id: str
     """Item id."""
@@ -30,10 +30,12 @@ class Scene:
     """Acquisition, UTC."""
     footprint: BaseGeometry
     """Outline in EPSG:4326."""
+    group: SensorGroup
+    """The bands of a recipe that it is an observation of."""
     bands: Mapping[str, BandAsset]
-    """The recipe's bands that the item has."""
+    """Those that the item has."""
     score: BandAsset | None
-    """Cloud Score+."""
+    """Cloud Score+; None also where clouds do not matter."""
     classes: BandAsset | None
     """Scene classes; used where there is no score."""
     simulated: bool
@@ -45,49 +47,121 @@ class Scene:
         return self.time.date()
 
     @property
-    def mask(self) -> BandAsset:
-        """The asset that says which pixels are clear."""
-        found = self.score or self.classes
-        assert found is not None, "require() has been called"
-        return found
+    def mask(self) -> BandAsset | None:
+        """The asset that says which pixels are clear; None where clouds do not matter."""
+        return self.score or self.classes
 
-    def require(self, recipe: Recipe) -> None:
-        """Refuse a scene that lacks what a recipe needs.
+    @property
+    def without_score(self) -> bool:
+        """Whether its clear pixels are found by scene classes."""
+        return self.group.clear is not None and self.score is None
+
+    def require(self) -> None:
+        """Refuse a scene that lacks what its group needs.
 
         Raises:
-            InputError: Naming the bands, or the cloud assets one of which is needed.
+            InputError: Naming the bands, the cloud assets one of which is needed, or numbers without meaning.
         """
-        if missing := [band for band in recipe.bands if band not in self.bands]:
-            kept = [band for band in recipe.bands if band in self.bands]
+        wanted, rule = self.group.bands, self.group.clear
+        if missing := [band for band in wanted if band not in self.bands]:
+            kept = [band for band in wanted if band in self.bands]
             raise InputError(
-                f"Every scene must have the bands {', '.join(recipe.bands)}; scene {self.id} has no "
+                f"Every scene must have the bands {', '.join(wanted)}; scene {self.id} has no "
                 f"{', '.join(missing)}. Complete the catalog, or leave bands out of composites with "
                 f"`cropmap export --bands {','.join(kept) or 'B2,...'}` (a map needs the bands of its model)."
             )
-        if self.score is None and self.classes is None:
+        clouds = self.group.sensor.clouds
+        if rule and clouds and self.mask is None:
             raise InputError(
-                f"Clouds are found by Cloud Score+ (asset `{recipe.cloud.score_band}`) or by scene classes "
-                f"(asset `{SCENE_CLASSES}`); scene {self.id} has neither. Add one of the two to its item."
+                f"Clouds are found by Cloud Score+ (asset `{rule.score_band}`) or by scene classes "
+                f"(asset `{clouds.classes_band}`); scene {self.id} has neither. Add one of the two "
+                "to its item."
             )
+        for asset in self.bands.values():
+            require_meaning(asset, self.group.sensor)
 
 
-def scene_of(item: pystac.Item, recipe: Recipe) -> Scene:
+def scene_of(item: pystac.Item, recipe: Recipe) -> Scene | None:
     """The scene of a STAC item; what it lacks is found by `Scene.require`.
+
+    None where it is of another sensor than those of the recipe, or of a mode or part of the bands that the
+    sensor leaves out.
 
     Raises:
         InputError: The item has no time or no place.
     """
-    found = find_bands(item)
+    group = _group_of(item, recipe)
+    if group is None:
+        return None
+    found = find_bands(item, group.sensor)
+    if group.sensor.bands_listed_in and not set(group.bands) <= set(found):
+        return None
+    clear, clouds = group.clear, group.sensor.clouds
     return Scene(
         id=item.id,
         collection=item.collection_id,
         time=_acquired(item),
         footprint=_footprint(item),
-        bands={band: found[band] for band in recipe.bands if band in found},
-        score=find_layer(item, recipe.cloud.score_band),
-        classes=find_layer(item, SCENE_CLASSES),
+        group=group,
+        bands={band: found[band] for band in group.bands if band in found},
+        score=find_layer(item, clear.score_band) if clear else None,
+        classes=find_layer(item, clouds.classes_band) if clouds else None,
         simulated=item.properties.get("simulated") is True,
     )
+
+
+def collection_names(collection: str | None) -> list[str]:
+    """The collections that a user names, separated by commas."""
+    return [name.strip() for name in collection.split(",")] if collection else []
+
+
+def titles_of(recipe: Recipe) -> str:
+    """What people call the sensors of a recipe."""
+    return " and ".join(group.sensor.title for group in recipe.sensors)
+
+
+def _group_of(item: pystac.Item, recipe: Recipe) -> SensorGroup | None:
+    """Which group of a recipe an item observes: by what it says of its platform, else by its bands."""
+    platform = (item.properties.get("constellation"), item.properties.get("platform"))
+    if said := _sensors_said(*platform):
+        found = next((group for group in recipe.sensors if group.name in said), None)
+    else:
+        found = _group_by_bands(item, recipe.sensors)
+    return found if found and _has_properties(item, found.sensor) else None
+
+
+def _group_by_bands(item: pystac.Item, groups: Sequence[SensorGroup]) -> SensorGroup | None:
+    """The group of which an item has most bands; among equals its collection decides.
+
+    An item without any belongs to the only group, so that it is refused by name, unless it is another
+    sensor's.
+    """
+    counts = {group: len(find_bands(item, group.sensor).keys() & set(group.bands)) for group in groups}
+    best = [group for group in groups if counts[group] == max(counts.values())]
+    if any(counts.values()):
+        said = _sensors_said(item.collection_id)
+        return next((group for group in best if group.name in said), best[0])
+    return groups[0] if len(groups) == 1 and not _of_another(item, groups[0]) else None
+
+
+def _of_another(item: pystac.Item, group: SensorGroup) -> bool:
+    others = [sensor for sensor in SENSORS.values() if sensor.name != group.name]
+    said = _sensors_said(item.collection_id)
+    return any(sensor.name in said or find_bands(item, sensor) for sensor in others)
+
+
+def _sensors_said(*texts: str | None) -> list[str]:
+    """The sensors that any of some texts names."""
+    said = [str(text) for text in texts if text]
+    return [
+        sensor.name
+        for sensor in SENSORS.values()
+        if sensor.platforms and any(re.fullmatch(sensor.platforms, text, re.IGNORECASE) for text in said)
+    ]
+
+
+def _has_properties(item: pystac.Item, sensor: Sensor) -> bool:
+    return all(item.properties.get(key, value) == value for key, value in sensor.item_properties)
 
 
 def _acquired(item: pystac.Item) -> datetime:

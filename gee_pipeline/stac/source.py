@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.composite import median_composite
 from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.grid import Cell
-from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.observations import group_slices
+from gee_pipeline.recipe import Recipe, SensorGroup
+from gee_pipeline.season import Season, TimeBin
 from gee_pipeline.source import Composite, SceneCounts, Survey, same_day
 from gee_pipeline.stac.catalog import SceneCatalog, absolute, open_catalog
-from gee_pipeline.stac.index import within
+from gee_pipeline.stac.index import Found, within
 from gee_pipeline.stac.observation import SceneRead
-from gee_pipeline.stac.scene import Scene
+from gee_pipeline.stac.scene import Scene, titles_of
 
 _MARGIN = 0.005
 """Degrees, about 500 m: how far a tile may reach beyond the straight edges of its footprint in degrees."""
@@ -65,7 +67,8 @@ class StacSource:
         """
         found = self._catalog.survey(area, season.span(bins, self.recipe.bin_days))
         for scene in found.scenes:
-            scene.require(self.recipe)
+            scene.require()
+        _require_sensors(found, self.recipe, season)
         return Survey(
             scenes=found.matched,
             notices=_notices(found.scenes, self.recipe),
@@ -83,8 +86,11 @@ class StacSource:
         scenes = self._scenes(cell, season, bins)
         values = np.empty((len(bins), len(self.recipe.bands), *cell.geobox.shape), np.int16)
         counts = SceneCounts()
-        for place, index in enumerate(bins):
-            counts = _added(counts, self._fill(values[place : place + 1], scenes, cell, season, index))
+        for group, rows in zip(self.recipe.sensors, group_slices(self.recipe.group_sizes), strict=True):
+            own = [scene for scene in scenes if scene.group == group]
+            for place, index in enumerate(bins):
+                out = values[place : place + 1, rows]
+                counts = _added(counts, self._fill(out, own, cell, season, index))
         return Composite(values, cell.geobox, bins, self.recipe.bands, counts)
 
     @property
@@ -100,20 +106,21 @@ class StacSource:
     def _fill(
         self, out: NDArray[np.int16], scenes: list[Scene], cell: Cell, season: Season, index: int
     ) -> SceneCounts:
-        """The median of one bin into `out` `(1, band, y, x)`; only its scenes are in memory."""
-        scenes = within(scenes, season.bin(index, self.recipe.bin_days))
+        """The median of one sensor and bin into `out` `(1, band, y, x)`; only its scenes are in memory."""
+        span = season.bin(index, self.recipe.bin_days)
+        scenes = within(scenes, span)
         stack = np.empty((len(scenes), *out.shape[1:]), np.int16)
         clear = np.zeros((len(scenes), *out.shape[2:]), np.bool_)
         seen = np.array(
             [self._read(scene, cell, stack[i], clear[i]) for i, scene in enumerate(scenes)], np.bool_
         )
-        days = np.array([(scene.day - season.start).days for scene in scenes], np.int64)
+        days = np.array([(_counted_day(scene, span) - season.start).days for scene in scenes], np.int64)
         edges = season.edges(range(index, index + 1), self.recipe.bin_days)
         _, dropped = median_composite(stack, clear, days, edges, out=out)
         return SceneCounts(
             scenes=int(seen.sum()),
             without_score=sum(
-                bool(there) and scene.score is None for there, scene in zip(seen, scenes, strict=True)
+                bool(there) and scene.without_score for there, scene in zip(seen, scenes, strict=True)
             ),
             same_day=same_day(days[seen].tolist()),
             duplicates_dropped=dropped,
@@ -121,10 +128,10 @@ class StacSource:
 
     def _read(self, scene: Scene, cell: Cell, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> bool:
         try:
-            scene.require(self.recipe)
+            scene.require()
+            return SceneRead(scene, cell, self.retries).into(values, clear)
         except InputError as error:
             raise SceneReadError(f"Cell {cell.name} cannot be composited: {error}") from error
-        return SceneRead(scene, cell, self.retries).into(values, clear, self.recipe.cloud)
 
 
 def _added(one: SceneCounts, other: SceneCounts) -> SceneCounts:
@@ -136,11 +143,32 @@ def _added(one: SceneCounts, other: SceneCounts) -> SceneCounts:
     )
 
 
+def _counted_day(scene: Scene, span: TimeBin) -> date:
+    """The day that a scene counts for: one image a year counts once, whatever day it is dated."""
+    return span.start if scene.group.sensor.yearly else scene.day
+
+
+def _require_sensors(found: Found, recipe: Recipe, season: Season) -> None:
+    """Refuse a recipe of several sensors of which one has no scene; of an API only where all are known."""
+    missing = [g.sensor.title for g in recipe.sensors if all(scene.group != g for scene in found.scenes)]
+    if missing and len(found.scenes) == found.matched:
+        raise InputError(
+            f"The recipe takes {titles_of(recipe)}; of {' and '.join(missing)} there is no scene over the "
+            f"area in the season from {season.start}. Add a catalog or collection that has it (--source, "
+            "--collection), or leave its bands out (--bands)."
+        )
+
+
 def _notices(scenes: Sequence[Scene], recipe: Recipe) -> tuple[str, ...]:
-    without = sum(scene.score is None for scene in scenes)
-    if not without:
+    return tuple(notice for group in recipe.sensors for notice in _group_notices(scenes, group))
+
+
+def _group_notices(scenes: Sequence[Scene], group: SensorGroup) -> tuple[str, ...]:
+    own = [scene for scene in scenes if scene.group == group]
+    without = sum(scene.without_score for scene in own)
+    if group.clear is None or not without:
         return ()
     return (
-        f"{without} of {len(scenes)} scenes have no Cloud Score+ (asset `{recipe.cloud.score_band}`): their "
-        f"clear pixels are those of the scene classes (SCL) {', '.join(map(str, recipe.cloud.scl_clear))}.",
+        f"{without} of {len(own)} scenes have no Cloud Score+ (asset `{group.clear.score_band}`): their "
+        f"clear pixels are those of the scene classes (SCL) {', '.join(map(str, group.clear.scl_clear))}.",
     )

@@ -284,7 +284,7 @@ class _SceneCounter:
         plan = self._plan
         span = plan.season.span(plan.bins, plan.recipe.bin_days)
         try:
-            return count_scenes(self._fetcher, cell.geobox, span)[1]
+            return count_scenes(self._fetcher, cell.geobox, span, plan.recipe)[1]
         except CropmapError as error:
             self._tell(str(error))
             return SceneCounts(duplicates_dropped=None)

@@ -37,7 +37,7 @@ from gee_pipeline.features.harmonic import (
 from gee_pipeline.grid import Grid
 from gee_pipeline.layers import HALF_AND_MORE, LayerName, band_names
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
-from gee_pipeline.recipe import Recipe
+from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import Season
 from inference.deployment.deployment import Deployment, ensemble_count, ensembles
 from inference.models.forest_model import ForestModel
@@ -170,7 +170,7 @@ def _parts(request: ScriptRequest) -> set[str]:
         deployment.way,
         deployment.confidence,
         model.features,
-        "scl" if model.recipe.cloud.scl_clear else "no-scl",
+        "scl" if _cloud_rule(model.recipe).scl_clear else "no-scl",
         *(["layers", *request.layers] if request.layers else ["no-layers"]),
         *(["plain"] if not request.layers and deployment.confidence != "none" else []),
         *(["cropland"] if request.cropland != "none" else []),
@@ -259,10 +259,11 @@ def _place(request: ScriptRequest) -> Iterator[Settings]:
 
 def _rules(request: ScriptRequest) -> Iterator[Settings]:
     recipe, window = request.model.recipe, request.model.recipe.window
+    cloud = _cloud_rule(recipe)
     yield _about(
         "Sentinel-2 surface reflectance and Cloud Score+.",
-        SENTINEL_2=graph.COLLECTION,
-        CLOUD_SCORE=graph.CLOUD_SCORE,
+        SENTINEL_2=recipe.sensors[0].sensor.collection,
+        CLOUD_SCORE=_score_collection(recipe),
     )
     yield _about(
         "Degrees by which scenes and scores are looked for around a tile.",
@@ -283,19 +284,39 @@ def _rules(request: ScriptRequest) -> Iterator[Settings]:
         LARGEST=VALID_MAX,
     )
     yield _about(
-        f"A pixel is clear where this score is at least {recipe.cloud.threshold:g}, less what 32 bits lose.",
-        SCORE_BAND=recipe.cloud.score_band,
-        LEAST_CLEAR=recipe.cloud.least_clear,
+        f"A pixel is clear where this score is at least {cloud.threshold:g}, less what 32 bits lose.",
+        SCORE_BAND=cloud.score_band,
+        LEAST_CLEAR=cloud.least_clear,
     )
     yield _about(
         "Scene classes that are clear where a scene has no Cloud Score+.",
-        CLEAR_CLASSES=list(recipe.cloud.scl_clear),
+        CLEAR_CLASSES=list(cloud.scl_clear),
     )
     yield _about(
         "ESA WorldCover, and its class of cropland.",
         WORLDCOVER=graph.WORLDCOVER,
         CROPLAND_CLASS=graph.CROPLAND_CLASS,
     )
+
+
+def _cloud_rule(recipe: Recipe) -> CloudRule:
+    """The rule for clear pixels of the one sensor that scripts know: reflectance with Cloud Score+.
+
+    Raises:
+        InputError: The recipe has other sensors.
+    """
+    (group, *more) = recipe.sensors
+    if more or group.clear is None:
+        raise InputError(
+            f"A script is written for forests on Sentinel-2 alone, got {', '.join(recipe.sensor_names)}. "
+            "Deploy the forest and map with `cropmap forest predict` (it takes all sensors)."
+        )
+    return group.clear
+
+
+def _score_collection(recipe: Recipe) -> str | None:
+    clouds = recipe.sensors[0].sensor.clouds
+    return clouds.score_collection if clouds else None
 
 
 def _map(model: ForestModel) -> Iterator[Settings]:

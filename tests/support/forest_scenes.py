@@ -14,6 +14,7 @@ from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.grid import Grid
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
+from gee_pipeline.sensors import SENTINEL_2
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 
 CRS = "EPSG:32632"
@@ -58,10 +59,14 @@ def _add(archive: Archive, rng: np.random.Generator, name: str, time: datetime, 
 
     bands = {band: raster(_holed(rng, shape), "uint16") for band in BANDS}
     bands["SCL"] = raster(rng.integers(1, 12, shape), "uint8")
-    archive.add(ImageAsset(f"{graph.COLLECTION}/{name}", time, bands, {}))
+    archive.add(ImageAsset(f"{SENTINEL_2.collection}/{name}", time, bands, {}))
     if scored:
         score = np.where(rng.random(shape) < 0.6, 0.8, 0.4)
-        archive.add(ImageAsset(f"{graph.CLOUD_SCORE}/{name}", time, {"cs": raster(score, "float32")}, {}))
+        archive.add(
+            ImageAsset(
+                f"{SENTINEL_2.clouds.score_collection}/{name}", time, {"cs": raster(score, "float32")}, {}
+            )
+        )
 
 
 def _holed(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,7 @@ in the whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import ee
@@ -19,14 +19,9 @@ import pyproj
 from odc.geo.geobox import GeoBox
 
 from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
-from gee_pipeline.recipe import CloudRule, Recipe
+from gee_pipeline.recipe import CloudRule, Recipe, SensorGroup
 from gee_pipeline.season import Season, TimeBin
-
-COLLECTION: Final = "COPERNICUS/S2_SR_HARMONIZED"
-"""Sentinel-2 L2A; DN of all processing baselines mean reflectance x 10,000."""
-
-CLOUD_SCORE: Final = "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
-"""Cloud Score+ (Pasquarella et al. 2023), one image a scene under the same `system:index`."""
+from gee_pipeline.sensors import CloudMask, Sensor
 
 WORLDCOVER: Final = "ESA/WorldCover/v200"
 """ESA WorldCover 2021 at 10 m (Zanaga et al. 2022); the collection holds one image."""
@@ -34,8 +29,8 @@ WORLDCOVER: Final = "ESA/WorldCover/v200"
 CROPLAND_CLASS: Final = 40
 """Cropland in the legend of WorldCover: annual crops, sown or harvested within twelve months."""
 
-_SCENE_CLASSES: Final = "SCL"
-"""Band of ESA's scene classification (Sen2Cor)."""
+_OPTICAL: Final = SensorGroup()
+"""Sentinel-2 and its usual rule."""
 
 MARGIN: Final = 0.005
 """Degrees, about 500 m: how far a tile may reach beyond the straight edges of its footprint in degrees."""
@@ -83,7 +78,8 @@ def composite(
 ) -> ee.Image:
     """The medians of some bins: int16, bands `B2_24`, `B3_24`, ... bin by bin, gaps as nodata -9999.
 
-    An observation is whole or absent: a pixel of a scene counts where it is clear and valid in every band.
+    An observation is whole or absent: a pixel of a scene counts where it is clear and valid in every band of
+    its sensor. Each sensor is composited by itself.
     Of the observations of one day the last in order of acquisition time and id counts. The median of an even
     number is the mean of the middle two, and halves round up.
 
@@ -91,33 +87,45 @@ def composite(
         region: Where scenes are looked for, made by `search_region`; it holds all pixels that are asked for.
         season: The season whose days the bins mean.
         bins: Bins within the season.
-        recipe: Bands, bin length and cloud rule.
+        recipe: Sensors, bands, bin length and cloud rule.
         cropland: Image of one band without masked pixels; where it is 0 all bins are nodata.
     """
-    medians = ee.Image.cat([_median(region, season, index, recipe) for index in bins])
+    parts = [(season.bin(index, recipe.bin_days), index, group) for index in bins for group in recipe.sensors]
+    medians = ee.Image.cat([_median(region, span, group, index) for span, index, group in parts])
     rounded = medians.add(0.5).floor()
     kept = rounded if cropland is None else rounded.updateMask(cropland)
     # Without False only the footprint would be filled. The cast comes last: it decides the type of all bands.
     return kept.unmask(NODATA, False).toInt16()
 
 
-def scenes(region: ee.Geometry, span: TimeBin) -> ee.ImageCollection:
+def scenes(region: ee.Geometry, span: TimeBin, group: SensorGroup = _OPTICAL) -> ee.ImageCollection:
     """The scenes of a span that touch a region; the servers find them by their index of times and places.
 
     Args:
         region: Where scenes are looked for: a polygon of known corners in EPSG:4326.
         span: UTC days.
+        group: The sensor, and the bands that they must have.
     """
-    return _within(ee.ImageCollection(COLLECTION), span).filterBounds(region)
+    sensor = group.sensor
+    found = _within(ee.ImageCollection(sensor.collection), span).filterBounds(region)
+    for name, value in sensor.image_properties:
+        found = found.filter(ee.Filter.eq(name, value))
+    for band in group.bands if sensor.bands_listed_in else ():
+        found = found.filter(ee.Filter.listContains(sensor.bands_listed_in, band))
+    return found
 
 
-def without_score(region: ee.Geometry, span: TimeBin) -> ee.ImageCollection:
-    """Those of `scenes` to which no Cloud Score+ belongs."""
+def without_score(region: ee.Geometry, span: TimeBin, group: SensorGroup = _OPTICAL) -> ee.ImageCollection:
+    """Those of `scenes` to which no Cloud Score+ belongs; none where clouds do not matter."""
+    found = scenes(region, span, group)
+    if group.sensor.clouds is None:
+        return found.limit(0)
     same = ee.Filter.equals(leftField=_INDEX, rightField=_INDEX)
-    return ee.ImageCollection(ee.Join.inverted().apply(scenes(region, span), _scores(region, span), same))
+    scores = _scores(region, span, group.sensor.clouds)
+    return ee.ImageCollection(ee.Join.inverted().apply(found, scores, same))
 
 
-def scene_list(region: ee.Geometry, span: TimeBin) -> ee.Dictionary:
+def scene_list(region: ee.Geometry, span: TimeBin, group: SensorGroup = _OPTICAL) -> ee.Dictionary:
     """What there is in a region and span: `times` of its scenes in ms since 1970, and how many of them have
     no Cloud Score+ (`without_score`).
 
@@ -126,9 +134,11 @@ def scene_list(region: ee.Geometry, span: TimeBin) -> ee.Dictionary:
     Args:
         region: Where scenes are looked for: a polygon of known corners in EPSG:4326.
         span: UTC days.
+        group: The sensor, and the bands that they must have.
     """
-    times = scenes(region, span).aggregate_array(_TIME)
-    return ee.Dictionary({"times": times, "without_score": without_score(region, span).size()})
+    times = scenes(region, span, group).aggregate_array(_TIME)
+    without = without_score(region, span, group).size() if group.clear else 0
+    return ee.Dictionary({"times": times, "without_score": without})
 
 
 def cropland(name: str) -> ee.Image:
@@ -151,19 +161,25 @@ def band_names(bands: Sequence[str], index: int) -> list[str]:
     return [f"{band}_{index}" for band in bands]
 
 
-def _median(region: ee.Geometry, season: Season, index: int, recipe: Recipe) -> ee.Image:
-    """Median over the days of one bin, not rounded, masked where there is none."""
-    span = season.bin(index, recipe.bin_days)
-    observations = _observations(region, span, recipe)
-    blank = _blank(recipe.bands)
-    length = (span.end - span.start).days
-    days = [_day(observations, blank, span.start + timedelta(days=i)) for i in range(length)]
-    return ee.ImageCollection(days).median().rename(band_names(recipe.bands, index))
+def _median(region: ee.Geometry, span: TimeBin, group: SensorGroup, index: int) -> ee.Image:
+    """Median of a sensor over the days of one bin, not rounded, masked where there is none."""
+    observations = _observations(region, span, group)
+    blank = _blank(group.bands)
+    days = [_of_span(observations, blank, one) for one in _counted_once(span, group.sensor)]
+    return ee.ImageCollection(days).median().rename(band_names(group.bands, index))
 
 
-def _day(observations: ee.ImageCollection, blank: ee.ImageCollection, day: date) -> ee.Image:
-    """One image of a UTC day, the last observation on top; all masked where there is none."""
-    return _within(observations, TimeBin(day, day + timedelta(days=1))).merge(blank).sort(_ORDER).mosaic()
+def _counted_once(span: TimeBin, sensor: Sensor) -> list[TimeBin]:
+    """Spans of which the last observation counts: days, or the bin where there is one image a year."""
+    if sensor.yearly:
+        return [span]
+    firsts = [span.start + timedelta(days=i) for i in range((span.end - span.start).days)]
+    return [TimeBin(day, day + timedelta(days=1)) for day in firsts]
+
+
+def _of_span(observations: ee.ImageCollection, blank: ee.ImageCollection, span: TimeBin) -> ee.Image:
+    """One image of some UTC days, the last observation on top; all masked where there is none."""
+    return _within(observations, span).merge(blank).sort(_ORDER).mosaic()
 
 
 def _blank(bands: tuple[str, ...]) -> ee.ImageCollection:
@@ -172,32 +188,48 @@ def _blank(bands: tuple[str, ...]) -> ee.ImageCollection:
     return ee.ImageCollection([image.set(_ORDER, "")])
 
 
-def _observations(region: ee.Geometry, span: TimeBin, recipe: Recipe) -> ee.ImageCollection:
+def _observations(region: ee.Geometry, span: TimeBin, group: SensorGroup) -> ee.ImageCollection:
     """The scenes of a span, masked where they do not count, int16, with their time and order.
 
     A scene without score comes in twice, at one place in the order: all masked among those that were linked,
     and with its scene classes.
     """
-    cloud, bands = recipe.cloud, list(recipe.bands)
-    linked = scenes(region, span).linkCollection(_scores(region, span), [cloud.score_band])
-    scored = linked.map(lambda scene: _observation(scene, _clear_by_score(scene, cloud), bands))
-    if not cloud.scl_clear:
+    found = scenes(region, span, group)
+    rule, clouds = group.clear, group.sensor.clouds
+    if rule is None or clouds is None:
+        return found.map(lambda scene: _observation(scene, None, group))
+    linked = found.linkCollection(_scores(region, span, clouds), [rule.score_band])
+    scored = linked.map(lambda scene: _observation(scene, _clear_by_score(scene, rule), group))
+    if not rule.scl_clear:
         return scored
-    classed = without_score(region, span).map(
-        lambda scene: _observation(scene, _clear_by_classes(scene, cloud), bands)
+    classed = without_score(region, span, group).map(
+        lambda scene: _observation(scene, _clear_by_classes(scene, rule, clouds), group)
     )
     return scored.merge(classed)
 
 
-def _observation(scene: ee.Image, clear: ee.Image, bands: list[str]) -> ee.Image:
+def _observation(scene: ee.Image, clear: ee.Image | None, group: SensorGroup) -> ee.Image:
     """The bands of a scene where all of them are valid and it is clear, clipped to what can be stored.
 
-    Its time and order are set anew: not every operation on pixels keeps properties.
+    Its time and order are set again: not every operation on pixels keeps properties.
     """
-    values = scene.select(bands)
-    whole = values.mask().reduce(ee.Reducer.min())
-    seen = values.updateMask(whole).updateMask(clear).clamp(VALID_MIN, VALID_MAX).toInt16()
-    return seen.set(_TIME, scene.get(_TIME)).set(_ORDER, _order(scene))
+    values = _stored(scene.select(list(group.bands)), group.sensor)
+    seen = values.updateMask(values.mask().reduce(ee.Reducer.min()))
+    if clear is not None:
+        seen = seen.updateMask(clear)
+    kept = seen.clamp(VALID_MIN, VALID_MAX).toInt16()
+    return ee.Image(kept.set(_TIME, scene.get(_TIME)).set(_ORDER, _order(scene)))
+
+
+def _stored(values: ee.Image, sensor: Sensor) -> ee.Image:
+    """Numbers as they are stored, halves up, each masked outside the sensor's valid range."""
+    if sensor.whole_numbers:
+        return values
+    scaled = values.toDouble().multiply(sensor.step)
+    if sensor.valid is not None:
+        low, high = sensor.stored_range
+        scaled = scaled.updateMask(scaled.gte(low).And(scaled.lte(high)))
+    return scaled.add(0.5).floor()
 
 
 def _order(scene: ee.Image) -> ee.String:
@@ -211,16 +243,16 @@ def _clear_by_score(scene: ee.Image, cloud: CloudRule) -> ee.Image:
     return scene.select([cloud.score_band]).gte(cloud.least_clear)
 
 
-def _clear_by_classes(scene: ee.Image, cloud: CloudRule) -> ee.Image:
+def _clear_by_classes(scene: ee.Image, cloud: CloudRule, clouds: CloudMask) -> ee.Image:
     """1 where the scene class is a clear one, else 0."""
     classes = list(cloud.scl_clear)
-    return scene.select([_SCENE_CLASSES]).remap(classes, [1] * len(classes), 0)
+    return scene.select([clouds.classes_band]).remap(classes, [1] * len(classes), 0)
 
 
-def _scores(region: ee.Geometry, span: TimeBin) -> ee.ImageCollection:
+def _scores(region: ee.Geometry, span: TimeBin, clouds: CloudMask) -> ee.ImageCollection:
     """The scores among which the partners of `scenes` are, found generously."""
     days = TimeBin(span.start - _SCORE_DAYS, span.end + _SCORE_DAYS)
-    return _within(ee.ImageCollection(CLOUD_SCORE), days).filterBounds(_widened(region))
+    return _within(ee.ImageCollection(clouds.score_collection), days).filterBounds(_widened(region))
 
 
 def _within(images: ee.ImageCollection, span: TimeBin) -> ee.ImageCollection:

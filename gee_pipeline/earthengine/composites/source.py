@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import urlparse
 
@@ -24,8 +25,9 @@ from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Cell
-from gee_pipeline.recipe import Recipe
+from gee_pipeline.recipe import CloudRule, Recipe, SensorGroup
 from gee_pipeline.season import BinLength, Season, TimeBin
+from gee_pipeline.sensors import Sensor
 from gee_pipeline.source import Composite, SceneCounts, Spent, Survey, same_day
 
 COUNTED: Final = 5_000
@@ -40,7 +42,7 @@ _opening = threading.Lock()
 
 @dataclass(frozen=True)
 class EarthEngineSource:
-    """Composites of Sentinel-2 with Cloud Score+, computed by Earth Engine; small to pickle."""
+    """Composites of the recipe's sensors, computed by Earth Engine; small to pickle."""
 
     recipe: Recipe
     """Bands, bin length and cloud rule."""
@@ -53,13 +55,13 @@ class EarthEngineSource:
         """What identifies the source, as JSON values; who pays and where the servers stand does not."""
         return {
             "kind": "earthengine",
-            "collection": graph.COLLECTION,
-            "cloud_score": graph.CLOUD_SCORE,
+            "collection": ", ".join(sensor.collection for sensor in self._sensors),
+            "cloud_score": next((s.clouds.score_collection for s in self._sensors if s.clouds), None),
             "cropland": self.cropland,
         }
 
     def survey(self, area: BaseGeometry, season: Season, bins: range) -> Survey:
-        """How many scenes there are, and how many of them have no Cloud Score+.
+        """How many scenes there are of each sensor, and how many of them have no Cloud Score+.
 
         Args:
             area: Polygon in EPSG:4326.
@@ -68,20 +70,17 @@ class EarthEngineSource:
 
         Raises:
             AccessError: Earth Engine cannot be used.
-            InputError: No scene touches the area or season.
+            InputError: No scene of a sensor touches the area or season.
         """
         fetcher, region = self._fetcher, _hull(area)
         span = season.span(bins, self.recipe.bin_days)
-        scenes = int(fetcher.value(graph.scenes(region, span).size()))
-        if scenes == 0:
-            raise InputError(
-                f"Earth Engine's {graph.COLLECTION} has no scene of this area from {span.start} until "
-                f"{span.end}. Check --year, --season-start and where --aoi lies."
-            )
-        without = None
-        if scenes <= COUNTED:
-            without = int(fetcher.value(graph.without_score(region, span).size()))
-        return Survey(scenes, (*_elsewhere(self.host), *_notices(scenes, without, self.recipe)))
+        found = [_survey(fetcher, region, span, group) for group in self.recipe.sensors]
+        notices = [notice for _, notice in found if notice]
+        return Survey(sum(scenes for scenes, _ in found), (*_elsewhere(self.host), *notices))
+
+    @property
+    def _sensors(self) -> list[Sensor]:
+        return [group.sensor for group in self.recipe.sensors]
 
     def read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
         """The composite of one cell; without scenes, or without cropland, it is all nodata.
@@ -175,31 +174,36 @@ class EarthEngineSource:
         mask = self._cropland(cell.geobox)
         if mask is not None and not mask.any():
             return Composite(values, cell.geobox, bins, bands, counts, mask)
-        times, counts = count_scenes(self._fetcher, cell.geobox, season.span(bins, self.recipe.bin_days))
+        span = season.span(bins, self.recipe.bin_days)
+        times, counts = count_scenes(self._fetcher, cell.geobox, span, self.recipe)
         if seen := seen_bins(times, season, bins, self.recipe.bin_days):
             first = seen.start - bins.start
             values[first : first + len(seen)] = self._fetch(cell.geobox, season, seen)
         return Composite(values, cell.geobox, bins, bands, counts, mask)
 
 
-def count_scenes(fetcher: Fetcher, geobox: GeoBox, span: TimeBin) -> tuple[list[datetime], SceneCounts]:
-    """Times of the scenes that may touch some pixels, and their counts.
+def count_scenes(
+    fetcher: Fetcher, geobox: GeoBox, span: TimeBin, recipe: Recipe
+) -> tuple[list[datetime], SceneCounts]:
+    """Times of the scenes that may touch some pixels, and their counts, of all sensors of a recipe.
 
     Args:
         fetcher: Asks Earth Engine.
         geobox: The pixels.
         span: UTC days.
+        recipe: Whose sensors are counted.
 
     Raises:
         AccessError: Earth Engine cannot be used.
         EarthEngineError: The request failed for good.
     """
-    found = fetcher.value(graph.scene_list(graph.search_region(geobox), span))
-    times = [datetime.fromtimestamp(time / 1000, UTC) for time in found["times"]]
-    return times, SceneCounts(
-        scenes=len(times),
-        without_score=int(found["without_score"]),
-        same_day=same_day(time.date() for time in times),
+    region = graph.search_region(geobox)
+    found = [fetcher.value(graph.scene_list(region, span, group)) for group in recipe.sensors]
+    by_sensor = [[datetime.fromtimestamp(time / 1000, UTC) for time in one["times"]] for one in found]
+    return list(chain(*by_sensor)), SceneCounts(
+        scenes=sum(map(len, by_sensor)),
+        without_score=sum(int(one["without_score"]) for one in found),
+        same_day=sum(same_day(time.date() for time in times) for times in by_sensor),
         duplicates_dropped=None,
     )
 
@@ -216,6 +220,24 @@ def seen_bins(times: list[datetime], season: Season, bins: range, bin_days: BinL
     found = {season.bin_of(time.date(), bin_days) for time in times}
     there = sorted(index for index in found if index is not None and index in bins)
     return range(there[0], there[-1] + 1) if there else range(0)
+
+
+def _survey(
+    fetcher: Fetcher, region: ee.Geometry, span: TimeBin, group: SensorGroup
+) -> tuple[int, str | None]:
+    """Scenes of one sensor, and what the user should know of them."""
+    scenes = int(fetcher.value(graph.scenes(region, span, group).size()))
+    if scenes == 0:
+        raise InputError(
+            f"Earth Engine's {group.sensor.collection} has no scene of this area from {span.start} until "
+            f"{span.end}. Check --year, --season-start and where --aoi lies."
+        )
+    if group.clear is None:
+        return scenes, None
+    without = None
+    if scenes <= COUNTED:
+        without = int(fetcher.value(graph.without_score(region, span, group).size()))
+    return scenes, _notice(scenes, without, group.clear)
 
 
 def _hull(area: BaseGeometry) -> ee.Geometry:
@@ -236,15 +258,15 @@ def _elsewhere(host: str | None) -> tuple[str, ...]:
     )
 
 
-def _notices(scenes: int, without: int | None, recipe: Recipe) -> tuple[str, ...]:
+def _notice(scenes: int, without: int | None, rule: CloudRule) -> str | None:
     if without is None:
         return (
             f"Of more than {COUNTED:,} scenes those without Cloud Score+ are not counted beforehand, but "
-            "cell by cell in ledger.jsonl.",
+            "cell by cell in ledger.jsonl."
         )
     if not without:
-        return ()
+        return None
     return (
-        f"{without} of {scenes} scenes have no Cloud Score+ (band `{recipe.cloud.score_band}`): their clear "
-        f"pixels are those of the scene classes (SCL) {', '.join(map(str, recipe.cloud.scl_clear))}.",
+        f"{without} of {scenes} scenes have no Cloud Score+ (band `{rule.score_band}`): their clear "
+        f"pixels are those of the scene classes (SCL) {', '.join(map(str, rule.scl_clear))}."
     )

@@ -131,7 +131,7 @@ class ForestSource(EarthEngineSource):
         if mask is not None and not mask.any():
             return _unseen(mask, len(names)), SceneCounts(duplicates_dropped=None)
         fetcher, days = self._fetcher, self.recipe.bin_days
-        times, counts = count_scenes(fetcher, geobox, season.span(window, days))
+        times, counts = count_scenes(fetcher, geobox, season.span(window, days), self.recipe)
         if not seen_bins(times, season, window, days):
             return _unseen(np.ones(geobox.shape, np.bool_) if mask is None else mask, len(names)), counts
         image = self.prediction_image(geobox, season, layers)

@@ -26,7 +26,7 @@ from gee_pipeline.features.feature_names import FeatureKind, feature_names
 from gee_pipeline.features.harmonic import DARKEST_GREEN, HALF_UP, VARIABLES, bin_days, fit_matrix
 from gee_pipeline.layers import HALF_AND_MORE, LayerName, band_names
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH
-from gee_pipeline.recipe import Recipe
+from gee_pipeline.recipe import Recipe, SensorGroup
 from gee_pipeline.season import Season
 
 PREDICTION_BANDS: Final = band_names((), 1)
@@ -81,7 +81,8 @@ def features(region: ee.Geometry, season: Season, recipe: Recipe, kind: FeatureK
 def filled(region: ee.Geometry, season: Season, recipe: Recipe) -> ee.Image:
     """The series of the model window without gaps, in whole DN, halves up: int16, `B2_24`, `B3_24`, ....
 
-    Gaps are filled linearly in time, the ends hold. Pixels without any observation are masked.
+    Gaps are filled linearly in time, the ends hold. Pixels without any observation
+    of a sensor are masked.
 
     Args:
         region: Where scenes are looked for, made by `graph.search_region`.
@@ -94,12 +95,14 @@ def filled(region: ee.Geometry, season: Season, recipe: Recipe) -> ee.Image:
 def observed_bins(region: ee.Geometry, season: Season, recipe: Recipe) -> ee.Image:
     """How many bins of the model window are observed: uint8, one band `clear`, no pixel masked.
 
+    Of several sensors it is the number of the one with the fewest.
+
     Args:
         region: Where scenes are looked for, made by `graph.search_region`.
         season: The season whose days the bins mean.
         recipe: Bands, window and cloud rule.
     """
-    return _observed_bins(_composites(region, season, recipe))
+    return _observed_bins(_composites(region, season, recipe), recipe)
 
 
 def harmonic(series: ee.Image, recipe: Recipe) -> ee.Image:
@@ -148,7 +151,7 @@ def prediction(
         InputError: Harmonic features need a band that the recipe does not have.
     """
     composites = _composites(region, season, recipe)
-    clear = _observed_bins(composites)
+    clear = _observed_bins(composites, recipe)
     said = classified(_features(composites, recipe, kind), voters, layers)
     few = clear.lt(max(recipe.min_clear_bins, 1))  # without an observation there are no features
     names = band_names(layers, voters.classes)
@@ -264,21 +267,40 @@ def _features(composites: list[ee.Image], recipe: Recipe, kind: FeatureKind) -> 
     return series if kind == "median" else harmonic(series, recipe)
 
 
-def _observed_bins(composites: list[ee.Image]) -> ee.Image:
+def _observed_bins(composites: list[ee.Image], recipe: Recipe) -> ee.Image:
+    counts = [_count_seen(_of_group(composites, group, recipe)) for group in recipe.sensors]
+    least = counts[0] if len(counts) == 1 else ee.Image.cat(counts).reduce(ee.Reducer.min())
+    return least.rename([PREDICTION_BANDS[2]]).toUint8()
+
+
+def _count_seen(composites: list[ee.Image]) -> ee.Image:
     seen = ee.Image.cat([_is_seen(composite) for composite in composites])
-    return seen.reduce(ee.Reducer.sum()).rename([PREDICTION_BANDS[2]]).toUint8()
+    return seen.reduce(ee.Reducer.sum())
 
 
 def _filled(composites: list[ee.Image], recipe: Recipe) -> ee.Image:
+    by_sensor = [_filled_group(_of_group(composites, g, recipe), g, recipe) for g in recipe.sensors]
+    return ee.Image.cat([image for of_bin in zip(*by_sensor, strict=True) for image in of_bin])
+
+
+def _filled_group(composites: list[ee.Image], group: SensorGroup, recipe: Recipe) -> list[ee.Image]:
+    """The values of each bin of one sensor, whose gaps are filled from its own observations."""
     observations = list(map(_observation, recipe.window, composites))
     last = _scan(observations)
     first = _scan(observations[::-1])[::-1]
     bins = zip(recipe.window, last, first, strict=True)
-    return ee.Image.cat([_between(before, after, index, recipe) for index, before, after in bins])
+    return [_between(before, after, index, group) for index, before, after in bins]
+
+
+def _of_group(composites: list[ee.Image], group: SensorGroup, recipe: Recipe) -> list[ee.Image]:
+    """The bands of one sensor in each composite."""
+    if len(recipe.sensors) == 1:
+        return composites
+    return [composite.select(list(group.bands)) for composite in composites]
 
 
 def _is_seen(composite: ee.Image) -> ee.Image:
-    """1 where a bin is observed, which all its bands are together, else 0."""
+    """1 where a bin of a sensor is observed, which all its bands are together, else 0."""
     return composite.select([0]).neq(NODATA)
 
 
@@ -304,14 +326,14 @@ def _over(below: ee.Image, above: ee.Image) -> ee.Image:
     return above.unmask(below, False)
 
 
-def _between(before: ee.Image, after: ee.Image, index: int, recipe: Recipe) -> ee.Image:
+def _between(before: ee.Image, after: ee.Image, index: int, group: SensorGroup) -> ee.Image:
     """The values of a bin from the last observation until it and the first from it on, which may be one."""
     start, end = _over(after, before), _over(before, after)  # where there is but one, it holds
     change = end.toDouble().subtract(start)
     passed = ee.Image.constant(index).subtract(start.select([_BIN]))
     rise = change.multiply(passed).divide(change.select([_BIN]).max(1))
     values = rise.add(start).add(_TIE).floor().toInt16()
-    return values.select(list(recipe.bands), graph.band_names(recipe.bands, index))
+    return values.select(list(group.bands), graph.band_names(group.bands, index))
 
 
 def _variable(series: ee.Image, name: str, recipe: Recipe) -> ee.Image:

@@ -66,7 +66,8 @@ def test_samples_are_drawn_and_a_model_is_trained_on_them(
     trained = invoke(train, tmp_path / "samples.npz", "--out", model, *options)
     assert trained.exit_code == 0
     checkpoint = load_checkpoint(model)
-    assert checkpoint.recipe.cloud.threshold == 0.5  # as the samples were made, and so will the map be
+    # as the samples were made, and so will the map be
+    assert checkpoint.recipe.sensors[0].clear.threshold == 0.5
     facts = checkpoint.provenance
     assert sum(facts["samples"].values()) == 6
     assert (facts["year"], facts["season_start"]) == (2021, "2021-01-01")
@@ -98,7 +99,8 @@ def test_options_become_the_request(tmp_path: Path) -> None:
     request = request_for(*place(tmp_path), *given)
     assert request.rule == SamplingRule(5, True, 100, 30.0, 0.01, 7)
     assert request.recipe.season.season(2021, "north").start == date(2021, 2, 1)
-    assert (request.recipe.cloud.score_band, request.recipe.cloud.threshold) == ("cs_cdf", 0.6)
+    rule = request.recipe.sensors[0].clear
+    assert (rule.score_band, rule.threshold) == ("cs_cdf", 0.6)
     assert (request.max_eecu_hours, request.settings.project) == (2.5, "p")
     assert request.classes_table == tmp_path / "t.toml"
 

@@ -6,13 +6,14 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from gee_pipeline.sensors import SENTINEL_2
 from gee_pipeline.stac.assets import BandAsset
 from gee_pipeline.stac.encoding import (
     Encoding,
+    band_encoding,
     decode,
     plain_encoding,
-    reflectance_encoding,
-    store_reflectance,
+    store_values,
 )
 
 NAN = float("nan")
@@ -25,7 +26,7 @@ def asset(scale=None, offset=None, nodata=None, default_offset=0.0):
 def stored(numbers, encoding):
     numbers = np.array([numbers], np.float32)
     out, clear = np.full(numbers.shape, 77, np.int16), np.ones(numbers.shape, bool)
-    store_reflectance(numbers, encoding, out, clear)
+    store_values(numbers, encoding, SENTINEL_2, out, clear)
     return [int(v) if c else None for v, c in zip(out[0], clear[0], strict=True)]
 
 
@@ -72,7 +73,7 @@ def test_zero_is_a_value_where_nodata_is_another_number():
     ],
 )
 def test_what_is_not_declared_follows_the_type(given, data_type, file_nodata, scale, offset, nodata):
-    found = reflectance_encoding(given, data_type, file_nodata)
+    found = band_encoding(given, SENTINEL_2, data_type, file_nodata)
     assert (found.scale, found.offset) == (scale, offset)
     assert found.nodata == nodata or (math.isnan(nodata) and math.isnan(found.nodata))
 

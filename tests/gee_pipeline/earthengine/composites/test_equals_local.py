@@ -21,6 +21,7 @@ from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER, Season
+from gee_pipeline.sensors import SENTINEL_2
 from gee_pipeline.stac.source import StacSource
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 from tests.support.ee_emulator.catalog import archive_of_catalog
@@ -84,7 +85,7 @@ def pixels_of(shot: Shot, geobox: GeoBox, recipe: Recipe) -> list[list[tuple[int
     def look(y: int, x: int) -> tuple[int, ...] | None:
         values = {key: numbers[y, x].item() for key, (numbers, there) in seen.items() if there[y, x]}
         bands = [values.get(ASSETS[band], EMPTY) for band in recipe.bands]
-        if EMPTY in bands or not is_clear(shot, values, recipe.cloud):
+        if EMPTY in bands or not is_clear(shot, values, recipe.sensors[0].clear):
             return None
         return tuple(min(value, 32_766) for value in bands)
 
@@ -339,7 +340,7 @@ def replace_score(scenes: Scenes, values: np.ndarray | None = None, time: str | 
     layer = only.layers["cs"]
     raster = Raster(layer.values if values is None else values, layer.transform, layer.crs)
     when = datetime.fromisoformat(time or only.time)
-    scenes.archive.add(ImageAsset(f"{graph.CLOUD_SCORE}/{only.id}", when, {"cs": raster}))
+    scenes.archive.add(ImageAsset(f"{SENTINEL_2.clouds.score_collection}/{only.id}", when, {"cs": raster}))
 
 
 def test_where_the_score_has_a_hole_there_is_no_observation(tmp_path):
