@@ -20,6 +20,7 @@ from gee_pipeline.season import (
     DAYS,
     SEASONS,
     SUMMER,
+    YEAR,
     BinLength,
     MonthDay,
     Season,
@@ -476,8 +477,10 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 class RecipeOptions:
     """What a user says of a recipe; what is None is left as the files have it, or at its default."""
 
+    sensors: tuple[str, ...] | None = None
+    """Sensors of which all bands are taken."""
     bands: tuple[str, ...] | None = None
-    """Bands in order."""
+    """Bands in order, of any sensors."""
     score_band: str | None = None
     """Cloud Score+ band."""
     threshold: float | None = None
@@ -503,9 +506,12 @@ class RecipeOptions:
         Raises:
             InputError: The values do not go together.
         """
+        sensors = self._sensors(recipe)
+        if self._asks_years(sensors, recipe):
+            recipe = Recipe(sensors, YEAR, DAYS, min_clear_bins=1)
         return replace(
             recipe,
-            sensors=self._sensors(recipe),
+            sensors=sensors,
             season=self._season(recipe.season, year),
             bin_days=recipe.bin_days if self.bin_days is None else self.bin_days,
             min_clear_bins=recipe.min_clear_bins if self.min_clear_bins is None else self.min_clear_bins,
@@ -518,7 +524,29 @@ class RecipeOptions:
             score_band=usual.score_band if self.score_band is None else self.score_band,
             threshold=usual.threshold if self.threshold is None else self.threshold,
         )
-        return sensor_groups(recipe.bands if self.bands is None else self.bands, clear)
+        groups = sensor_groups(self._bands(recipe), clear)
+        said = self.score_band is not None or self.threshold is not None
+        if said and all(group.clear is None for group in groups):
+            titles = " and ".join(group.sensor.title for group in groups)
+            raise InputError(
+                f"Clouds do not hide the ground from {titles}. Omit --cloud-band and --cloud-threshold."
+            )
+        return groups
+
+    def _bands(self, recipe: Recipe) -> tuple[str, ...]:
+        if self.sensors is None:
+            return recipe.bands if self.bands is None else self.bands
+        if self.bands is not None:
+            raise InputError(
+                "Bands are chosen by --bands, or as all of some --sensors; got both. Name all in --bands."
+            )
+        return tuple(band for name in self.sensors for band in sensor_of(name).band_names)
+
+    def _asks_years(self, sensors: tuple[SensorGroup, ...], recipe: Recipe) -> bool:
+        """Whether all sensors have one image a year, and nothing says which bins they have: it is one."""
+        said = (self.season, self.season_start, self.window, self.bin_days)
+        yearly = all(group.sensor.yearly for group in sensors)
+        return yearly and sensors != recipe.sensors and all(value is None for value in said)
 
     def _season(self, rule: SeasonRule, year: int | None) -> SeasonRule:
         rule = self.season or rule

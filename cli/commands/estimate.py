@@ -17,6 +17,7 @@ from cli.options.shared import (
     grid_options,
     like_option,
     place_options,
+    sensor_options,
     take_recipe,
     talk_options,
 )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Tell what an area takes on Earth Engine.")
 @config_option
 @place_options
+@sensor_options
 @bin_options
 @grid_options
 @like_option

@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from cli.options.shared import (
-    Names,
     area_options,
     bin_options,
     cloud_options,
     given,
+    sensor_options,
     server_options,
     talk_options,
     work_options,
@@ -21,11 +21,7 @@ from cli.options.tasks import require_together, task_options
 
 @click.command(short_help="Write 5-day median composites only, without a map.")
 @area_options
-@click.option(
-    "--bands",
-    type=Names(),
-    help="Bands to write, in this order.  [default: B2,B3,B4,B8,B5,B6,B7,B8A,B11,B12]",
-)
+@sensor_options
 @bin_options
 @cloud_options
 @click.option("--whole-season", is_flag=True, help="All bins of the season instead of the model window.")
@@ -45,6 +41,7 @@ def export(
     """Write the 5-day median composites of an area and a year, without a map.
 
     One GeoTIFF a cell in OUT/composites: int16, reflectance x 10,000, nodata -9999, bands B2_24, B3_24, ...
+    Sensors stand one after the other in each bin (docs/sensors.md says what each stores).
     'cropmap predict' with the same area, year and source in the same folder uses what is there.
 
     \b

@@ -22,6 +22,7 @@ from cli.options.shared import (
     given,
     place_options,
     recipe_options,
+    sensor_options,
     take_recipe,
     talk_options,
 )
@@ -101,6 +102,7 @@ _rule_options = apply(
 @click.command(short_help="Draw labelled series from a reference map.")
 @config_option
 @place_options
+@sensor_options
 @recipe_options
 @_reference_options
 @_rule_options

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.shared import Names, apply, hemisphere_option, recipe_options, take_recipe_options
+from cli.options.shared import (
+    Names,
+    apply,
+    hemisphere_option,
+    recipe_options,
+    sensor_options,
+    take_recipe_options,
+)
 from cli.options.shared import given as only_given
 from training.samples.crops import NAMES
 
@@ -38,12 +45,7 @@ file_options = apply(
         "--year", type=int, help="Year of the season of the samples, where the files do not say it."
     ),
     hemisphere_option,
-    click.option(
-        "--bands",
-        type=Names(),
-        help="Bands of the series, in this order; where files name their bands, those that are taken.  "
-        "[default: B2,B3,B4,B8,B5,B6,B7,B8A,B11,B12]",
-    ),
+    sensor_options,
     recipe_options,
 )
 """What the values of files mean."""

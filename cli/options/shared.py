@@ -240,6 +240,22 @@ bin_options = apply(
 )
 """Season and bins of composites."""
 
+sensor_options = apply(
+    click.option(
+        "--sensors",
+        type=Names(),
+        help="Sensors of which all bands are taken: sentinel-2, sentinel-1 (VV and VH), alphaearth (yearly "
+        "embeddings of 64 numbers).  [default: sentinel-2]",
+    ),
+    click.option(
+        "--bands",
+        type=Names(),
+        help="Bands in this order, of any sensors, each sensor's together, in place of --sensors; of files "
+        "that name their bands, those that are taken.  [default: B2,B3,B4,B8,B5,B6,B7,B8A,B11,B12]",
+    ),
+)
+"""Whose images composites are made of."""
+
 recipe_options = apply(
     bin_options,
     click.option(
@@ -300,7 +316,10 @@ area_options = apply(
         help="Where scenes come from: the path of a STAC catalog.json, or the URL of a STAC API.  [default: "
         "Google Earth Engine]",
     ),
-    click.option("--collection", help="Collection within the source, for example sentinel-2-l2a."),
+    click.option(
+        "--collection",
+        help="Collection within the source, for example sentinel-2-l2a; several are separated by commas.",
+    ),
     out_option,
     grid_options,
     like_option,
@@ -398,7 +417,8 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 _OF_RECIPES = {
     "cloud_band": "score_band",
     "cloud_threshold": "threshold",
-    **{name: name for name in ("bands", "season", "season_start", "window", "bin_days", "min_clear_bins")},
+    **{name: name for name in ("sensors", "bands", "season", "season_start", "window", "bin_days")},
+    "min_clear_bins": "min_clear_bins",
 }
 """Options of a recipe, and the fields of `RecipeOptions`."""
 

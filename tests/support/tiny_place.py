@@ -55,7 +55,9 @@ def run_cropmap(*arguments: Any) -> Result:
     return CliRunner().invoke(cropmap, [str(a) for a in arguments], catch_exceptions=False)
 
 
-def tiny_model(path: Path, recipe: Recipe = RECIPE, seed: int = 5) -> Path:
+def tiny_model(
+    path: Path, recipe: Recipe = RECIPE, seed: int = 5, normalisation: Normalisation | None = None
+) -> Path:
     """A few hundred weights at random, large enough for several classes to occur."""
     torch.manual_seed(seed)
     config = CropNetConfig("tiny", (6,), (2,), (0.0,), len(recipe.bands), len(CROPS))
@@ -68,7 +70,7 @@ def tiny_model(path: Path, recipe: Recipe = RECIPE, seed: int = 5) -> Path:
         config=config,
         classes=tuple(CropClass(k, name, f"#{40 * k:02x}8040") for k, name in enumerate(CROPS, 1)),
         recipe=recipe,
-        normalisation=Normalisation((0.15,) * bands, (0.1,) * bands),
+        normalisation=normalisation or Normalisation((0.15,) * bands, (0.1,) * bands),
         weights=network.state_dict(),
         provenance={"data": "pixels made for tests.", "year": YEAR, "footprint": ARKANSAS},
     )

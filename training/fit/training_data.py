@@ -64,8 +64,10 @@ def footprint(samples: Samples) -> dict[str, Any] | None:
     if samples.lon is None or samples.lat is None:
         return None
     hull = shapely.MultiPoint(np.column_stack([samples.lon, samples.lat])).convex_hull
-    area = hull if hull.geom_type == "Polygon" else hull.buffer(0.01)  # about a kilometre around few places
-    return dict(mapping(shapely.set_precision(area, 1e-4)))
+    area = shapely.set_precision(hull, 1e-4)
+    if area.geom_type != "Polygon" or area.is_empty:  # few places, or all in one line
+        area = shapely.set_precision(hull.buffer(0.01), 1e-4)  # about a kilometre around
+    return dict(mapping(area))
 
 
 def with_groups(samples: Samples) -> Samples:

@@ -144,6 +144,12 @@ def test_a_few_places_have_a_footprint_with_an_area(made_samples, count):
     assert shapely.geometry.shape(footprint(made_samples(64).take(np.arange(count)))).area > 0
 
 
+def test_places_in_one_line_have_a_footprint_with_an_area(made_samples):
+    samples = made_samples(64)
+    line = replace(samples, lon=np.linspace(-91, -90, len(samples)), lat=np.linspace(34, 36, len(samples)))
+    assert shapely.geometry.shape(footprint(line)).area > 0
+
+
 def test_without_places_there_is_no_footprint_and_no_season(made_samples):
     placeless = replace(made_samples(60), lon=None, lat=None)
     options = TrainingOptions(epochs=1, device="cpu")

@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import replace
-from datetime import date
 
 import numpy as np
 import pytest
@@ -15,11 +14,12 @@ from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER, YEAR
-from gee_pipeline.sensors import ALPHAEARTH, SENTINEL_1, Band, Sensor
+from gee_pipeline.sensors import ALPHAEARTH, SENTINEL_1
 from gee_pipeline.stac.source import StacSource
 from tests.support.ee_emulator.archive import ImageAsset, Raster
 from tests.support.fake_catalog import Layer, cell_at, raster_v1
-from tests.support.sensor_scenes import EMPTY, SensorScenes, holed, optical, plain, radar
+from tests.support.made_sensor import MADE_UP, made_shot
+from tests.support.sensor_scenes import SensorScenes, holed, optical, plain, radar
 
 pytestmark = pytest.mark.usefixtures("offline_client")
 
@@ -29,18 +29,6 @@ MAY = range(24, 27)
 BOTH = Recipe.of(bands=("B4", "B11", "VV", "VH"))
 CELL = cell_at(size=12)
 AREA = shapely.box(9.15, 46.22, 9.17, 46.24)
-
-MADE_UP = Sensor(
-    name="made-up",
-    title="Made-up",
-    bands=(Band("X1", "X-?1"), Band("X2", "X-?2")),
-    collection="MADE/UP",
-    unit="number",
-    scale=50,
-    earth_engine_scale=1000,
-    first_day=date(2020, 1, 1),
-    valid=(-80.0, 80.0),
-)
 
 
 @pytest.fixture
@@ -216,17 +204,10 @@ def test_a_missing_band_of_sentinel_2_is_still_refused_by_name(tmp_path):
 
 @pytest.mark.usefixtures("made_up")
 def test_a_sensor_is_added_by_its_data_alone(tmp_path):
-    def shot(name, day, seed):
-        bands = {b: holed(seed + i, -90, 90) for i, b in enumerate(("X1", "X2"))}
-        eighths = {
-            b: np.where(v == EMPTY, v, np.round(v * 8) / 8).astype(np.float32) for b, v in bands.items()
-        }
-        return plain("made-up", name, f"{day}T12:00:00", eighths)
-
     scenes = SensorScenes(tmp_path).save(
         optical("S2_a", "2021-05-01T10:30:00", 1, ("B4", "B11")),
-        shot("X_a", "2021-05-02", 50),
-        shot("X_b", "2021-05-04", 60),
+        made_shot("X_a", "2021-05-02T12:00:00", 50),
+        made_shot("X_b", "2021-05-04T12:00:00", 60),
     )
     values = agreed(scenes, Recipe.of(bands=("X2", "B4", "X1")))
     seen = values[0, :2][values[0, :2] != NODATA]
