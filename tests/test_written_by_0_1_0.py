@@ -24,7 +24,7 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.store import composite_path, read_composite
 from inference.deployment.asset_tasks import begin
 from inference.deployment.deployment import deployment_path, load_deployment
-from inference.models.checkpoint import Checkpoint, default_checkpoint, load_checkpoint
+from inference.models.checkpoint import Checkpoint, load_checkpoint
 from inference.models.forest_features import forest_features
 from inference.models.forest_model import load_forest
 from inference.models.networks.cropnet import CropNetConfig
@@ -43,7 +43,7 @@ ARRAYS = dict(np.load(HERE / "expected.npz"))
 """What 0.1.0 read from the files, or an independent reader."""
 FACTS = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))
 
-NETWORKS = ("cropnet_2d", "cropnet_1d", "other_recipe", "compact")
+NETWORKS = ("cropnet_2d", "cropnet_1d", "other_recipe")
 RUNS = ("finished", "interrupted", "exported")
 SAMPLES = ("sampled", "cropglobe", "pseudo")
 CELL, SCENES = 32, HERE / "scenes"
@@ -55,7 +55,7 @@ torch.set_num_threads(1)  # networks this small only wait for one another
 
 
 def network(name: str) -> Checkpoint:
-    return load_checkpoint(default_checkpoint() if name == "compact" else HERE / f"{name}.safetensors")
+    return load_checkpoint(HERE / f"{name}.safetensors")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -4,6 +4,7 @@ import shapely
 
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import default_checkpoint, load_checkpoint
+from inference.models.model_card import describe
 from inference.models.predictor import Predictor
 from training.fit.default_checkpoint import CLASSES
 from training.fit.robustness import changes
@@ -41,6 +42,17 @@ def test_it_says_where_it_comes_from(shipped):
     place = shapely.geometry.shape(facts["footprint"])
     assert place.contains(shapely.Point(-90.8, 35.3))  # eastern Arkansas
     assert place.area < 1.5 * 1.2
+
+
+def test_its_card_is_complete(shipped):
+    card = dict(describe(shipped))
+    assert "not stated" not in " ".join(card.values())
+    calibration = shipped.metrics["calibration"]
+    assert shipped.temperature == calibration["temperature"] != 1
+    assert calibration["ece_after"] <= calibration["ece_before"] < 0.03
+    assert "fitted to the held-out samples" in card["Confidence"]
+    for label in ("Trained on", "Year", "Place", "Samples", "Training", "Held out by", "Season", "Recipe"):
+        assert card[label]
 
 
 def test_its_recorded_figures_are_good_on_land_it_did_not_see(shipped):
