@@ -195,6 +195,7 @@ def _read_label(path: Path, file: DatasetReader) -> _Label:
     except (KeyError, ValueError, TypeError, InputError) as error:
         raise _corrupt(path, f"it carries no label of a composite ({error!r})") from error
     expected = _descriptions(label)
+    _require_explained(path, file, label)
     if list(file.descriptions) != expected or set(file.dtypes) != {"int16"}:
         raise _corrupt(path, f"its bands are not the {len(expected)} of int16 that its label names")
     return label
@@ -290,12 +291,31 @@ def _explain_bands(file: DatasetWriter, label: _Label) -> None:
     """Scale and days of every band, so that QGIS and rioxarray show values in their unit, and when."""
     scales = [1 / scale for _ in label.bins for scale in label.recipe.scales]
     file.scales = [*scales, *([1.0] if label.mask_checksum is not None else [])]
-    bands = len(label.recipe.bands)
-    for place, index in enumerate(label.bins):
+    for band, days in enumerate(_band_days(label), 1):
+        file.update_tags(band, **days)
+
+
+def _band_days(label: _Label) -> list[dict[str, str]]:
+    """First and last day of each band of values, as its tags have them."""
+    days = []
+    for index in label.bins:
         span = label.season.bin(index, label.recipe.bin_days)
         last = span.end - timedelta(days=1)
-        for band in range(place * bands + 1, (place + 1) * bands + 1):
-            file.update_tags(band, FIRST_DAY=span.start.isoformat(), LAST_DAY=last.isoformat())
+        days += [{"FIRST_DAY": span.start.isoformat(), "LAST_DAY": last.isoformat()}] * len(
+            label.recipe.bands
+        )
+    return days
+
+
+def _require_explained(path: Path, file: DatasetReader, label: _Label) -> None:
+    """Refuse bands that say other days than the label; files of version 0.1.0 say none."""
+    expected = _band_days(label)
+    found = [
+        {key: tags[key] for key in expected[0] if key in tags}
+        for tags in map(file.tags, range(1, min(file.count, len(expected)) + 1))
+    ]
+    if any(found) and found != expected:
+        raise _corrupt(path, "its bands are of other days than its label names")
 
 
 def _descriptions(label: _Label) -> list[str]:

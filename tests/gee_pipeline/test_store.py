@@ -56,6 +56,13 @@ def test_each_band_says_its_scale_and_its_days(stored):
         assert file.tags(18)["LAST_DAY"] == "2021-05-30"  # bin 29
 
 
+def test_a_band_of_other_days_than_the_label_is_refused(stored):
+    with rasterio.open(stored, "r+") as file:
+        file.update_tags(5, FIRST_DAY="2021-06-01")
+    with pytest.raises(CorruptFileError, match="other days"):
+        read(stored)
+
+
 def test_an_opened_composite_has_units_days_and_places(stored):
     array = open_composite(stored)
     assert array.dims == ("bin", "band", "y", "x")

@@ -341,7 +341,7 @@ def again(finished: Path, tmp_path: Path) -> Path:
 CELL = "r0000_c0001.tif"
 
 
-@pytest.mark.parametrize("damage", [cut, lambda path: flip(path, 0.6), lambda path: path.write_text("x")])
+@pytest.mark.parametrize("damage", [cut, lambda path: flip(path, 0.4), lambda path: path.write_text("x")])
 @pytest.mark.parametrize("kind", ["composites", "predictions"])
 def test_a_damaged_cell_is_made_again(
     place: Place, finished: Path, again: Path, damage: Callable[[Path], None], kind: str
