@@ -24,7 +24,7 @@ from inference.models.model_file import (
     to_json,
     write_model,
 )
-from inference.models.networks.cropnet import CropNetConfig
+from inference.models.networks.cropnet import CropNet, CropNetConfig
 from inference.models.networks.normalisation import Normalisation
 from inference.models.networks.specification import NetworkConfig, build_network
 
@@ -81,6 +81,9 @@ class Checkpoint:
             MismatchError: The weights are not those of the configuration.
             InputError: A package that the network comes from is missing.
         """
+        if isinstance(self.config, CropNetConfig):  # names sizes itself: a forged file may ask for any memory
+            with torch.device("meta"):
+                _require_shapes(self.weights, CropNet(self.config).state_dict())
         network = build_network(self.config, self.recipe, self.normalisation)
         _require_shapes(self.weights, network.state_dict())
         network.load_state_dict(self.weights)

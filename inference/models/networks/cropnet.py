@@ -13,6 +13,9 @@ from gee_pipeline.errors import InputError
 DROPOUT: Final = (0.2, 0.3, 0.3, 0.4)
 """Share of feature maps dropped after each block: the authors' code; the paper does not state it."""
 
+LARGEST: Final = 2**16
+"""Most feature maps of a block: with more, torch cannot count the bytes of a layer."""
+
 
 @dataclass(frozen=True)
 class CropNetConfig:
@@ -39,8 +42,11 @@ class CropNetConfig:
                 "CropNet takes one number of channels, stride and dropout a block, got "
                 f"{len(self.channels)}, {len(self.strides)} and {len(self.dropout)}."
             )
-        if min(*self.channels, *self.strides, self.bands, self.classes) < 1:
-            raise InputError(f"CropNet takes sizes and strides of at least 1, got {self}.")
+        sizes = (*self.channels, *self.strides, self.bands, self.classes)
+        if not all(type(size) is int and 1 <= size <= LARGEST for size in sizes):
+            raise InputError(
+                f"CropNet takes sizes and strides of at least 1 and at most {LARGEST:,}, got {self}."
+            )
         if not all(0 <= share < 1 for share in self.dropout):
             raise InputError(f"A dropout lies between 0 and 1, got {self.dropout}.")
         if self.dimensions not in _LAYERS:

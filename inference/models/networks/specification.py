@@ -52,6 +52,11 @@ class NetworkConfig:
         sizes = (self.bands, self.bins, self.classes)
         if not all(type(size) is int and size >= 1 for size in sizes):
             raise InputError(f"A network takes sizes of at least 1, got {sizes}.")
+        if min(self.bands, self.bins) < (least := NETWORKS[self.model].smallest):
+            raise InputError(
+                f"{NETWORKS[self.model].title} takes at least {least} bands and {least} bins, of which its "
+                f"halvings leave one; got {self.bands} and {self.bins}. Choose another --model."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -66,6 +71,8 @@ class NetworkSpec:
     """What people call it."""
     maker: Maker
     """Builds it."""
+    smallest: int = 1
+    """Fewest rows and columns of its input."""
 
 
 def build_network(
@@ -180,7 +187,7 @@ NETWORKS: Final[dict[str, NetworkSpec]] = {
     "cropnet-1d-harmonic": NetworkSpec("CropNet-1D on harmonic coefficients", _harmonic_cropnet),
     "resnet50": NetworkSpec("ResNet-50", _resnet50),
     "efficientnet-v2-s": NetworkSpec("EfficientNetV2-S", _efficientnet_v2_s),
-    "convnext-tiny": NetworkSpec("ConvNeXt-Tiny", _convnext_tiny),
+    "convnext-tiny": NetworkSpec("ConvNeXt-Tiny", _convnext_tiny, smallest=8),
     "mlp": NetworkSpec("Multilayer perceptron", _mlp),
 }
 """The networks besides CropNet by the name that files and options call them."""

@@ -284,3 +284,12 @@ def test_the_default_checkpoint_lies_in_the_package_or_is_missed(tmp_path, monke
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "compact.safetensors").touch()
     assert default_checkpoint() == tmp_path / "checkpoints" / "compact.safetensors"
+
+
+def test_a_forged_size_is_refused_before_memory_is_taken(path, monkeypatch):
+    values, tensors = _contents(path)
+    values["config"]["channels"] = [60_000, 60_000]  # 130 GB
+    _rewrite(path, values, tensors)
+    monkeypatch.setattr(inference.models.checkpoint, "build_network", lambda *a: pytest.fail("is built"))
+    with pytest.raises(MismatchError, match=r"must fit the configuration.*60000"):
+        load_checkpoint(path)

@@ -125,6 +125,8 @@ def test_convolutions_have_no_bias():
         (lambda: CropNetConfig.of("paper", 0), "at least 1"),  # nothing to tell apart
         (lambda: CropNetConfig("x", (8, 8), (2,), (0.1, 0.1), 10, 3), "2, 1 and 2"),  # a stride is missing
         (lambda: CropNetConfig("x", (8,), (0,), (0.1,), 10, 3), "at least 1"),  # no step
+        (lambda: CropNetConfig("x", (8.5,), (1,), (0.1,), 10, 3), "at least 1"),  # half a feature map
+        (lambda: CropNetConfig("x", (10**9,), (1,), (0.1,), 10, 3), "at most 65,536"),  # no memory holds it
         (lambda: CropNetConfig("x", (8,), (1,), (1.0,), 10, 3), "dropout"),  # everything dropped
         (lambda: CropNetConfig("x", (), (), (), 10, 3), "0, 0 and 0"),  # no block
         (lambda: CropNetConfig.of("paper", 3, dimensions=3), "1 or 2 dimensions, got 3"),  # no such network

@@ -22,6 +22,7 @@ from inference.models.model_card import describe
 from inference.models.networks.normalisation import Normalisation
 from inference.models.networks.specification import (
     NAMES,
+    NETWORKS,
     NetworkConfig,
     build_network,
     config_of,
@@ -32,6 +33,7 @@ from inference.models.pixel_model import load_model, open_model
 from inference.models.series import model_input
 
 CLASSES = tuple(CropClass(k, f"crop {k}", f"#{k:02x}8040") for k in (1, 2, 3))
+FROM_TIMM = ("resnet50", "efficientnet-v2-s", "convnext-tiny")
 RECIPE = Recipe()
 SCALED = Normalisation((0.2,) * 10, (0.1,) * 10)
 
@@ -51,7 +53,7 @@ def series(pixels: int) -> Any:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_is_saved_read_shown_and_labels_series(name: str, tmp_path: Path) -> None:
-    if name in ("resnet50", "efficientnet-v2-s", "convnext-tiny") and not find_spec("timm"):
+    if name in FROM_TIMM and not find_spec("timm"):
         pytest.skip("timm is not installed")
     path, checkpoint = tmp_path / "model.safetensors", made(name)
     save_checkpoint(path, checkpoint)
@@ -122,6 +124,22 @@ def test_a_configuration_of_other_bins_than_its_recipe_is_refused(tmp_path: Path
     assert isinstance(checkpoint.config, NetworkConfig)
     with pytest.raises(MismatchError, match="bins"):
         replace(checkpoint, config=replace(checkpoint.config, bins=42))
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "cropnet-1d-harmonic"])
+def test_a_network_takes_the_smallest_input_that_it_names(name: str) -> None:
+    if name in FROM_TIMM and not find_spec("timm"):
+        pytest.skip("timm is not installed")
+    least = NETWORKS[name].smallest
+    network = build_network(NetworkConfig(name, least, least, 3), RECIPE, SCALED).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 1, least, least)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(("bands", "bins"), [(3, 43), (64, 1)])
+def test_an_input_that_halvings_leave_nothing_of_is_refused(bands: int, bins: int) -> None:
+    with pytest.raises(InputError, match=f"ConvNeXt-Tiny takes at least 8 .* got {bands} and {bins}"):
+        NetworkConfig("convnext-tiny", bands, bins, 3)
 
 
 def test_the_flat_form_is_one_of_cropnet_alone() -> None:
