@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from inference.models.crop_class import CropClass
 from inference.models.model_file import FOREST, model_kind
@@ -69,6 +70,25 @@ def load_model(path: Path) -> Checkpoint | ForestModel:
     from inference.models.checkpoint import load_checkpoint
 
     return load_checkpoint(path)
+
+
+def device_of(model: Checkpoint | ForestModel, device: str) -> str:
+    """The device that a model works on.
+
+    Args:
+        model: What `load_model` returned.
+        device: What was asked for.
+
+    Raises:
+        InputError: A GPU was asked for, and the model is a forest.
+    """
+    from inference.models.forest_model import ForestModel
+
+    if not isinstance(model, ForestModel):
+        return device
+    if device not in ("auto", "cpu"):
+        raise InputError(f"A forest works on the CPU, got --device {device}. Omit it.")
+    return "cpu"
 
 
 def open_model(

@@ -14,7 +14,7 @@ from inference.batch.export import TaskSummary
 from inference.models.checkpoint import default_checkpoint
 from inference.models.forest_model import ForestModel
 from inference.models.forest_predictor import HOW
-from inference.models.pixel_model import load_model
+from inference.models.pixel_model import device_of, load_model
 from inference.models.predictor import resolve_device
 from inference.product.map_facts import MapSummary
 from inference.run.completeness import RunSummary
@@ -57,7 +57,7 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
     listener = listener or Listener()
     path = request.model or default_checkpoint()
     model = load_model(path)
-    forest = isinstance(model, ForestModel)
+    forest, device = isinstance(model, ForestModel), device_of(model, request.device)
     introduce("Forest" if forest else "Model", model, path, listener)
     aoi, season = season_of_model(request, model, path.name, listener)
     gap = warn_of_gap(model, aoi, listener)
@@ -81,7 +81,6 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
     survey = found_scenes(source, plan, aoi, listener)
     how = HOW.format(trees=len(model.trees)) if isinstance(model, ForestModel) else ""
     background = Background(aoi, model, path.name, survey, gap, how)
-    device = "cpu" if forest else request.device
     plan, summary = _work(request, plan, listener, device=device, since=since)
     return finish_map(request, plan, summary, background, listener)
 
