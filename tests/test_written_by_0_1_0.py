@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from cli.main import cropmap
 from gee_pipeline.earthengine.composites.tasks import Destination
+from gee_pipeline.errors import MismatchError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.store import composite_path, read_composite
 from inference.deployment.asset_tasks import begin
@@ -32,7 +33,7 @@ from inference.models.predictor import Predictor
 from inference.run.plan import load_plan
 from inference.run.task_record import open_tasks, read_tasks
 from tests.written_by_0_1_0.made import URL, series, served
-from training.fit.options import SplitRule, TrainingOptions
+from training.fit.options import ClassWeights, SplitRule, TrainingOptions
 from training.fit.resume_state import ResumeState
 from training.fit.train import train_checkpoint
 from training.samples.samples import read_samples
@@ -305,6 +306,14 @@ def test_an_unfinished_training_is_read() -> None:
     weights = np.concatenate([values.numpy().ravel() for _, values in sorted(state["network"].items())])
     np.testing.assert_array_equal(weights.astype(np.float32), ARRAYS["training/weights"])
     assert state["history"] == FACTS["training"]["history"]
+
+
+@pytest.mark.parametrize("rule", ["capped", "effective", "none"])
+def test_an_unfinished_training_weighed_classes_alike(tmp_path: Path, rule: ClassWeights) -> None:
+    options = replace(TRAINING, class_weights=rule)
+    samples, folder = read_samples([HERE / "cropglobe.npz"]), copied("model.progress", tmp_path)
+    with pytest.raises(MismatchError, match=f"class_weights: balanced then, {rule} now"):
+        train_checkpoint(samples, options, SplitRule("random"), year=2021, config=NETWORK, folder=folder)
 
 
 def test_an_unfinished_training_goes_on(tmp_path: Path) -> None:

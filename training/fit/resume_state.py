@@ -8,7 +8,7 @@ import pickle
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,8 @@ class ResumeState:
     """Made when the first state is kept."""
     facts: dict[str, Any]
     """JSON values by name: everything that decides the result. All must be equal to go on."""
+    unnamed: dict[str, Any] = field(default_factory=dict)
+    """What held in the states of earlier versions, which did not name it yet."""
 
     def read(self) -> dict[str, Any] | None:
         """The last state kept, on the CPU, or None where the training has not begun.
@@ -46,7 +48,7 @@ class ResumeState:
         path = self.folder / STATE_FILE
         if not path.is_file():
             return None
-        self._require_same(read_json(self.folder / FACTS_FILE))
+        self._require_same(self.unnamed | read_json(self.folder / FACTS_FILE))
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:

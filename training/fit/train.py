@@ -7,16 +7,17 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from gee_pipeline.bands import NODATA
+from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint
 from inference.models.networks.cropnet import CropNetConfig
 from inference.models.networks.normalisation import Normalisation
-from inference.models.networks.specification import NetworkConfig, build_network, config_of
+from inference.models.networks.specification import NetworkConfig, build_network, config_of, title_of
 from inference.models.predictor import resolve_device
 from training.fit.augment import Augmentation
 from training.fit.loop import Fit, FitProgress, fit
@@ -27,6 +28,12 @@ from training.fit.training_data import origin_facts, season_of, with_groups
 from training.samples.crops import crop_classes
 from training.samples.samples import Samples
 from training.scores.calibration import Calibration, calibrate
+
+UNNAMED: Final = {"class_weights": "balanced"}
+"""What a training of version 0.1.0 did without saying so."""
+
+SMALLEST_BATCH: Final = 3
+"""Smaller ones leave a batch of a single sample where their number is odd."""
 
 
 def train_checkpoint(
@@ -66,6 +73,7 @@ def train_checkpoint(
     recipe = recipe or samples.recipe
     classes = len(samples.class_names)
     shape = config or config_of(model, options.preset, classes, recipe, options.dimensions)
+    _require_batches(shape, options)
     samples = with_groups(samples)
     split = split_samples(samples, split_rule)
     training, validation = samples.take(split.training), samples.take(split.validation)
@@ -80,7 +88,7 @@ def train_checkpoint(
         normalisation=normalisation,
         augmentation=Augmentation.of(options.augmentation, options, recipe),
         progress=progress,
-        resume_state=ResumeState(folder, facts) if folder else None,
+        resume_state=ResumeState(folder, facts, UNNAMED) if folder else None,
     )
     calibration = calibrate(fitted.logits, validation.labels)
     return Checkpoint(
@@ -93,6 +101,15 @@ def train_checkpoint(
         metrics=_metrics(fitted, calibration, split),
         temperature=calibration.temperature,
     )
+
+
+def _require_batches(shape: CropNetConfig | NetworkConfig, options: TrainingOptions) -> None:
+    """Refuse batches of one sample where a network normalises over the samples of a batch."""
+    if isinstance(shape, NetworkConfig) and options.batch_size < SMALLEST_BATCH:
+        raise InputError(
+            f"{title_of(shape)} normalises over the samples of a batch, which takes at least "
+            f"{SMALLEST_BATCH}; got {options.batch_size}. Raise --batch-size."
+        )
 
 
 def band_statistics(samples: Samples, recipe: Recipe) -> Normalisation:
@@ -116,8 +133,6 @@ def _guards(
 ) -> dict[str, Any]:
     """Everything that decides the weights, as JSON values by name."""
     chosen = asdict(options) | {"device": resolve_device(options.device).type}
-    if options.class_weights == "balanced":
-        del chosen["class_weights"]  # as before there was another rule
     values = {
         **chosen,
         **{f"split {name}": value for name, value in asdict(rule).items()},
