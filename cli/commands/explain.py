@@ -106,7 +106,7 @@ def explain(
     let_threads_sleep()  # before torch is loaded
     from gee_pipeline.files import require_writable
     from inference.models.checkpoint import load_checkpoint
-    from training.explain.activation import require_captum
+    from training.explain.activation import cropnet_of, require_captum
     from training.explain.pictures import write_explanation
     from training.explain.report import explain as make
     from training.explain.subjects import chosen_classes, read_region
@@ -121,6 +121,7 @@ def explain(
     require_captum()
     require_writable(out / "explain.json")
     checkpoint = load_checkpoint(model)
+    cropnet_of(checkpoint)  # refused before samples are read
     chosen = chosen_classes(checkpoint, classes)
     reading["legend"] = read_legend(legend) if legend else None
     domains = {"source": files, **({"target": targets} if targets else {})}

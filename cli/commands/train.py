@@ -25,6 +25,7 @@ from training.fit.options import (
     SplitRule,
     TrainingOptions,
 )
+from training.models.registry import MODELS, instead_of_training
 from training.samples.crops import NAMES
 
 if TYPE_CHECKING:
@@ -38,12 +39,23 @@ CHOICES: Final[dict[str, dict[str, Any]]] = {
 }
 """What each --preset stands for, by parameter."""
 
+
+class NetworkName(click.Choice[str]):
+    """A network; a model of the benchmark that is none is refused with what to do instead."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name."""
+        if value in MODELS and (why := instead_of_training(value)):
+            self.fail(why, param, ctx)
+        return super().convert(value, param, ctx)
+
+
 _split_options = split_options(SplitRule.rule)
 
 _network_options = apply(
     click.option(
         "--model",
-        type=click.Choice(NETWORK_NAMES),
+        type=NetworkName(NETWORK_NAMES),
         default=NETWORK_NAMES[0],
         show_default=True,
         help="cropnet: on the matrix of bands by bins. cropnet-1d: on the flat series. "
@@ -265,9 +277,9 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     from cli.output.training_progress import training_progress
     from gee_pipeline.files import require_writable
     from inference.models.checkpoint import save_checkpoint
-    from training.fit.class_weights import warn_of_few
     from training.fit.resume_state import forget, training_lock
     from training.fit.train import train_checkpoint
+    from training.sample_report.few_samples import warn_of_few
     from training.samples.season_warning import warn_of_season
 
     require_new_file(out, files)

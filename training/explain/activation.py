@@ -96,7 +96,7 @@ def class_maps(
     """
     require_captum()
     device = device or torch.device("cpu")
-    network = _cropnet_of(checkpoint).to(device)
+    network = cropnet_of(checkpoint).to(device)
     maker = BatchMaker(checkpoint.recipe, checkpoint.normalisation, device)
     inputs = maker.inputs(samples.series)  # (sample, 1, band, bin)
     if reference is None:
@@ -109,7 +109,12 @@ def class_maps(
     ]
 
 
-def _cropnet_of(checkpoint: Checkpoint) -> CropNet:
+def cropnet_of(checkpoint: Checkpoint) -> CropNet:
+    """The network of a checkpoint, whose last block has a place for bands and days.
+
+    Raises:
+        InputError: It is no CropNet.
+    """
     network = checkpoint.build()
     if not isinstance(network, CropNet):
         raise InputError(

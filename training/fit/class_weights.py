@@ -20,9 +20,6 @@ BETA: Final = 0.999
 """`effective`: a sample shows the less the more there are, after 1 / (1 - BETA) = 1,000 hardly anything new
 (Cui et al. 2019, equation 2)."""
 
-FEW: Final = 50
-"""Fewer samples of a class hardly teach it; the command warns."""
-
 
 def class_weights(samples: Samples, rule: ClassWeights) -> Tensor:
     """`(class,)`: weights that are 1 on average over the samples.
@@ -55,14 +52,3 @@ _RAW: Final[dict[ClassWeights, Callable[[NDArray[np.float64]], NDArray[np.float6
     "capped": _capped,
     "none": np.ones_like,
 }
-
-
-def warn_of_few(samples: Samples) -> str | None:
-    """A sentence on classes of too few samples, or None."""
-    few = [f"{name} ({count})" for name, count in samples.counts.items() if count < FEW]
-    if not few:
-        return None
-    return (
-        f"Fewer than {FEW} samples: {', '.join(few)}. A map of such a class is hardly better than chance; "
-        "collect more, or merge it with another (--classes, --legend)."
-    )

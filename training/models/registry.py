@@ -126,6 +126,20 @@ def _forest(plan: Blueprint) -> Forest:
     return Forest(plan.classes, seed=plan.seed)
 
 
+def instead_of_training(name: str) -> str:
+    """What to do in place of training a model of this name as a network; empty for a network."""
+    spec = MODELS[name]
+    if spec.kind == "network":
+        return ""
+    if spec.features == "packaged":
+        return (
+            f"{name} is a forest on features that CropGlobe holds for its own samples; cropmap cannot make "
+            "them for a map, so it is neither saved nor mapped. It takes part in 'cropmap benchmark'."
+        )
+    features = "median" if spec.features == "median-1d" else spec.features
+    return f"{name} is a forest. Grow it with 'cropmap forest train --features {features}'."
+
+
 _PAPER: Final = "Tong et al. 2025"
 
 MODELS: Final[dict[str, ModelSpec]] = {

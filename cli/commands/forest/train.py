@@ -144,6 +144,7 @@ def train(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
     from gee_pipeline.files import require_writable
     from inference.models.forest_model import save_forest
     from training.forest.growing import grow, plan_growing
+    from training.sample_report.few_samples import warn_of_few
     from training.samples.season_warning import warn_of_season
 
     require_new_file(out, files)
@@ -151,7 +152,7 @@ def train(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
     options = ForestOptions(**{field.name: given[field.name] for field in fields(ForestOptions)})
     samples = read_files(files, given)
     if not quiet:
-        warn(samples, warn_of_season)
+        warn(samples, warn_of_few, warn_of_season)
     plan = plan_growing(samples, options, _split_rule(given, samples), year=given["year"])
     _tell(_expectation(plan), quiet)
     forest = grow(plan)

@@ -7,6 +7,11 @@ from click.testing import CliRunner
 
 from cli.commands.explain import explain
 from gee_pipeline.errors import CropmapError
+from gee_pipeline.recipe import Recipe
+from inference.models.checkpoint import Checkpoint, save_checkpoint
+from inference.models.crop_class import CropClass
+from inference.models.networks.normalisation import Normalisation
+from inference.models.networks.specification import build_network, config_of
 from tests.support.tiny_place import tiny_model
 from training.explain.options import ExplainOptions
 
@@ -92,6 +97,21 @@ def test_bad_input_is_one_message_and_writes_nothing(place, more, message):
     with pytest.raises(CropmapError, match=message):
         invoke(place, *more)
     assert not any((place / "out").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("mlp", "Multilayer perceptron"), ("cropnet-1d-harmonic", "CropNet-1D on harmonic coefficients")],
+)
+def test_a_network_without_maps_is_refused_by_name_before_samples_are_read(place, name, title):
+    recipe = Recipe.of(bands=("B3", "B8", "B8A", "B11", "B12"))
+    scaled = Normalisation((0.2,) * 5, (0.1,) * 5)
+    config = config_of(name, "compact", 2, recipe)
+    classes = (CropClass(1, "corn", "#ffd300"), CropClass(2, "rice", "#00a8e2"))
+    weights = build_network(config, recipe, scaled).state_dict()
+    save_checkpoint(place / "model.safetensors", Checkpoint(config, classes, recipe, scaled, weights))
+    with pytest.raises(CropmapError, match=f"last block of a CropNet; this model is {title}"):
+        invoke(place, samples="nowhere.npz")
 
 
 def test_samples_of_other_bands_are_refused(place):

@@ -158,6 +158,42 @@ def test_what_would_spoil_the_end_is_told_before_the_training(samples, tmp_path,
             invoke(samples, *options)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("rf", "rf is a forest. Grow it with 'cropmap forest train --features median'"),
+        ("rf-harmonic", "rf-harmonic is a forest. Grow it with 'cropmap forest train --features harmonic'"),
+        ("rf-cropglobe-harmonic", "rf-cropglobe-harmonic is a forest on features that CropGlobe holds"),
+        ("rf-presto", "cropmap cannot make them for a map"),
+        ("rf-alphaearth", "takes part in 'cropmap benchmark'"),
+        ("transformer", "is not one of 'cropnet', 'cropnet-1d'"),
+    ],
+)
+def test_what_is_no_network_is_refused_by_name(samples, tmp_path, name, reason):
+    result = invoke(samples, "--out", tmp_path / "m.safetensors", "--model", name, *FAST)
+    assert result.exit_code == 2
+    assert reason in " ".join(result.stderr.split())
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["mlp", "cropnet-1d", "cropnet-1d-harmonic"])
+def test_a_network_is_trained_by_name(samples, tmp_path, name):
+    out = tmp_path / "m.safetensors"
+    assert invoke(samples, "--out", out, "--model", name, *FAST).exit_code == 0
+    checkpoint = load_checkpoint(out)
+    assert getattr(checkpoint.config, "model", "cropnet-1d") == name
+    assert checkpoint.metrics["calibration"]["temperature"] == checkpoint.temperature
+
+
+def test_a_network_that_normalises_over_samples_takes_no_batches_of_one(samples, tmp_path):
+    small = [samples, "--out", tmp_path / "m.safetensors", "--epochs", 1, "--device", "cpu", "--batch-size"]
+    with pytest.raises(
+        CropmapError, match=r"Multilayer perceptron .* at least 3; got 2\. Raise --batch-size"
+    ):
+        invoke(*small, 2, "--model", "mlp")
+    assert invoke(*small, 3, "--model", "mlp").exit_code == 0
+
+
 def test_no_samples_is_a_usage_error(tmp_path):
     result = invoke("--out", tmp_path / "model.safetensors")
     assert result.exit_code == 2

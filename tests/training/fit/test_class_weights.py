@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.fit.class_weights import CAP, class_weights, warn_of_few
+from training.fit.class_weights import CAP, class_weights
 from training.fit.options import CLASS_WEIGHTS
 
 
@@ -41,8 +41,3 @@ def test_a_class_with_20_of_5700_samples_is_bounded(made_samples):
     balanced, capped = (class_weights(few, rule).numpy() for rule in ("balanced", "capped"))
     assert balanced[2] / balanced[0] > 90
     assert capped[2] / capped[0] == pytest.approx(CAP / (3820 / (3 * 1900)), rel=1e-3)
-
-
-def test_few_samples_are_told_by_name(made_samples, uneven):
-    assert f"{uneven.class_names[2]} (5)" in warn_of_few(uneven)
-    assert warn_of_few(made_samples(300)) is None

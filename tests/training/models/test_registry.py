@@ -12,9 +12,10 @@ from gee_pipeline.features.harmonic import bin_days, harmonic_features
 from gee_pipeline.recipe import Recipe
 from inference.models.networks import image_networks
 from inference.models.networks.normalisation import Normalisation
+from inference.models.networks.specification import NAMES
 from inference.models.series import fill_gaps, model_input
 from training.models.features import features_of
-from training.models.registry import MODELS, ModelSpec
+from training.models.registry import MODELS, ModelSpec, instead_of_training
 
 NORMALISATION = Normalisation(
     tuple(0.05 + 0.02 * b for b in range(10)), tuple(0.03 + 0.01 * b for b in range(10))
@@ -188,7 +189,7 @@ def test_any_other_failure_of_the_import_is_not_hidden(messages, monkeypatch):
 def test_the_registry_is_light():
     """It is read for the help of a command, which must answer at once."""
     heavy = "torch timm sklearn numpy scipy numba"
-    code = f"import sys, training.models; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    code = f"import sys, training.models.registry; print([m for m in '{heavy}'.split() if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
@@ -229,3 +230,9 @@ def test_a_spec_cannot_be_changed():
     with pytest.raises(AttributeError):
         MODELS["rf"].name = "other"
     assert isinstance(MODELS["rf"], ModelSpec)
+
+
+def test_networks_are_trained_and_forests_say_what_to_do_instead():
+    told = {name: instead_of_training(name) for name in MODELS}
+    assert {name for name, text in told.items() if not text} == set(NETWORKS) == set(NAMES)
+    assert all(text.startswith(f"{name} is a forest") for name, text in told.items() if text)

@@ -59,6 +59,13 @@ def test_a_forest_is_written_and_its_figures_printed_under_both_votes(samples, t
     assert f"{forest.metrics['deployed']['votes']['bytes']:,} bytes" in result.stdout
 
 
+def test_classes_of_few_samples_are_named(samples, tmp_path):
+    told = invoke(samples, "--out", tmp_path / "m.safetensors", *FAST).stderr.splitlines()[0]
+    assert told.startswith("Warning: Fewer than 50 samples: corn (16), soybeans (16), rice (16), wheat (16)")
+    quiet = invoke(samples, "--out", tmp_path / "m.safetensors", "--quiet", *FAST)
+    assert quiet.stderr == ""
+
+
 def test_the_size_is_told_before_the_growing_and_exactly_after_it(samples, tmp_path, monkeypatch):
     out = tmp_path / "forest.safetensors"
     before, exact, _ = sizes_of(invoke(samples, "--out", out, *FAST).stderr)
@@ -71,7 +78,7 @@ def test_the_size_is_told_before_the_growing_and_exactly_after_it(samples, tmp_p
 
 
 def sizes_of(text):
-    lines = text.splitlines()
+    _, *lines = text.splitlines()  # after the warning of few samples
     assert lines[0].startswith("growing 5 trees on ")
     before = lines[1].split("at most ")[2].split(" bytes")[0]
     after = [line.split(": ")[1].split(" bytes")[0] for line in lines[2:]]

@@ -1,0 +1,22 @@
+import numpy as np
+import pytest
+
+from training.sample_report.few_samples import FEW, warn_of_few
+
+
+def of(samples, **counts):
+    """So many samples of the classes by their place."""
+    chosen = [np.flatnonzero(samples.labels == label)[:count] for label, count in enumerate(counts.values())]
+    return samples.take(np.concatenate(chosen))
+
+
+def test_classes_of_few_samples_are_named_with_their_number(made_samples):
+    names = made_samples(300).class_names
+    warning = warn_of_few(of(made_samples(300), first=FEW, second=FEW - 1, third=5))
+    assert f"{names[1]} ({FEW - 1}), {names[2]} (5)." in warning
+    assert names[0] not in warning
+
+
+@pytest.mark.parametrize("count", [FEW, FEW + 1])
+def test_enough_samples_are_not_worth_a_word(made_samples, count):
+    assert warn_of_few(of(made_samples(300), first=count, second=count, third=count)) is None
