@@ -110,7 +110,7 @@ class TrainingOptions:
     does not; `auto` is mixed on CUDA only, since few CPUs have bfloat16 in hardware. Scores are always
     computed in full precision."""
 
-    class_weights: ClassWeights = "capped"
+    class_weights: ClassWeights = "effective"
     """How much a class counts: `balanced` gives every class the same say, however rare, as the authors' code
     does; `effective` by effective numbers of samples (Cui et al. 2019); `capped` as balanced, within bounds;
     `none` gives every sample the same say."""

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import shapely
@@ -6,7 +8,7 @@ from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import default_checkpoint, load_checkpoint
 from inference.models.model_card import describe
 from inference.models.predictor import Predictor
-from training.fit.default_checkpoint import CLASSES
+from training.fit.default_checkpoint import CLASSES, OPTIONS
 from training.fit.robustness import changes
 
 CDL_CODES = {"corn": 1, "soybeans": 5, "rice": 3, "cotton": 2}
@@ -42,6 +44,10 @@ def test_it_says_where_it_comes_from(shipped):
     place = shapely.geometry.shape(facts["footprint"])
     assert place.contains(shapely.Point(-90.8, 35.3))  # eastern Arkansas
     assert place.area < 1.5 * 1.2
+
+
+def test_it_can_be_made_again_with_the_options_that_it_states(shipped):
+    assert shipped.provenance["options"] == asdict(OPTIONS)
 
 
 def test_its_card_is_complete(shipped):
