@@ -23,6 +23,7 @@ from gee_pipeline.season import SUMMER
 from gee_pipeline.sensors import ALPHAEARTH
 from inference.models.checkpoint import load_checkpoint
 from inference.models.forest_model import load_forest
+from inference.models.networks.cropnet import PRESETS
 from inference.models.networks.normalisation import Normalisation
 from tests.support.ee_emulator.server import Emulator
 from tests.support.fake_catalog import LEFT, TOP, UTM32
@@ -88,6 +89,8 @@ def served(monkeypatch, tmp_path):
 RADAR = Recipe.of(bands=("B4", "B8", "VV", "VH"), window=(121, 150), min_clear_bins=3)
 """Six bins."""
 
+WHEAT_OR_MAIZE = (("winter wheat", 1110), ("maize", 1200))
+
 MADE_BANDS = ("X2", "X1", "B4")
 
 
@@ -143,6 +146,45 @@ def test_scenes_of_two_sensors_become_a_map(case, tmp_path, monkeypatch, served)
     codes, clear, sure = expected(scenes, model)
     assert len(set(codes[codes != NOT_ENOUGH].tolist())) > 1  # the model tells classes apart
     assert (codes == NOT_ENOUGH).any()
+    np.testing.assert_array_equal(layer(run, "clear_observations"), clear)
+    np.testing.assert_array_equal(layer(run, "crop_map")[sure], codes[sure])
+    assert sure.mean() > 0.9
+    again = predict(tmp_path, model, "served", **served(scenes.archive))
+    for name in ("crop_map", "confidence", "clear_observations"):
+        np.testing.assert_array_equal(layer(again, name), layer(run, name))
+
+
+# ---- months ----
+
+
+def monthly_samples(path: Path) -> Path:
+    """Two classes of May to July in files with named bands: one bright where the other is dark."""
+    rng = np.random.default_rng(8)
+    code = np.where(np.arange(60) % 2, 1200, 1110)
+    near = np.where(code == 1110, 4_500, 1_500)[:, None] + rng.integers(-900, 900, (60, 12))
+    series = np.stack([6_000 - near, near], axis=1).astype(np.int16)
+    places = {"lon": 9 + rng.uniform(0, 1, 60), "lat": 46 + rng.uniform(0, 1, 60)}
+    np.savez(path, series=series, bands=np.array(["B04", "B08"]), croptype=code, **places)
+    return path
+
+
+def test_a_network_that_is_trained_on_months_maps_on_both_sources(tmp_path, monkeypatch, served):
+    monkeypatch.setitem(PRESETS, "compact", ((8, 8, 8, 8), (2, 1, 2, 1)))
+    model, legend = tmp_path / "months.safetensors", tmp_path / "legend.toml"
+    entries = (f'[[classes]]\nname = "{n}"\ncolor = "#10{c}"\nlabels = [{c}]\n' for n, c in WHEAT_OR_MAIZE)
+    legend.write_text("\n".join(entries), encoding="utf-8")
+    season = ("--bands", "B4,B8", "--bin-days", "month", "--window", "121:212", "--min-clear-bins", 2)
+    fit = ("--epochs", 10, "--learning-rate", 0.005, "--batch-size", 16, "--device", "cpu", "--quiet")
+    words = ("--legend", legend, "--year", YEAR, "--split", "random", "--out", model)
+    trained = run_cropmap("train", monthly_samples(tmp_path / "a.npz"), *season, *fit, *words)
+    assert trained.exit_code == 0, trained.stderr
+
+    days = ("04-30", "05-01", "05-15", "05-31", "06-01", "06-20", "07-31", "08-01")
+    looks = [optical(f"S{d}", f"2021-{d}T10:30:00", i, ("B4", "B8"), cloudy=0.5) for i, d in enumerate(days)]
+    scenes = SensorScenes(tmp_path / "scenes").save(*looks)
+    run = predict(tmp_path, model, "run", source=scenes.path)
+    codes, clear, sure = expected(scenes, model)
+    assert {1, 2, NOT_ENOUGH} == set(codes.ravel().tolist())
     np.testing.assert_array_equal(layer(run, "clear_observations"), clear)
     np.testing.assert_array_equal(layer(run, "crop_map")[sure], codes[sure])
     assert sure.mean() > 0.9

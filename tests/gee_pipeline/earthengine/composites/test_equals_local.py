@@ -20,7 +20,7 @@ from gee_pipeline.bands import BANDS
 from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import CloudRule, Recipe
-from gee_pipeline.season import SUMMER, Season
+from gee_pipeline.season import SUMMER, YEAR, Season
 from gee_pipeline.sensors import SENTINEL_2
 from gee_pipeline.stac.source import StacSource
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
@@ -64,7 +64,7 @@ def loop(
     looks = [(days(shot, start), pixels_of(shot, geobox, recipe)) for shot in ordered]
     out = np.full((len(bins), len(recipe.bands), *geobox.shape), NODATA, np.int16)
     for place, index in enumerate(bins):
-        there = [(day, pixels) for day, pixels in looks if day // recipe.bin_days == index]
+        there = [(day, pixels) for day, pixels in looks if bin_of(day, start, recipe) == index]
         for y, x in np.ndindex(*geobox.shape):
             last_of_day = {day: pixels[y][x] for day, pixels in there if pixels[y][x] is not None}
             for band in range(len(recipe.bands) if last_of_day else 0):
@@ -72,6 +72,14 @@ def loop(
                 middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
                 out[place, band, y, x] = math.floor(middle + 0.5)
     return out
+
+
+def bin_of(day: int, start: date, recipe: Recipe) -> int:
+    """Bins of so many days; or months as a calendar has them."""
+    if recipe.bin_days != "month":
+        return day // recipe.bin_days
+    when = start + timedelta(days=day)
+    return 12 * (when.year - start.year) + when.month - start.month
 
 
 def days(shot: Shot, start: date) -> int:
@@ -248,6 +256,27 @@ def test_a_score_does_not_put_a_scene_on_top_of_another(tmp_path, scored):
     )
     assert clear.all(0).any()
     agreed(scenes)
+
+
+def test_calendar_months_are_bins(tmp_path):
+    """The ends of months count, one with a 29 February, and the last day of a leap year."""
+    dates = ("2020-01-01", "2020-01-31", "2020-02-01", "2020-02-28", "2020-02-29", "2020-03-01", "2020-12-31")
+    scenes = Scenes(
+        tmp_path, *(shot(f"S{i}", f"{day}T10:30:00Z", i, clear=0.7) for i, day in enumerate(dates, 1))
+    )
+    recipe = Recipe.of(bands=("B4", "B11"), season=YEAR, bin_days="month")
+    found = agreed(scenes, range(12), cell_at(size=12), YEAR.season(2020, "north"), recipe)
+    observed = (~gaps(found)).any(axis=(1, 2))
+    assert np.flatnonzero(observed).tolist() == [0, 1, 2, 11]
+
+
+def test_months_of_a_season_over_new_year_are_bins(tmp_path):
+    """South of the equator the year begins in July of the year before."""
+    dates = ("2020-06-30", "2020-07-01", "2020-12-31", "2021-01-01", "2021-06-30", "2021-07-01")
+    scenes = Scenes(tmp_path, *(shot(f"S{i}", f"{day}T10:30:00Z", i) for i, day in enumerate(dates, 1)))
+    recipe = Recipe.of(bands=("B4", "B11"), season=YEAR, bin_days="month")
+    found = agreed(scenes, range(12), cell_at(size=8), YEAR.season(2021, "south"), recipe)
+    assert np.flatnonzero((~gaps(found)).all(axis=(1, 2))).tolist() == [0, 5, 6, 11]
 
 
 def test_duplicates_do_not_weigh_twice_in_a_median(tmp_path):
