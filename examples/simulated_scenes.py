@@ -9,7 +9,7 @@ statistics of real pixels in eastern Arkansas (`examples/fit_phenology.py`).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -139,9 +139,13 @@ def simulate(folder: Path, settings: Settings = Settings()) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     phenology = load_phenology()
     landscape = make_landscape(np.random.default_rng([settings.seed, 0]), settings.size, phenology)
-    write_truth(folder / "fields.tif", landscape, settings.geobox)
+    write_truth(folder / "fields.tif", landscape.truth, settings.geobox)
     write_area(folder / "area.geojson", settings)
-    items = list(_write_scenes(folder, settings, landscape, phenology))
+
+    def paint(rng: np.random.Generator, day: float) -> NDArray[np.float32]:
+        return ground(rng, day, landscape, phenology)
+
+    items = list(write_scenes(folder, settings, acquisitions(settings), paint))
     catalog = write_catalog(folder, items, "Simulated Sentinel-2 scenes", SIMULATED)
     (folder / "README.txt").write_text(_readme(settings, len(items)), encoding="utf-8")
     write_json(folder / "settings.json", asdict(settings))
@@ -165,12 +169,17 @@ def is_complete(folder: Path, settings: Settings) -> bool:
     return True
 
 
-def acquisitions(settings: Settings) -> list[Acquisition]:
-    """The passes of two satellites on two neighbouring orbits through the season, in time."""
+def acquisitions(settings: Settings, first_day: int = FIRST_DAY) -> list[Acquisition]:
+    """The passes of two satellites on two neighbouring orbits through the season, in time.
+
+    Args:
+        settings: Year and number.
+        first_day: Day of the year with the first pass; below 1 it lies in the year before.
+    """
     start = date(settings.year, 1, 1)
     passes = [
         (start + timedelta(days=day - 1), "S2A" if turn % 2 == 0 else "S2B", orbit)
-        for orbit, first in ((EAST_ORBIT, FIRST_DAY), (WEST_ORBIT, FIRST_DAY + 3))
+        for orbit, first in ((EAST_ORBIT, first_day), (WEST_ORBIT, first_day + 3))
         for turn, day in enumerate(range(first, LAST_DAY + 1, 5))
     ]
     passes.sort()
@@ -226,8 +235,10 @@ def write_area(path: Path, settings: Settings) -> None:
     write_json(path, {"type": "FeatureCollection", "features": [feature]})
 
 
-def write_truth(path: Path, landscape: Landscape, geobox: GeoBox) -> None:
-    """Write the class codes of the fields (0: no field) as a GeoTIFF."""
+def write_truth(
+    path: Path, truth: NDArray[np.uint8], geobox: GeoBox, classes: Mapping[str, int] = CLASSES
+) -> None:
+    """Write the class codes of the fields `(y, x)` (0: no field) as a GeoTIFF."""
     with rasterio.open(
         path,
         "w",
@@ -241,9 +252,9 @@ def write_truth(path: Path, landscape: Landscape, geobox: GeoBox) -> None:
         nodata=0,
         compress="deflate",
     ) as file:
-        file.write(landscape.truth, 1)
+        file.write(truth, 1)
         file.set_band_description(1, "class of the simulated field")
-        file.update_tags(simulated="yes", **{name: str(code) for name, code in CLASSES.items()})
+        file.update_tags(simulated="yes", **{name: str(code) for name, code in classes.items()})
 
 
 def ground(
@@ -286,15 +297,26 @@ def main() -> None:
     print(f"{catalog}: simulated scenes; area.geojson and fields.tif lie beside it")
 
 
-def _write_scenes(
-    folder: Path, settings: Settings, landscape: Landscape, phenology: Phenology
+def write_scenes(
+    folder: Path,
+    settings: Settings,
+    passes: Sequence[Acquisition],
+    paint: Callable[[np.random.Generator, float], NDArray[np.float32]],
 ) -> Iterator[pystac.Item]:
+    """Write the scenes of some passes below a folder, one an item.
+
+    Args:
+        folder: Where to write.
+        settings: Place, year and seed.
+        passes: When satellites pass.
+        paint: Cloudless reflectance x 10,000 `(band, y, x)` of a day, counted from 1 January.
+    """
     new_year = datetime(settings.year, 1, 1, tzinfo=UTC)
-    for acquisition in acquisitions(settings):
+    for acquisition in passes:
         day = (acquisition.moment - new_year).days
-        rng = np.random.default_rng([settings.seed, 1, settings.year, day])
-        sky = make_sky(rng, landscape.field.shape, draw_cover(rng))
-        bare = gaussian_filter(ground(rng, day, landscape, phenology), (0, 0.5, 0.5))  # the sensor's blur
+        rng = np.random.default_rng([settings.seed, 1, settings.year, day % 1000])
+        sky = make_sky(rng, (settings.size, settings.size), draw_cover(rng))
+        bare = gaussian_filter(paint(rng, day), (0, 0.5, 0.5))  # the sensor's blur
         seen = swath(acquisition.orbit, settings.size)
         layers = Layers(veil(bare, sky), score(rng, sky), scene_classes(bare, sky), seen)
         for tile in tiles(settings.size):
