@@ -274,7 +274,8 @@ class AssetTasks:
         if fault.kind is FaultKind.ACCESS:
             return asset_access_error(fault, asset)
         if fault.kind is FaultKind.TOO_LARGE:
-            size = self._request_of(asset, "cropmap").bytes
+            task = next(task for task in self.record.tasks if task.subject == asset)
+            size = self._request_of(asset, self.request_id(task)).bytes
             return InputError(too_large(self._sizes, self._way, size, fault.message))
         return None
 

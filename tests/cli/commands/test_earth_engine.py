@@ -63,9 +63,21 @@ def access(server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return {"source": None, "project": PROJECT, "service_account": key, "cell_size": SIZE}
 
 
-def pixels(run: Path) -> dict[str, bytes]:
-    """Content of the three rasters of a map."""
-    return {name: (run / "map" / name).read_bytes() for name in RASTERS}
+OF_THE_SOURCE = {"RUN_DIGEST", "SIMULATED", "ATTRIBUTION", "TIFFTAG_IMAGEDESCRIPTION", "TIFFTAG_COPYRIGHT"}
+"""Tags that say where pixels came from: the emulator's images do not say that they are simulated."""
+
+
+def pixels(run: Path) -> dict[str, Any]:
+    """The three rasters of a map: pixels, place and all that is said of them but where they came from."""
+    found = {}
+    for name in RASTERS:
+        with rasterio.open(run / "map" / name) as file:
+            tags = {key: value for key, value in file.tags().items() if key not in OF_THE_SOURCE}
+            place = (file.transform, str(file.crs), file.shape)
+            said = (file.nodata, file.descriptions, tags, file.tags(1))
+            colors = file.colormap(1) if name == "crop_map.tif" else None
+            found[name] = (file.read(1).tobytes(), place, said, colors)
+    return found
 
 
 def asked(server: Emulator, status: int = 200) -> list[tuple[Any, ...]]:
