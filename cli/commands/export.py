@@ -52,7 +52,7 @@ def export(
     """
     from cli.output.progress import listener
     from cli.output.results import export_request, show_collected, show_export, show_tasks
-    from inference.workflow.crop_map import collect_files, export_composites, start_tasks
+    from inference.workflow.composites import collect_files, export_composites, start_tasks
 
     request = export_request(options)
     require_together(

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from gee_pipeline.earthengine.client.fetch_threads import FetchThreads
-from gee_pipeline.earthengine.client.session import find_access
+from gee_pipeline.earthengine.client.session import Session, find_access
 from gee_pipeline.earthengine.composites.blocks import Block, file_prefix
 from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.earthengine.composites.source import count_scenes
@@ -108,7 +108,7 @@ class Collected:
 
 
 def find_exported(
-    plan: RunPlan, session: Any, destination: Destination, places: str | None = None
+    plan: RunPlan, session: Session | None, destination: Destination, places: str | None = None
 ) -> Exported:
     """The files that tasks have written for a run so far; none is read.
 
@@ -129,7 +129,7 @@ def find_exported(
 def collect(
     folder: Path,
     plan: RunPlan,
-    session: Any,
+    session: Session | None,
     destination: Destination,
     *,
     places: str | None = None,
@@ -271,7 +271,7 @@ class _Intake:
 class _SceneCounter:
     """Counts the scenes of cells through a session; the files themselves do not say."""
 
-    def __init__(self, session: Any, plan: RunPlan, notice: Callable[[str], None]) -> None:
+    def __init__(self, session: Session | None, plan: RunPlan, notice: Callable[[str], None]) -> None:
         self._fetcher = Fetcher(session) if session else None
         self._plan, self._notice, self._lock = plan, notice, threading.Lock()
         self._told = False
@@ -327,7 +327,7 @@ def _at_once(product: Product) -> int:
     return max(1, min(MOST_AT_ONCE, MEMORY // (COPIES * product.cell_bytes)))
 
 
-def _storage(session: Any, destination: Destination, places: str | None) -> Storage:
+def _storage(session: Session | None, destination: Destination, places: str | None) -> Storage:
     if places is not None:
         return open_places(places)
     if session is None:

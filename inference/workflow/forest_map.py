@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from gee_pipeline.aoi import Aoi
-from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.earthengine.forest.deploy_options import Confidence
 from gee_pipeline.earthengine.forest.forest_source import ForestSource
 from gee_pipeline.earthengine.tasks.follower import PENDING_LIMIT
@@ -19,25 +17,15 @@ from inference.deployment.deployment import Deployment, deployment_path, load_de
 from inference.deployment.verify import passed_verification, verifications_path, verified
 from inference.models.forest_model import ForestModel, load_forest
 from inference.product.map_facts import MapSummary
-from inference.run.cropland import CroplandMask
 from inference.run.execute import spent
 from inference.run.plan import CONFIG_FILE, RunPlan
-from inference.run.planning import going_on, plan_run
+from inference.run.planning import going_on
 from inference.run.task_record import require_destination
+from inference.workflow.mapping import Background, PlannedMap, carry_out, finish_map, plan_map
 from inference.workflow.request import ForestRequest, Listener
-from inference.workflow.steps import (
-    Background,
-    destination_of,
-    finish_map,
-    follow_tasks,
-    found_scenes,
-    introduce,
-    open_folder,
-    season_of_model,
-    take_in,
-    warn_of_gap,
-    work_through,
-)
+from inference.workflow.source import found_scenes, open_earth_engine
+from inference.workflow.steps import HERE, Workers, work_through
+from inference.workflow.tasks import destination_of, follow_tasks, take_in
 
 _HOW: Final[dict[Confidence, str]] = {
     "votes": "share of the votes of {trees} trees",
@@ -56,21 +44,11 @@ BEGUN_UNVERIFIED: Final = (
 
 
 @dataclass(frozen=True)
-class PlannedForest:
-    """Everything that is known before a forest map is begun; nothing was written."""
+class PlannedForest(PlannedMap[ForestModel, ForestSource]):
+    """A forest map before it is begun, and where the forest stands on the servers."""
 
-    model: ForestModel
-    """The forest."""
     deployment: Deployment
-    """Where its trees are on the servers."""
-    source: ForestSource
-    """What classifies cells there, and gives their composites."""
-    plan: RunPlan
-    """The run."""
-    aoi: Aoi
-    """The area."""
-    gap: tuple[str, ...]
-    """A warning where the area lies outside the training places."""
+    """Where its trees are."""
 
     @property
     def confidence(self) -> str:
@@ -89,25 +67,15 @@ def plan_forest(request: ForestRequest, listener: Listener) -> PlannedForest:
     model = load_forest(request.forest)
     deployment = load_deployment(deployment_path(request.forest), model)
     _require_scores(request, deployment)
-    introduce("Forest", model, request.forest, listener)
-    aoi, season = season_of_model(request, model, request.forest.name, listener)
-    gap = warn_of_gap(model, aoi, listener)
-    source = _source(request, model, deployment)
-    plan = plan_run(
-        aoi,
-        season,
-        model.recipe,
-        source,
-        crs=request.crs,
-        like=request.like,
-        cell_size=request.cell_size,
-        checkpoint=model,
-        checkpoint_path=request.forest,
+    planned = plan_map(
+        request,
+        model,
+        request.forest,
+        lambda: _source(request, model, deployment),
+        listener,
         kind="forest",
-        cropland=CroplandMask.parse(request.cropland_mask) if request.cropland_mask else None,
-        layers=request.layers,
     )
-    return PlannedForest(model, deployment, source, plan, aoi, gap)
+    return PlannedForest(**vars(planned), deployment=deployment)
 
 
 def _require_scores(request: ForestRequest, deployment: Deployment) -> None:
@@ -135,13 +103,7 @@ def make_forest_map(request: ForestRequest, listener: Listener | None = None) ->
         BudgetSpentError: `max_eecu_hours` did not suffice.
     """
     listener = listener or Listener()
-    planned = plan_forest(request, listener)
-    since = spent(planned.source)
-    background = _ready(request, planned, listener)
-    request = _remembering(request)
-    plan = open_folder(request, planned.plan, listener)
-    summary = work_through(request, plan, listener, since=since)
-    return finish_map(request, plan, summary, background, listener)
+    return carry_out(_ServedMap(request, plan_forest(request, listener)), listener)
 
 
 def start_forest_tasks(
@@ -167,12 +129,11 @@ def start_forest_tasks(
     """
     listener = listener or Listener()
     destination = destination_of(request.to)
-    planned = plan_forest(request, listener)
+    work = _ServedMap(request, plan_forest(request, listener))
     require_destination(request.folder, destination)
-    _ready(request, planned, listener)
-    plan = open_folder(_remembering(request), planned.plan, listener)
+    work.prepare(listener)
     return follow_tasks(
-        request, plan, planned.source.session, destination, listener, wait=wait, most_tasks=most_tasks
+        work.request, work.plan, work.source.session, destination, listener, wait=wait, most_tasks=most_tasks
     )
 
 
@@ -204,6 +165,38 @@ def collect_forest_map(
     survey = _scenes(request, planned, listener) if session else Survey(0)
     background = _background(planned, survey, request, _compared(request, planned))
     return finish_map(request, plan, summary, background, listener)
+
+
+class _ServedMap:
+    """Cells are predicted by Earth Engine's servers."""
+
+    def __init__(self, request: ForestRequest, planned: PlannedForest) -> None:
+        self._asked, self._planned = request, planned
+
+    @property
+    def request(self) -> ForestRequest:
+        """The request that its run keeps: what was once mapped unverified stays so."""
+        return _remembering(self._asked)
+
+    @property
+    def plan(self) -> RunPlan:
+        """The run."""
+        return self._planned.plan
+
+    @property
+    def source(self) -> ForestSource:
+        """What classifies cells."""
+        return self._planned.source
+
+    def prepare(self, listener: Listener) -> tuple[Background, Workers]:
+        """What the servers have for the map, once they are known to classify as this machine does."""
+        planned = self._planned
+        # a folder of something else is refused before cells are computed
+        layers = going_on(self._asked.folder, planned.plan).layers
+        planned = replace(planned, plan=replace(planned.plan, layers=layers))
+        survey = found_scenes(planned.source, planned.plan, planned.aoi, listener)
+        notices = require_same(self._asked, planned, listener)
+        return _background(planned, survey, self._asked, notices), HERE
 
 
 def require_same(request: ForestRequest, planned: PlannedForest, listener: Listener) -> tuple[str, ...]:
@@ -247,15 +240,6 @@ def _remembering(request: ForestRequest) -> ForestRequest:
     return replace(request, unverified=request.unverified or _begun_unverified(request.folder))
 
 
-def _ready(request: ForestRequest, planned: PlannedForest, listener: Listener) -> Background:
-    """What the servers have for a map, once they are known to classify as this machine does."""
-    # a folder of something else is refused before cells are computed
-    layers = going_on(request.folder, planned.plan).layers
-    planned = replace(planned, plan=replace(planned.plan, layers=layers))
-    survey = found_scenes(planned.source, planned.plan, planned.aoi, listener)
-    return _background(planned, survey, request, require_same(request, planned, listener))
-
-
 def _compared(request: ForestRequest, planned: PlannedForest) -> tuple[str, ...]:
     """What to say in the report of a map whose tasks were started before."""
     path = verifications_path(request.forest)
@@ -269,7 +253,7 @@ def _background(
     return Background(
         aoi=planned.aoi,
         model=planned.model,
-        model_name=request.forest.name,
+        model_name=planned.model_name,
         survey=survey,
         notices=(*planned.gap, *notices),
         confidence=planned.confidence,
@@ -278,7 +262,7 @@ def _background(
 
 def _scenes(request: ForestRequest, planned: PlannedForest, listener: Listener) -> Survey:
     """The scenes alone: once all is classified, the forest's assets may be gone."""
-    source = EarthEngineSource(planned.model.recipe, request.settings, cropland=request.cropland)
+    source = open_earth_engine(request, planned.model.recipe)
     return found_scenes(source, planned.plan, planned.aoi, listener)
 
 

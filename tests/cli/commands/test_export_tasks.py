@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import inference.workflow.steps
+import inference.workflow.tasks
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from tests.support.ee_emulator.catalog import archive_of_catalog
 from tests.support.ee_emulator.server import Emulator
@@ -26,8 +26,8 @@ def server(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         monkeypatch.setenv(URL_VARIABLE, emulator.url)
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
         monkeypatch.setenv("CROPMAP_DRIVE_URL", emulator.url)
-        quick = partial(inference.workflow.steps.export_by_tasks, poll_seconds=0.01)
-        monkeypatch.setattr(inference.workflow.steps, "export_by_tasks", quick)
+        quick = partial(inference.workflow.tasks.export_by_tasks, poll_seconds=0.01)
+        monkeypatch.setattr(inference.workflow.tasks, "export_by_tasks", quick)
         yield emulator
 
 

@@ -147,7 +147,7 @@ SPIES: dict[str, tuple[str, Callable[..., Any]]] = {
     "benchmark": ("training.transfer.runner.run_benchmark", _protocol),
     "sample": ("training.sampling.field_samples.take_samples", _request),
     "estimate": ("gee_pipeline.earthengine.composites.estimate.estimate_area", _request),
-    "export": ("inference.workflow.crop_map.export_composites", _request),
+    "export": ("inference.workflow.composites.export_composites", _request),
     "predict": ("inference.workflow.crop_map.make_map", _request),
     "forest predict": ("inference.workflow.forest_map.plan_forest", _planned),
     "forest verify": ("inference.workflow.forest_map.plan_forest", _planned),

@@ -21,7 +21,7 @@ from click.testing import Result
 
 import inference.product.map_writer
 import inference.workflow.forest_map
-import inference.workflow.steps
+import inference.workflow.tasks
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from inference.deployment.deployment import deployment_path, load_deployment
 from inference.models.forest_model import save_forest
@@ -68,8 +68,8 @@ def server(started: tuple[Emulator, ForestPlace], monkeypatch: pytest.MonkeyPatc
     emulator = cleared(started[0])
     for variable in (URL_VARIABLE, "STORAGE_EMULATOR_HOST", "CROPMAP_DRIVE_URL"):
         monkeypatch.setenv(variable, emulator.url)
-    quick = partial(inference.workflow.steps.export_by_tasks, poll_seconds=0.01)
-    monkeypatch.setattr(inference.workflow.steps, "export_by_tasks", quick)
+    quick = partial(inference.workflow.tasks.export_by_tasks, poll_seconds=0.01)
+    monkeypatch.setattr(inference.workflow.tasks, "export_by_tasks", quick)
     monkeypatch.setattr(inference.product.map_writer, "draw_quicklook", lambda *given, **options: None)
     return emulator
 

@@ -16,7 +16,7 @@ from affine import Affine
 from click.testing import Result
 
 import inference.product.map_writer
-import inference.workflow.steps
+import inference.workflow.tasks
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from gee_pipeline.earthengine.forest import prediction_graph
 from tests.support.ee_emulator.server import Emulator
@@ -51,8 +51,8 @@ def server(started: tuple[Emulator, ForestPlace], monkeypatch: pytest.MonkeyPatc
     emulator = cleared(started[0])
     for variable in (URL_VARIABLE, "STORAGE_EMULATOR_HOST", "CROPMAP_DRIVE_URL"):
         monkeypatch.setenv(variable, emulator.url)
-    quick = partial(inference.workflow.steps.export_by_tasks, poll_seconds=0.01)
-    monkeypatch.setattr(inference.workflow.steps, "export_by_tasks", quick)
+    quick = partial(inference.workflow.tasks.export_by_tasks, poll_seconds=0.01)
+    monkeypatch.setattr(inference.workflow.tasks, "export_by_tasks", quick)
     monkeypatch.setattr(inference.product.map_writer, "draw_quicklook", lambda *given, **options: None)
     return emulator
 

@@ -1,0 +1,205 @@
+"""A map, whatever its model and wherever it is predicted: planned, worked on, finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from gee_pipeline.aoi import Aoi
+from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from gee_pipeline.source import Source, Survey
+from inference.product.map_facts import MapFacts, MapSummary
+from inference.product.map_writer import write_map
+from inference.run.completeness import RunSummary
+from inference.run.cropland import CroplandMask
+from inference.run.execute import spent
+from inference.run.plan import CONFIG_FILE, PlannedKind, RunPlan
+from inference.run.planning import plan_run
+from inference.workflow.place import season_of_model
+from inference.workflow.request import ForestRequest, Listener, MapRequest, Request
+from inference.workflow.steps import Workers, made_again, open_folder, repeating, work_through
+from inference.workflow.trained_model import TrainedModel, introduce, warn_of_gap
+
+ModelT = TypeVar("ModelT", bound=TrainedModel)
+SourceT = TypeVar("SourceT", bound=Source)
+
+
+@dataclass(frozen=True)
+class PlannedMap(Generic[ModelT, SourceT]):
+    """Everything that is known of a map before it is begun; nothing was written."""
+
+    aoi: Aoi
+    """The area."""
+    model: ModelT
+    """What labels the pixels."""
+    model_name: str
+    """What the model is called."""
+    source: SourceT
+    """Where composites, or predictions, come from."""
+    plan: RunPlan
+    """The run."""
+    gap: tuple[str, ...]
+    """A warning where the area lies outside the training places."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """What a map's report states beside what was counted."""
+
+    aoi: Aoi
+    """The area."""
+    model: TrainedModel
+    """What labelled the pixels."""
+    model_name: str
+    """What the model is called."""
+    survey: Survey
+    """What the source offers for the area."""
+    notices: tuple[str, ...] = ()
+    """What else the reader should know, one sentence each."""
+    confidence: str = ""
+    """How the confidence of a pixel was made; empty where the model says it itself."""
+
+
+class MapWork(Protocol):
+    """What differs between a map that is predicted here and one that Earth Engine's servers predict."""
+
+    @property
+    def request(self) -> Request:
+        """The request, as its run keeps it."""
+
+    @property
+    def plan(self) -> RunPlan:
+        """The run."""
+
+    @property
+    def source(self) -> Source:
+        """What the cells are read from."""
+
+    def prepare(self, listener: Listener) -> tuple[Background, Workers]:
+        """Everything that may be refused before something is written.
+
+        Raises:
+            InputError: There is no scene of the area, or no worker.
+            MismatchError: The servers predict something else than this machine.
+        """
+
+
+def plan_map(
+    request: MapRequest | ForestRequest,
+    model: ModelT,
+    path: Path,
+    source_of: Callable[[], SourceT],
+    listener: Listener,
+    *,
+    kind: PlannedKind,
+) -> PlannedMap[ModelT, SourceT]:
+    """What a map shall be; the source is not asked for anything yet.
+
+    Args:
+        request: Area, year, grid, mask and layers.
+        model: What labels the pixels.
+        path: File of the model.
+        source_of: Opens the source, once area and season are known to fit the model.
+        listener: Told what the model is.
+        kind: What the model is, and where it predicts.
+
+    Raises:
+        InputError: Something in the request cannot be used.
+        MismatchError: The model was trained on another season.
+    """
+    introduce("Model" if kind == "checkpoint" else "Forest", model, path, listener)
+    aoi, season = season_of_model(request, model, path.name, listener)
+    gap = warn_of_gap(model, aoi, listener)
+    source = source_of()
+    plan = plan_run(
+        aoi,
+        season,
+        model.recipe,
+        source,
+        crs=request.crs,
+        like=request.like,
+        cell_size=request.cell_size,
+        checkpoint=model,
+        checkpoint_path=path,
+        kind=kind,
+        cropland=CroplandMask.parse(request.cropland_mask) if request.cropland_mask else None,
+        layers=request.layers,
+    )
+    return PlannedMap(aoi, model, path.name, source, plan, gap)
+
+
+def carry_out(work: MapWork, listener: Listener) -> MapSummary:
+    """The map of a run; what an earlier call of the same request finished is kept.
+
+    Raises:
+        InputError: Something in the request cannot be used; nothing was written.
+        MismatchError: The folder holds a run of something else.
+        IncompleteRunError: Cells failed; the same request continues.
+        BudgetSpentError: The budget did not suffice.
+    """
+    since = spent(work.source)
+    background, workers = work.prepare(listener)
+    plan = open_folder(work.request, work.plan, listener)
+    summary = work_through(work.request, plan, listener, since=since, workers=workers)
+    return finish_map(work.request, plan, summary, background, listener)
+
+
+def finish_map(
+    request: Request, plan: RunPlan, summary: RunSummary, background: Background, listener: Listener
+) -> MapSummary:
+    """The map of a run whose cells are all done.
+
+    Raises:
+        CorruptFileError: A prediction cannot be read.
+        DiskFullError: The disk has no room for the map.
+    """
+    empty = _nothing_mapped(summary, plan)
+    for text in empty:
+        listener.notice(f"Warning: {text}")
+    aoi, survey = background.aoi, background.survey
+    notices = (*aoi.notices, *survey.notices, *background.notices, *made_again(summary), *empty)
+    facts = _facts(request, plan, summary, background, notices)
+    return write_map(request.folder, plan.grid, plan.cells, background.model.classes, facts)
+
+
+def _nothing_mapped(summary: RunSummary, plan: RunPlan) -> tuple[str, ...]:
+    """What to say of a map without a single class; it is complete, but hardly what was wanted."""
+    if any(OUTSIDE < code < NOT_CROPLAND for code in summary.pixels):
+        return ()
+    masked, unseen = (summary.pixels.get(code, 0) for code in (NOT_CROPLAND, NOT_ENOUGH))
+    on_server = plan.model and plan.model.kind == "forest"
+    return (
+        f"No pixel of the area has a class: {masked:,} are not cropland (check --cropland-mask), {unseen:,} "
+        f"have fewer than {plan.recipe.min_clear_bins} clear observations (check "
+        f"{'' if on_server else '--source and '}--year).",
+    )
+
+
+def _facts(
+    request: Request, plan: RunPlan, summary: RunSummary, background: Background, notices: tuple[str, ...]
+) -> MapFacts:
+    name, model = request.aoi.stem.replace("_", " ").replace("-", " "), background.model
+    return MapFacts(
+        title=f"Crop map of {name} {request.year}",
+        season=plan.season,
+        recipe=plan.recipe,
+        source=plan.source,
+        model=background.model_name,
+        model_digest=model.digest,
+        run_digest=plan.digest,
+        layers=plan.layers,
+        provenance=model.provenance,
+        metrics=model.metrics,
+        confidence=background.confidence,
+        version=version("cropmap"),
+        simulated=background.survey.simulated,
+        notices=notices,
+        completeness=summary.completeness,
+        spent=summary.spent,
+        command=f"cropmap {plan.command} --config {request.folder / CONFIG_FILE}",
+        config=repeating(request, plan).to_toml(),
+        area=background.aoi.lonlat,
+    )

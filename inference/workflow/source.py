@@ -1,0 +1,42 @@
+"""The source of a request's composites, and what it has."""
+
+from __future__ import annotations
+
+from gee_pipeline.aoi import Aoi
+from gee_pipeline.earthengine.composites.source import EarthEngineSource
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.source import Source, Survey
+from gee_pipeline.stac.source import StacSource
+from inference.run.plan import RunPlan
+from inference.workflow.request import Listener, Request, SceneRequest
+
+
+def open_source(request: SceneRequest, recipe: Recipe) -> Source:
+    """The source of composites that a request names: Earth Engine, unless it names scenes.
+
+    Raises:
+        InputError: The source cannot be opened.
+    """
+    if request.source is not None:
+        return StacSource(request.source, recipe, collection=request.collection)
+    return open_earth_engine(request, recipe)
+
+
+def open_earth_engine(request: Request, recipe: Recipe) -> EarthEngineSource:
+    """Earth Engine as a source of composites; nothing is asked yet."""
+    return EarthEngineSource(recipe, request.settings, cropland=request.cropland)
+
+
+def found_scenes(source: Source, plan: RunPlan, aoi: Aoi, listener: Listener) -> Survey:
+    """What the source has for a plan.
+
+    Raises:
+        InputError: It has no scene of the area or season.
+        AccessError: It cannot be used.
+    """
+    survey = source.survey(aoi.lonlat, plan.season, plan.bins)
+    if survey.simulated:
+        listener.notice("The scenes are simulated: no satellite saw them.")
+    for text in survey.notices:
+        listener.notice(text)
+    return survey
