@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cli.options.fitting import fitting_options
 from cli.options.sample_files import legend_option
 from cli.options.sections import sectioned
 from cli.options.shared import (
     Names,
     apply,
-    precision_option,
-    read_config,
     recipe_options,
+    run_config_option,
     take_recipe_options,
     talk_options,
 )
 from cli.options.shared import given as only_given
+from cli.options.split import split_options
 from cli.output.progress import duration
-from training.fit.options import PRESETS, RULES, SCHEDULES
+from training.fit.options import PRESETS
 from training.models.registry import MODELS
 from training.transfer.protocol import AUGMENTATIONS, FILE, MoveRanges, Protocol
 
@@ -148,71 +149,10 @@ _fit_options = apply(
         help="Size of the CropNets: 4.7 million weights as in the paper, or 1.0 million as in its "
         "authors' code.",
     ),
-    click.option(
-        "--epochs",
-        type=int,
-        default=Protocol.epochs,
-        show_default=True,
-        help="Passes over the training samples; the weights of the epoch that is best on the held-out "
-        "part count.",
-    ),
-    click.option(
-        "--batch-size",
-        type=int,
-        metavar="SAMPLES",
-        default=Protocol.batch_size,
-        show_default=True,
-        help="Samples of one step.",
-    ),
-    click.option(
-        "--learning-rate",
-        type=float,
-        default=Protocol.learning_rate,
-        show_default=True,
-        help="Adam's learning rate at the start.",
-    ),
-    click.option(
-        "--schedule",
-        type=click.Choice(SCHEDULES),
-        default=Protocol.schedule,
-        show_default=True,
-        help="Keep the learning rate, or let it fall to 0 along a cosine.",
-    ),
-    click.option(
-        "--device",
-        default=Protocol.device,
-        show_default=True,
-        help="auto, cpu, cuda or cuda:N; auto takes CUDA where there is one.",
-    ),
-    precision_option,
+    fitting_options(Protocol),
 )
 
-_split_options = apply(
-    click.option(
-        "--split",
-        type=click.Choice(RULES),
-        help="What is held out of the source: whole squares of land, groups that the samples name, or "
-        "single samples, whose neighbours train, so that scores within the source are optimistic.  "
-        "[default: blocks where the samples have places, else random]",
-    ),
-    click.option(
-        "--block-size",
-        type=float,
-        metavar="DEGREES",
-        default=Protocol.block_size,
-        show_default=True,
-        help="Side of a block.",
-    ),
-    click.option(
-        "--held-out",
-        "share",
-        type=float,
-        metavar="SHARE",
-        default=Protocol.share,
-        show_default=True,
-        help="Share of the samples to hold out, above 0 and up to 0.5.",
-    ),
-)
+_split_options = split_options(Protocol, rule=None)
 
 _sensitivity_options = apply(
     recipe_options,
@@ -252,15 +192,7 @@ _run_options = apply(
         is_flag=True,
         help="Forget what is finished in --out and begin anew, instead of going on.",
     ),
-    click.option(
-        "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        is_eager=True,
-        expose_value=False,
-        callback=read_config,
-        help="TOML file with any of these options; the command line wins. Each benchmark writes its own "
-        "as run.toml.",
-    ),
+    run_config_option,
     talk_options,
 )
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
+from cli.options.fitting import fitting_options
 from cli.options.sample_files import read_files, require_new_file, training_options, warn
 from cli.options.sections import sectioned
-from cli.options.shared import apply, precision_option, read_config, talk_options
+from cli.options.shared import apply, config_option, talk_options
 from cli.options.split import split_options
 from inference.models.networks.specification import NAMES as NETWORK_NAMES
 from training.fit.options import (
@@ -21,7 +22,6 @@ from training.fit.options import (
     DIMENSIONS,
     GLOBAL,
     PRESETS,
-    SCHEDULES,
     SplitRule,
     TrainingOptions,
 )
@@ -50,7 +50,7 @@ class NetworkName(click.Choice[str]):
         return super().convert(value, param, ctx)
 
 
-_split_options = split_options(SplitRule.rule)
+_split_options = split_options(SplitRule, rule=SplitRule.rule)
 
 _network_options = apply(
     click.option(
@@ -95,35 +95,7 @@ _fit_options = apply(
         "does. effective: by effective numbers of samples. capped: as balanced, within bounds. none: every "
         "sample the same.",
     ),
-    click.option(
-        "--epochs",
-        type=int,
-        default=TrainingOptions.epochs,
-        show_default=True,
-        help="Most passes over the training samples. The paper: 50.",
-    ),
-    click.option(
-        "--batch-size",
-        type=int,
-        metavar="SAMPLES",
-        default=TrainingOptions.batch_size,
-        show_default=True,
-        help="Samples of one step. The paper: 256.",
-    ),
-    click.option(
-        "--learning-rate",
-        type=float,
-        default=TrainingOptions.learning_rate,
-        show_default=True,
-        help="Adam's learning rate at the start. The paper: 0.0001.",
-    ),
-    click.option(
-        "--schedule",
-        type=click.Choice(SCHEDULES),
-        default=TrainingOptions.schedule,
-        show_default=True,
-        help="Let the learning rate fall to 0 along a cosine, or keep it. The paper keeps it.",
-    ),
+    fitting_options(TrainingOptions),
     click.option(
         "--patience",
         type=int,
@@ -138,13 +110,6 @@ _fit_options = apply(
         help="Chooses what is held out, the first weights and every random draw. Same seed, same machine: "
         "same model.",
     ),
-    click.option(
-        "--device",
-        default=TrainingOptions.device,
-        show_default=True,
-        help="auto, cpu, cuda or cuda:N; auto takes CUDA where there is one.",
-    ),
-    precision_option,
 )
 
 _augmentation_options = apply(
@@ -214,16 +179,9 @@ _run_options = apply(
         show_default=True,
         help="Go on with the unfinished training of this --out, kept in MODEL.progress, with the same "
         "result as if it had never stopped; other options or samples are refused. Or forget it and "
-        "begin anew.",
+        "begin again.",
     ),
-    click.option(
-        "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        is_eager=True,
-        expose_value=False,
-        callback=read_config,
-        help="TOML file with any of these options; the command line wins.",
-    ),
+    config_option,
     talk_options,
 )
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from training.fit.options import PRECISIONS, TrainingOptions
-
 if TYPE_CHECKING:
     from gee_pipeline.recipe import Recipe, RecipeOptions
     from gee_pipeline.season import BinLength, MonthDay, SeasonRule
@@ -180,14 +178,21 @@ def apply(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-config_option = click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=read_config,
-    help="TOML file with any of these options; the command line wins. Each run writes its own as run.toml.",
-)
+def _config_option(more: str = "") -> Callable[[F], F]:
+    return click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=read_config,
+        help=f"TOML file with any of these options; the command line wins.{more}",
+    )
+
+
+config_option = _config_option()
+"""For commands that write no such file."""
+
+run_config_option = _config_option(" Each run writes its own as run.toml.")
 
 hemisphere_option = click.option(
     "--hemisphere",
@@ -309,7 +314,7 @@ cropland_mask_option = click.option(
 )
 
 area_options = apply(
-    config_option,
+    run_config_option,
     place_options,
     click.option(
         "--source",
@@ -396,16 +401,6 @@ work_options = apply(
 talk_options = apply(
     click.option("--quiet", is_flag=True, help="No progress and no notices on stderr."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
-)
-
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(PRECISIONS),
-    default=TrainingOptions.precision,
-    show_default=True,
-    help="mixed: batches in 16 bits where it is safe, float16 on CUDA, bfloat16 on a CPU. float32: not. "
-    "auto: mixed on CUDA only. A CPU with bfloat16 in hardware (AVX512-BF16, AMX) trains about 1.8 "
-    "times as fast mixed; others slower.",
 )
 
 

@@ -1,4 +1,4 @@
-"""What a training holds out to judge its model."""
+"""What a training holds out to validate its model."""
 
 from __future__ import annotations
 
@@ -9,45 +9,46 @@ import click
 
 from cli.options.shared import apply
 from training.fit.options import RULES, Rule, SplitRule
+from training.transfer.protocol import Protocol
 
 
-def split_options(rule: Rule | None) -> Callable[[Any], Any]:
-    """The options that bear the names of the fields of `SplitRule`, but for its seed.
+def split_options(defaults: type[SplitRule] | type[Protocol], *, rule: Rule | None) -> Callable[[Any], Any]:
+    """The options of a split, by the names of the fields of `SplitRule`; a benchmark has no group column.
 
     Args:
+        defaults: Where the defaults stand.
         rule: Default of --split; None leaves it to the samples: blocks where they have places, else random.
     """
     unsaid = "" if rule else "  [default: blocks where the samples have places, else random]"
-    return apply(
-        click.option(
-            "--split",
-            "rule",
-            type=click.Choice(RULES),
-            default=rule,
-            show_default=rule is not None,
-            help="What is held out to judge the model. blocks: whole squares of land. column: whole groups, "
-            "such as farms or regions; CropGlobe's countries. random: single samples, whose neighbours "
-            "train, so that the scores are optimistic." + unsaid,
-        ),
-        click.option(
-            "--block-size",
-            type=float,
-            metavar="DEGREES",
-            default=SplitRule.block_size,
-            show_default=True,
-            help="Side of a block. Smaller blocks leave more to choose from; two fields at an edge are "
-            "neighbours.",
-        ),
-        click.option(
-            "--group-column", help="Key or column of the groups of --split column.  [default: group]"
-        ),
-        click.option(
-            "--held-out",
-            "share",
-            type=float,
-            metavar="SHARE",
-            default=SplitRule.share,
-            show_default=True,
-            help="Share of the samples to hold out, above 0 and up to 0.5; the paper holds out 0.2.",
-        ),
+    split = click.option(
+        "--split",
+        "rule" if defaults is SplitRule else "split",
+        type=click.Choice(RULES),
+        default=rule,
+        show_default=rule is not None,
+        help="What is held out to validate the model. blocks: whole squares of land. column: whole groups, "
+        "such as farms or regions; CropGlobe's countries. random: single samples, whose neighbours train, "
+        "so that the scores are optimistic." + unsaid,
     )
+    size = click.option(
+        "--block-size",
+        type=float,
+        metavar="DEGREES",
+        default=defaults.block_size,
+        show_default=True,
+        help="Side of a block. Smaller blocks leave more to choose from; two fields at an edge are "
+        "neighbours.",
+    )
+    group = click.option(
+        "--group-column", help="Key or column of the groups of --split column.  [default: group]"
+    )
+    share = click.option(
+        "--held-out",
+        "share",
+        type=float,
+        metavar="SHARE",
+        default=defaults.share,
+        show_default=True,
+        help="Share of the samples to hold out, above 0 and up to 0.5; the paper holds out 0.2.",
+    )
+    return apply(split, size, group, share) if defaults is SplitRule else apply(split, size, share)

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from cli.options.shared import (
-    config_option,
     cropland_mask_option,
     forest_option,
     given,
@@ -16,6 +15,7 @@ from cli.options.shared import (
     like_option,
     map_place_options,
     out_option,
+    run_config_option,
     server_options,
     talk_options,
 )
@@ -23,7 +23,7 @@ from cli.options.tasks import require_together, task_options
 
 
 @click.command(short_help="Map an area and a year with a deployed forest.")
-@config_option
+@run_config_option
 @map_place_options
 @forest_option
 @out_option

@@ -12,7 +12,7 @@ import click
 
 from cli.options.sample_files import read_files, require_new_file, training_options, warn
 from cli.options.sections import sectioned
-from cli.options.shared import apply, read_config, talk_options
+from cli.options.shared import apply, config_option, talk_options
 from cli.options.split import split_options
 from gee_pipeline.earthengine.forest.deploy_options import DEEPEST
 from training.fit.options import Rule, SplitRule
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from training.forest.growing import GrowingPlan
     from training.samples.samples import Samples
 
-_split_options = split_options(None)
+_split_options = split_options(SplitRule, rule=None)
 
 _tree_options = apply(
     click.option(
@@ -96,14 +96,7 @@ _run_options = apply(
         show_default=True,
         help="Write all scores beside --out, as FOREST.scores.csv and FOREST.confusion.png.",
     ),
-    click.option(
-        "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        is_eager=True,
-        expose_value=False,
-        callback=read_config,
-        help="TOML file with any of these options; the command line wins.",
-    ),
+    config_option,
     talk_options,
 )
 
