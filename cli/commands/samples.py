@@ -28,7 +28,7 @@ def samples() -> None:
     help="Draw places, NDVI of each class and observations as .png, .pdf or .svg.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON on stdout.")
-def info(files: tuple[Path, ...], picture: Path | None, as_json: bool, **reading: Any) -> None:
+def info(files: tuple[Path, ...], picture: Path | None, as_json: bool, **given: Any) -> None:
     """Tell what files of samples hold: classes, places, season, gaps, and what a training leaves out.
 
     FILE is what 'cropmap train' reads; several are counted together.
@@ -40,7 +40,7 @@ def info(files: tuple[Path, ...], picture: Path | None, as_json: bool, **reading
     """
     from training.sample_report.report import report_samples
 
-    found = read_files(files, reading)
+    found = read_files(files, given)
     report = report_samples(found, files)
     if picture:
         from training.sample_report.picture import draw_samples

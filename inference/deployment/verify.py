@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 import numpy as np
 import pyproj
@@ -210,6 +210,14 @@ def subject_of(plan: RunPlan, source: ForestSource, deployment: Deployment) -> s
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
+class DrawOptions(TypedDict, total=False):
+    """Cells that are compared, and who is told of them; the defaults are those of `verify`."""
+
+    cells: int
+    seed: int
+    notice: Callable[[str], None]
+
+
 def verify(
     plan: RunPlan,
     source: ForestSource,
@@ -322,7 +330,7 @@ def verify_and_keep(
     source: ForestSource,
     model: ForestModel,
     deployment: Deployment,
-    **how: Any,
+    **drawn: Unpack[DrawOptions],
 ) -> Verification:
     """What `verify` finds, passed or not, written down.
 
@@ -332,10 +340,10 @@ def verify_and_keep(
         source: Classifies on the servers, and gives their composites.
         model: The forest.
         deployment: How it came to the servers.
-        **how: Further arguments of `verify`.
+        **drawn: Which cells.
     """
     read_verifications(path)
-    found = verify(plan, source, model, deployment, **how)
+    found = verify(plan, source, model, deployment, **drawn)
     keep(path, found)
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from inference.models.checkpoint import Checkpoint
 from training.explain.options import GROUP_LIMIT
 from training.fit.training_data import season_of
 from training.samples.crops import OTHER
-from training.samples.samples import Samples, read_samples
+from training.samples.samples import ReadingOptions, Samples, read_samples
 
 UNKNOWN_YEAR: Final = 2001
 """Of a season whose year nobody tells; only its months are shown."""
@@ -66,7 +66,7 @@ def read_region(
     paths: Sequence[Path],
     checkpoint: Checkpoint,
     classes: Sequence[int],
-    **reading: Any,
+    **reading: Unpack[ReadingOptions],
 ) -> Region:
     """The samples of some files that have one of the classes.
 
@@ -78,7 +78,7 @@ def read_region(
         paths: One or more files, as for a training.
         checkpoint: The model; its recipe is that of the series.
         classes: Indices of its classes.
-        reading: More of what `training.samples.samples.read_samples` takes.
+        **reading: How the files are read.
 
     Raises:
         InputError: There are no samples of a class.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +103,20 @@ class Samples:
         """The samples at some indices, or where a boolean array is True."""
         per_sample: dict[str, Any] = {name: _taken(getattr(self, name), indices) for name in _PER_SAMPLE}
         return replace(self, series=self.series[indices], labels=self.labels[indices], **per_sample)
+
+
+class ReadingOptions(TypedDict, total=False):
+    """What `read_samples` can be told of files, beside their recipe and classes."""
+
+    legend: ClassLegend | None
+    source: str | None
+    scale: float | None
+    offset: float | None
+    year: int | None
+    hemisphere: Hemisphere | None
+    asked: RecipeOptions
+    label_column: str | None
+    group_column: str | None
 
 
 def read_samples(

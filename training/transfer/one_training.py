@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from inference.models.series import fill_gaps
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker
 from training.fit.loop import FitProgress, fit, logits_of
-from training.fit.options import TrainingOptions
+from training.fit.options import AugmentationPreset, TrainingOptions
 from training.fit.resample import PAPER, Moves
 from training.fit.resume_state import ResumeState, forget
 from training.fit.train import band_statistics
@@ -122,7 +122,7 @@ def augmentation_of(name: str, ranges: MoveRanges, options: TrainingOptions, rec
         options: How observations are changed, for `field`.
         recipe: Window of the model.
     """
-    preset: Any = "paper" if name in STEPS else name
+    preset = cast(AugmentationPreset, "paper" if name in STEPS else name)
     plain = Augmentation.of(preset, options, recipe)
     if plain.moves is None:
         return plain

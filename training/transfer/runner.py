@@ -279,12 +279,20 @@ class _Work:
             self.failures[job.name] = str(error) or type(error).__name__
             self._tell(job, error=self.failures[job.name])
 
-    def _tell(self, job: Job, **news: Any) -> None:
+    def _tell(
+        self,
+        job: Job,
+        *,
+        step: FitProgress | None = None,
+        record: TrainingRecord | None = None,
+        error: str | None = None,
+    ) -> None:
         ended = self.trained + len(self.failures)
         left = len(self.jobs) - self.kept - ended
         seconds = (time.monotonic() - self.start) / ended * left if ended else None
         done = len(self.finished)
-        self.listen(Standing(done, len(self.failures), len(self.jobs), job, seconds, **news))
+        failed, total = len(self.failures), len(self.jobs)
+        self.listen(Standing(done, failed, total, job, seconds, step=step, record=record, error=error))
 
 
 def _read(

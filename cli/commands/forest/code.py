@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from cli.options.shared import (
     layers_option,
     map_place_options,
 )
+
+if TYPE_CHECKING:
+    from inference.deployment.forest_script import Language
 
 
 @click.command(short_help="Write a script for the Code Editor, or for Python, that maps without cropmap.")
@@ -40,7 +43,7 @@ from cli.options.shared import (
 @cropland_option
 @click.option("--quiet", is_flag=True, help="No notices on stderr.")
 def code(
-    language: Any,
+    language: Language,
     out: Path | None,
     name: str | None,
     folder: str | None,

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import ee
 import google.auth
+import google.auth.credentials
 import google.auth.exceptions
 from ee import deprecation, oauth
 from google.auth import _cloud_sdk, environment_vars  # gcloud's file has no public name; ee asks here too
@@ -74,7 +75,7 @@ _NOISY: Final = ("googleapiclient.http", "google.auth._default", "google_auth_ht
 class Access:
     """Who asks, and for which project."""
 
-    credentials: Any
+    credentials: google.auth.credentials.Credentials
     """Credentials of google-auth."""
     project: str
     """Google Cloud project that pays and counts."""

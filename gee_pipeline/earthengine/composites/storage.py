@@ -16,6 +16,7 @@ import fsspec  # type: ignore[import-untyped]
 import numpy as np
 import requests
 import tenacity
+from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 from numpy.typing import NDArray
@@ -199,7 +200,7 @@ class DriveStorage:
         return answer
 
 
-def open_storage(destination: Destination, credentials: Any, project: str | None = None) -> Storage:
+def open_storage(destination: Destination, credentials: Credentials, project: str | None = None) -> Storage:
     """The place where tasks wrote their files.
 
     Args:
