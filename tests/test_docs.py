@@ -1,0 +1,91 @@
+"""What the documents name is there: files, headings, modules, commands and their options."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from cli.main import cropmap
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
+HISTORY = "CHANGELOG.md"
+"""It names what once was there."""
+NOW = [path for path in DOCUMENTS if path.name != HISTORY]
+
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"```.*?```", re.DOTALL)
+_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def anchors(path: Path) -> set[str]:
+    """The names that headings have as targets of links."""
+    headings = re.findall(r"^#+ (.+)$", _CODE.sub("", path.read_text(encoding="utf-8")), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {text.strip().replace(" ", "-") for text in plain}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_links_lead_somewhere(path: Path) -> None:
+    broken = []
+    for link in _LINK.findall(_CODE.sub("", path.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        place, _, heading = link.partition("#")
+        target = path.parent / place if place else path
+        if not target.exists() or (heading and heading not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("path", NOW, ids=named)
+def test_files_of_the_packages_that_are_named_are_there(path: Path) -> None:
+    spans = _SPAN.findall(_CODE.sub("", path.read_text(encoding="utf-8")))
+    files = [s for s in spans if re.fullmatch(r"(gee_pipeline|inference|training|cli|tests)/[\w./]+", s)]
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def command_lines(path: Path) -> Iterator[str]:
+    """Every `cropmap ...` in a code block, its continued lines joined."""
+    for block in _CODE.findall(path.read_text(encoding="utf-8")):
+        for line in re.sub(r"\\\n\s*", "", block).splitlines():
+            if match := re.match(r"\s*(?:\$ )?(cropmap .*)", line):
+                yield match.group(1)
+
+
+def unknown(line: str) -> list[str]:
+    """The words of a command line that cropmap does not know: a command, or options."""
+    words = shlex.split(line, comments=True)[1:]
+    command: click.Command = cropmap
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(click.Context(command), words[0])
+        if found is None:
+            return [words[0]]
+        command, words = found, words[1:]
+    options = {name for p in command.params for name in (*p.opts, *p.secondary_opts)} | {
+        "--help",
+        "--version",
+    }
+    return [word for word in words if word.startswith("--") and word.split("=")[0] not in options]
+
+
+@pytest.mark.parametrize("path", NOW, ids=named)
+def test_commands_and_options_that_are_shown_exist(path: Path) -> None:
+    wrong = [(line, words) for line in command_lines(path) if (words := unknown(line))]
+    assert wrong == []
+
+
+def test_commands_are_found_in_the_documents() -> None:
+    """Else the test above would pass on documents that it cannot read."""
+    assert len(list(command_lines(ROOT / "README.md"))) >= 5
+    assert unknown("cropmap predict --year 2021 --no-such-thing") == ["--no-such-thing"]
+    assert unknown("cropmap no-such-command") == ["no-such-command"]
