@@ -54,6 +54,33 @@ def test_files_of_the_packages_that_are_named_are_there(path: Path) -> None:
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 
+def is_there(dotted: str) -> bool:
+    """Whether a module is there, and defines what follows its name."""
+    parts = dotted.split(".")
+    for count in range(len(parts), 0, -1):
+        path = ROOT.joinpath(*parts[:count])
+        module = path.with_suffix(".py") if not path.is_dir() else path / "__init__.py"
+        if module.exists():
+            names = parts[count : count + 1]
+            text = module.read_text(encoding="utf-8")
+            return all(re.search(rf"^(class|def) {name}\b|^{name}\b", text, re.MULTILINE) for name in names)
+    return False
+
+
+@pytest.mark.parametrize("path", NOW, ids=named)
+def test_modules_and_names_that_are_named_are_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    dotted = set(re.findall(r"\b(?:gee_pipeline|inference|training|cli)(?:\.[A-Za-z_]\w*)+", text))
+    dotted = {name for name in dotted if not name.endswith((".py", ".md"))}
+    assert sorted(name for name in dotted if not is_there(name)) == []
+
+
+def test_a_name_that_is_not_there_is_found_out() -> None:
+    assert is_there("gee_pipeline.recipe.Recipe")
+    assert not is_there("gee_pipeline.recipe.NoSuchThing")
+    assert not is_there("gee_pipeline.no_such_module")
+
+
 def command_lines(path: Path) -> Iterator[str]:
     """Every `cropmap ...` in a code block, its continued lines joined."""
     for block in _CODE.findall(path.read_text(encoding="utf-8")):
