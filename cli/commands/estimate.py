@@ -15,7 +15,6 @@ from cli.options.shared import (
     earth_engine_options,
     given,
     grid_options,
-    like_option,
     place_options,
     sensor_options,
     take_recipe,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 @sensor_options
 @bin_options
 @grid_options
-@like_option
 @click.option("--whole-season", is_flag=True, help="All bins of the season instead of the model window.")
 @cropland_option
 @click.option(

@@ -285,13 +285,12 @@ grid_options = apply(
         help="Side of a cell, which is computed as a whole and is what an interruption can cost; a multiple "
         "of 16.  [default: 256]",
     ),
-)
-
-like_option = click.option(
-    "--like",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Raster whose CRS, origin and extent the map has, pixel for pixel; its pixels are squares of 10 m. "
-    "In place of --crs.",
+    click.option(
+        "--like",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Raster whose CRS, origin and extent the map has, pixel for pixel; its pixels are squares of 10 "
+        "m. In place of --crs.",
+    ),
 )
 
 out_option = click.option(
@@ -327,7 +326,6 @@ area_options = apply(
     ),
     out_option,
     grid_options,
-    like_option,
 )
 
 cropland_option = click.option(

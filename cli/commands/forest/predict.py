@@ -12,7 +12,6 @@ from cli.options.shared import (
     given,
     grid_options,
     layers_option,
-    like_option,
     map_place_options,
     out_option,
     run_config_option,
@@ -28,7 +27,6 @@ from cli.options.tasks import require_together, task_options
 @forest_option
 @out_option
 @grid_options
-@like_option
 @cropland_mask_option
 @layers_option
 @server_options

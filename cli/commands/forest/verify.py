@@ -13,6 +13,7 @@ from cli.options.shared import (
     forest_option,
     given,
     grid_options,
+    layers_option,
     map_place_options,
     talk_options,
 )
@@ -29,16 +30,17 @@ from cli.options.shared import (
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed by which cells are drawn.  [default: 1]")
 @grid_options
+@layers_option
 @cropland_option
 @earth_engine_options
 @talk_options
 def verify(quiet: bool, as_json: bool, cells: int | None, seed: int | None, **options: Any) -> None:
     """Compare cells of a map, classified on Earth Engine's servers, with the same cells classified here.
 
-    Every pixel is compared in class, confidence and clear observations. What was found is written beside the
-    forest, in FOREST.verifications.json; 'cropmap forest predict' looks for it before a map of the same
-    area, year and options. Exit code 2 where pixels differ: medians none may, of harmonic features one in
-    a thousand.
+    Every pixel is compared in class, confidence, clear observations and --layers. What was found is written
+    beside the forest, in FOREST.verifications.json; 'cropmap forest predict' looks for it before a map of the
+    same area, year and options. Exit code 2 where pixels differ: medians none may, of harmonic features one
+    in a thousand.
 
     \b
     Examples:

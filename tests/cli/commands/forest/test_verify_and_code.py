@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import ee
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from click.testing import Result
 from rasterio.io import MemoryFile
 
@@ -20,6 +23,7 @@ from inference.models.forest_model import Tree, load_forest, save_forest
 from tests.support.ee_emulator.server import Emulator
 from tests.support.forest_map_place import (
     ASSET,
+    CRS,
     LEFT,
     PROJECT,
     SHAPE,
@@ -61,6 +65,23 @@ def call(place: ForestPlace, command: str, *words: Any, access: bool = True) -> 
 
 def records(place: ForestPlace) -> list[dict[str, Any]]:
     return json.loads((place.folder / "forest.verifications.json").read_text(encoding="utf-8"))
+
+
+def like(place: ForestPlace, left: float, top: float) -> Path:
+    """A raster of ones that reaches over the scenes, to lie a map upon."""
+    path = place.folder / "like.tif"
+    shape = (SHAPE[0] + 3, SHAPE[1] + 2)
+    profile = {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 1,
+        "crs": CRS,
+        "height": shape[0],
+        "width": shape[1],
+    }
+    with rasterio.open(path, "w", transform=Affine(10, 0, left, 0, -10, top), **profile) as file:
+        file.write(np.ones(shape, np.uint8), 1)
+    return path
 
 
 def changed_on_the_server(place: ForestPlace, server: Emulator) -> None:
@@ -110,6 +131,24 @@ def test_a_difference_ends_with_two_and_names_pixels(place: ForestPlace, server:
     assert [record["passed"] for record in records(place)] == [False]
 
 
+def test_layers_are_compared_and_a_map_of_them_asks_for_no_second_comparison(place: ForestPlace) -> None:
+    result = call(place, "verify", "--cells", 1, "--layers", "margin,second", "--json", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["layers"] == ["second", "margin"]
+    assert list(found["differing"]) == ["class", "confidence", "clear", "second", "margin"]
+    run = place.folder / "run"
+    assert call(place, "predict", "--layers", "margin", "--out", run, "--quiet").exit_code == 0
+    assert records(place) == [found]
+
+
+def test_cells_on_the_pixels_of_another_raster_are_compared(place: ForestPlace) -> None:
+    raster = like(place, LEFT - 4, TOP + 7)
+    result = call(place, "verify", "--cells", 2, "--like", raster, "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert "are the same on Earth Engine and here" in result.stdout
+
+
 def test_a_forest_that_is_not_deployed_cannot_be_verified(place: ForestPlace) -> None:
     (place.folder / "forest.deployment.json").unlink()
     result = call(place, "verify")
@@ -129,6 +168,37 @@ def test_a_python_script_maps_the_area_without_cropmap(
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"Script: {path}\n"
     assert not list(server.log)  # nothing was sent
+    run_script(path, place, server, monkeypatch)
+    np.testing.assert_array_equal(exported(server), place.truth.expected())
+
+
+def test_a_script_maps_on_the_pixels_of_another_raster(
+    place: ForestPlace, server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, raster = place.folder / "map.py", like(place, LEFT - 20, TOP + 10)
+    result = call(
+        place,
+        "code",
+        "--language",
+        "python",
+        "--out",
+        path,
+        "--like",
+        raster,
+        "--project",
+        PROJECT,
+        access=False,
+    )
+    assert result.exit_code == 0, result.stderr
+    run_script(path, place, server, monkeypatch)
+    rows, cols = SHAPE
+    with written_file(server) as file:
+        assert (file.transform.c, file.transform.f) == (LEFT - 20, TOP + 10)
+        np.testing.assert_array_equal(file.read()[:, 1 : 1 + rows, 2 : 2 + cols], place.truth.expected())
+
+
+def run_script(path: Path, place: ForestPlace, server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a script as it stands, against the emulator, until its tasks have ended."""
 
     def initialize(project: str) -> None:
         key = ee.ServiceAccountCredentials(None, str(place.key))
@@ -139,14 +209,20 @@ def test_a_python_script_maps_the_area_without_cropmap(
     script = {"__name__": "__main__"}
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), script)
     server.advance(3)
-    np.testing.assert_array_equal(exported(server), place.truth.expected())
+
+
+@contextmanager
+def written_file(server: Emulator) -> Iterator[rasterio.DatasetReader]:
+    """The one file in the folder of Drive."""
+    (written,) = server.drive.listing({"q": "mimeType = 'image/tiff'"})["files"]
+    with MemoryFile(server.drive.get(written["id"]).data) as memory, memory.open() as file:
+        yield file
 
 
 def exported(server: Emulator) -> Any:
     """The bands `(3, y, x)` of the file in the folder of Drive, which lies on the pixels of the scenes."""
     assert server.drive.names("cropmap") == ["region_2021_r0000_c0000_1x3.tif"]
-    (written,) = server.drive.listing({"q": "mimeType = 'image/tiff'"})["files"]
-    with MemoryFile(server.drive.get(written["id"]).data) as memory, memory.open() as file:
+    with written_file(server) as file:
         assert file.descriptions == ("class", "confidence", "clear")
         assert (file.transform.c, file.transform.f, file.shape) == (LEFT, TOP, SHAPE)
         return file.read()
