@@ -1,4 +1,4 @@
-"""Speed of the compositing engine beside numpy, bottleneck, xarray and a plain copy, on one core.
+"""Speed of the compositing engine compared with numpy, bottleneck, xarray and a plain copy, on one core.
 
     python -m benchmarks.compositing [--size 256] [--scenes 72] [--rounds 3]
 
@@ -165,7 +165,7 @@ def main() -> None:
     print("All methods agree to the last digit.")
     missed = [name for name, least in REQUIRED.items() if nanoseconds[name] < least * nanoseconds[ENGINE]]
     if missed:
-        raise SystemExit(f"The engine is not fast enough beside: {', '.join(missed)}.")
+        raise SystemExit(f"The engine is not fast enough compared with: {', '.join(missed)}.")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def _least_seconds(task: Callable[[], object], rounds: int) -> float:
 
 
 def report(measured: list[Measured], trees: int) -> str:
-    """A table; sizes also beside what one request may hold and beside the smallest forest."""
+    """A table; sizes also compared with what one request may hold and with the smallest forest."""
     lines = [
         f"{'setting':28}{'nodes/tree':>11}{'depth':>7}{'bytes':>12}{'/ node':>8}{'/ request':>11}"
         f"{'/ least':>9}{'written s':>11}{'votes / sklearn':>17}"

@@ -1,4 +1,4 @@
-"""The whole way to a map by a Random Forest inside Earth Engine, beside a forest grown from true labels.
+"""The way to a map by a Random Forest inside Earth Engine, compared with a forest grown from true labels.
 
     python -m benchmarks.forest_way --out build/forest_way [--real] [--size 256] [--trees 100]
 
@@ -61,16 +61,16 @@ class Place:
     """Folder with catalog.json, area.geojson and fields.tif."""
     model: Path | None
     """Checkpoint; None is the one that ships with cropmap."""
-    told: str
+    about: str
     """What the scenes are, one sentence."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One map, judged."""
+    """One map and its scores."""
 
     what: str
-    """Which map, judged where."""
+    """Which map, tested where."""
     accuracy: float
     """Overall accuracy of the field pixels, 0 to 1."""
     macro_f1: float
@@ -93,9 +93,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     place = painted(options.data, options.out) if options.real else simulated(options.out, options.size)
     facts, rows = go(place, options.out.absolute(), options.trees)
-    write_json(options.out / "report.json", {"about": place.told, **facts, "rows": [vars(r) for r in rows]})
+    write_json(options.out / "report.json", {"about": place.about, **facts, "rows": [vars(r) for r in rows]})
     text = "\n".join(table(rows))
-    write_bytes(options.out / "report.md", f"{place.told}\n\n{text}\n".encode())
+    write_bytes(options.out / "report.md", f"{place.about}\n\n{text}\n".encode())
     print(text)
 
 
@@ -120,7 +120,7 @@ def painted(data: Path, out: Path) -> Place:
 
 
 def go(place: Place, out: Path, trees: int) -> tuple[dict[str, Any], list[Row]]:
-    """What each step told, and how right each map is."""
+    """What each step reported, and how right each map is."""
     scenes = place.scenes.absolute()
     whole, fields = scenes / "area.geojson", scenes / "fields.tif"
     part = west_of(whole, out / "west.geojson")
@@ -148,7 +148,7 @@ Ask = Callable[..., dict[str, Any]]
 
 
 def by_forest(ask: Ask, name: str, whole: Path, out: Path, trees: int) -> dict[str, Any]:
-    """What the growing of a forest told; its map of the whole area is made on the servers."""
+    """What the growing of a forest reported; its map of the whole area is made on the servers."""
     forest = out / f"{name}.safetensors"
     access = {"project": PROJECT, "service_account": out / "service-account.json"}
     grown = ask("forest train", out / f"{name}.npz", out=forest, trees=trees, block_size=BLOCK, year=YEAR)
@@ -160,15 +160,15 @@ def by_forest(ask: Ask, name: str, whole: Path, out: Path, trees: int) -> dict[s
 def rows_of(out: Path, fields: Path, part: Path) -> list[Row]:
     """How right each map is, in the whole area and where CropNet gave no labels."""
     east = east_of(fields, part, out / "east.tif")
-    rows = [judged("CropNet, western half", out / "part", fields)]
+    rows = [scored("CropNet, western half", out / "part", fields)]
     maps = {
         "CropNet": "cropnet",
         "forest of pseudo-labels": "forest-pseudo",
         "forest of true labels": "forest-true",
     }
     for name, run in maps.items():
-        rows += [judged(f"{name}, whole area", out / run, fields)]
-        rows += [judged(f"{name}, eastern half", out / run, east)]
+        rows += [scored(f"{name}, whole area", out / run, fields)]
+        rows += [scored(f"{name}, eastern half", out / run, east)]
     return rows
 
 
@@ -216,7 +216,7 @@ def east_of(fields: Path, part: Path, target: Path) -> Path:
 
 
 def with_true_labels(samples: Path, fields: Path, target: Path) -> None:
-    """The same samples with the labels of the raster; what is told of pseudo-labels is left away."""
+    """The same samples with the labels of the raster; what is said of pseudo-labels is left out."""
     with np.load(samples) as file:
         arrays = {name: file[name] for name in ("fea", "observed", "lon", "lat")}
     with rasterio.open(fields) as raster:
@@ -227,7 +227,7 @@ def with_true_labels(samples: Path, fields: Path, target: Path) -> None:
     np.savez(target, lbl=labels, **{name: array[kept] for name, array in arrays.items()})
 
 
-def judged(what: str, run: Path, fields: Path) -> Row:
+def scored(what: str, run: Path, fields: Path) -> Row:
     """How right a map is where there are fields."""
     result: Score = score(run / "map" / "crop_map.tif", fields, CLASSES)
     return Row(what, result.overall_accuracy, result.macro_f1, result.pixels)

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--small", type=int, default=512, help="pixels along a side [512]")
     parser.add_argument("--acquisitions", type=int, default=12, help="scenes over the season [12]")
     parser.add_argument("--workers", type=int, default=2, help="worker processes; 0 is one process [2]")
-    parser.add_argument("--layers", default="", help="layers of the map beside the three [none]")
+    parser.add_argument("--layers", default="", help="layers of the map in addition to the three [none]")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="cropmap-memory-") as home:
         model = narrow_model(Path(home) / "narrow.safetensors")

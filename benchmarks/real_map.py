@@ -1,4 +1,4 @@
-"""How good a map of real pixels is, made by the real command: trained in the west, judged in the east.
+"""How good a map of real pixels is, made by the real command: trained in the west, tested in the east.
 
     python -m benchmarks.real_map --out build/real_map
 
@@ -41,7 +41,7 @@ from training.fit.train import train_checkpoint
 from training.samples.samples import Samples, read_samples
 
 DATA: Final = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-"""Where the real data lies unless --data names another place: beside the checkout."""
+"""Where the real data lies unless --data names another place: next to the checkout."""
 
 SAMPLES: Final = Path("usa-2021", "median_S2_ARK_month1-12_day5.npz")
 PARCELS: Final = Path("bavaria-parcels", "Test_area.shp")

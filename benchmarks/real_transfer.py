@@ -4,7 +4,7 @@
 
 Three directions, each with CropNet on the matrix and on the flat series under every augmentation, and both
 forests. Arkansas is also halved at 90.7 degrees west, without the samples within a kilometre of the line. The
-table on stdout is that of docs/transfer_usa_2021.md. What is finished is kept: the same command goes on.
+table on stdout is that of docs/transfer_usa_2021.md. What is finished is kept: the same command continues.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RICE = ("rice", "other")
 
 @dataclass(frozen=True)
 class Direction:
-    """Who trains and who judges."""
+    """The source and the test regions."""
 
     title: str
     """Heading of the table."""
@@ -42,9 +42,9 @@ class Direction:
     classes: tuple[str, ...]
     """Classes of the models."""
     targets: tuple[str, ...]
-    """Regions that judge."""
+    """Test regions."""
     told_apart: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Region -> the classes that its judging tells apart."""
+    """Region -> the classes that its test distinguishes."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Speed of the training input beside a per-sample loop in Python, alone and in front of a network.
+"""Speed of the training input compared with a per-sample loop in Python, alone and in front of a network.
 
     python -m benchmarks.training [--batch 256] [--network compact] [--seconds 60] [--device cpu]
 
@@ -139,7 +139,7 @@ def make_contenders(preset: str, network: str, batch: int, device: torch.device)
 def make_step(
     preset: str, labels: Tensor, half: torch.dtype | None
 ) -> tuple[Callable[[Tensor], object], Callable[[Tensor], object]]:
-    """A training step (forward, backward, Adam; in 16 bits where told) and the forward pass of a network."""
+    """A training step (forward, backward, Adam; in 16 bits where asked) and the forward pass of a network."""
     torch.manual_seed(0)
     network = CropNet(CropNetConfig.of(preset, CLASSES)).to(labels.device).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)

@@ -17,8 +17,8 @@ class LazyGroup(click.Group):
 
         Args:
             *args: As for `click.Group`.
-            places: Name of a subcommand -> where its click command stands, as `module:name`; in the order of
-                the work.
+            places: Name of a subcommand -> where its click command is defined, as `module:name`; in the order
+                of the work.
             **options: As for `click.Group`.
         """
         super().__init__(*args, **options)

@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "forest": "cli.commands.forest:forest",
     "ee": "cli.commands.ee:ee",
 }
-"""Name of a subcommand -> where its click command stands."""
+"""Name of a subcommand -> where its click command is defined."""
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -42,7 +42,7 @@ class Cropmap(LazyGroup):
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("Interrupted. What was finished is kept; give the same command to go on.", err=True)
+            click.echo("Interrupted. What was finished is kept; give the same command to continue.", err=True)
             ctx.exit(INTERRUPTED)
 
 
@@ -56,7 +56,7 @@ def cropmap() -> None:
       cropmap predict --aoi region.geojson --year 2023 --project my-project
       cropmap predict --aoi region.geojson --year 2023 --source scenes/catalog.json
 
-    Exit codes: 0 all done; 2 something to mend (bad input); 3 an incomplete run, which the same command
+    Exit codes: 0 all done; 2 something to fix (bad input); 3 an incomplete run, which the same command
     continues; 130 interrupted.
     """
 

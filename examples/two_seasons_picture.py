@@ -1,4 +1,4 @@
-"""The maps of two seasons beside the fields, above the curves that they see."""
+"""The maps of two seasons next to the fields, above the curves that they see."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Aoi:
     crs: pyproj.CRS
     """CRS of the coordinates, x before y."""
     notices: tuple[str, ...] = ()
-    """What was mended while reading, one sentence each."""
+    """What was repaired while reading, one sentence each."""
 
     def to(self, crs: Any) -> BaseGeometry:
         """The polygon in another CRS, with edges that stay within a metre of their true course.
@@ -59,7 +59,7 @@ def read_aoi(path: Path) -> Aoi:
         raise InputError(f"The area {path} holds no polygon. Give a file with at least one polygon.")
     if frame.crs is None:
         raise InputError(
-            f"The area {path} has no CRS, so its coordinates mean no place. Add one, for example "
+            f"The area {path} has no CRS, so its coordinates have no place. Add one, for example "
             "with a .prj file or by saving it as GeoPackage with its CRS set."
         )
     notices = _repair_notices(geometries)

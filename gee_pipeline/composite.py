@@ -207,7 +207,7 @@ def _present(value, mask):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _load(stack, members, slots, masks, band, begin, size, buffer):  # type: ignore[no-untyped-def]
-    """One row a day: the value that stays, or the sentinel."""
+    """One row per day: the value that stays, or the sentinel."""
     for k in range(len(members)):
         row, mask = buffer[slots[k], :size], masks[k, :size]
         source = stack[members[k], band, begin : begin + size]

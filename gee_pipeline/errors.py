@@ -1,7 +1,7 @@
 """The kinds of error that differ in what the user does next.
 
 Every message says the rule, what was got and the way out. Exit codes of the command: 0 a complete map,
-2 something the user has to mend, 3 a run that is incomplete and continues with the same command.
+2 something the user has to fix, 3 a run that is incomplete and continues with the same command.
 """
 
 
@@ -50,7 +50,7 @@ class NoProjectError(AccessError):
 
 
 class EarthEngineError(CropmapError):
-    """One request to Earth Engine failed for good; the cell that needs it fails, the run goes on."""
+    """One request to Earth Engine failed for good; the cell that needs it fails, the run continues."""
 
 
 class BudgetSpentError(IncompleteRunError):

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, then renamed."""
+"""Files that are whole or absent: written next to their place, then renamed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def atomic_path(path: Path, needed: int = 0) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without error.
+    """A temporary path next to `path` that takes its place when the block ends without error.
 
     Args:
         path: Where the file shall stand; its folder is made.

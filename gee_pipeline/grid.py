@@ -90,7 +90,7 @@ class Grid:
     def cells_touching(self, area: BaseGeometry) -> NDArray[np.int32]:
         """Rows and columns `(n, 2)` of the cells that share area with a polygon, in row order.
 
-        Blocks of cells are halved until they lie wholly inside or outside, so the work grows with the
+        Blocks of cells are halved until they lie completely inside or outside, so the work grows with the
         polygon's border and not with its area.
 
         Args:
@@ -165,7 +165,7 @@ def make_grid(
 
 
 def require_one_crs(crs: str | None, like: Path | None) -> None:
-    """Refuse a CRS beside a raster that brings its own.
+    """Refuse a CRS together with a raster that has its own.
 
     Raises:
         InputError: Both are given.
@@ -237,7 +237,7 @@ def on_grid(aoi: Aoi, grid: Grid) -> Aoi:
         return aoi
     part = polygonal_part(shapely.intersection(area, raster))
     if part.is_empty:
-        raise InputError("The area of --aoi lies wholly outside the raster of --like. Check both.")
+        raise InputError("The area of --aoi lies completely outside the raster of --like. Check both.")
     share = 1 - part.area / area.area
     text = f"The area reaches beyond the raster of --like: {share:.1%} of it is not mapped."
     crs = pyproj.CRS.from_user_input(str(grid.geobox.crs))
@@ -245,7 +245,7 @@ def on_grid(aoi: Aoi, grid: Grid) -> Aoi:
 
 
 def require_cell_size(cell_size: int) -> None:
-    """Refuse a side of cells that files or memory would not bear.
+    """Refuse a side of cells that files or memory cannot hold.
 
     Raises:
         InputError: It is not in `CELL_SIZES`.
@@ -271,7 +271,7 @@ def parse_crs(text: str) -> pyproj.CRS:
     if not crs.is_projected or units != {"metre"}:
         raise InputError(
             f"The grid has square pixels of 10 m, so --crs must be projected and in metres; {text} is in "
-            f"{' and '.join(sorted(units))}. Leave --crs away for UTM, or give an equal-area CRS such as "
+            f"{' and '.join(sorted(units))}. Omit --crs for UTM, or give an equal-area CRS such as "
             "EPSG:3035 (Europe) or EPSG:5070 (USA)."
         )
     return crs

@@ -3,7 +3,7 @@
 Predictions of cells, rasters of the map, STAC item, report, graphs and scripts for Earth Engine, and the
 comparison of both sides take their bands from here.
 
-Layers beside the three that every map has are made of the classes' parts: whole numbers that are in
+Layers in addition to the three that every map has are made of the classes' parts: whole numbers that are in
 proportion to the classes' probabilities (votes of trees, or probabilities in units of 2^-30). Halves round
 up, and of equal parts the smaller code counts as the more likely. The formulas speak of the class of the map
 as `own`.
@@ -52,7 +52,7 @@ class Layer:
     """Type of its values."""
 
     def bands(self, classes: int) -> tuple[str, ...]:
-        """Names of its bands in a prediction of a model with so many classes."""
+        """Names of its bands in a prediction of a model with this many classes."""
         if not self.per_class:
             return (self.band,)
         return tuple(f"{self.band}_{code}" for code in range(1, classes + 1))
@@ -202,9 +202,9 @@ def band_names(names: Sequence[LayerName], classes: int) -> tuple[str, ...]:
 
 
 def classes_in(names: Sequence[LayerName], bands: int) -> int | None:
-    """How many classes a prediction of so many bands is of: 1 where its layers do not depend on it.
+    """How many classes a prediction with this many bands has: 1 where its layers do not depend on it.
 
-    None where no prediction with these layers has so many bands.
+    None where no prediction with these layers has this many bands.
 
     Args:
         names: Layers on request that it has.

@@ -50,7 +50,7 @@ class CloudRule:
     def least_clear(self) -> float:
         """Score from which a pixel counts as clear: a millionth below the threshold.
 
-        A score of 0.65 that is stored with 32 bits, or as 65 steps of 0.01, lies a little beside 0.65.
+        A score of 0.65 that is stored with 32 bits, or as 65 steps of 0.01, is not exactly 0.65.
         """
         return self.threshold - 1e-6
 
@@ -235,7 +235,7 @@ class Recipe:
         return self
 
     def starting_as(self, season: Season) -> Recipe:
-        """The recipe of series that start with a season, which version 0.1.0 kept beside the recipe."""
+        """The recipe of series that start with a season, which version 0.1.0 kept next to the recipe."""
         rule = self.season
         if season.start in (rule.north.in_year(season.year), rule.south.in_year(season.year)):
             return self
@@ -363,7 +363,7 @@ class Recipe:
         }
 
     def differences(self, other: Recipe) -> list[str]:
-        """One line a field that differs: name, own value, other value."""
+        """One line per field that differs: name, own value, other value."""
         mine, theirs = self.described(), other.described()
         return [f"{key}: {mine[key]} against {theirs[key]}" for key in mine if mine[key] != theirs[key]]
 

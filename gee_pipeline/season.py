@@ -85,7 +85,7 @@ class MonthDay:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a season starts: a day of the year, so many years after the year that names the season."""
+    """Where a season starts: a day of the year, this many years after the year that names the season."""
 
     day: MonthDay
     """Month and day."""
@@ -295,8 +295,8 @@ class SeasonRule:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SeasonRule:
-        """The rule that `to_dict` wrote, or a person; `start` and `year_offset` beside the name hold for both
-        hemispheres.
+        """The rule that `to_dict` wrote, or a person; `start` and `year_offset` next to the name hold for
+        both hemispheres.
 
         Raises:
             InputError: A value is missing, unknown or out of range.

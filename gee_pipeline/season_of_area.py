@@ -74,9 +74,9 @@ def season_of_area(
     Raises:
         InputError: The year has not four digits, or the area lies on both sides of the equator.
     """
-    side, told = hemisphere_of(aoi, recipe.season, hemisphere)
-    if told:
-        notice(told)
+    side, beyond = hemisphere_of(aoi, recipe.season, hemisphere)
+    if beyond:
+        notice(beyond)
     return recipe.season.season(year, side)
 
 

@@ -189,8 +189,8 @@ ALPHAEARTH: Final = Sensor(
         "The AlphaEarth Foundations Satellite Embedding dataset is produced by Google and Google DeepMind."
     ),
 )
-"""A unit vector of 64 numbers a pixel and calendar year (Brown et al. 2025): an input without time, which is
-a season of one bin. 9,000 steps, because -9,999 means nodata."""
+"""A unit vector of 64 numbers per pixel and calendar year (Brown et al. 2025): an input without time, which
+is a season of one bin. 9,000 steps, because -9,999 means nodata."""
 
 SENSORS: Final[dict[str, Sensor]] = {sensor.name: sensor for sensor in (SENTINEL_2, SENTINEL_1, ALPHAEARTH)}
 """The sensors by name."""

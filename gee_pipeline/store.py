@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     import xarray
 
 BLOCK: Final = 256
-"""Pixels along a side of a block: a cell is one block a band."""
+"""Pixels along a side of a block: a cell is one block per band."""
 
 CROPLAND_BAND: Final = "cropland"
 """Name of the band that holds a source's own cropland mask."""
 
-_WAY_OUT: Final = "Delete it to have it made anew, or choose another --out."
+_WAY_OUT: Final = "Delete it to have it made again, or choose another --out."
 
 
 def composite_path(folder: Path, cell: Cell) -> Path:
@@ -262,7 +262,7 @@ def _outline(geobox: GeoBox) -> str:
 def _corrupt(path: Path, reason: str) -> CorruptFileError:
     return CorruptFileError(
         f"The composite {path} is damaged or no composite: {reason}. "
-        "Delete it and run the same command again; only this cell is made anew."
+        "Delete it and run the same command again; only this cell is made again."
     )
 
 

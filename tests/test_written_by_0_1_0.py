@@ -1,4 +1,4 @@
-"""Files written by version 0.1.0 are read, and its runs go on (see written_by_0_1_0/README.md)."""
+"""Files written by version 0.1.0 are read, and its runs continue (see written_by_0_1_0/README.md)."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ def test_an_unfinished_training_weighed_classes_alike(tmp_path: Path, rule: Clas
 def test_an_unfinished_training_goes_on(tmp_path: Path) -> None:
     folder = copied("model.progress", tmp_path)
     facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    # By design a training goes on with the versions it began with; all else must still be the same.
+    # By design a training continues with the versions it began with; all else must still be the same.
     facts |= {"cropmap": importlib.metadata.version("cropmap"), "torch": torch.__version__}
     (folder / "training.json").write_text(json.dumps(facts), encoding="utf-8")
     starts: list[int] = []

@@ -1,1 +1,1 @@
-"""The subcommands of cropmap, one a file."""
+"""The subcommands of cropmap, one per file."""

@@ -1,4 +1,4 @@
-"""`cropmap benchmark`: models trained in one region and judged in others, beside the published numbers."""
+"""`cropmap benchmark`: models trained in one region and tested in others, next to the published numbers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _region_options = apply(
         type=click.Path(path_type=Path, file_okay=False),
         required=True,
         help=f"Folder with a file for each region, named {FILE.format('CODE')}, or the folder of 'cropmap "
-        "data cropglobe'. Any region will do whose file is there.",
+        "data cropglobe'. Any region works whose file is there.",
     ),
     click.option("--source", required=True, metavar="CODE", help="Region that trains, such as FRA."),
     click.option(
@@ -85,19 +85,19 @@ _region_options = apply(
         type=Names(),
         metavar="CODE,CODE,...",
         default=(),
-        help="Regions that judge; none of their samples trains or chooses anything.",
+        help="Test regions; none of their samples trains or chooses anything.",
     ),
     click.option(
         "--in-region",
         is_flag=True,
-        help="Judge in the source as well, by further trainings: a part of it is held out to judge, and "
+        help="Test in the source as well, by further trainings: a part of it is held out as test, and "
         "of the rest a part to choose the epoch (the paper's table 4).",
     ),
     click.option(
         "--classes",
         type=Names(),
-        help="Classes to tell apart; what is not named becomes other, in source and targets, or is left "
-        "out where other is not named.  [default: all of the source; what a target has besides is left "
+        help="Classes to distinguish; what is not named becomes other, in source and targets, or is left "
+        "out where other is not named.  [default: all of the source; what else a target has is left "
         "out]",
     ),
     legend_option,
@@ -105,7 +105,7 @@ _region_options = apply(
         "--target-classes",
         type=TargetClasses(),
         multiple=True,
-        help="What the map of a target tells apart; all else, also in predictions, counts as other. May "
+        help="What the map of a target distinguishes; all else, also in predictions, counts as other. May "
         "be repeated.  [default: AUS=sugarcane,cotton,other CHN=rice,other ARG=soybeans,other, as in the "
         "paper]",
     ),
@@ -116,18 +116,17 @@ _method_options = apply(
         "--models",
         type=Names(),
         default=Protocol.models,
-        show_default=",".join(Protocol.models),
-        help=f"Models to compare, out of {', '.join(MODELS)}.",
+        help=f"Models to compare, out of {', '.join(MODELS)}.  [default: {','.join(Protocol.models)}]",
     ),
     click.option(
         "--augmentation",
         "augmentations",
         type=Names(),
         default=Protocol.augmentations,
-        show_default=",".join(Protocol.augmentations),
         help=f"How networks see their training samples, out of {', '.join(AUGMENTATIONS)}; each network "
         "is trained with each. paper-shift and paper-shift-scale are the steps of the paper's ablation "
-        "(table 7). Forests see the samples as they are.",
+        "(table 7). Forests see the samples as they are.  "
+        f"[default: {','.join(Protocol.augmentations)}]",
     ),
     click.option(
         "--seeds",
@@ -184,13 +183,13 @@ _run_options = apply(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
         required=True,
-        help="Folder for results.csv (a row a run), table.md and table.csv (means beside the published "
+        help="Folder for results.csv (one row per run), table.md and table.csv (means next to the published "
         "numbers), the confusion matrices as PNG, runs/ and run.toml.",
     ),
     click.option(
         "--restart",
         is_flag=True,
-        help="Forget what is finished in --out and begin anew, instead of going on.",
+        help="Forget what is finished in --out and start over, instead of continuing.",
     ),
     run_config_option,
     talk_options,
@@ -223,13 +222,13 @@ def benchmark(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train models in one region, judge them in others.
+    """Train models in one region, test them in others.
 
     This is the protocol of Tong et al. (2025): classes aligned, every class of the same weight, ten seeds,
-    overall accuracy and macro-F1 with mean and standard deviation, beside the published number where there
+    overall accuracy and macro-F1 with mean and standard deviation, next to the published number where there
     is one. Unlike in the published code, the epoch is chosen on a part of the source that does not train.
 
-    Each finished training is kept. The same command goes on after an interruption, and with more seeds,
+    Each finished training is kept. The same command continues after an interruption, and with more seeds,
     models or augmentations it trains what is missing. A training that fails does not end the others; the
     exit code is 3 then.
 
@@ -290,17 +289,17 @@ def _show(summary: Summary, as_json: bool) -> None:
     click.echo(f"Benchmark: {place}, {trained}{kept}{failed}")
     for cell in summary.cells:
         there = cell.published
-        beside = f" (published {there.accuracy:.2f} %, {there.macro_f1:.2f} %)" if there else ""
+        reference = f" (published {there.accuracy:.2f} %, {there.macro_f1:.2f} %)" if there else ""
         method = cell.model if cell.augmentation == "none" else f"{cell.model} {cell.augmentation}"
         click.echo(
             f"{cell.source} to {cell.target}, {method}: overall accuracy {100 * cell.accuracy:.2f} %, "
-            f"macro-F1 {100 * cell.macro_f1:.2f} %{beside}"
+            f"macro-F1 {100 * cell.macro_f1:.2f} %{reference}"
         )
 
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[Standing], None]]:
-    """A bar on a terminal, a line a training in a log."""
+    """A bar on a terminal, one line per training in a log."""
     if quiet:
         yield lambda standing: None
     elif sys.stderr.isatty():

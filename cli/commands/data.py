@@ -53,7 +53,7 @@ def data() -> None:
 def cropglobe(to: Path, kind: str, countries: tuple[str, ...] | None, quiet: bool, as_json: bool) -> None:
     """Fetch CropGlobe (Tong et al. 2025), 300,000 labelled series, from the Hugging Face Hub.
 
-    Checksums are verified. An interrupted download goes on where it stopped with the same command; when
+    Checksums are verified. The same command continues an interrupted download where it stopped; when
     all is there, the command needs no network. Needs pip install 'cropmap[training]'. HF_ENDPOINT names
     a mirror, HF_TOKEN an access token.
 
@@ -71,7 +71,7 @@ def cropglobe(to: Path, kind: str, countries: tuple[str, ...] | None, quiet: boo
 
 
 def describe(summary: CropGlobeSummary) -> list[str]:
-    """A line a file with its size, what the dataset lacks, and the sum."""
+    """One line per file with its size, what the dataset lacks, and the sum."""
     from gee_pipeline.files import size_text
 
     width = max(len(file.path) for file in summary.files)
@@ -90,7 +90,7 @@ def describe(summary: CropGlobeSummary) -> list[str]:
 
 @contextmanager
 def _reporter(quiet: bool) -> Iterator[Callable[[FetchProgress], None]]:
-    """Progress on stderr: a bar on a terminal, a line a minute in a log, or nothing."""
+    """Progress on stderr: a bar on a terminal, one line per minute in a log, or nothing."""
     if quiet:
         yield lambda progress: None
     elif sys.stderr.isatty():
@@ -103,7 +103,7 @@ def _reporter(quiet: bool) -> Iterator[Callable[[FetchProgress], None]]:
 def log_lines(
     write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
 ) -> Callable[[FetchProgress], None]:
-    """A reporter that writes a line when a file begins, and one a minute."""
+    """A reporter that writes a line when a file begins, and one per minute."""
     last, path = -LOG_INTERVAL, ""
 
     def report(progress: FetchProgress) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gee_pipeline.earthengine.selfcheck.comparison import Outcome, SelfcheckReport
 
 DIFFERS = 2
-"""Exit code where something has to be mended."""
+"""Exit code where something has to be fixed."""
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 
@@ -36,11 +36,11 @@ def ee() -> None:
     help="How to log in: localhost opens a browser on this computer, notebook shows a link for any browser, "
     "gcloud uses Google's command line.  [default: what fits here]",
 )
-@click.option("--force", is_flag=True, help="Log in anew where there are credentials that work.")
+@click.option("--force", is_flag=True, help="Log in again even where there are credentials that work.")
 def login(project: str | None, auth_mode: str | None, force: bool) -> None:
     """Give this computer access to Earth Engine with your Google account, in a browser.
 
-    Asks a person, so it is nothing for a job on a server: that takes --service-account KEY.json or
+    It asks a person, so it does not work in a job on a server: use --service-account KEY.json or
     application default credentials (docs/earth_engine.md).
 
     \b
@@ -53,11 +53,11 @@ def login(project: str | None, auth_mode: str | None, force: bool) -> None:
         click.echo(line)
 
 
-@ee.command(short_help="Look whether Earth Engine can be used, step by step.")
+@ee.command(short_help="Check whether Earth Engine can be used, step by step.")
 @earth_engine_options
 @_json_option
 def check(project: str | None, service_account: Path | None, as_json: bool) -> None:
-    """Look whether Earth Engine can be used: credentials, project, service, quota and one tiny composite.
+    """Check whether Earth Engine can be used: credentials, project, service, quota and one tiny composite.
 
     Stops at the first step that fails, says what to do about it and exits with 2. The composite costs a
     few EECU-seconds.
@@ -89,7 +89,7 @@ def check(project: str | None, service_account: Path | None, as_json: bool) -> N
 def selfcheck(project: str | None, service_account: Path | None, out: Path | None, as_json: bool) -> None:
     """Ask Earth Engine small questions and compare its answers with what cropmap assumes.
 
-    Each question is one assumption of docs/earth_engine_semantics.md, with an answer worked out by hand.
+    Each question is one assumption of docs/earth_engine_semantics.md, with a known answer, computed by hand.
     Exits with 2 where one differs: maps may differ too. Costs a few EECU-seconds.
 
     \b
@@ -103,7 +103,7 @@ def selfcheck(project: str | None, service_account: Path | None, out: Path | Non
     if out:
         require_writable(out)
     settings = EarthEngineSettings(project=project, service_account=service_account)
-    record = run_selfcheck(settings, told=None if as_json else _show_outcome)
+    record = run_selfcheck(settings, on_outcome=None if as_json else _show_outcome)
     text = json.dumps(record.to_dict(), indent=1, ensure_ascii=False)
     if out:
         write_bytes(out, text.encode())
@@ -130,14 +130,14 @@ def _show_outcome(outcome: Outcome) -> None:
 
 def _summary(record: SelfcheckReport, out: Path | None) -> str:
     differing = [outcome.id for outcome in record.outcomes if not outcome.agrees]
-    told = f"{len(record.outcomes) - len(differing)} of {len(record.outcomes)} answers as assumed"
+    text = f"{len(record.outcomes) - len(differing)} of {len(record.outcomes)} answers as assumed"
     if differing:
-        told += f"; {', '.join(differing)} differ, see docs/earth_engine_semantics.md for what rests on them"
+        text += f"; {', '.join(differing)} differ, see docs/earth_engine_semantics.md for what rests on them"
     spent = record.spent
-    told += f". {spent.requests} requests, {spent.eecu_seconds:.2f} EECU-seconds"
+    text += f". {spent.requests} requests, {spent.eecu_seconds:.2f} EECU-seconds"
     if spent.unmeasured:
-        told += f" ({spent.unmeasured} requests unmeasured)"
-    return f"{told}. Record: {out}" if out else f"{told}."
+        text += f" ({spent.unmeasured} requests unmeasured)"
+    return f"{text}. Record: {out}" if out else f"{text}."
 
 
 def _tick(good: bool) -> str:

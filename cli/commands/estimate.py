@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gee_pipeline.earthengine.composites.estimate import Estimate, Spread, Tariff
 
 
-@click.command(short_help="Tell what an area takes on Earth Engine.")
+@click.command(short_help="Estimate what an area takes on Earth Engine.")
 @config_option
 @place_options
 @sensor_options
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 def estimate(
     quiet: bool, as_json: bool, project: str | None, service_account: Path | None, **options: Any
 ) -> None:
-    """Tell what the composites of an area and a year take on Earth Engine; no run is begun.
+    """Estimate what the composites of an area and a year take on Earth Engine; no run is started.
 
-    Cells, requests and gigabytes are counted. With credentials N cells, chosen at random, are really
+    Cells, requests and gigabytes are counted. With credentials N cells, chosen at random, are
     fetched, and computing time (EECU-hours), wall clock and gigabytes of the whole area are extrapolated from
     them and set against the monthly tiers and prices of docs/earth_engine.md. The cells count against the
     project's quota and are not kept.
@@ -65,8 +65,8 @@ def estimate(
     values = given(options)
     recipe = take_recipe(values)
     request = EstimateRequest(settings=settings, recipe=recipe, **values)
-    tell = (lambda text: None) if quiet else (lambda text: click.echo(text, err=True))
-    found = estimate_area(request, tell)
+    report = (lambda text: None) if quiet else (lambda text: click.echo(text, err=True))
+    found = estimate_area(request, report)
     if as_json:
         click.echo(json.dumps(found.to_dict()))
         return
@@ -106,16 +106,16 @@ def _measured(found: Estimate) -> list[str]:
         ("network", found.network_bytes, gigabytes, ""),
         ("disk", found.disk_bytes, gigabytes, " of composites"),
     ]
-    told = [
+    lines = [
         f"Measured: {len(found.cells)} of {found.size.cells:,} cells, {sample}. Mean (lowest to highest):"
     ]
-    told += [f"{name:<10}{_range(value, text)}{unit}" for name, value, text, unit in rows if value]
+    lines += [f"{name:<10}{_range(value, text)}{unit}" for name, value, text, unit in rows if value]
     if found.eecu_hours is None:
-        told.append("computing was not measured: Earth Engine gave no readable profile of these cells")
+        lines.append("computing was not measured: Earth Engine gave no readable profile of these cells")
     elif found.eecu_hours.measured < len(found.cells):
-        told.append(f"computing is known of {found.eecu_hours.measured} of these cells only")
-    told += [f"{name} failed and does not count: {text}" for name, text in found.failed]
-    return told
+        lines.append(f"computing was measured for only {found.eecu_hours.measured} of these cells")
+    lines += [f"{name} failed and does not count: {text}" for name, text in found.failed]
+    return lines
 
 
 def _tariffs(found: Estimate) -> list[str]:

@@ -40,7 +40,7 @@ def export(
 ) -> None:
     """Write the 5-day median composites of an area and a year, without a map.
 
-    One GeoTIFF a cell in OUT/composites: int16, reflectance x 10,000, nodata -9999, bands B2_24, B3_24, ...
+    One GeoTIFF per cell in OUT/composites: int16, reflectance x 10,000, nodata -9999, bands B2_24, B3_24, ...
     Sensors stand one after the other in each bin (docs/sensors.md says what each stores).
     'cropmap predict' with the same area, year and source in the same folder uses what is there.
 
@@ -58,11 +58,11 @@ def export(
     require_together(
         to=request.to, no_wait=no_wait, most_tasks=most_tasks, collect=collect, downloads=downloads
     )
-    with listener(quiet) as told:
+    with listener(quiet) as listen:
         if collect:
-            show_collected(collect_files(request, told, downloads=downloads), as_json)
+            show_collected(collect_files(request, listen, downloads=downloads), as_json)
         elif request.to:
             limit = given({"most_tasks": most_tasks})
-            show_tasks(start_tasks(request, told, wait=not no_wait, **limit), as_json)
+            show_tasks(start_tasks(request, listen, wait=not no_wait, **limit), as_json)
         else:
-            show_export(export_composites(request, told), as_json)
+            show_export(export_composites(request, listen), as_json)

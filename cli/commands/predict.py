@@ -53,6 +53,6 @@ def predict(quiet: bool, as_json: bool, **options: Any) -> None:
     from inference.workflow.crop_map import make_map
     from inference.workflow.request import MapRequest
 
-    with listener(quiet) as told:
-        summary = make_map(MapRequest(**given(options)), told)
+    with listener(quiet) as listen:
+        summary = make_map(MapRequest(**given(options)), listen)
     show_map(summary, as_json)

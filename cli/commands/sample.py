@@ -63,7 +63,9 @@ _rule_options = apply(
         help="Samples of a square of the grid; CropGlobe has 1 in the USA and 5 elsewhere.",
     ),
     click.option(
-        "--each-class", is_flag=True, help="So many of each class in a square, not of all together."
+        "--each-class",
+        is_flag=True,
+        help="Draw --per-cell samples of each class in a square, not of all together.",
     ),
     click.option(
         "--spacing",
@@ -71,7 +73,7 @@ _rule_options = apply(
         default=SamplingRule.spacing,
         show_default=True,
         metavar="METRES",
-        help="Samples are at least so far apart; a multiple of 10.",
+        help="Least distance between samples; a multiple of 10.",
     ),
     click.option(
         "--buffer",
@@ -79,7 +81,7 @@ _rule_options = apply(
         default=SamplingRule.buffer,
         show_default=True,
         metavar="METRES",
-        help="All land so near to a sample has its class; 0 to 500.",
+        help="All land within this distance of a sample has its class; 0 to 500.",
     ),
     click.option(
         "--grid",
@@ -124,8 +126,8 @@ def sample(quiet: bool, as_json: bool, **options: Any) -> None:
     """
     from training.sampling.field_samples import take_samples
 
-    with _listener(quiet) as told:
-        summary = take_samples(sample_request(options), told)
+    with _listener(quiet) as listen:
+        summary = take_samples(sample_request(options), listen)
     show_samples(summary, as_json)
 
 
@@ -168,7 +170,7 @@ def describe(summary: SampleSummary) -> list[str]:
 
 @contextmanager
 def _listener(quiet: bool) -> Iterator[SampleListener]:
-    """Notices and progress on stderr, a bar on a terminal and a line a minute in a log; or silence."""
+    """Notices and progress on stderr, a bar on a terminal and one line per minute in a log; or silence."""
     from training.sampling.field_samples import SampleListener
 
     if quiet:
@@ -183,7 +185,7 @@ def _listener(quiet: bool) -> Iterator[SampleListener]:
 def log_lines(
     write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
 ) -> Callable[[SampleProgress], None]:
-    """A reporter that writes the first state, then one line a minute, then the last."""
+    """A reporter that writes the first state, then one line per minute, then the last."""
     last = -LOG_INTERVAL
 
     def report(progress: SampleProgress) -> None:

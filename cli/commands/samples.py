@@ -19,7 +19,7 @@ def samples() -> None:
     """Look at labelled series."""
 
 
-@samples.command(short_help="Tell what files of samples hold, and draw it.")
+@samples.command(short_help="Show what files of samples hold, and draw it.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @reading_options
 @click.option(
@@ -29,7 +29,7 @@ def samples() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON on stdout.")
 def info(files: tuple[Path, ...], picture: Path | None, as_json: bool, **given: Any) -> None:
-    """Tell what files of samples hold: classes, places, season, gaps, and what a training leaves out.
+    """Show what files of samples hold: classes, places, season, gaps, and what a training leaves out.
 
     FILE is what 'cropmap train' reads; several are counted together.
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 
-@click.command(short_help="Tell how far a run has come.")
+@click.command(short_help="Show how far a run has come.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON on stdout.")
 def status(run: Path, as_json: bool) -> None:
-    """Tell planned, done and failed cells, pixels and time left of a RUN folder.
+    """Show planned, done and failed cells, pixels and time left of a RUN folder.
 
-    Works while the run goes on and after it ended.
+    Works while the run is going and after it ended.
 
     \b
     Example:

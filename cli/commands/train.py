@@ -74,7 +74,7 @@ _network_options = apply(
         "for a model of all seven classes, which is CropNet paper with --classes "
         f"{', '.join(NAMES)} --split blocks --block-size 0.5 --augmentation paper --epochs 50 "
         "--batch-size 256 --learning-rate 0.0001 --schedule constant --class-weights balanced. An option "
-        "that is given besides wins.",
+        "that is given as well wins.",
     ),
     click.option(
         "--dimensions",
@@ -100,7 +100,8 @@ _fit_options = apply(
         "--patience",
         type=int,
         metavar="EPOCHS",
-        help="Stop after so many epochs without a better macro-F1 on the held-out samples.  [default: never]",
+        help="Stop after this many epochs without a better macro-F1 on the held-out samples.  "
+        "[default: never]",
     ),
     click.option(
         "--seed",
@@ -138,7 +139,7 @@ _augmentation_options = apply(
         metavar="BINS",
         default=TrainingOptions.time_jitter,
         show_default=True,
-        help="field: let single observations stand early or late by up to so many bins of five days.",
+        help="field: move single observations earlier or later by up to this many bins of five days.",
     ),
     click.option(
         "--time-shift",
@@ -146,7 +147,7 @@ _augmentation_options = apply(
         metavar="BINS",
         default=TrainingOptions.time_shift,
         show_default=True,
-        help="field: let half of the series stand early or late as a whole by up to so many bins of five "
+        help="field: move half of the series as a whole earlier or later by up to this many bins of five "
         "days.",
     ),
     click.option(
@@ -171,13 +172,13 @@ _run_options = apply(
         "--curves/--no-curves",
         default=True,
         show_default=True,
-        help="Write the learning curves beside --out, as MODEL.curves.png and MODEL.curves.csv.",
+        help="Write the learning curves next to --out, as MODEL.curves.png and MODEL.curves.csv.",
     ),
     click.option(
         "--resume/--restart",
         default=True,
         show_default=True,
-        help="Go on with the unfinished training of this --out, kept in MODEL.progress, with the same "
+        help="Continue the unfinished training of this --out, kept in MODEL.progress, with the same "
         "result as if it had never stopped; other options or samples are refused. Or forget it and "
         "begin again.",
     ),
@@ -210,21 +211,21 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     """Train a model on labelled pixel series.
 
     SAMPLES are files of 'cropmap sample', npz files as CropGlobe packs them, or tables (CSV, GeoParquet)
-    with a row a sample; 'cropmap samples info' looks at them. Reflectance is stored x 10,000.
+    with one row per sample; 'cropmap samples info' describes them. Reflectance is stored x 10,000.
 
     Whole blocks of land are held out. After each epoch they are scored, and the weights of the epoch with
     the best macro-F1 are kept. Then a temperature is fitted to the same held-out samples, so that the
     confidence of a map is a frequency. The printed figures are of land that did not train, but that chose
     epoch and temperature.
 
-    A training that was stopped goes on when the same command is given again. On a CPU all cores are used;
-    the environment variable OMP_NUM_THREADS sets fewer, which pays where other work runs beside it.
+    The same command resumes a training that was stopped. On a CPU all cores are used; the environment
+    variable OMP_NUM_THREADS sets fewer, which helps where other work runs on the machine.
 
     \b
     Examples:
       cropmap train samples.npz --out model.safetensors --classes corn,soybeans,other
       cropmap train fields.csv --out model.safetensors --legend legend.toml --year 2022
-    All seven classes, from CropGlobe, judged on countries that did not train:
+    All seven classes, from CropGlobe, validated on countries that did not train:
       cropmap data cropglobe --to cropglobe
       cropmap train cropglobe/for_CropNet/median_S2_*_month1-12_day5.npz \\
         --preset global --split column --out global.safetensors
@@ -245,7 +246,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     given = chosen_by_preset(ctx, given)
     options = _of(TrainingOptions, given)
     split_rule = _of(SplitRule, given)
-    folder = beside(out, "progress")
+    folder = sibling(out, "progress")
     with training_lock(folder), training_progress(given["quiet"]) as progress:
         if not given["resume"]:
             forget(folder)
@@ -277,7 +278,7 @@ def chosen_by_preset(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any
     return given | {name: value for name, value in chosen.items() if name in free or name == "preset"}
 
 
-def beside(out: Path, kind: str) -> Path:
+def sibling(out: Path, kind: str) -> Path:
     """The path of something that belongs to a checkpoint: `model.curves.png` for `model.safetensors`."""
     return out.with_name(f"{out.name.removesuffix('.safetensors')}.{kind}")
 
@@ -308,6 +309,6 @@ def _write_curves(out: Path, checkpoint: Checkpoint) -> None:
     from training.fit.curves import draw_curves, write_curves_table
 
     metrics = checkpoint.metrics
-    write_curves_table(beside(out, "curves.csv"), metrics["history"])
+    write_curves_table(sibling(out, "curves.csv"), metrics["history"])
     title = f"{out.name}: overall accuracy {metrics['accuracy']:.1%}, macro-F1 {metrics['macro_f1']:.1%}"
-    draw_curves(beside(out, "curves.png"), metrics, title)
+    draw_curves(sibling(out, "curves.png"), metrics, title)

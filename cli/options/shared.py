@@ -110,7 +110,9 @@ class Gibibytes(click.ParamType[float]):
         except (TypeError, ValueError):
             number = math.nan
         if not 0.1 <= number <= 1e6:
-            self.fail(f"{value!r} is no amount of memory. Write GiB of at least 0.1, such as 2.", param, ctx)
+            self.fail(
+                f"{value!r} is not an amount of memory. Write GiB of at least 0.1, such as 2.", param, ctx
+            )
         return number
 
 
@@ -131,7 +133,7 @@ class Names(click.ParamType[tuple[str, ...]]):
 
 
 _OF_MAPS = ("model", "cropland_mask", "device", "layers")
-"""Options that only a map has: its run.toml also tells an export in the same folder how to go on."""
+"""Options that only a map has: its run.toml lets an export in the same folder continue too."""
 
 
 def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
@@ -339,8 +341,8 @@ forest_option = click.option(
     "--forest",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="Forest that 'cropmap forest deploy' has brought to Earth Engine; FOREST.deployment.json stands "
-    "beside it.",
+    help="Forest that 'cropmap forest deploy' has brought to Earth Engine; FOREST.deployment.json is "
+    "next to it.",
 )
 
 cloud_options = apply(
@@ -372,7 +374,7 @@ earth_engine_options = apply(
 eecu_option = click.option(
     "--max-eecu-hours",
     type=float,
-    help="Stop before Earth Engine has computed for so long, former starts included; see 'cropmap "
+    help="Stop before Earth Engine has computed this many hours, former starts included; see 'cropmap "
     "estimate'.  [default: no limit]",
 )
 

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a line a minute in a log."""
+"""Progress on stderr: a bar on a terminal, one line per minute in a log."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _to_stderr(text: str) -> None:
 def log_lines(
     write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
 ) -> Callable[[Progress], None]:
-    """A reporter that writes the first state, then one line a minute, then the last."""
+    """A reporter that writes the first state, then one line per minute, then the last."""
     last = -LOG_INTERVAL
 
     def report(progress: Progress) -> None:
@@ -52,7 +52,7 @@ def log_lines(
 
 
 def describe(progress: Progress) -> str:
-    """One line: cells, pixels a second, time left."""
+    """One line: cells, pixels per second, time left."""
     failed = f", {progress.failed} failed" if progress.failed else ""
     left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
     return (

@@ -1,4 +1,4 @@
-"""Progress of a training run on stderr: a bar on a terminal, a line an epoch in a log."""
+"""Progress of a training run on stderr: a bar on a terminal, one line per epoch in a log."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def training_progress(quiet: bool) -> Iterator[Callable[[FitProgress], None]]:
 def epoch_lines(
     write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
 ) -> Callable[[FitProgress], None]:
-    """A reporter that writes a line when an epoch is over, and one when a training is taken up."""
+    """A reporter that writes a line when an epoch is over, and one when a training is resumed."""
     start, epochs = clock(), 0
 
     def report(step: FitProgress) -> None:
         nonlocal epochs
-        taken_up = step.done == step.start
-        if taken_up or (step.last and step.last.number > epochs):
+        resumed = step.done == step.start
+        if resumed or (step.last and step.last.number > epochs):
             epochs = step.last.number if step.last else 0
             write(describe(step, clock() - start))
 
@@ -50,7 +50,7 @@ def describe(step: FitProgress, seconds: float) -> str:
     if now:
         when = f"{duration(seconds * (step.total - step.done) / now)} left"
     else:
-        when = f"taken up at batch {step.done:,} of {step.total:,}"
+        when = f"resumed at batch {step.done:,} of {step.total:,}"
     if step.last is None:
         return f"epoch 1, {when}"
     return (

@@ -25,7 +25,7 @@ STEP: Final = 0.5
 """Degrees from cell to cell of the calendar."""
 
 SOURCE: Final = "Crop calendars: (c) 2024 ESA WorldCereal, MIT licence."
-"""Whose the table is; its licence stands beside it."""
+"""Whose the table is; its licence is next to it."""
 
 FARTHEST: Final = 5.0
 """Degrees to the nearest cell with a calendar that still speaks for an area without any of its own."""
@@ -63,7 +63,7 @@ class LocalSeason:
     cells: int
     """Cells of the calendar in the area."""
     skipped: int
-    """Cells whose calendar cannot be: their season ends before it starts."""
+    """Cells whose calendar is invalid: their season ends before it starts."""
     away: float
     """Degrees to the nearest cell, where the area has none; 0 where it has."""
     hemisphere: Hemisphere
@@ -154,7 +154,7 @@ def _season(dekads: NDArray[np.uint8], crops: CropSeason, away: float, side: Hem
     possible = (first > 0) & (last >= first)
     if not possible.any():
         raise InputError(
-            f"The crop calendar of this area cannot be: its {crops} season ends before it starts in all "
+            f"The crop calendar of this area is invalid: its {crops} season ends before it starts in all "
             f"{len(first)} cells. Choose a season by --season, or by --season-start and --window."
         )
     starts, ends = (_unwrapped(dekads[possible] - 1) for dekads in (first, last))

@@ -108,9 +108,9 @@ def _read(href: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, *FAILURES) as error:
         raise InputError(f"The catalog {href} cannot be read: {reason(error)}. {_WAY_OUT}") from error
     except json.JSONDecodeError as error:
-        raise _not_stac(href, f"it is no JSON ({error})") from error
+        raise _not_stac(href, f"it is not JSON ({error})") from error
     if not isinstance(values, dict):
-        raise _not_stac(href, "it holds no JSON object")
+        raise _not_stac(href, "it does not hold a JSON object")
     return values
 
 
@@ -142,7 +142,7 @@ def _items(href: str, values: dict[str, Any]) -> Iterator[pystac.Item]:
     if values.get("type") == "FeatureCollection":
         for item in pystac.ItemCollection.from_dict(values):
             if item.get_self_href() is None:
-                item.set_self_href(href)  # relative assets lie beside the list
+                item.set_self_href(href)  # relative assets are next to the list
             yield item
         return
     found = static_io().stac_object_from_dict(values, href=href)

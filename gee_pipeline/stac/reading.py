@@ -31,7 +31,7 @@ _GDAL_OPTIONS: Final = {
 """Set around each read, unless the environment says otherwise."""
 
 _AFRESH: Final = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/"}
-"""GDAL remembers that a remote file failed and does not ask its server again, unless told so."""
+"""GDAL remembers that a remote file failed and does not ask its server again, unless configured so."""
 
 _REFUSALS: Final = ("HTTP response code: 401", "HTTP response code: 403", "HTTP response code: 404")
 """Answers that stay the same however often one asks."""

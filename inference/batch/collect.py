@@ -274,7 +274,7 @@ class _SceneCounter:
     def __init__(self, session: Session | None, plan: RunPlan, notice: Callable[[str], None]) -> None:
         self._fetcher = Fetcher(session) if session else None
         self._plan, self._notice, self._lock = plan, notice, threading.Lock()
-        self._told = False
+        self._reported = False
 
     def count(self, cell: Cell) -> SceneCounts:
         """What a cell was made of; zeros where that cannot be asked."""
@@ -291,8 +291,8 @@ class _SceneCounter:
 
     def _tell(self, reason: str) -> None:
         with self._lock:
-            told, self._told = self._told, True
-        if not told:
+            reported, self._reported = self._reported, True
+        if not reported:
             self._notice(f"The scenes of the cells are not counted: {reason}")
 
 
@@ -346,11 +346,11 @@ def _explained(
     if not missing:
         return ()
     tasks = read_tasks(folder)
-    told = dict.fromkeys(missing, "there is no file of it, and no task is known")
+    reasons = dict.fromkeys(missing, "there is no file of it, and no task is known")
     for task in tasks.leaves(plan.cells) if tasks.records else ():
-        for place in _places(task, plan) & told.keys():
-            told[place] = _standing(task)
-    return tuple(replace(failure, error=told[place]) for place, failure in sorted(missing.items()))
+        for place in _places(task, plan) & reasons.keys():
+            reasons[place] = _standing(task)
+    return tuple(replace(failure, error=reasons[place]) for place, failure in sorted(missing.items()))
 
 
 def _standing(task: BlockTask) -> str:

@@ -111,7 +111,7 @@ def export_by_tasks(
 
     They write predictions where the run's model is a forest, else composites.
 
-    What a former call started is taken up again; a task is never started twice, also where the former call
+    What a former call started is continued; a task is never started twice, also where the former call
     was killed. Tasks that failed or were cancelled are started again.
 
     Args:

@@ -42,7 +42,7 @@ class DeploymentRecord:
     """What was asked for, as it stands in a file."""
 
     about: dict[str, Any]
-    """What is deployed and how, JSON values; tasks of something else are not taken up."""
+    """What is deployed and how, JSON values; tasks of something else are not continued."""
     token: str
     """Drawn once; part of each request's id: a deployment begun again is not taken for an earlier one."""
     tasks: tuple[Task[str], ...]
@@ -111,7 +111,7 @@ def _from_dict(values: dict[str, Any]) -> Task[str]:
 
 
 def begin(path: Path, about: dict[str, Any], assets: Sequence[str]) -> DeploymentRecord:
-    """The record to go on with, or a new one, not yet on the disk.
+    """The record to continue with, or a new one, not yet on the disk.
 
     Args:
         path: Its file.
@@ -224,7 +224,7 @@ class AssetTasks:
         )
 
     def forget(self) -> None:
-        """Leave nothing to go on with: all is done."""
+        """Leave nothing to continue: all is done."""
         self._path.unlink(missing_ok=True)
 
     def label(self, subject: str) -> str:

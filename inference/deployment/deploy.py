@@ -96,10 +96,10 @@ def deploy(
     Args:
         model: The forest.
         session: Session of Earth Engine.
-        forest: File of the forest; the deployment is written beside it.
+        forest: File of the forest; the deployment is written next to it.
         asset: `projects/P/assets/NAME`; several assets add to the name. None only with the way `inline`.
         way: How the trees come to the servers.
-        confidence: What the servers are to tell beside a class.
+        confidence: What the servers report besides a class.
         overwrite: Whether assets that exist are replaced.
         wait: Whether to wait for the end of all tasks; without, nothing is compared yet.
         notice: Takes one sentence for the user.
@@ -127,7 +127,7 @@ def deploy(
 
 @dataclass(frozen=True)
 class _Target:
-    """One deployment and what is told to it."""
+    """One deployment and its options."""
 
     model: ForestModel
     session: Session
@@ -175,7 +175,7 @@ class _Target:
         try:
             done = self.compared(tasks.record.eecu_seconds)
         except MismatchError:
-            tasks.forget()  # going on would only find the same difference
+            tasks.forget()  # continuing would only find the same difference
             raise
         tasks.forget()
         return done

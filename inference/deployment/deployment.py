@@ -49,9 +49,9 @@ class Deployment:
     way: Way
     """How the trees come to the servers."""
     confidence: Confidence
-    """What the servers tell beside a class."""
+    """What the servers report besides a class."""
     assets: tuple[str, ...]
-    """`projects/P/assets/NAME`: one classifier, or one a class; or tables in order; none with `inline`."""
+    """`projects/P/assets/NAME`: one classifier, or one per class; or tables in order; none with `inline`."""
     forest: str
     """Digest of the forest."""
     classes: int
@@ -100,7 +100,7 @@ class Deployment:
         if self.forest != model.digest:
             raise MismatchError(
                 f"The deployment is of the forest {self.forest}, and this forest is {model.digest}: it was "
-                "trained anew since. Deploy it with 'cropmap forest deploy'."
+                "trained again since. Deploy it with 'cropmap forest deploy'."
             )
 
     def served(self, model: ForestModel | None = None) -> ServedTrees:
@@ -118,7 +118,7 @@ class Deployment:
 
 
 def ensemble_count(deployment: Deployment) -> int:
-    """Classifiers that answer: one a class for probabilities, one in all otherwise."""
+    """Classifiers that answer: one per class for probabilities, one in all otherwise."""
     return deployment.classes if deployment.confidence == "probability" else 1
 
 
@@ -163,7 +163,7 @@ def load_deployment(path: Path, model: ForestModel | None = None) -> Deployment:
         deployment = Deployment.from_dict(read_json(path))
     except (AttributeError, KeyError, TypeError, InputError) as error:
         raise CorruptFileError(
-            f"{path} is no deployment of a forest ({error!r}). Delete it and run 'cropmap forest deploy' "
+            f"{path} is not a deployment of a forest ({error!r}). Delete it and run 'cropmap forest deploy' "
             "again."
         ) from error
     if model is not None:
@@ -179,7 +179,7 @@ def require_target(way: Way, asset: str | None) -> None:
     """
     if way == "inline":
         if asset is not None:
-            raise InputError("With --way inline trees go with every request: leave --asset away.")
+            raise InputError("With --way inline trees go with every request: omit --asset.")
         return
     if asset is None:
         raise InputError(
@@ -190,7 +190,7 @@ def require_target(way: Way, asset: str | None) -> None:
 
 
 def ensembles(model: ForestModel, confidence: Confidence) -> tuple[tuple[str, ...], ...]:
-    """The trees of each ensemble as text: one ensemble, or for probabilities one a class.
+    """The trees of each ensemble as text: one ensemble, or for probabilities one per class.
 
     Raises:
         InputError: A tree is too deep for Earth Engine.

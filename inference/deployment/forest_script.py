@@ -339,7 +339,7 @@ def _layers(request: ScriptRequest) -> Iterator[Settings]:
     classes = len(request.model.classes)
     _, *values = band_names(request.layers, classes)
     yield _about(
-        "Bands beside the class, and those among them that are layers on request.",
+        "Bands besides the class, and those among them that are layers on request.",
         VALUE_BANDS=values,
         LAYER_BANDS=values[len(band_names((), classes)) - 1 :],
     )

@@ -35,7 +35,7 @@ ONE_PIXEL: Final = GeoBox.from_bbox((500_000, 0, 500_010, 10), "EPSG:32631", res
 
 @dataclass(frozen=True)
 class Probe:
-    """What a comparison found; differences are an error and not told here."""
+    """What a comparison found; differences are an error and not reported here."""
 
     rows: int
     """Rows that were compared."""
@@ -106,7 +106,7 @@ def local_prediction(model: ForestModel, rows: NDArray[np.float32], confidence: 
     Args:
         model: The forest.
         rows: `(row, feature)`.
-        confidence: What the servers tell beside a class.
+        confidence: What the servers report besides a class.
     """
     if confidence == "probability":
         return model.soft_prediction(rows)

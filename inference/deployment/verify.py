@@ -2,7 +2,7 @@
 
 The servers' composites are fetched and classified here, with the gap filling, features and votes that the
 forest was trained with, and every pixel is compared with what the servers say of it. What was compared is
-written down beside the forest, and a map is made only of what passed.
+written next to the forest, and a map is made only of what passed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SEED: Final = 1
 """Seed by which they are drawn."""
 
 EXAMPLES: Final = 5
-"""Differing pixels that are told one by one."""
+"""Differing pixels that are reported one by one."""
 
 EMPTY_ALLOWED: Final = 10
 """Cells without a classified pixel that are passed over, for each cell that is wanted."""
@@ -163,7 +163,7 @@ class Verification:
         )
 
     def require_passed(self) -> None:
-        """Refuse to go on where the servers say something else.
+        """Refuse to continue where the servers answer something else.
 
         Raises:
             MismatchError: With counts, share and the first pixels.
@@ -211,7 +211,7 @@ def subject_of(plan: RunPlan, source: ForestSource, deployment: Deployment) -> s
 
 
 class DrawOptions(TypedDict, total=False):
-    """Cells that are compared, and who is told of them; the defaults are those of `verify`."""
+    """Cells that are compared, and who receives reports; the defaults are those of `verify`."""
 
     cells: int
     seed: int
@@ -230,7 +230,7 @@ def verify(
 ) -> Verification:
     """Compare cells drawn at random, all pixels in all bands and layers of the plan; nothing is written.
 
-    Cells of which no pixel has a class prove nothing: they are told, and others are drawn.
+    Cells of which no pixel has a class prove nothing: they are reported, and others are drawn.
 
     Args:
         plan: The run whose cells are drawn.
@@ -390,7 +390,7 @@ def predicted_here(
     Args:
         composite: The model window of a cell.
         model: The forest.
-        deployment: What it tells beside a class.
+        deployment: What it reports besides a class.
         layers: Layers on request, in the order of the table.
     """
     names = band_names(layers, len(model.classes))

@@ -115,7 +115,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
     Raises:
         MismatchError: The weights are not those of the configuration.
-        InputError: A weight is not a number, or provenance or metrics are no JSON values.
+        InputError: A weight is not a number, or provenance or metrics are not JSON values.
     """
     _require_finite(checkpoint.weights, "This checkpoint", InputError)
     network = checkpoint.build()
@@ -203,6 +203,6 @@ def _require_finite(weights: dict[str, Tensor], owner: str, kind: type[Exception
     broken = [name for name, t in weights.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if broken:
         raise kind(
-            f"{owner} has weights that are no numbers (NaN or infinite), first {broken[0]}. "
+            f"{owner} has weights that are not numbers (NaN or infinite), first {broken[0]}. "
             "The training diverged or the file is damaged: train or copy it again."
         )

@@ -35,7 +35,7 @@ class CropClass:
 
 
 def require_legend(classes: Sequence[CropClass], owner: str) -> None:
-    """Refuse classes that a map cannot tell apart.
+    """Refuse classes that a map cannot distinguish.
 
     Args:
         classes: The classes of a model, in its own order.

@@ -219,7 +219,7 @@ def save_forest(path: Path, model: ForestModel) -> None:
     """Write a forest atomically.
 
     Raises:
-        InputError: Provenance or metrics are no JSON values.
+        InputError: Provenance or metrics are not JSON values.
     """
     write_model(path, FOREST, to_json(_facts(model), FOREST.noun), _arrays(model.trees))
 
@@ -277,7 +277,7 @@ def _split(arrays: Arrays) -> Iterator[Tree]:
     ends = np.cumsum(arrays["nodes"])
     lengths = {len(arrays[name]) for name in _DTYPES}
     if lengths != {int(ends[-1])}:
-        raise ValueError(f"{ends[-1]} nodes are told, but the arrays have {sorted(lengths)}")
+        raise ValueError(f"{ends[-1]} nodes are declared, but the arrays have {sorted(lengths)}")
     for start, end in zip(ends - arrays["nodes"], ends, strict=True):
         yield Tree(**{name: arrays[name][start:end] for name in _DTYPES})
 
@@ -355,7 +355,7 @@ _BLOCK: Final = 128
 """Pixels that go through a tree together: their features and the tree stay in the cache."""
 
 _LANES: Final = 8
-"""Pixels that take turns on their way down: while one waits for memory the next goes on; twice as fast."""
+"""Pixels that take turns on their way down: while one waits for memory the next continues; twice as fast."""
 
 
 @_kernel

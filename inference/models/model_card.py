@@ -58,12 +58,12 @@ def _trees(model: ForestModel) -> str:
 
 
 def _votes(metrics: Mapping[str, Any]) -> Facts:
-    """The scores of a forest under Earth Engine's vote and under scikit-learn's, by how they were judged."""
-    judged = (("held_out", "Held out"), ("out_of_bag", "Out of bag"))
-    return [(label, _judged(metrics[key])) for key, label in judged if metrics.get(key)]
+    """The scores of a forest under Earth Engine's vote and scikit-learn's, by how they were evaluated."""
+    parts = (("held_out", "Held out"), ("out_of_bag", "Out of bag"))
+    return [(label, _evaluation(metrics[key])) for key, label in parts if metrics.get(key)]
 
 
-def _judged(facts: Mapping[str, Any]) -> str:
+def _evaluation(facts: Mapping[str, Any]) -> str:
     return (
         f"hard vote {_overall(facts['hard'])}; soft vote {_overall(facts['soft'])}; they differ in "
         f"{facts['disagreement']:.1%} of {facts['samples']:,}"

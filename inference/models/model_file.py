@@ -122,7 +122,7 @@ def to_json(values: Mapping[str, Any], noun: str) -> str:
     """The metadata of a model as JSON, always with the same letters.
 
     Raises:
-        InputError: Something in it is no JSON value.
+        InputError: Something in it is not a JSON value.
     """
     try:
         return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -144,7 +144,7 @@ def require_format(found: Any, wanted: int, path: Path, noun: str) -> None:
 
 
 def require_recipe_digest(recipe: Recipe, found: Any, path: Path, noun: str) -> None:
-    """Refuse a recipe that is not the one of the digest beside it.
+    """Refuse a recipe that is not the one of the stored digest.
 
     Raises:
         MismatchError: Naming both digests.

@@ -107,7 +107,7 @@ class Legend:
         return {"classes": [outside, *rest]}
 
     def to_pam(self) -> bytes:
-        """The `.aux.xml` that stands beside the map: category names and an attribute table for GDAL."""
+        """The `.aux.xml` next to the map: category names and an attribute table for GDAL."""
         root = ET.Element("PAMDataset")
         band = ET.SubElement(root, "PAMRasterBand", band="1")
         names = self.names()
@@ -118,7 +118,7 @@ class Legend:
         return _xml(root)
 
     def to_qml(self) -> bytes:
-        """A QGIS layer style with the colours and names; beside the map, QGIS takes it by itself."""
+        """A QGIS layer style with the colours and names; next to the map, QGIS takes it by itself."""
         root = ET.Element("qgis", version="3.22", styleCategories="Symbology")
         pipe = ET.SubElement(root, "pipe")
         renderer = ET.SubElement(

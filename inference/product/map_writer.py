@@ -103,7 +103,7 @@ def _write_rasters(
 
 
 def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts: MapFacts) -> None:
-    """Everything beside the rasters; the report comes last."""
+    """Everything besides the rasters; the report comes last."""
     for layer in (*BASE, *(layer for layer in ON_REQUEST if layer.name in facts.layers)):
         if layer.is_class:
             codes = legend if layer in BASE else legend.of_classes()
@@ -116,7 +116,7 @@ def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts
 
 
 def _predicted_bytes(folder: Path, grid: Grid, cells: NDArray[np.int32]) -> int:
-    """Bytes of all predictions; refuses to go on when one is missing."""
+    """Bytes of all predictions; fails when one is missing."""
     if len(cells) == 0:
         raise InputError("A map has at least one cell, this run plans none. Check the area with --aoi.")
     total, missing, named = 0, 0, []
@@ -137,7 +137,7 @@ def _predicted_bytes(folder: Path, grid: Grid, cells: NDArray[np.int32]) -> int:
 
 @contextmanager
 def _workspace(folder: Path, needed: int) -> Iterator[Path]:
-    """A folder beside `map` for files that are not whole yet; it goes away, whatever happens."""
+    """A folder next to `map` for files that are not whole yet; it goes away, whatever happens."""
     work = folder / "map.part"
     shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed
     free = shutil.disk_usage(folder).free

@@ -99,7 +99,7 @@ def read_prediction(
     except RasterioError as error:
         raise CorruptFileError(
             f"The prediction {path} cannot be read: {error}. Delete it and run the same command again; "
-            "only that cell is computed anew."
+            "only that cell is computed again."
         ) from error
     unknown = set(np.flatnonzero(np.bincount(prediction[0].ravel(), minlength=256))) - legend.codes
     if unknown:

@@ -62,7 +62,7 @@ RIM: Final = 0.03
 """White around the area, of its longer side."""
 
 SLIMMEST: Final = 1.5
-"""The frame is at most this many times as long as wide, so that title and last line fit beside any area."""
+"""The frame is at most this many times as long as wide, so that title and last line fit next to any area."""
 
 INK, FAINT, WARNING = "#1f2328", "#6a737d", "#b42318"
 

@@ -67,7 +67,7 @@ class ReadyCell:
     col: int
     """Column of the cell."""
     remade: bool = False
-    """True where the composite of a former run was damaged and made anew."""
+    """True where the composite of a former run was damaged and made again."""
     seconds: float = 0.0
     """Wall time of fetching it."""
     reused: bool = True
@@ -196,7 +196,7 @@ class CellWorker:
         return remade
 
     def _require_unchanged(self, cell: Cell, unchanged: bool | np.bool_) -> None:
-        """Refuse to put layers beside classes that were made of something else."""
+        """Refuse to put layers next to classes that were made of something else."""
         if not unchanged:
             path = prediction_path(self.setup.folder, cell)
             raise MismatchError(
@@ -217,7 +217,7 @@ class CellWorker:
         return _record(cell, bands, skipped, seconds=clock.seconds, scenes=asdict(counts))
 
     def _window(self, cell: Cell) -> tuple[Composite, bool]:
-        """The bins of the model window, and whether a damaged file was made anew."""
+        """The bins of the model window, and whether a damaged file was made again."""
         there = composite_path(self.setup.folder, cell).exists()
         if kept := self._kept(cell):
             return kept, False

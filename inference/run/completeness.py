@@ -22,7 +22,7 @@ from inference.run.plan import CONFIG_FILE, RunPlan
 from inference.run.prediction import bounded_gdal, prediction_path, read_finished
 
 INPUT_FAULTS: Final = {"SceneReadError", "CorruptFileError", "InputError", "MismatchError", "AccessError"}
-"""Errors that trying again does not mend: something the user gave has to change."""
+"""Errors that trying again does not fix: something the user gave has to change."""
 
 NAMED: Final = 5
 """Failed cells that a message names."""

@@ -51,7 +51,7 @@ class CroplandMask:
             text: For example `worldcover.tif:40` or `mask.tif:1,2,5-9`.
 
         Raises:
-            InputError: The values are no whole numbers, or no file is named.
+            InputError: The values are not whole numbers, or no file is named.
         """
         head, colon, tail = text.rpartition(":")
         has_values = bool(colon) and not _belongs_to_path(head, tail) and not Path(text).is_file()
@@ -72,7 +72,7 @@ class CroplandMask:
         with self._open() as raster:
             if raster.crs is None:
                 raise InputError(
-                    f"The cropland mask {self.path} has no CRS, so its pixels mean no place. Assign one, for "
+                    f"The cropland mask {self.path} has no CRS, so its pixels have no place. Assign one, for "
                     "example with gdal_edit.py -a_srs EPSG:32633 mask.tif."
                 )
             crs, bounds = pyproj.CRS.from_user_input(raster.crs.to_wkt()), raster.bounds
@@ -80,7 +80,7 @@ class CroplandMask:
             raise InputError(
                 f"The cropland mask {self.path} does not overlap the area: it spans "
                 f"{', '.join(f'{v:g}' for v in bounds)} in {crs.name}. Give a mask of this place with "
-                "--cropland-mask, or leave it away to map every pixel."
+                "--cropland-mask, or omit it to map every pixel."
             )
 
     def read(self, geobox: GeoBox) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ def open_lines(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects in a file, one a line; a line that a kill or a full disk cut off is passed over."""
+    """The objects in a file, one per line; a line that a kill or a full disk cut off is passed over."""
     if not path.exists():
         return
     with path.open("rb") as file:

@@ -1,5 +1,5 @@
-"""What happened to each cell, one JSON line an event; the files are the truth, this is what is told about
-them."""
+"""What happened to each cell, one JSON line per event; the files are the truth, this is what is reported
+about them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CellRecord:
     reused: bool = False
     """True where a former run had finished it."""
     remade: bool = False
-    """True where the composite of a former run was damaged and made anew."""
+    """True where the composite of a former run was damaged and made again."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of each step."""
     scenes: Mapping[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class CellRecord:
 
 @dataclass
 class LedgerState:
-    """The state of all cells that a ledger tells, since its goal was last taken up."""
+    """The state of all cells by the ledger, since its goal was last resumed."""
 
     done: dict[str, int] = field(default_factory=dict)
     """Pixels of each cell that is done or skipped."""
@@ -177,7 +177,7 @@ def read_ledger(folder: Path, goal: Goal) -> LedgerState:
 
 
 def status(folder: Path) -> RunStatus:
-    """How far a run has come; also while it goes on, and after it died.
+    """How far a run has come; also while it is running, and after it died.
 
     Raises:
         InputError: The folder holds no run.
@@ -187,7 +187,7 @@ def status(folder: Path) -> RunStatus:
     goal: Goal = "map" if values["model"] else "composites"
     state, planned = read_ledger(folder, goal), int(values["cells"])
     running = is_running(folder)
-    # A run that goes on may be in the middle of a long cell; one that died took no longer than it lived.
+    # A running run may be in the middle of a long cell; one that died took no longer than it lived.
     elapsed = (time.time() if running else state.last) - state.started
     rate = state.computed / elapsed if state.computed and elapsed > 0 else None
     return RunStatus(

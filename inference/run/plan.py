@@ -138,7 +138,7 @@ class RunPlan:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON values; the area stands beside it in its own file."""
+        """The plan as JSON values; the area is next to it in its own file."""
         about = {"format": FORMAT, "version": self.version, "cells": len(self.cells)}
         layers = {"layers": list(self.layers)} if self.layers else {}
         return about | self._identity() | layers

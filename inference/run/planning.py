@@ -163,7 +163,7 @@ def going_on(folder: Path, plan: RunPlan) -> RunPlan:
 
 
 def differences(former: RunPlan, plan: RunPlan) -> list[str]:
-    """One line for each thing in which a plan cannot go on with what another has computed."""
+    """One line for each thing in which a plan cannot continue what another has computed."""
     pairs: dict[str, tuple[Any, Any]] = {
         "CRS": (name_crs(former.grid.geobox.crs), name_crs(plan.grid.geobox.crs)),
         "grid": (_outline(former.grid), _outline(plan.grid)),

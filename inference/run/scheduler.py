@@ -204,13 +204,13 @@ def _connect(address: str) -> Client:
     except (OSError, ValueError) as error:
         raise InputError(
             f"No Dask scheduler answers at {address}: {error}. Start one with 'dask scheduler', give its "
-            "address with --scheduler, or leave --scheduler away to work on this machine."
+            "address with --scheduler, or omit --scheduler to work on this machine."
         ) from error
 
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Dask tells of closed connections while it ends; what matters to the user comes back as records."""
+    """Dask reports closed connections while it ends; what matters to the user comes back as records."""
     logger = logging.getLogger("distributed")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -315,7 +315,7 @@ def _why(future: Any) -> BaseException:
 
 def _explain(error: BaseException) -> BaseException:
     return RuntimeError(
-        f"the workers on this cell died, mostly for want of memory ({error}). Fewer --workers or a smaller "
+        f"the workers on this cell died, mostly for lack of memory ({error}). Fewer --workers or a smaller "
         "--memory leave more for each"
     )
 

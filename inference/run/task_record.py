@@ -174,7 +174,7 @@ class TaskWriter:
 
 @contextmanager
 def open_tasks(folder: Path, destination: Destination, layers: Sequence[str] = ()) -> Iterator[TaskWriter]:
-    """The tasks of a run, to go on with; begun where there are none that write the same.
+    """The tasks of a run, to continue with; new where there are none that write the same.
 
     Args:
         folder: Run folder.

@@ -47,7 +47,7 @@ class PlannedMap(Generic[ModelT, SourceT]):
 
 @dataclass(frozen=True)
 class Background:
-    """What a map's report states beside what was counted."""
+    """What a map's report states besides what was counted."""
 
     aoi: Aoi
     """The area."""

@@ -53,9 +53,9 @@ def season_of_model(
         InputError: As `find_place`.
         MismatchError: The model was trained on another season than the request asks for.
     """
-    rule, told = model.recipe.season, model.provenance
-    trained = _trained_start(told)
-    if trained and told.get("year") and not _is_of(rule, trained, int(told["year"])):
+    rule, facts = model.recipe.season, model.provenance
+    trained = _trained_start(facts)
+    if trained and facts.get("year") and not _is_of(rule, trained, int(facts["year"])):
         raise MismatchError(
             f"Model {name} was trained on series from {trained}, by a version of cropmap that would map it "
             f"{rule.days}. Train it again with this version and --season-start "

@@ -99,12 +99,12 @@ class SceneRequest(Request):
         if self.source is not None and (names := self._of_earth_engine()):
             raise InputError(
                 f"{', '.join(names)} concern Earth Engine, but --source {self.source} reads scenes from a "
-                "STAC catalog. Leave one of the two away; for a mask of your own there is --cropland-mask."
+                "STAC catalog. Omit one of the two; for a mask of your own there is --cropland-mask."
             )
         if self.source is None and self.collection is not None:
             raise InputError(
                 "--collection names a collection of a STAC API, but no --source is given. Name the API with "
-                "--source, or leave --collection away to use Earth Engine."
+                "--source, or omit --collection to use Earth Engine."
             )
 
     @property
@@ -202,7 +202,7 @@ class ForestRequest(ModelRequest):
     """What `cropmap forest predict` is asked for."""
 
     forest: Path = field(kw_only=True)
-    """File of the forest; its deployment stands beside it."""
+    """File of the forest; its deployment is next to it."""
     cropland_mask: str | None = None
     """Raster of cropland, `file.tif` or `file.tif:values`."""
     to: str | None = None
@@ -223,7 +223,7 @@ class ForestRequest(ModelRequest):
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told what while a request is worked on."""
+    """Receives notices and progress of a request."""
 
     notice: Callable[[str], None] = lambda text: None
     """Takes one sentence for the user."""
@@ -242,7 +242,7 @@ def _require_budget_of_fetching(to: str | None, hours: float | None) -> None:
     if to is not None and hours is not None:
         raise InputError(
             "--max-eecu-hours bounds what is fetched at once, not the batch tasks of --to: what a task "
-            "takes is known when it ends. Leave it away, and see 'cropmap estimate' before."
+            "takes is known when it ends. Omit it, and see 'cropmap estimate' before."
         )
 
 

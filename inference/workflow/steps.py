@@ -53,7 +53,7 @@ HERE: Final = Workers()
 
 
 def open_folder(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
-    """The run of a folder, made or continued, with the options that reproduce it beside.
+    """The run of a folder, made or continued, with the options that reproduce it.
 
     Raises:
         InputError: The folder holds other files, or another process works in it.

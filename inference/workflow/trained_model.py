@@ -31,7 +31,7 @@ def introduce(noun: str, model: TrainedModel, path: Path, listener: Listener) ->
         noun: What it is.
         model: The model.
         path: Its file.
-        listener: Who is told.
+        listener: Receives notices.
     """
     classes = ", ".join(crop.name for crop in model.classes)
     data = model.provenance.get("data", "samples that its file does not name.")

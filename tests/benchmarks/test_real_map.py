@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 with_data = pytest.mark.skipif(
     not (DATA / SAMPLES).exists(),
-    reason=f"the real data is not beside the checkout ({DATA.parent.name}/data)",
+    reason=f"the real data is not next to the checkout ({DATA.parent.name}/data)",
 )
 
 LEAST = 0.8
@@ -142,7 +142,7 @@ def inner_pixels(field: np.ndarray) -> np.ndarray:
 
 
 @with_data
-def test_training_and_judging_lie_apart() -> None:
+def test_training_and_test_lie_apart() -> None:
     west, east = halves(read_samples([DATA / SAMPLES], CLASSES))
     assert west.lon is not None
     assert east.lon is not None

@@ -75,7 +75,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(cropmap, "get_command", lambda ctx, name: stopped)
     result = CliRunner().invoke(cropmap, ["stopped"])
     assert result.exit_code == 130
-    assert "give the same command to go on" in result.stderr
+    assert "give the same command to continue" in result.stderr
 
 
 def test_an_error_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

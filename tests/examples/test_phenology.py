@@ -104,7 +104,7 @@ def test_a_kind_with_a_handful_of_pixels_is_refused():
 
 def test_no_stored_curve_shows_a_real_pixel(phenology):
     if not PIXELS.exists():
-        pytest.skip("the real Arkansas pixels are not beside this checkout")
+        pytest.skip("the real Arkansas pixels are not next to this checkout")
     with np.load(PIXELS) as pixels:
         curves = knot_curves(pixels["fea"], pixels["observed"])
         cdl = pixels["cdl"]

@@ -34,7 +34,7 @@ AREA = shapely.box(8.67, 47.44, 8.69, 47.46)
 TOO_BRIGHT = 10  # no reflectance: undeclared nodata
 
 pytestmark = pytest.mark.skipif(
-    not SCENES, reason="the real scenes of strickhof-2022 are not beside this checkout (../shared/data)"
+    not SCENES, reason="the real scenes of strickhof-2022 are not next to this checkout (../shared/data)"
 )
 
 

@@ -1,4 +1,4 @@
-"""Networks whose answer is known, and samples that they tell apart by one band and one bin."""
+"""Networks whose answer is known, and samples that they distinguish by one band and one bin."""
 
 from __future__ import annotations
 

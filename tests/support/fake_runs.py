@@ -174,7 +174,7 @@ class FakeRemote(FakeSource):
 
     server: Server = field(default_factory=Server, compare=False)
     cost: float = 36.0
-    """EECU-seconds a cell."""
+    """EECU-seconds per cell."""
     measured: bool = True
     refusing: bool = False
     bare: tuple[str, ...] = ()

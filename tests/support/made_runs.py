@@ -103,7 +103,7 @@ def made_run(
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What stands in a run folder beside its predictions."""
+    """What is in a run folder besides its predictions."""
     return sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if "predictions" not in path.parts
     )

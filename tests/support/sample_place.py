@@ -101,12 +101,12 @@ class Land:
         return path
 
     def pixel(self, lon: float, lat: float, size: int) -> tuple[int, int]:
-        """Row and column of the pixel of so many metres that holds a place."""
+        """Row and column of the pixel of this many metres that holds a place."""
         x, y = pyproj.Transformer.from_crs("EPSG:4326", self.crs, always_xy=True).transform(lon, lat)
         return math.floor((self.top - y) / size), math.floor((x - self.left) / size)
 
     def around(self, lon: float, lat: float, metres: int) -> set[int]:
-        """Values of the map on all 10 m pixels whose centre is so near to the centre of that of a place."""
+        """Values of the map on all 10 m pixels whose centre is this near to the centre of that of a place."""
         row, col = self.pixel(lon, lat, 10)
         reach = range(-(metres // 10), metres // 10 + 1)
         near = [(dy, dx) for dy in reach for dx in reach if math.hypot(10 * dy, 10 * dx) <= metres]

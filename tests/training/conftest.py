@@ -17,20 +17,20 @@ ARKANSAS = USA / "median_S2_ARK_month1-12_day5.npz"
 
 @pytest.fixture(scope="session")
 def arkansas() -> Path:
-    """The real pixels, where they lie beside the checkout."""
+    """The real pixels, where they lie next to the checkout."""
     if not ARKANSAS.is_file():
         pytest.skip(
-            f"The real samples {ARKANSAS.name} are not beside this checkout (../shared/data/usa-2021)."
+            f"The real samples {ARKANSAS.name} are not next to this checkout (../shared/data/usa-2021)."
         )
     return ARKANSAS
 
 
 @pytest.fixture(scope="session")
 def california() -> Path:
-    """Real pixels of many more crops, where they lie beside the checkout."""
+    """Real pixels of many more crops, where they lie next to the checkout."""
     path = USA / "median_S2_CAL_month1-12_day5.npz"
     if not path.is_file():
-        pytest.skip(f"The real samples {path.name} are not beside this checkout (../shared/data/usa-2021).")
+        pytest.skip(f"The real samples {path.name} are not next to this checkout (../shared/data/usa-2021).")
     return path
 
 

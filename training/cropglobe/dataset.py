@@ -139,7 +139,7 @@ def fetch_cropglobe(
 
     Raises:
         InputError: The dataset lacks files that were asked for by country, or cannot be used at all.
-        DownloadError: The connection broke for good; the same call goes on.
+        DownloadError: The connection broke for good; the same call continues.
         CorruptFileError: A file in the folder, or the bytes that came, are not those that were published.
         DiskFullError: The disk has no room.
     """
@@ -247,7 +247,7 @@ def _fed(file: HubFile, path: Path) -> Any:
 
 
 def _part(folder: Path, file: HubFile) -> Path:
-    """Where a file grows; the name holds the checksum, so another version never goes on with it."""
+    """Where a file grows; the name holds the checksum, so another version never continues it."""
     path = folder / file.path
     return path.with_name(f"{path.name}.{file.checksum.split(':')[1][:12]}.part")
 

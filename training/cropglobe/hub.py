@@ -26,7 +26,7 @@ LONGEST_WAIT: Final = 30.0
 
 
 class DownloadError(IncompleteRunError):
-    """A file could not be fetched to its end; the same command goes on where it stopped."""
+    """A file could not be fetched to its end; the same command continues where it stopped."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Hub:
         return Version(self.dataset, str(info.sha), tuple(sorted(files, key=lambda file: file.path)))
 
     def read(self, commit: str, file: HubFile, start: int = 0) -> Iterator[bytes]:
-        """The bytes of a file from a position to its end; a broken connection is taken up again.
+        """The bytes of a file from a position to its end; a broken connection is resumed.
 
         Args:
             commit: Of the version.
@@ -219,16 +219,16 @@ class Hub:
             return InputError(f"There is no {what} any more in {place}.")
         if (status := _status(error)) is not None:
             return DownloadError(
-                f"{self.endpoint} answered {status} for {what}. The same command goes on; try it later."
+                f"{self.endpoint} answered {status} for {what}. The same command continues; try it later."
             )
         return DownloadError(
             f"{self.endpoint} cannot be reached for {what} ({str(error) or type(error).__name__}). Look at "
-            "the network and HTTPS_PROXY, or name a mirror in HF_ENDPOINT; the same command goes on."
+            "the network and HTTPS_PROXY, or name a mirror in HF_ENDPOINT; the same command continues."
         )
 
 
 def _require_library() -> None:
-    """Refuse to go on without the library that knows the Hub, which only this part of cropmap needs."""
+    """Fail without the library that knows the Hub, which only this part of cropmap needs."""
     if importlib.util.find_spec("huggingface_hub") is None:
         raise InputError(
             "Published data sets come from the Hugging Face Hub, which needs the package huggingface_hub. "

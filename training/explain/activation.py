@@ -154,8 +154,8 @@ def _class_map(
 def reference_series(inputs: Tensor, labels: NDArray[np.int64]) -> NDArray[np.float32]:
     """The mean series `(band, bin)` in which each class counts the same.
 
-    Against it integrated gradients tell what sets a class apart; against a series of zeros they would mostly
-    tell that there are plants.
+    Against it integrated gradients show what distinguishes a class; against a series of zeros they would
+    mostly show that there are plants.
     """
     means = [inputs[np.flatnonzero(labels == label), 0].mean(dim=0) for label in np.unique(labels)]
     return np.asarray(torch.stack(means).mean(dim=0).cpu())

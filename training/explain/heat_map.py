@@ -1,4 +1,4 @@
-"""Activations and attributions as heat maps of bands and days, a panel a class."""
+"""Activations and attributions as heat maps of bands and days, one panel per class."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Look:
     signed: bool
     """Whether values on both sides of 0 are shown."""
     colormap: str
-    """matplotlib's name; also told apart in grey, and by the colour-blind."""
+    """matplotlib's name; also distinct in grey, and for the colour-blind."""
 
 
 def right_of(one: ClassMap) -> str:
@@ -63,7 +63,7 @@ def right_of(one: ClassMap) -> str:
 ACTIVATION: Final = Look(
     "Where the network finds each class",
     "Class activation maps (Grad-CAM of the last block), mean over the samples that are predicted right. "
-    "They are coarse: each place of the last block has seen many bands. Attributions tell them apart.",
+    "They are coarse: each place of the last block has seen many bands. Attributions distinguish them.",
     "activation, times its mean over the map: 1 is evenly spread",
     lambda one: one.activation,
     right_of,
@@ -84,7 +84,7 @@ ATTRIBUTION: Final = Look(
 
 
 def compose_heat_maps(explanation: Explanation, look: Look) -> Page:
-    """The page: with a target a row a class and a column a region, else classes in two columns."""
+    """The page: with a target one row per class and one column per region, else classes in two columns."""
     places = _places(explanation)
     rows = 1 + max(row for row, _, _, _ in places)
     width = MARGIN * 2 + LABELS + 2 * PANEL_WIDTH + GAP_X  # also of one column: the texts need it

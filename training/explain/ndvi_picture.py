@@ -25,7 +25,7 @@ STYLES: Final = {"source": ("#1d4ed8", "-"), "target": ("#b45309", "--")}
 
 
 def compose_ndvi(explanation: Explanation) -> Page:
-    """The page: a panel a class, both regions on one axis."""
+    """The page: one panel per class, both regions on one axis."""
     columns = min(3, len(explanation.classes)) if len(explanation.classes) != 4 else 2
     rows = rows_of(len(explanation.classes), columns)
     width = 2 * MARGIN + 0.4 + max(columns, 2) * (WIDTH + GAP_X) - GAP_X  # the texts need two columns

@@ -1,4 +1,4 @@
-"""What an explanation can be told; the defaults of the command stand here."""
+"""The options of an explanation; the defaults of the command are here."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Page:
         return cls(figure, width, height)
 
     def panel(self, label: str, left: float, top: float, width: float, height: float) -> Axes:
-        """Axes whose upper left corner is so many inches from that of the page."""
+        """Axes whose upper left corner is this many inches from that of the page."""
         bottom = self.height - top - height
         box = (left / self.width, bottom / self.height, width / self.width, height / self.height)
         axes = self.figure.add_axes(box, label=label)
@@ -58,7 +58,7 @@ class Page:
         return axes
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
-        """Text as it stands, without formulas, so many inches from the upper left."""
+        """Text as it stands, without formulas, this many inches from the upper left."""
         given = {"color": INK, "va": "center", "fontsize": 9, **style}
         self.figure.text(x / self.width, 1 - y / self.height, text, parse_math=False, **given)
 
@@ -115,7 +115,7 @@ def season_note(start: date | None) -> str:
 
 
 def rows_of(panels: int, columns: int) -> int:
-    """Rows that hold so many panels."""
+    """Rows that hold this many panels."""
     return math.ceil(panels / columns)
 
 

@@ -1,4 +1,4 @@
-"""t-SNE as a picture: a panel a group, the others behind it in grey."""
+"""t-SNE as a picture: one panel per group, the others behind it in grey."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BEHIND: Final = "#e4e7eb"
 
 
 def compose_planes(explanation: Explanation) -> Page:
-    """The page: one panel a group, all in the same plane and at the same scale."""
+    """The page: one panel per group, all in the same plane and at the same scale."""
     planes = explanation.planes
     side = SIDES[len(planes)]
     page = Page.of(2 * MARGIN + len(planes) * side + (len(planes) - 1) * GAP, side + 2.95)

@@ -55,7 +55,7 @@ def chosen_classes(checkpoint: Checkpoint, names: Sequence[str] | None) -> tuple
     asked = list(known) if names is None else [_plain(name) for name in names]
     if unknown := [name for name in asked if name not in known]:
         raise InputError(
-            f"The model tells {', '.join(crop.name for crop in checkpoint.classes)} apart; got --classes "
+            f"The model has the classes {', '.join(crop.name for crop in checkpoint.classes)}; got --classes "
             f"with {', '.join(unknown)}. Name classes of the model."
         )
     return tuple(sorted({known[name] for name in asked}))

@@ -63,14 +63,14 @@ class Augmentation:
 
     @property
     def copies(self) -> int:
-        """Changed copies of each sample beside the sample itself; 0 where the samples themselves change."""
+        """Changed copies of each sample in addition to itself; 0 where the samples themselves change."""
         return self.moves.copies if self.moves else 0
 
     def epoch(self, samples: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The order of an epoch: the index of each sample to be seen, and whether it is seen as it is.
 
         Each sample occurs once for itself and once a copy; without copies all occurrences may change.
-        The copies are drawn anew in each epoch; the published code draws them once.
+        The copies are drawn again in each epoch; the published code draws them once.
         """
         order = rng.permutation(samples * (1 + self.copies))
         return order % samples, (order < samples) & (self.copies > 0)
@@ -147,7 +147,7 @@ def keep_observed(
         series: `(sample, band, bin)`, gaps nodata.
         rng: Where the draws come from.
         window: Bins of the model window.
-        at_least: Observed bins of each sensor that stay in the window, where there were so many.
+        at_least: Observed bins of each sensor that stay in the window, where there were that many.
         groups: Number of bands of each sensor; None where all belong to one.
     """
     changed = step(series, rng)
@@ -173,7 +173,7 @@ def drop_observations(
     """Series with some observed bins hidden, as by clouds.
 
     Each sample loses a share of its own, drawn evenly between two, but keeps `at_least` observed
-    bins in the window where it has so many: what the map would refuse is not worth learning.
+    bins in the window where it has that many: what the map would refuse is not worth learning.
 
     Args:
         series: `(sample, band, bin)`, gaps nodata.

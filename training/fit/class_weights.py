@@ -14,7 +14,7 @@ from training.fit.options import ClassWeights
 from training.samples.samples import Samples
 
 CAP: Final = 5.0
-"""`capped`: a sample weighs at most so many times what it weighs where all classes are equally frequent."""
+"""`capped`: a sample weighs at most this many times what it weighs where all classes are equally frequent."""
 
 BETA: Final = 0.999
 """`effective`: a sample shows the less the more there are, after 1 / (1 - BETA) = 1,000 hardly anything new

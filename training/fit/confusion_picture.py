@@ -20,7 +20,7 @@ from gee_pipeline.files import atomic_path
 from training.fit.curves import DPI, FAINT, INK
 
 COLUMNS: Final = 3
-"""Panels beside each other; more would be too small to read on a page."""
+"""Panels next to each other; more would be too small to read on a page."""
 
 LETTERS: Final = 15
 """Letters of the note in an inch, at most: a line that is longer is cut off at the edge of the sheet."""

@@ -27,7 +27,7 @@ PERCENT: Final = FuncFormatter(lambda share, _: f"{100 * share:.3g}%")
 
 
 def write_curves_table(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV with a row an epoch: number, loss, accuracy, macro_f1, held_out_loss.
+    """Write a CSV with one row per epoch: number, loss, accuracy, macro_f1, held_out_loss.
 
     Args:
         path: Where the CSV shall stand.

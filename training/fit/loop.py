@@ -33,10 +33,10 @@ EVALUATION_BATCH: Final = 256
 """Samples of a batch without gradients; larger ones leave the cache of a CPU."""
 
 KEEP_SECONDS: Final = 20.0
-"""A state is kept so often, so that a kill loses no more; writing 16 MB of `compact` takes 0.1 s."""
+"""Seconds between kept states, the most that a kill loses; writing 16 MB of `compact` takes 0.1 s."""
 
 CHECK_BATCHES: Final = 16
-"""The loss is looked at after so many batches, so that a GPU need not wait for the CPU after each."""
+"""The loss is read after this many batches, so that a GPU need not wait for the CPU after each."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def fit(
     """The weights of the epoch with the best macro-F1 on samples that did not train.
 
     On a CPU the same arguments and the same number of threads give the same bits, whether the training ran
-    through or was killed and taken up again.
+    through or was killed and resumed.
 
     Args:
         shape: Shape of a CropNet, or what makes another network, which takes `(sample, 1, band, bin)`.
@@ -111,8 +111,8 @@ def fit(
         recipe: Window of the model.
         normalisation: How the input is scaled.
         augmentation: How training samples are changed, each time they are seen; None is not at all.
-        progress: Called after each batch and each epoch, and once before where a training is taken up.
-        resume_state: Where the training is left and taken up; None begins again and leaves nothing.
+        progress: Called after each batch and each epoch, and once before where a training is resumed.
+        resume_state: Where the training is stored and resumed; None starts over and stores nothing.
         method: What a batch's loss is and what follows it; None is supervised, by the options' class weights.
 
     Raises:
@@ -127,13 +127,13 @@ def fit(
         run = _Run(network, training, validation, options, maker, method)
         kept = time.monotonic()
         if resume_state and (state := resume_state.read()):
-            run.take_up(state)
+            run.resume(state)
             progress(run.step)
         while not run.is_over:
             run.train_batch()
             progress(run.step)
             if run.epoch_is_whole:
-                run.judge()
+                run.validate()
                 progress(run.step)
             if resume_state and time.monotonic() - kept >= KEEP_SECONDS:
                 resume_state.keep(run.state())
@@ -153,7 +153,7 @@ def logits_of(network: nn.Module, samples: Samples, maker: BatchMaker) -> NDArra
 
 
 class _Run:
-    """Everything that changes from batch to batch: what must be kept to go on as if nothing had happened."""
+    """Everything that changes from batch to batch: what must be kept to continue unchanged."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class _Run:
 
     @property
     def epoch_is_whole(self) -> bool:
-        """Whether all batches of the epoch are done and it waits to be judged."""
+        """Whether all batches of the epoch are done and it waits to be validated."""
         return len(self.losses) == self.batches
 
     @property
@@ -235,7 +235,7 @@ class _Run:
             logits: Tensor = self.network(inputs)
         return logits.float()
 
-    def judge(self) -> None:
+    def validate(self) -> None:
         """End the epoch: score the held-out samples and keep the weights if they are the best so far."""
         logits = logits_of(self.network, self.validation, self.maker)
         scores = self._scores(logits)
@@ -248,7 +248,7 @@ class _Run:
             self.best = Fit(_copy_of(self.network), number, scores, (), logits)
 
     def state(self) -> dict[str, Any]:
-        """Tensors, numbers and texts from which `take_up` goes on."""
+        """Tensors, numbers and texts from which `resume` continues."""
         _require_finite(self.losses)
         return {
             "network": self.network.state_dict(),
@@ -269,8 +269,8 @@ class _Run:
             },
         }
 
-    def take_up(self, state: dict[str, Any]) -> None:
-        """Go on where another run of the same training was left."""
+    def resume(self, state: dict[str, Any]) -> None:
+        """Continue where another run of the same training stopped."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.rate.load_state_dict(state["rate"])
@@ -279,7 +279,7 @@ class _Run:
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self.order, self.original = state["order"].numpy(), state["original"].numpy()
         self.losses = list(state["losses"])
-        self.method.take_up(state.get("method", {}))
+        self.method.resume(state.get("method", {}))
         if best := state["best"]:
             logits = best["logits"].numpy()
             self.best = Fit(best["weights"], best["epoch"], self._scores(logits), (), logits)

@@ -1,4 +1,4 @@
-"""What a training run can be told; the defaults of the command stand here."""
+"""The options of a training run; the defaults of the command are here."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class TrainingOptions:
     schedule: Schedule = "cosine"
     """`cosine` lowers the learning rate to 0 over all epochs; `constant` keeps it."""
     patience: int | None = None
-    """Stop after so many epochs without a better macro-F1; None trains all epochs."""
+    """Stop after this many epochs without a better macro-F1; None trains all epochs."""
     seed: int = 1
     """Chooses the first weights, the order of the samples and what the transforms draw."""
     augmentation: AugmentationPreset = "field"

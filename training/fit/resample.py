@@ -41,7 +41,7 @@ class Moves:
     scale_overwrites_shift: bool = False
     """A sample that does both only scales; otherwise its ends move by the sum."""
     copies: int = 0
-    """Changed copies of each sample that an epoch holds beside the sample itself; 0 changes the samples."""
+    """Changed copies of each sample that an epoch holds in addition to itself; 0 changes the samples."""
 
     def __post_init__(self) -> None:
         for name in ("shift_days", "scale_days"):
@@ -90,7 +90,7 @@ class Draws:
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on a device; work that a GPU still has goes on meanwhile."""
+    """A tensor of the CPU on a device; work that a GPU still has continues meanwhile."""
     if device.type == "cuda":
         tensor = tensor.pin_memory()  # from other memory the copy would wait for all work before it
     return tensor.to(device, non_blocking=True)

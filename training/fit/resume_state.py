@@ -1,4 +1,4 @@
-"""Where an interrupted training stands: a folder beside the checkpoint, until that is written."""
+"""Where an interrupted training stands: a folder next to the checkpoint, until that is written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ResumeState:
     folder: Path
     """Made when the first state is kept."""
     facts: dict[str, Any]
-    """JSON values by name: everything that decides the result. All must be equal to go on."""
+    """JSON values by name: everything that decides the result. All must be equal to continue."""
     unnamed: dict[str, Any] = field(default_factory=dict)
     """What held in the states of earlier versions, which did not name it yet."""
 
@@ -53,7 +53,7 @@ class ResumeState:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise CorruptFileError(
-                f"{path} is damaged: {error}. Begin the training anew with --restart."
+                f"{path} is damaged: {error}. Start the training over with --restart."
             ) from error
         return state
 
@@ -75,14 +75,14 @@ class ResumeState:
         if changed:
             pairs = (f"{name}: {_text(former, name)} then, {_text(self.facts, name)} now" for name in changed)
             raise MismatchError(
-                f"{self.folder} holds an unfinished training of something else; a training goes on only with "
-                f"the same options and data. Different are {'; '.join(pairs)}. Give the former options to go "
-                "on, --restart to begin anew, or another --out."
+                f"{self.folder} holds an unfinished training of something else; a training continues only "
+                f"with the same options and data. Different are {'; '.join(pairs)}. Give the former options "
+                "to continue, --restart to start over, or another --out."
             )
 
 
 def forget(folder: Path) -> None:
-    """Remove what a resume state keeps: the training is over, or shall begin anew."""
+    """Remove what a resume state keeps: the training is over, or shall start over."""
     for name in (STATE_FILE, FACTS_FILE):  # in this order: a state is never left without its facts
         (folder / name).unlink(missing_ok=True)
 

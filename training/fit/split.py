@@ -1,4 +1,4 @@
-"""Which samples train and which are held out to judge, by place or at random."""
+"""Which samples train and which are held out to validate, by place or at random."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _require_pairs(samples: Labelled) -> None:
     counts = np.bincount(samples.labels, minlength=len(samples.class_names))
     if single := [name for name, count in zip(samples.class_names, counts, strict=True) if count == 1]:
         raise InputError(
-            f"A class needs two samples or more, one to train and one to judge, but {', '.join(single)} has "
+            f"A class needs two samples or more, one to train and one to test, but {', '.join(single)} has "
             "one. Give more, or leave the class out of --classes."
         )
 

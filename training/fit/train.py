@@ -48,7 +48,7 @@ def train_checkpoint(
     progress: Callable[[FitProgress], None] = lambda step: None,
     folder: Path | None = None,
 ) -> Checkpoint:
-    """A checkpoint fitted to one part of the samples and judged on the other.
+    """A checkpoint fitted to one part of the samples and evaluated on the other.
 
     Its temperature is fitted to the other part too, which also chose the epoch.
 
@@ -60,16 +60,16 @@ def train_checkpoint(
         year: Year of the series, for the provenance; None is what the samples say.
         model: Which network, a name of `inference.models.networks.specification.NAMES`.
         config: Shape of a CropNet; None takes the model and the preset of the options.
-        progress: Called after each batch and each epoch, and once before where a training is taken up.
-        folder: Where an unfinished training is left and taken up, see `resume_state.forget`; None begins anew
-            and leaves nothing.
+        progress: Called after each batch and each epoch, and once before where a training is resumed.
+        folder: Where an unfinished training is stored and resumed, see `resume_state.forget`; None starts
+            over and stores nothing.
 
     Raises:
         InputError: There was no imagery in that year, the samples cannot be split so, or the training
             diverged.
         MismatchError: The folder is of a training with other options or samples.
     """
-    season = season_of(samples, year)  # first of all: a wrong year shall not cost a training
+    season = season_of(samples, year)  # first of all: a wrong year must not cost a training
     recipe = recipe or samples.recipe
     classes = len(samples.class_names)
     shape = config or config_of(model, options.preset, classes, recipe, options.dimensions)

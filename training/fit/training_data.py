@@ -32,7 +32,7 @@ def season_of(samples: Samples, year: int | None) -> Season | None:
     """
     if year is None or (samples.season and samples.season.year == year):
         return samples.season
-    require_year(year)  # a wrong year is told, also where the places are unknown
+    require_year(year)  # a wrong year is reported, also where the places are unknown
     sides = set() if samples.lat is None else set(hemispheres_of(samples.lat).tolist())
     rule = samples.recipe.season
     if rule.same_everywhere:

@@ -37,7 +37,7 @@ class TrainingStep(Protocol):
     """A method of training. Whatever it keeps from batch to batch goes into its state."""
 
     def begin(self, network: nn.Module, maker: BatchMaker) -> None:
-        """Called once before the first batch, or before a training is taken up.
+        """Called once before the first batch, or before a training is resumed.
 
         Args:
             network: What is trained, on the device.
@@ -56,10 +56,10 @@ class TrainingStep(Protocol):
         """Called after each step of the optimiser: a teacher follows here."""
 
     def state(self) -> dict[str, Any]:
-        """Tensors, numbers and texts from which `take_up` goes on; empty where nothing is kept."""
+        """Tensors, numbers and texts from which `resume` continues; empty where nothing is kept."""
 
-    def take_up(self, state: dict[str, Any]) -> None:
-        """Go on where another run of the same training was left."""
+    def resume(self, state: dict[str, Any]) -> None:
+        """Continue where another run of the same training stopped."""
 
 
 class Supervised:
@@ -92,7 +92,7 @@ class Supervised:
         """Nothing is kept."""
         return {}
 
-    def take_up(self, state: dict[str, Any]) -> None:
+    def resume(self, state: dict[str, Any]) -> None:
         """Nothing was kept."""
 
 

@@ -31,7 +31,7 @@ from training.samples.crops import crop_classes
 from training.samples.samples import Samples
 
 CONFIDENCES: Final[tuple[Confidence, ...]] = ("votes", "probability")
-"""What a forest can tell beside a class; without confidence it is as large as with votes."""
+"""What a forest can report besides a class; without confidence it is as large as with votes."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class GrowingPlan:
     features: NDArray[np.float32]
     """`(sample, feature)`, whole numbers."""
     split: Split
-    """What is held out to judge."""
+    """What is held out to evaluate."""
     options: ForestOptions
     """How to grow."""
     year: int | None
@@ -83,11 +83,11 @@ def plan_growing(
         InputError: There was no imagery in that year, the samples cannot be split so, a class has too few,
             a series has no observation, or harmonic features lack a band.
     """
-    season = season_of(samples, year)  # first of all: a wrong year shall not cost a training
+    season = season_of(samples, year)  # first of all: a wrong year must not cost a training
     samples = with_groups(samples)
     _require_classes(samples)
     _require_observed(samples)
-    feature_names(samples.recipe, options.features)  # a missing band is told before anything is computed
+    feature_names(samples.recipe, options.features)  # a missing band is reported before anything is computed
     split = split_samples(samples, split_rule)
     window = samples.recipe.window
     series = np.ascontiguousarray(samples.series[:, :, window.start : window.stop])
@@ -96,16 +96,16 @@ def plan_growing(
 
 
 def grow(plan: GrowingPlan, *, jobs: int = -1) -> ForestModel:
-    """The forest of a plan, judged on the held-out samples and on what its trees have not drawn.
+    """The forest of a plan, evaluated on the held-out samples and on what its trees have not drawn.
 
     Args:
         plan: Features, split and options.
         jobs: Processor cores; -1 takes all. They do not change the forest.
     """
-    judged = _grow(plan, plan.split.training, jobs)
-    delivered = _grow(plan, plan.training, jobs) if plan.options.all_samples else judged
+    evaluated = _grow(plan, plan.split.training, jobs)
+    delivered = _grow(plan, plan.training, jobs) if plan.options.all_samples else evaluated
     metrics = {
-        **_held_out(plan, judged),
+        **_held_out(plan, evaluated),
         "out_of_bag": _out_of_bag(plan, delivered),
         "deployed": _deployed(plan, delivered.model),
     }
@@ -145,24 +145,26 @@ def with_whole_limits(tree: Tree) -> Tree:
     return replace(tree, threshold=np.floor(tree.threshold) + 0.5)
 
 
-def _held_out(plan: GrowingPlan, judged: _Grown) -> dict[str, Any]:
+def _held_out(plan: GrowingPlan, evaluated: _Grown) -> dict[str, Any]:
     """The scores on the held-out samples; those of the map's own vote stand first, as a checkpoint's do."""
     rows = plan.split.validation
     names = plan.samples.class_names
-    judgement = score_forest(answers_of(judged.model, plan.features[rows]), plan.samples.labels[rows], names)
-    assert judgement is not None, "Every tree answers for samples that are held out."
+    evaluation = score_forest(
+        answers_of(evaluated.model, plan.features[rows]), plan.samples.labels[rows], names
+    )
+    assert evaluation is not None, "Every tree answers for samples that are held out."
     return {
-        **judgement.hard.to_dict(),
+        **evaluation.hard.to_dict(),
         "vote": "hard, as Earth Engine counts",
         "validation_samples": len(rows),
         "split": plan.split.description,
         "near_training": share_near(plan.samples, plan.split),
-        "judged": _judged(plan),
-        "held_out": judgement.to_dict(),
+        "judged": _evaluated(plan),
+        "held_out": evaluation.to_dict(),
     }
 
 
-def _judged(plan: GrowingPlan) -> str:
+def _evaluated(plan: GrowingPlan) -> str:
     if not plan.options.all_samples:
         return "this forest, on samples that did not grow it"
     return (
@@ -174,11 +176,11 @@ def _judged(plan: GrowingPlan) -> str:
 def _out_of_bag(plan: GrowingPlan, grown: _Grown) -> dict[str, Any] | None:
     """The scores on what the trees have not drawn; None where every tree has drawn every sample."""
     answers = out_of_bag(grown.forest, grown.model.trees, plan.features[plan.training])
-    judgement = score_forest(answers, plan.samples.labels[plan.training], plan.samples.class_names)
-    if judgement is None:
+    evaluation = score_forest(answers, plan.samples.labels[plan.training], plan.samples.class_names)
+    if evaluation is None:
         return None
-    caution = "Neighbours of the judged samples grew the trees: the scores are optimistic."
-    return {**judgement.to_dict(), "caution": caution}
+    caution = "Neighbours of the evaluated samples grew the trees: the scores are optimistic."
+    return {**evaluation.to_dict(), "caution": caution}
 
 
 def _deployed(plan: GrowingPlan, model: ForestModel) -> dict[str, Any]:
@@ -214,7 +216,7 @@ def _require_classes(samples: Samples) -> None:
     missing = [name for name, count in counts.items() if not count]
     if missing or len(counts) < 2:
         raise InputError(
-            "A forest tells two classes or more apart, each with samples; got "
+            "A forest separates two or more classes, each with samples; got "
             f"{', '.join(f'{count:,} of {name}' for name, count in counts.items())}. Give more samples, or "
             "name other classes with --classes."
         )

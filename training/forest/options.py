@@ -1,4 +1,4 @@
-"""What the growing of a forest can be told; the defaults of the command stand here."""
+"""The options of growing a forest; the defaults of the command are here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ForestOptions:
     seed: int = 1
     """Chooses the samples of each tree and the features of each split."""
     all_samples: bool = False
-    """Grow the delivered forest on all samples; another one, grown on the training part, is judged."""
+    """Grow the delivered forest on all samples; another one, grown on the training part, is evaluated."""
 
     def __post_init__(self) -> None:
         if self.features not in FEATURES:

@@ -1,4 +1,4 @@
-"""How good a forest is, as files beside it: a table, and the confusion matrices as a picture."""
+"""How good a forest is, as files next to it: a table, and the confusion matrices as a picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from gee_pipeline.files import write_bytes
 from training.fit.confusion_picture import Panel, draw_panels
 
-JUDGED_ON: Final = {"held_out": "held out", "out_of_bag": "out of bag"}
+EVALUATED_ON: Final = {"held_out": "held out", "out_of_bag": "out of bag"}
 """Key of the metrics -> in words."""
 
 VOTES: Final = {"hard": "hard vote", "soft": "soft vote"}
@@ -24,7 +24,7 @@ COLUMNS: Final = ("judged_on", "vote", "class", "samples", "precision", "recall"
 
 
 def write_scores(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Write a CSV with a row a class and one of all, for each vote and each way to judge.
+    """Write a CSV with one row per class and one of all, for each vote and each set of samples.
 
     Args:
         path: Where the CSV shall stand.
@@ -44,21 +44,21 @@ def draw_scores(path: Path, metrics: Mapping[str, Any], title: str, caution: str
         path: Where the PNG shall stand.
         metrics: As for `write_scores`.
         title: One line above the panels.
-        caution: What the scores do not tell, below them.
+        caution: What the scores do not show, below them.
     """
-    panels = [_panel(*judged) for judged in _judged(metrics)]
+    panels = [_panel(*one) for one in _evaluations(metrics)]
     draw_panels(path, panels, title=title, note=f"Held out by {metrics['split']}. {caution}")
 
 
-def _judged(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Key of how it was judged, key of the vote, scores; without what could not be judged."""
-    for key in JUDGED_ON:
+def _evaluations(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Key of the samples, key of the vote, scores; without what could not be evaluated."""
+    for key in EVALUATED_ON:
         for vote in VOTES if metrics[key] else ():
             yield key, vote, metrics[key][vote]
 
 
 def _rows(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for key, vote, scores in _judged(metrics):
+    for key, vote, scores in _evaluations(metrics):
         where = {"judged_on": key, "vote": vote}
         for one in scores["classes"]:
             figures = {name: one[name] for name in ("samples", "precision", "recall", "f1")}
@@ -69,7 +69,7 @@ def _rows(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _panel(key: str, vote: str, scores: Mapping[str, Any]) -> Panel:
     title = (
-        f"{JUDGED_ON[key]}, {VOTES[vote]}\nOA {100 * scores['accuracy']:.2f}, "
+        f"{EVALUATED_ON[key]}, {VOTES[vote]}\nOA {100 * scores['accuracy']:.2f}, "
         f"mF1 {100 * scores['macro_f1']:.2f}"
     )
     names = tuple(one["name"] for one in scores["classes"])

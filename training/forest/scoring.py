@@ -44,7 +44,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """How well a forest's answers agree with labels."""
 
     hard: Scores
@@ -54,22 +54,22 @@ class Judgement:
     disagreement: float
     """Share of the samples that the two votes call differently, 0 to 1."""
     samples: int
-    """Samples that were judged."""
-    not_judged: int
-    """Samples that no tree could judge, because all had seen them."""
+    """Samples that were evaluated."""
+    not_evaluated: int
+    """Samples that no tree could evaluate, because all had seen them."""
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON values."""
         return {
             "samples": self.samples,
-            "not_judged": self.not_judged,
+            "not_judged": self.not_evaluated,
             "disagreement": self.disagreement,
             "hard": self.hard.to_dict(),
             "soft": self.soft.to_dict(),
         }
 
 
-def score_forest(answers: Answers, labels: NDArray[np.int64], names: tuple[str, ...]) -> Judgement | None:
+def score_forest(answers: Answers, labels: NDArray[np.int64], names: tuple[str, ...]) -> Evaluation | None:
     """The scores under both votes; None where no tree has answered at all.
 
     Args:
@@ -81,12 +81,12 @@ def score_forest(answers: Answers, labels: NDArray[np.int64], names: tuple[str, 
     if not asked.any():
         return None
     hard, soft, labels = answers.hard[asked], answers.soft[asked], labels[asked]
-    return Judgement(
+    return Evaluation(
         hard=score(labels, hard, names),
         soft=score(labels, soft, names),
         disagreement=float((hard != soft).mean()),
         samples=len(labels),
-        not_judged=int((~asked).sum()),
+        not_evaluated=int((~asked).sum()),
     )
 
 

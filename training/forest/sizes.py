@@ -1,4 +1,4 @@
-"""How large a forest can become on the way to Earth Engine, told before it is grown."""
+"""How large a forest can become on the way to Earth Engine, reported before it is grown."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def most_leaves(options: ForestOptions, samples: int) -> int:
 
 
 def most_splits(options: ForestOptions, leaves: int) -> int:
-    """Splits above the deepest leaf of a tree with so many leaves."""
+    """Splits above the deepest leaf of a tree with this many leaves."""
     return min(options.max_depth, leaves - 1)
 
 

@@ -133,7 +133,7 @@ def scan(
     *,
     composites: frozenset[str],
     reference: Reference | None = None,
-    tell: Callable[[int], None] = lambda cells: None,
+    report: Callable[[int], None] = lambda cells: None,
 ) -> Scan:
     """The candidates of a run: pixels that pass the rules which its predictions alone decide.
 
@@ -144,7 +144,7 @@ def scan(
         stage_counts: Counts the stages up to `Stage.SQUARE`.
         composites: Names of the cells whose composite is kept.
         reference: Where true labels come from.
-        tell: Told the cells done.
+        report: Receives the cells done.
 
     Raises:
         IncompleteRunError: A planned cell has no whole prediction.
@@ -160,7 +160,7 @@ def scan(
             stage_counts.count(Stage.SQUARE, candidates["code"], candidates["truth"])
             reserve.add(candidates)
         done += len(block.cells)
-        tell(done)
+        report(done)
     return Scan(reserve, found)
 
 
@@ -265,7 +265,7 @@ def alike_neighbours(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def confidence_limits(folder: Path, plan: RunPlan, rules: PseudoRules) -> NDArray[np.float64]:
     """`(256,)`: the least confidence of each code in percent.
 
-    Where a share of each class passes, its limit is the highest whole percent that so many of its pixels
+    Where a share of each class passes, its limit is the highest whole percent that this many of its pixels
     reach, if that is below the common limit.
 
     Raises:

@@ -38,10 +38,10 @@ TOLERANCE: Final = 0.01
 differently."""
 
 
-class Judging(Protocol):
+class StabilityCheck(Protocol):
     """What is asked about series and classes."""
 
-    def judge(self, series: NDArray[np.int16], codes: NDArray[np.uint8]) -> Verdicts:
+    def check(self, series: NDArray[np.int16], codes: NDArray[np.uint8]) -> Verdicts:
         """What the networks say about pixels, by series `(pixel, band, bin)` of the window."""
 
 
@@ -62,9 +62,9 @@ def draw(
     plan: RunPlan,
     rules: PseudoRules,
     reserve: Reserve,
-    judge: Judging,
+    stability: StabilityCheck,
     stage_counts: StageCounts,
-    tell: Callable[[int, int], None] = lambda samples, wanted: None,
+    report: Callable[[int, int], None] = lambda samples, wanted: None,
 ) -> Drawn:
     """Take candidates in rounds until each class has its samples or no candidate is left.
 
@@ -73,18 +73,18 @@ def draw(
         plan: Its plan.
         rules: Stability, spacing, number and balance are used here.
         reserve: Candidates by class.
-        judge: The networks.
+        stability: The networks.
         stage_counts: Counts the stages from `Stage.DRAWN`.
-        tell: Told the samples so far and those wanted.
+        report: Receives the samples so far and those wanted.
 
     Raises:
         CorruptFileError: A composite is damaged.
         MismatchError: The composites or the model are not those that the map was made with.
     """
-    drawing = _Drawing(folder, plan, rules, reserve, judge, stage_counts)
+    drawing = _Drawing(folder, plan, rules, reserve, stability, stage_counts)
     while len(batch := drawing.next_batch()):
         drawing.work_on(batch)
-        tell(drawing.count, drawing.wanted)
+        report(drawing.count, drawing.wanted)
     drawn = drawing.balanced()
     stage_counts.count(Stage.SAMPLES, drawn.candidates["code"], drawn.candidates["truth"])
     return drawn
@@ -99,14 +99,14 @@ class _Drawing:
         plan: RunPlan,
         rules: PseudoRules,
         reserve: Reserve,
-        judge: Judging,
+        stability: StabilityCheck,
         stage_counts: StageCounts,
     ) -> None:
-        self._folder, self._plan, self._rules, self._judge, self._stage_counts = (
+        self._folder, self._plan, self._rules, self._stability, self._stage_counts = (
             folder,
             plan,
             rules,
-            judge,
+            stability,
             stage_counts,
         )
         assert plan.model is not None
@@ -150,7 +150,7 @@ class _Drawing:
         self._count(Stage.DRAWN, batch)
         series = read_series(self._folder, self._plan, batch)
         window = self._plan.recipe.window
-        verdicts = self._judge.judge(series[:, :, window.start : window.stop], batch["code"])
+        verdicts = self._stability.check(series[:, :, window.start : window.stop], batch["code"])
         _require_same_model(self._folder, verdicts.again)
         left = verdicts.again
         self._count(Stage.MODEL, batch[left])
@@ -281,7 +281,7 @@ def _require_same_observations(
         raise MismatchError(
             f"The composite of cell {name} in {folder} is not the one that its prediction was made of: a "
             f"pixel has {observed[other[0]]} observed bins, the map counted {one['clear']}. Delete "
-            f"predictions/{name}.tif and continue the run, which predicts the cell anew."
+            f"predictions/{name}.tif and continue the run, which predicts the cell again."
         )
 
 
@@ -290,7 +290,7 @@ def _require_same_model(folder: Path, again: NDArray[np.bool_]) -> None:
     if differing > TOLERANCE * len(again) + 2:
         raise MismatchError(
             f"The model in {folder} gives another class than the map to {differing:,} of {len(again):,} "
-            "pixels, so the map was made of other composites or by another model. Make the map anew with "
+            "pixels, so the map was made of other composites or by another model. Make the map again with "
             "'cropmap predict' in another --out."
         )
 

@@ -27,7 +27,7 @@ from training.pseudo_labels.drawing import Drawn, draw
 from training.pseudo_labels.reference import Reference, read_reference
 from training.pseudo_labels.report import Findings, PseudoReport, build_report, lack_notice
 from training.pseudo_labels.rules import PseudoRules
-from training.pseudo_labels.stability import Judge, require_comparable
+from training.pseudo_labels.stability import Stability, require_comparable
 from training.pseudo_labels.statistics import StageCounts
 from training.samples.crops import NAMES
 from training.samples.sample_origin import PSEUDO_LABELS
@@ -66,7 +66,7 @@ class PseudoRequest:
 
 @dataclass(frozen=True)
 class PseudoListener:
-    """Who is told what meanwhile."""
+    """Receives notices and progress."""
 
     notice: Callable[[str], None] = lambda text: None
     """Takes one sentence for the user."""
@@ -87,13 +87,13 @@ class _Opened:
 
 
 def draw_pseudo_labels(request: PseudoRequest, listener: PseudoListener | None = None) -> PseudoReport:
-    """A file of labelled series that trainings take, its report, and the report as JSON beside it.
+    """A file of labelled series that trainings take, its report, and the report as JSON next to it.
 
-    A file of the same request that is there already is kept; a new reference measures it anew.
+    A file of the same request that is there already is kept; a new reference measures it again.
 
     Args:
         request: Run, rules, other checkpoints and reference.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
 
     Raises:
         InputError: The run is of composites only, of a forest, or without composites; fewer than two classes
@@ -115,12 +115,12 @@ def draw_pseudo_labels(request: PseudoRequest, listener: PseudoListener | None =
 
 
 def report_path(out: Path) -> Path:
-    """Where the report of a file of samples stands: `samples.report.json` beside `samples.npz`."""
+    """Path of the report of a file of samples: `samples.report.json` next to `samples.npz`."""
     return out.with_name(f"{out.stem}.report.json")
 
 
 def legend_path(out: Path) -> Path:
-    """Where the legend stands of classes that CropGlobe has not: `samples.legend.json`."""
+    """Path of the legend where CropGlobe lacks a class: `samples.legend.json`."""
     return out.with_name(f"{out.stem}.legend.json")
 
 
@@ -134,7 +134,7 @@ def _open(request: PseudoRequest) -> _Opened:
         raise MismatchError(
             f"The model's copy {model.path} has the digest {checkpoint.digest}, the map of this run was made "
             f"with {model.digest}. Copy that model there again, or continue the run with 'cropmap predict "
-            f"--config {folder / CONFIG_FILE}', which does so."
+            f"--config {folder / CONFIG_FILE}', which copies it."
         )
     others = tuple(load_checkpoint(path) for path in request.also)
     for path, other in zip(request.also, others, strict=True):
@@ -160,7 +160,7 @@ def _require_composites(folder: Path) -> frozenset[str]:
     there = stems(folder / "composites")
     if not there:
         raise InputError(
-            f"The run {folder} has no composites any more, so there are no series to label. Make the map "
+            f"The run {folder} no longer has composites, so there are no series to label. Make the map "
             "again in another --out with 'cropmap predict', and keep its composites folder."
         )
     return there
@@ -195,7 +195,7 @@ def _draw(
 ) -> tuple[Findings, Drawn]:
     rules, plan, stage_counts = request.rules, opened.plan, StageCounts(len(opened.model.classes))
     # Made first: what is wrong with a device or a network shows before the long pass.
-    judge = Judge(
+    stability = Stability(
         opened.checkpoint, opened.others, passes=rules.passes, seed=rules.seed, device=request.device
     )
     found = scan(
@@ -205,14 +205,14 @@ def _draw(
         stage_counts,
         composites=opened.composites,
         reference=reference,
-        tell=lambda done: listener.progress("cells", done, len(plan.cells)),
+        report=lambda done: listener.progress("cells", done, len(plan.cells)),
     )
     drawn = draw(
         opened.folder,
         plan,
         rules,
         found.reserve,
-        judge,
+        stability,
         stage_counts,
         lambda done, wanted: listener.progress("samples", done, wanted),
     )
@@ -224,10 +224,12 @@ def _draw(
 def _require_classes(report: PseudoReport) -> None:
     if sum(count > 0 for count in report.classes.values()) >= 2:
         return
-    told = " ".join(lack_notice(name, report.stages) for name, count in report.classes.items() if not count)
+    lacking = " ".join(
+        lack_notice(name, report.stages) for name, count in report.classes.items() if not count
+    )
     raise InputError(
-        "A forest tells two classes or more apart, but the rules leave samples of "
-        f"{sum(count > 0 for count in report.classes.values())}. {told}"
+        "A forest separates two or more classes, but the rules leave samples of "
+        f"{sum(count > 0 for count in report.classes.values())}. {lacking}"
     )
 
 
@@ -264,7 +266,7 @@ def _write_beside(request: PseudoRequest, opened: _Opened, report: PseudoReport)
 
 
 def _own_legend(request: PseudoRequest, opened: _Opened) -> str | None:
-    """The file that says what labels mean which CropGlobe has not; None where it has them all."""
+    """The file with the meaning of labels that CropGlobe lacks; None where it has them all."""
     return str(legend_path(request.out)) if set(opened.model.classes) - set(NAMES) else None
 
 
@@ -321,7 +323,7 @@ def _finished(request: PseudoRequest, opened: _Opened, reference: Reference | No
     metadata = read_metadata(request.out)
     if metadata is None or "request" not in metadata:
         raise InputError(
-            f"{request.out} exists and is no file of 'cropmap forest pseudo-label'. Choose another --out."
+            f"{request.out} exists and is not a file of 'cropmap forest pseudo-label'. Choose another --out."
         )
     require_same_request(metadata["request"], _request(request, opened), request.out)
     former = PseudoReport.from_dict(metadata["report"])

@@ -78,7 +78,7 @@ class RasterReference:
 
 @dataclass(frozen=True)
 class PointReference:
-    """Labelled places, each of which tells about the pixel that holds it."""
+    """Labelled places, each of which labels the pixel that holds it."""
 
     path: Path
     """The file."""
@@ -152,7 +152,7 @@ def _raster(path: Path, plan: RunPlan, table: Path | None) -> RasterReference:
     except RasterioError as error:
         raise _damaged(path, error) from error
     if crs is None:
-        raise InputError(f"The reference {path} has no CRS, so its pixels mean no place. Assign one to it.")
+        raise InputError(f"The reference {path} has no CRS, so its pixels have no place. Assign one to it.")
     west, south, east, north = transform_bounds(crs, str(plan.grid.geobox.crs), *bounds)
     box = plan.grid.geobox.boundingbox
     if east <= box.left or west >= box.right or north <= box.bottom or south >= box.top:
@@ -173,7 +173,7 @@ def _codes_of_values(table: ClassTable, plan: RunPlan) -> dict[int, int]:
 
 def _points(path: Path, plan: RunPlan, samples: Samples) -> PointReference:
     if samples.lon is None or samples.lat is None:
-        raise InputError(f"The reference {path} tells no places. Give samples with lon and lat, or a raster.")
+        raise InputError(f"The reference {path} has no places. Give samples with lon and lat, or a raster.")
     if samples.season and samples.season.start != plan.season.start:
         raise MismatchError(
             f"The reference {path} is of the season from {samples.season.start}, the run of that from "

@@ -1,4 +1,4 @@
-"""What is told about pseudo-labels: what each rule removed and bought, balance, spread and noise."""
+"""What is reported about pseudo-labels: what each rule removed and bought, balance, spread and noise."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class PseudoReport:
-    """All that is told about a file of pseudo-labels."""
+    """All that is reported about a file of pseudo-labels."""
 
     out: str
     """The npz file."""
@@ -109,7 +109,7 @@ class PseudoReport:
     notices: tuple[str, ...]
     """What the reader should know, one sentence each."""
     legend: str | None = None
-    """File that trainings need beside the samples (`--legend`); None where the classes are CropGlobe's."""
+    """File that trainings need besides the samples (`--legend`); None where the classes are CropGlobe's."""
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -160,7 +160,7 @@ def stage_texts(rules: PseudoRules, min_clear: int, also: int) -> dict[Stage, st
         Stage.CONFIDENCE: f"confidence >= {rules.confidence:g} %{share}",
         Stage.CLEAR: f"observed bins >= {min_clear}",
         Stage.NEIGHBOURS: f"{rules.neighbours} of {NEIGHBOURS} neighbours alike",
-        Stage.SQUARE: f"one a class and {rules.spacing} m square",
+        Stage.SQUARE: f"one per class and {rules.spacing} m square",
         Stage.DRAWN: _LOOKED_AT,
         Stage.MODEL: "same class again",
         Stage.PASSES: f"{rules.agree} of {rules.passes} dropout passes alike",

@@ -29,9 +29,10 @@ class PseudoRules:
     2017), so pixels of 80 % and more are wrong in fewer than one of five cases, as far as the place resembles
     the training places. A fixed limit is that of FixMatch (Sohn et al. 2020, 0.95 there)."""
     best_share: float | None = None
-    """Percent, 0 to 100: the surest so many percent of each class pass whatever their confidence. One limit
-    for all classes empties the difficult ones; a limit for each class does not (class-balanced self-training,
-    Zou et al. 2018). With a confidence of 100 this rule stands alone. None takes the one limit for all."""
+    """Percent, 0 to 100: this percent of each class, the most confident, passes whatever its confidence. One
+    limit for all classes empties the difficult ones; a limit for each class does not (class-balanced
+    self-training, Zou et al. 2018). With a confidence of 100 this rule stands alone. None takes the one limit
+    for all."""
     min_clear: int | None = None
     """Observed bins in the model window, at least. Ours: the fewer observations, the more of the series is
     interpolated. None takes the recipe's own limit, below which the map has no class at all."""
@@ -47,9 +48,9 @@ class PseudoRules:
     """Passes of these that must give the class of the map. The limit is ours."""
     per_class: int = 1000
     """Samples of a class, at most. Ours: a class as frequent as the map has it would drown the rare ones;
-    with so many of each a forest of some hundred leaves a tree is well filled."""
+    with this many of each a forest with some hundred leaves per tree is well filled."""
     largest_ratio: float | None = None
-    """The largest class has at most so many times the samples of the smallest that has any; 1 makes all
+    """The largest class has at most this many times the samples of the smallest that has any; 1 makes all
     equal. None lets a class lack samples without a cost to the others."""
     spacing: int = 60
     """Metres between any two samples at least; a multiple of the 10 m pixel, as in CropGlobe (Tong et al.
@@ -63,7 +64,7 @@ class PseudoRules:
         if self.best_share is not None and not 0 < self.best_share <= 100:
             raise InputError(
                 f"The surest share of a class is above 0 and up to 100 percent, got --best-share "
-                f"{self.best_share:g}. Leave it away for one limit for all classes."
+                f"{self.best_share:g}. Omit it for one limit for all classes."
             )
         if not 0 <= self.neighbours <= NEIGHBOURS:
             raise InputError(f"A pixel has {NEIGHBOURS} neighbours, got --neighbours {self.neighbours}.")

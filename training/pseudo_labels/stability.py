@@ -30,7 +30,7 @@ class Verdicts:
     """`(pixel,)`: all other checkpoints give it."""
 
 
-class Judge:
+class Stability:
     """The network of a map and other checkpoints, ready to be asked about pixels."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Judge:
         self._passes, self._seed, self._asked = passes, seed, 0
         self._network = with_dropout(checkpoint).to(self._predictor.device) if passes else None
 
-    def judge(self, series: NDArray[np.int16], codes: NDArray[np.uint8]) -> Verdicts:
+    def check(self, series: NDArray[np.int16], codes: NDArray[np.uint8]) -> Verdicts:
         """What the networks say about pixels; the same in every run of the program, on one kind of device.
 
         Args:
@@ -104,8 +104,8 @@ def with_dropout(checkpoint: Checkpoint) -> nn.Module:
     layers = [layer for layer in network.modules() if isinstance(layer, _DROPOUTS) and layer.p > 0]
     if not layers:
         raise InputError(
-            "Dropout passes need a network with dropout, and that of this run drops nothing, so all passes "
-            "would be alike. Leave the rule out with --passes 0, and name other checkpoints with --also."
+            "Dropout passes need a network with dropout, and that of this run has none, so all passes "
+            "would be equal. Leave the rule out with --passes 0, and name other checkpoints with --also."
         )
     for layer in layers:
         layer.train()
@@ -113,7 +113,7 @@ def with_dropout(checkpoint: Checkpoint) -> nn.Module:
 
 
 def require_comparable(mine: Checkpoint, other: Checkpoint, name: str) -> None:
-    """Refuse a checkpoint that cannot speak about the pixels of a run.
+    """Refuse a checkpoint that cannot classify the pixels of a run.
 
     Args:
         mine: The model of the run.
@@ -136,12 +136,12 @@ def require_comparable(mine: Checkpoint, other: Checkpoint, name: str) -> None:
     if lacking := [crop.name for crop in mine.classes if crop.name not in known]:
         raise MismatchError(
             f"The checkpoint {name} must know every class of the run, but lacks {', '.join(lacking)}: no "
-            "label of these could ever stand. Give another checkpoint with --also."
+            "label of these could be kept. Give another checkpoint with --also."
         )
 
 
 def _codes_for(mine: Checkpoint, other: Checkpoint) -> NDArray[np.uint8]:
-    """`(256,)`: code of `mine` for each code of `other`, 0 for a class that `mine` has not."""
+    """`(256,)`: code of `mine` for each code of `other`, 0 for a class that `mine` lacks."""
     codes = {crop.name: crop.code for crop in mine.classes}
     out = np.zeros(256, np.uint8)
     for crop in other.classes:

@@ -37,7 +37,7 @@ class Stage(StrEnum):
     SPACING = "spacing"
     """Is far enough from the samples before it."""
     SAMPLES = "samples"
-    """Is a sample: its class was not full, and is not too large beside the smallest."""
+    """Is a sample: its class was not full, and is not too large compared with the smallest."""
 
 
 @dataclass(frozen=True)

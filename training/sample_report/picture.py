@@ -265,7 +265,7 @@ def _bridged(
 
 
 def _draw_observed(axes: Axes, samples: Samples, names: list[str]) -> None:
-    """A row a class, a column a bin: the share of its samples that was observed."""
+    """One row per class, one column per bin: the share of its samples that was observed."""
     labels = [samples.class_names.index(name) for name in names]
     shares = np.stack([samples.observed[samples.labels == label].mean(axis=0) for label in labels])
     edges = np.arange(shares.shape[1] + 1) * samples.recipe.mean_bin_days

@@ -1,4 +1,4 @@
-"""Which classes of a legend a model tells apart, and what becomes of the others."""
+"""Which classes of a legend a model distinguishes, and what becomes of the others."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class ClassLegend:
         if len(unknown):
             raise InputError(
                 f"{owner} must be a label of {self.description}; row {unknown[0] + first_row} has "
-                f"{labels[unknown[0]]!s} ({len(unknown)} of {len(labels)} rows are at fault). Say in a "
+                f"{labels[unknown[0]]!s} ({len(unknown)} of {len(labels)} rows are wrong). Say in a "
                 "legend file (--legend) what it becomes: in labels of a class, in leave_out, or by unlisted."
             )
         return index
@@ -244,14 +244,14 @@ def _index_of(classes: Sequence[LegendClass], leave_out: Sequence[Label]) -> dic
         for label in sorted(entry.all_labels, key=str):
             if label in index:
                 raise InputError(
-                    f"A label means one class, but {label!r} stands at {classes[index[label]].name} and "
+                    f"A label means one class, but {label!r} is given for {classes[index[label]].name} and "
                     f"{entry.name}. Keep one of them."
                 )
             index[label] = place
     for label in map(plain_label, leave_out):
         if index.get(label, LEFT_OUT) != LEFT_OUT:
             raise InputError(
-                f"The label {label!r} stands at leave_out and at the class {classes[index[label]].name}. "
+                f"The label {label!r} is given in leave_out and for the class {classes[index[label]].name}. "
                 "Keep one of them."
             )
         index[label] = LEFT_OUT

@@ -55,7 +55,7 @@ def column(path: Path, arrays: Arrays, key: str, count: int, *, text: bool = Fal
         arrays: Its arrays.
         key: Which of them.
         count: Number of samples.
-        text: Whether texts are allowed beside numbers.
+        text: Whether texts are allowed besides numbers.
 
     Raises:
         InputError: There is no such key, or it has another shape or type.
@@ -86,5 +86,5 @@ def refuse(
         value = values[where] if values.dtype.kind in "UO" else f"{values[where]:g}"
         raise InputError(
             f"{path}: key {key} {rule}; row {where[0]} has {value} ({rows} of {len(bad)} rows are "
-            f"at fault). {way_out}".rstrip()
+            f"wrong). {way_out}".rstrip()
         )

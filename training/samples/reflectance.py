@@ -21,7 +21,7 @@ BASELINE_OFFSET: Final = 1_000
 _FEW: Final = 200
 """Observations from which the distribution of a band says something."""
 _FEW_SAMPLES: Final = 20
-"""Green samples from which the order of bands can be judged."""
+"""Green samples from which the order of bands can be checked."""
 _GREEN: Final = 0.5
 """NDVI of a canopy that covers most of the ground."""
 _BARE: Final = (0.05, 0.25)
@@ -91,7 +91,7 @@ def require_no_offset(owner: str, series: NDArray[np.int16], bands: Sequence[str
 
     Blue and red reflectance of fields lies below 0.1 in many observations; where 99 of 100 lie above
     0.1 in both, the offset is still there, or all is cloud and snow. A file that was half corrected, or of
-    bright desert soil alone, cannot be told.
+    bright desert soil alone, cannot be checked.
 
     Args:
         owner: What holds the series, for the message.

@@ -46,13 +46,13 @@ def origin_of(path: Path, arrays: Mapping[str, NDArray[Any]]) -> SampleOrigin | 
         MismatchError: A later version of cropmap wrote it.
     """
     try:
-        told = json.loads(str(arrays[METADATA]))
-        year, start = told["request"]["year"], date.fromisoformat(told["request"]["season_start"])
-        source, recipe = told["source"], told["recipe"]
+        stored = json.loads(str(arrays[METADATA]))
+        year, start = stored["request"]["year"], date.fromisoformat(stored["request"]["season_start"])
+        source, recipe = stored["source"], stored["recipe"]
     except (KeyError, TypeError, ValueError):
         return None  # what other programs write under this key
     try:
-        pseudo = told["request"].get("kind") == PSEUDO_LABELS
+        pseudo = stored["request"].get("kind") == PSEUDO_LABELS
         season = Season(year, start)
         return SampleOrigin(path, source, Recipe.from_dict(recipe).starting_as(season), season, pseudo)
     except InputError as error:

@@ -106,7 +106,7 @@ class Samples:
 
 
 class ReadingOptions(TypedDict, total=False):
-    """What `read_samples` can be told of files, beside their recipe and classes."""
+    """What `read_samples` takes about files, besides their recipe and classes."""
 
     legend: ClassLegend | None
     source: str | None
@@ -227,25 +227,25 @@ def _open(path: Path) -> _File:
 
 def _default_source(paths: Sequence[Path], origins: Sequence[SampleOrigin], legend: ClassLegend) -> str:
     silent = [path.name for path in paths if path not in {origin.path for origin in origins}]
-    told = list(dict.fromkeys(origin.source for origin in origins))
-    sentences = [legend.source, *told, f"Samples of {', '.join(silent)}." if silent else ""]
+    sources = list(dict.fromkeys(origin.source for origin in origins))
+    sentences = [legend.source, *sources, f"Samples of {', '.join(silent)}." if silent else ""]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _require_season(origins: Sequence[SampleOrigin], reading: Reading) -> None:
     """Refuse another year or hemisphere than a file says."""
     for origin in origins:
-        told, asked = origin.season, origin.season
-        if reading.year is not None and told.year != reading.year:
+        own, asked = origin.season, origin.season
+        if reading.year is not None and own.year != reading.year:
             raise MismatchError(
-                f"The samples {origin.path} are of {told.year}, from {told.start} on, not of --year "
+                f"The samples {origin.path} are of {own.year}, from {own.start} on, not of --year "
                 f"{reading.year}. Leave --year out, or give other files."
             )
         if reading.hemisphere is not None:
-            asked = reading.recipe.season.season(told.year, reading.hemisphere)
-        if asked.start != told.start:
+            asked = reading.recipe.season.season(own.year, reading.hemisphere)
+        if asked.start != own.start:
             raise MismatchError(
-                f"The samples {origin.path} start on {told.start}, not on {asked.start} as in the "
+                f"The samples {origin.path} start on {own.start}, not on {asked.start} as in the "
                 f"{reading.hemisphere}. Leave --hemisphere out, or give other files."
             )
 

@@ -9,7 +9,7 @@ from training.samples.samples import Samples
 
 
 def warn_of_season(samples: Samples) -> str | None:
-    """A sentence where classes called winter something are told apart by what grows in summer; else None."""
+    """A sentence where classes named winter something are distinguished by summer growth; else None."""
     winter = [name for name in samples.class_names if re.match(r"winter(\b|_)", name, re.IGNORECASE)]
     rule = samples.recipe.season
     if not winter or rule != SUMMER:

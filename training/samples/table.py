@@ -8,7 +8,7 @@ The file is CSV (also compressed: .csv.gz), Parquet or GeoParquet. Its columns, 
 - `group` and `country`, optional.
 - one column for each band and date: `B2_2021-05-03`. Also read are `B02`, `b2`; dates as `20210503` and
   `2021_05_03`; a dash, a dot or a blank instead of the underscore after the band; and the date first, as in
-  `2021-05-03_B2`. Bands that the recipe has not are ignored, and so is every other column.
+  `2021-05-03_B2`. Bands that the recipe lacks are ignored, and so is every other column.
 
 An empty cell, NaN or -9999 is a gap; so is an observation of exactly 0 in all bands, which ESA's products use
 for "no data". An observation that lacks one band of a sensor is a gap in all of that sensor's. Bands of other
@@ -73,7 +73,7 @@ class Table:
     path: Path
     """The file."""
     frame: pd.DataFrame
-    """One row a sample; with `lon` and `lat` where a geometry gave them."""
+    """One row per sample; with `lon` and `lat` where a geometry gave them."""
 
     @cached_property
     def series_columns(self) -> tuple[SeriesColumn, ...]:
@@ -199,8 +199,8 @@ def _refuse_outside(
         raise InputError(
             f"{table.path}: column {names[day][band]} must lie within {low:g} to {high:g} once it is "
             f"{sensor.unit} x {sensor.scale:,g}, or be empty; row {row + FIRST_ROW} has "
-            f"{raw[day, band, row]:g} ({int(bad.any(axis=(0, 1)).sum())} of {bad.shape[2]} rows are at "
-            f"fault).{way_out}"
+            f"{raw[day, band, row]:g} ({int(bad.any(axis=(0, 1)).sum())} of {bad.shape[2]} rows are "
+            f"wrong).{way_out}"
         )
 
 
@@ -215,8 +215,8 @@ def _seasons(
         return [_season(table.path, rule, reading.year, side or "north", days)], np.zeros(count, np.intp)
     if lat is None:
         raise InputError(
-            f"{table.path} has no latitudes, which tell when its season starts. Add the columns lon and lat, "
-            "or give --hemisphere or --season-start."
+            f"{table.path} has no latitudes, which decide when its season starts. Add the columns lon and "
+            "lat, or give --hemisphere or --season-start."
         )
     sides, which = np.unique(hemispheres_of(lat), return_inverse=True)
     return [_season(table.path, rule, reading.year, side, days) for side in sides.tolist()], which
@@ -307,7 +307,7 @@ def _refuse(table: Table, name: str, bad: NDArray[np.bool_], rule: str) -> None:
         raise InputError(
             f"{table.path}: column {name} {rule}; row {row + FIRST_ROW} has "
             f"{repr(value) if isinstance(value, str) else value} "
-            f"({int(bad.sum())} of {len(bad)} rows are at fault)."
+            f"({int(bad.sum())} of {len(bad)} rows are wrong)."
         )
 
 
@@ -324,7 +324,7 @@ def _series_column(path: Path, name: str) -> SeriesColumn | None:
     try:
         day = date(int(match["year"]), int(match["month"]), int(match["day"]))
     except ValueError as error:
-        raise InputError(f"{path}: the column {name} has no possible date: {error}. Name it anew.") from error
+        raise InputError(f"{path}: the column {name} has no valid date: {error}. Rename it.") from error
     return SeriesColumn(name, band, day)
 
 

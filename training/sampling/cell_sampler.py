@@ -41,7 +41,7 @@ class CellSampler:
         except EarthEngineError as error:
             raise InputError(
                 f"The reference map {asset} cannot be read as an image of Earth Engine: {error} Check its "
-                "id, that it is an image and no collection, and that it is shared with you; a year of the "
+                "id, that it is an image and not a collection, and that it is shared with you; a year of the "
                 "Cropland Data Layer is published early in the next."
             ) from error
         if band is not None and band not in bands:

@@ -67,12 +67,12 @@ class CellSamples:
                 values = {name: arrays[name] for name in cls.__dataclass_fields__}
                 return cls(**{**values, "candidates": int(values["candidates"])})
         except (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-            raise CorruptFileError(f"{path} is no whole file of samples: {error}. Delete it.") from error
+            raise CorruptFileError(f"{path} is not a whole file of samples: {error}. Delete it.") from error
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a sampling beside its squares."""
+    """What is known of a sampling besides its squares."""
 
     scenes: int | None = None
     """Scenes that touch the area within the season; None before it was looked."""
@@ -81,7 +81,7 @@ class Facts:
 
 
 class PartFolder:
-    """Folder beside the result that keeps the squares that are done."""
+    """Folder next to the result with the squares that are done."""
 
     def __init__(self, out: Path) -> None:
         """The folder of a result; nothing is made yet.
@@ -110,7 +110,7 @@ class PartFolder:
             lock.release()
 
     def read(self, cell: SampleCell) -> CellSamples | None:
-        """The samples of a square that is done; a damaged file is deleted, so that it is made anew."""
+        """The samples of a square that is done; a damaged file is deleted, so that it is made again."""
         path = self._path(cell)
         if not path.exists():
             return None
@@ -175,7 +175,7 @@ def require_same_request(theirs: dict[str, Any], mine: dict[str, Any], path: Pat
         )
         raise MismatchError(
             f"{path} holds samples of another request, which differs in {named}. Choose another --out, or "
-            "delete it to begin anew."
+            "delete it to start over."
         )
 
 

@@ -13,7 +13,7 @@ from training.samples.crops import NAMES, OTHER
 
 Cropland = Literal["worldcover"]
 CROPLAND_MAPS: Final[tuple[str, ...]] = get_args(Cropland)
-"""Maps of cropland that can tell which land outside a reference's classes is "other"."""
+"""Maps of cropland that can show which land outside a reference's classes is "other"."""
 
 LARGEST_VALUE: Final = 2**31 - 2
 """Values of a reference map fit a signed 32-bit integer; the last one marks pixels without a value."""
@@ -107,7 +107,8 @@ def _table(values: dict[str, Any]) -> ClassTable:
 def _require_classes(classes: Mapping[str, tuple[int, ...]]) -> None:
     if unknown := [name for name in classes if name not in NAMES]:
         raise InputError(
-            f"The key {unknown[0]} in [classes] is no class of CropGlobe's legend; it has {', '.join(NAMES)}."
+            f"The key {unknown[0]} in [classes] is not a class of CropGlobe's legend; it has "
+            f"{', '.join(NAMES)}."
         )
     if not classes:
         raise InputError("The class table names no class. Write lines such as corn = [1, 4] below [classes].")
@@ -131,7 +132,7 @@ def _require_once(classes: Mapping[str, tuple[int, ...]]) -> None:
         for value in values:
             if value in owner:
                 raise InputError(
-                    f"A value means one class, but {value} stands at the keys {owner[value]} and {name} in "
-                    "[classes]. Keep one of them."
+                    f"A value means one class, but {value} is given for the keys {owner[value]} and {name} "
+                    "in [classes]. Keep one of them."
                 )
             owner[value] = name

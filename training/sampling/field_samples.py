@@ -56,7 +56,7 @@ class SampleProgress:
 
 @dataclass(frozen=True)
 class SampleListener:
-    """Who is told what meanwhile."""
+    """Receives notices and progress."""
 
     notice: Callable[[str], None] = lambda text: None
     """Takes one sentence for the user."""
@@ -69,14 +69,14 @@ def take_samples(request: SampleRequest, listener: SampleListener | None = None)
 
     Args:
         request: Area, year, reference and how to draw.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
 
     Raises:
         InputError: Something in the request cannot be used, or the area has no pixel of the classes.
         MismatchError: The file, or the folder of its parts, holds samples of another request.
         AccessError: Earth Engine cannot be used.
         IncompleteRunError: Squares failed; the file holds the others, and the same request continues.
-        BudgetSpentError: The computing time is used up; likewise.
+        BudgetSpentError: The computing time is used up; squares that are done are kept too.
     """
     listener = listener or SampleListener()
     require_npz(request.out)
@@ -159,7 +159,7 @@ class _Sampling:
     def _fetching(
         self, session: Session, sampler: CellSampler, cells: list[SampleCell]
     ) -> FetchThreads[SampleCell, tuple[SampleCell, CellSamples | str]]:
-        """Threads that make the samples of a square and keep them on disk; or tell why it failed."""
+        """Threads that make the samples of a square and keep them on disk; or report why it failed."""
 
         def work(cell: SampleCell) -> tuple[SampleCell, CellSamples | str]:
             try:
@@ -210,13 +210,13 @@ def _finished(out: Path, plan: SamplePlan) -> SampleSummary | None:
     """The summary of a complete file of the same request: it cost enough to make once.
 
     Raises:
-        InputError: The file is none that a sampling made.
+        InputError: The file was not made by a sampling.
         MismatchError: It is of another request.
     """
     if not out.exists():
         return None
     if (metadata := read_metadata(out)) is None:
-        raise InputError(f"{out} exists and is no file of 'cropmap sample'. Choose another --out.")
+        raise InputError(f"{out} exists and is not a file of 'cropmap sample'. Choose another --out.")
     require_same_request(metadata["request"], plan.to_dict(), out)
     summary = read_summary(metadata)
     return replace(summary, out=str(out)) if summary.complete else None

@@ -93,7 +93,7 @@ def plan_samples(request: SampleRequest, notice: Callable[[str], None] = lambda 
 
     Args:
         request: Area, year, reference and how to draw.
-        notice: Takes what was mended in the area, one sentence each.
+        notice: Takes what was repaired in the area, one sentence each.
 
     Raises:
         InputError: The area, the year, the reference or its table cannot be used.

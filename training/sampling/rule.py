@@ -22,7 +22,7 @@ class SamplingRule:
     per_cell: int = 1
     """Samples of a square: 1 in the USA and 5 elsewhere in CropGlobe."""
     each_class: bool = False
-    """True draws so many of every class in a square, False so many over all classes."""
+    """True draws this many of every class in a square, False this many over all classes."""
     spacing: int = 60
     """Metres between any two samples at least; a multiple of the 10 m pixel."""
     buffer: float = 60

@@ -1,1 +1,1 @@
-"""The transfer benchmark: models trained in one region and judged in others, beside the published numbers."""
+"""The transfer benchmark: models trained in one region and tested in others, with the published numbers."""

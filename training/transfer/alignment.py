@@ -16,7 +16,7 @@ from training.scores.metrics import Scores, score
 
 @dataclass(frozen=True)
 class MapClasses:
-    """The classes that the reference map of a region tells apart; "other" may hold all further crops."""
+    """The classes that the reference map of a region distinguishes; "other" may hold all further crops."""
 
     names: tuple[str, ...]
     """The classes, "other" among them."""
@@ -29,7 +29,7 @@ RULES: Final[Mapping[str, MapClasses]] = {
     "AUS": MapClasses(("sugarcane", "cotton", OTHER), "Tong et al. 2025, sections 2.2 and 4.1: summer crops"),
     "CHN": MapClasses(("rice", OTHER), "Tong et al. 2025, sections 2.2 and 4.1: rice alone is included"),
 }
-"""Regions whose maps tell two or three classes apart; every other region has the classes of the source.
+"""Regions whose maps distinguish two or three classes; every other region has the classes of the source.
 
 The authors' published code differs: it also lets corn and soybeans stand for CHN, and all classes but wheat
 for ARG. Predictions of these then count as wrong there, instead of as "other"."""
@@ -37,12 +37,12 @@ for ARG. Predictions of these then count as wrong there, instead of as "other"."
 
 @dataclass(frozen=True)
 class Alignment:
-    """Which samples of a target are judged, as what, and what a prediction counts as."""
+    """Which samples of a target are evaluated, as what, and what a prediction counts as."""
 
     names: tuple[str, ...]
     """Classes of the confusion matrix, in the order of the model's."""
     label_to: Mapping[str, str | None]
-    """Class of a sample -> what it is judged as; None leaves it out, because the model cannot know it."""
+    """Class of a sample -> what it is evaluated as; None leaves it out, because the model cannot know it."""
     prediction_to: Mapping[str, str]
     """Class of the model -> what its prediction counts as."""
     reason: str
@@ -50,7 +50,7 @@ class Alignment:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Classes of samples that are not judged."""
+        """Classes of samples that are not evaluated."""
         return tuple(name for name, to in self.label_to.items() if to is None)
 
 
@@ -62,21 +62,21 @@ def align(
     own: Sequence[str] | None = None,
     merged: bool = False,
 ) -> Alignment:
-    """How a target is judged.
+    """How a target is evaluated.
 
     A class that the model does not know is left out, or becomes "other" where the classes of the model were
-    chosen and the rest merged into it. Where the map of the target tells few classes apart, the others count
-    as "other", in labels and predictions.
+    chosen and the rest merged into it. Where the map of the target distinguishes few classes, the others
+    count as "other", in labels and predictions.
 
     Args:
         target: Code of the region.
         target_names: Classes that occur in it.
-        model_names: Classes that the model tells apart.
-        own: Classes that the map of the target tells apart; None takes those of `RULES`.
+        model_names: Classes that the model distinguishes.
+        own: Classes that the map of the target distinguishes; None takes those of `RULES`.
         merged: Whether classes that the model does not name are part of its "other".
 
     Raises:
-        InputError: Fewer than two classes are left to judge, or an own class is not one of the model's.
+        InputError: Fewer than two classes are left to evaluate, or an own class is not one of the model's.
     """
     known = tuple(own) if own else RULES[target].names if target in RULES else None
     rest = OTHER if merged and OTHER in model_names else None
@@ -85,14 +85,14 @@ def align(
         _require_names(target, own, model_names)
     prediction_to = {name: _within(name, known) for name in model_names}
     label_to = {name: None if to is None else _within(to, known) for name, to in of_model.items()}
-    judged = {to for to in label_to.values() if to is not None}
-    if len(judged) < 2:
+    shared = {to for to in label_to.values() if to is not None}
+    if len(shared) < 2:
         raise InputError(
-            f"A transfer is judged on two classes or more that source and target share, but {target} has "
+            f"A transfer is tested on two or more classes that source and target share, but {target} has "
             f"{', '.join(target_names)}, and the model knows {', '.join(model_names)}: "
-            f"{', '.join(sorted(judged)) or 'none'} is shared. Choose other --targets or --classes."
+            f"{', '.join(sorted(shared)) or 'none'} is shared. Choose other --targets or --classes."
         )
-    possible = judged | set(prediction_to.values())
+    possible = shared | set(prediction_to.values())
     order = (*model_names, OTHER) if OTHER not in model_names else tuple(model_names)
     return Alignment(
         tuple(name for name in order if name in possible),
@@ -116,7 +116,7 @@ def aligned_scores(
         confusion: `(class of the target, class of the model)`, counts.
         target_names: Classes of the rows.
         model_names: Classes of the columns.
-        alignment: How they are judged.
+        alignment: How they are evaluated.
     """
     names = alignment.names
     counts = np.zeros((len(names), len(names)), np.int64)
@@ -139,7 +139,7 @@ def _require_names(target: str, own: Sequence[str], model_names: Sequence[str]) 
     if unknown := [name for name in own if name not in (*model_names, OTHER)]:
         raise InputError(
             f"The classes of a target are among those of the model, {', '.join(model_names)}; "
-            f"--target-classes {target} has {', '.join(unknown)} besides."
+            f"--target-classes {target} has {', '.join(unknown)} in addition."
         )
 
 
@@ -153,7 +153,7 @@ def _reason(
     parts = []
     if known:
         by = "as --target-classes says" if own else RULES[target].source
-        parts.append(f"only {', '.join(known)} are told apart, all else counts as {OTHER} ({by})")
+        parts.append(f"only {', '.join(known)} are distinguished, all else counts as {OTHER} ({by})")
     if gone := [name for name, to in label_to.items() if to is None]:
         parts.append(f"{', '.join(gone)} left out, since the source has none")
     into = [name for name, to in label_to.items() if to == OTHER != name]

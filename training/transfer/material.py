@@ -37,7 +37,7 @@ class Packaged:
     source: FeatureTable
     """Of the region that trains, with the classes of its series."""
     targets: Mapping[str, FeatureTable]
-    """Code -> features of a region that judges."""
+    """Code -> features of a test region."""
     digests: Mapping[str, str]
     """Code -> digest of its features and those of the source; of the source too."""
 
@@ -49,9 +49,9 @@ class Material:
     source: Samples
     """Of the region that trains; its class names are those of the models."""
     targets: Mapping[str, Samples]
-    """Code -> samples of a region that judges, with the classes that occur in it."""
+    """Code -> samples of a test region, with the classes that occur in it."""
     alignments: Mapping[str, Alignment]
-    """Code -> how a region is judged; the source among them where it judges itself."""
+    """Code -> how a region is evaluated; the source among them where it is tested too."""
     digests: Mapping[str, str]
     """Code -> digest of the samples, of the source too."""
     packaged: Mapping[str, Packaged] = field(default_factory=dict)
@@ -62,11 +62,11 @@ class Material:
         return self.packaged[model].source if model in self.packaged else self.source
 
     def targets_of(self, model: str) -> Mapping[str, Labels]:
-        """Code -> what a model is judged on."""
+        """Code -> what a model is tested on."""
         return self.packaged[model].targets if model in self.packaged else self.targets
 
     def digest_of(self, model: str, code: str) -> str:
-        """Digest of what a model is judged on in a region."""
+        """Digest of what a model is tested on in a region."""
         return self.packaged[model].digests[code] if model in self.packaged else self.digests[code]
 
     @property
@@ -84,7 +84,7 @@ class Parts:
     validation: Labels
     """What chooses the best epoch."""
     test: Labels | None
-    """What judges in the region itself; None where only other regions judge."""
+    """What tests in the region itself; None where only other regions test."""
     split: str
     """The rule, in words."""
 
@@ -132,7 +132,7 @@ def parts_of(source: Labels, protocol: Protocol, seed: int, *, in_region: bool) 
         source: All samples of the region that trains.
         protocol: How to split.
         seed: Chooses what is held out.
-        in_region: Whether a part is kept for judging in the region itself.
+        in_region: Whether a part is kept for testing in the region itself.
 
     Raises:
         InputError: The samples cannot be split so.
@@ -172,7 +172,7 @@ def _medians(series: NDArray[np.int16]) -> NDArray[np.int16]:
 
 
 def _require_splits(material: Material, protocol: Protocol) -> None:
-    """Draw the parts of every seed: what cannot be split is better told now than after hours."""
+    """Draw the parts of every seed: what cannot be split is better reported now than after hours."""
     sources: list[Labels] = [material.source, *(one.source for one in material.packaged.values())]
     for seed, source in product(range(1, protocol.seeds + 1), sources):
         try:
@@ -207,7 +207,7 @@ def _read_packaged(
         if unknown := {*table.class_names} - {*alignments[code].label_to}:
             raise MismatchError(
                 f"The features of a region have the classes of its series, but {paths[code]} has "
-                f"{', '.join(sorted(unknown))} besides. Take both from one version of the dataset."
+                f"{', '.join(sorted(unknown))} in addition. Take both from one version of the dataset."
             )
     own = labelled_digest(source.values, source)
     digests = {code: f"{own} {labelled_digest(table.values, table)}" for code, table in targets.items()}
@@ -266,6 +266,6 @@ def _require_pairs(code: str, samples: Samples, alignment: Alignment) -> None:
     if single := [name for name, count in counts.items() if count == 1]:
         kept = [name for name in counts if name not in single]
         raise InputError(
-            f"A class is judged on two samples or more, but {', '.join(single)} has one in {code}. Merge it: "
+            f"A class is tested on two or more samples, but {', '.join(single)} has one in {code}. Merge it: "
             f"--target-classes {code}={','.join(kept)}, with other among them."
         )

@@ -33,7 +33,7 @@ from training.samples.samples import Samples
 from training.scores.metrics import score
 from training.transfer.material import Labels, Material, Parts, parts_of
 from training.transfer.protocol import MoveRanges, Protocol
-from training.transfer.training_record import Job, Judged, TrainingRecord
+from training.transfer.training_record import Evaluation, Job, TrainingRecord
 
 Predict = Callable[[Any], NDArray[np.int64]]
 """Samples or features -> `(sample,)` index of the likeliest class of the model."""
@@ -61,7 +61,7 @@ def train_once(
         material: The samples.
         protocol: How to train.
         facts: What decides the result, for the record.
-        folder: Where a network that was interrupted is left and taken up; None begins anew.
+        folder: Where an interrupted network is stored and resumed; None starts over.
         progress: Called after each batch of a network.
 
     Raises:
@@ -86,7 +86,7 @@ def train_once(
         facts=facts,
         names=names,
         regions={
-            code: judged(samples, predict, names, digest=material.digest_of(job.model, code))
+            code: evaluate(samples, predict, names, digest=material.digest_of(job.model, code))
             for code, samples in regions.items()
         },
         split=parts.split,
@@ -98,7 +98,7 @@ def train_once(
     )
 
 
-def judged(samples: Labels, predict: Predict, names: tuple[str, ...], *, digest: str) -> Judged:
+def evaluate(samples: Labels, predict: Predict, names: tuple[str, ...], *, digest: str) -> Evaluation:
     """Counts of labels and predictions, before classes are aligned.
 
     Args:
@@ -110,7 +110,7 @@ def judged(samples: Labels, predict: Predict, names: tuple[str, ...], *, digest:
     both = max(len(names), len(samples.class_names))
     counts = confusion_matrix(samples.labels, predict(samples), labels=range(both))
     cut = counts[: len(samples.class_names), : len(names)]
-    return Judged(digest, samples.class_names, tuple(tuple(row) for row in cut.tolist()))
+    return Evaluation(digest, samples.class_names, tuple(tuple(row) for row in cut.tolist()))
 
 
 def augmentation_of(name: str, ranges: MoveRanges, options: TrainingOptions, recipe: Recipe) -> Augmentation:

@@ -1,4 +1,4 @@
-"""Confusion matrices as sheets to print: one a direction, a panel a method."""
+"""Confusion matrices as sheets to print: one per direction, one panel per method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark is told; the defaults of the command stand here. Nothing heavy is imported."""
+"""The options of a benchmark; the defaults of the command are here. Nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Protocol:
     source: str
     """Code of the region that trains, as in the name of its file."""
     targets: tuple[str, ...]
-    """Codes of the regions that judge, none of them the source."""
+    """Codes of the test regions, none of them the source."""
     models: tuple[str, ...] = ("cropnet", "cropnet-1d", "rf", "rf-harmonic")
     """Names of `training.models.registry.MODELS`."""
     augmentations: tuple[str, ...] = ("none",)
@@ -57,14 +57,14 @@ class Protocol:
     seeds: int = 10
     """Trainings of each model and augmentation, with the seeds 1, 2, ..."""
     in_region: bool = False
-    """Whether the models are judged within the source as well, on a part that nothing was trained on."""
+    """Whether the models are tested within the source as well, on a part that nothing was trained on."""
     classes: tuple[str, ...] | None = None
-    """Classes to tell apart; what is not named becomes "other" where that is named. None takes all classes
+    """Classes to distinguish; what is not named becomes "other" where that is named. None takes all classes
     of the source."""
     legend: Path | None = None
     """What the labels of the files mean; None is CropGlobe's."""
     target_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Code of a target -> the classes that its map tells apart, "other" among them."""
+    """Code of a target -> the classes that its map distinguishes, "other" among them."""
     preset: str = GLOBAL["preset"]
     """Preset of `inference.models.networks.cropnet`."""
     epochs: int = GLOBAL["epochs"]
@@ -121,7 +121,7 @@ class Protocol:
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """Codes of the regions that judge: the source first if it does."""
+        """Codes of the test regions: the source first if it is one."""
         return (self.source, *self.targets) if self.in_region else self.targets
 
     @property
@@ -169,12 +169,12 @@ class Protocol:
                 )
         if self.source in self.targets:
             raise InputError(
-                f"A model is not judged on what it was trained on, but {self.source} is source and target. "
-                "Leave it out of --targets; --in-region judges it on a part of the source that is held out."
+                f"A model is not tested on what it was trained on, but {self.source} is source and target. "
+                "Leave it out of --targets; --in-region tests it on a part of the source that is held out."
             )
         if not self.regions or len(set(self.targets)) != len(self.targets):
             raise InputError(
-                "A benchmark needs regions to judge in, each once; got "
+                "A benchmark needs test regions, each once; got "
                 f"{', '.join(self.targets) or 'none'}. Name them with --targets, or give --in-region."
             )
 

@@ -27,7 +27,7 @@ class Published:
     source: str
     """Region that trained."""
     target: str
-    """Region that judged."""
+    """Test region."""
     method: str
     """What the table calls it."""
     model: str

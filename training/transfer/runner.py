@@ -123,16 +123,16 @@ def jobs_of(protocol: Protocol) -> list[Job]:
 def run_benchmark(
     protocol: Protocol, out: Path, *, restart: bool = False, listen: Listener = lambda standing: None
 ) -> Summary:
-    """Train and judge what is not finished yet, and write tables and pictures of all.
+    """Train and test what is not finished yet, and write tables and pictures of all.
 
     A training that fails does not end the others; it is named in the summary.
 
     Args:
         protocol: What to do.
-        out: Folder of the benchmark: `runs/` with a file a training, `results.csv`, `table.csv`, `table.md`,
-            `confusion_SOURCE-TARGET.png` and `run.toml`.
+        out: Folder of the benchmark: `runs/` with one file per training, `results.csv`, `table.csv`,
+            `table.md`, `confusion_SOURCE-TARGET.png` and `run.toml`.
         restart: Forget what is finished.
-        listen: Told when a training begins, goes on and ends.
+        listen: Called when a training begins, advances and ends.
 
     Raises:
         InputError: Something given cannot be used; nothing was trained.
@@ -218,7 +218,7 @@ def run_toml(protocol: Protocol, out: Path) -> str:
 
 
 class _Work:
-    """The trainings that are to be done, and what there is to tell about them."""
+    """The trainings that are to be done, and what there is to report about them."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The numbers of a benchmark as files: a row a run, a row a cell beside the published number, Markdown."""
+"""The numbers of a benchmark as files: one row per run, one per cell with the published number, Markdown."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ PAPER_PROTOCOL: Final = {
 
 @dataclass(frozen=True)
 class Row:
-    """One training judged in one region."""
+    """One training tested in one region."""
 
     source: str
     """Region that trained."""
     target: str
-    """Region that judged; the source itself on a part that is held out."""
+    """Test region; the source itself on a part that is held out."""
     job: Job
     """Which training."""
     scores: Scores
     """After alignment of classes."""
     record: TrainingRecord
-    """What the training gave besides."""
+    """What else the training gave."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class MethodScores:
     source: str
     """Region that trained."""
     target: str
-    """Region that judged."""
+    """Test region."""
     model: str
     """Name of the model."""
     augmentation: str
@@ -96,7 +96,7 @@ def rows_of(
 
     Args:
         records: Finished trainings.
-        alignments: How each region is judged.
+        alignments: How each region is evaluated.
         protocol: Names the regions.
     """
     rows = []
@@ -120,12 +120,12 @@ def scores_by_method(rows: Sequence[Row]) -> list[MethodScores]:
 
 
 def write_results(path: Path, rows: Sequence[Row]) -> None:
-    """Write results.csv: a row a training and region; scores 0 to 1."""
+    """Write results.csv: one row per training and region; scores 0 to 1."""
     _write_csv(path, [_flat(row) for row in rows])
 
 
 def write_table(path: Path, cells: Sequence[MethodScores]) -> None:
-    """Write table.csv: a row a direction and method; percent, as published."""
+    """Write table.csv: one row per direction and method; percent, as published."""
     _write_csv(path, [_beside(cell) for cell in cells])
 
 
@@ -136,13 +136,13 @@ def write_report(
     alignments: Mapping[str, Alignment],
     protocol: Protocol,
 ) -> None:
-    """Write table.md: a table a direction, with what is judged and where the protocol is not the paper's."""
+    """Write table.md: one table per direction, what is tested, and where the protocol is not the paper's."""
     parts = [f"# Trained on {protocol.source}", _how(rows, protocol)]
     for code in protocol.regions:
         chosen = [cell for cell in cells if cell.target == code]
         if chosen:
-            judged = int(chosen[0].counts.sum() / chosen[0].runs)
-            about = f"{alignments[code].reason} {judged:,} samples a run."
+            tested = int(chosen[0].counts.sum() / chosen[0].runs)
+            about = f"{alignments[code].reason} {tested:,} samples per run."
             parts += [f"## {protocol.source} → {code}", about, _markdown(chosen)]
     if any(cell.published for cell in cells):
         parts.append(_about_published(protocol, rows))
@@ -167,7 +167,7 @@ def departures(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
     if protocol.target_classes:
         changed.append("classes of targets that were given")
     if protocol.in_region and not any("optimistic" in row.record.split for row in rows):
-        changed.append("a region judged on places that are held out, where the paper's test is random")
+        changed.append("a region tested on places that are held out, where the paper's test is random")
     return changed
 
 

@@ -27,7 +27,7 @@ class Job:
     seed: int
     """Chooses the split, the first weights and all draws."""
     in_region: bool = False
-    """Whether the source judges it, so that a further part of it does not train."""
+    """Whether the source tests it, so that a further part of it does not train."""
 
     @property
     def name(self) -> str:
@@ -41,8 +41,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a model said of a region, before classes are aligned."""
+class Evaluation:
+    """What a model predicted in a region, before classes are aligned."""
 
     samples: str
     """Digest of the samples."""
@@ -67,7 +67,7 @@ class TrainingRecord:
     """Everything that decides the result and is the same for all trainings of the benchmark; JSON values."""
     names: tuple[str, ...]
     """Classes of the model."""
-    regions: Mapping[str, Judged]
+    regions: Mapping[str, Evaluation]
     """Code of a region -> what the model said there."""
     split: str
     """What was held out of the source, in words."""
@@ -112,7 +112,7 @@ def read_record(
         folder: Where the records stand.
         job: Which training.
         facts: What decides the result now.
-        regions: Code of each region to judge in -> digest of its samples.
+        regions: Code of each region to test in -> digest of its samples.
 
     Raises:
         MismatchError: The training was finished with something else; it is named.
@@ -135,7 +135,7 @@ def _parse(path: Path) -> TrainingRecord:
     try:
         digest = values.pop("digest")
         regions = {
-            code: Judged(r["samples"], tuple(r["names"]), tuple(map(tuple, r["confusion"])))
+            code: Evaluation(r["samples"], tuple(r["names"]), tuple(map(tuple, r["confusion"])))
             for code, r in values["regions"].items()
         }
         changed = {"job": Job(**values["job"]), "names": tuple(values["names"]), "regions": regions}
@@ -160,6 +160,6 @@ def _require_same(path: Path, former: Mapping[str, Any], facts: Mapping[str, Any
         )
         raise MismatchError(
             f"{path.parent.parent} holds a benchmark of something else; one folder is for one protocol and "
-            f"one source. Different are {'; '.join(pairs)}. Give the former options to go on, --restart to "
-            "begin anew, or another --out."
+            f"one source. Different are {'; '.join(pairs)}. Give the former options to continue, --restart "
+            "to start over, or another --out."
         )

@@ -51,10 +51,10 @@ def code(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Write a readable script with which anybody maps an area with a deployed forest, without cropmap.
+    """Write a readable script that maps an area with a deployed forest, without cropmap.
 
     It makes the same composites, features and classes as 'cropmap forest predict', and exports them on the
-    same pixel grid, a task a tile of about 100 km. Nothing is sent, and no account is needed to write it.
+    same pixel grid, one task per tile of about 100 km. Nothing is sent, and no account is needed to write it.
     Who runs it must be able to read the assets of the forest: share them.
 
     \b
@@ -70,8 +70,8 @@ def code(
     from inference.workflow.request import ForestRequest
 
     request = ForestRequest(**given(options))
-    with listener(quiet) as told:
-        planned = plan_forest(request, told)
+    with listener(quiet) as listen:
+        planned = plan_forest(request, listen)
         script = ScriptRequest(
             planned.model,
             planned.deployment,
@@ -85,7 +85,7 @@ def code(
         )
         text = write_script(script, language)
         for notice in notices(script, text):
-            told.notice(notice)
+            listen.notice(notice)
     if out is None:
         click.echo(text, nl=False)
         return

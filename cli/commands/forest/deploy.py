@@ -60,8 +60,8 @@ def deploy(
 ) -> None:
     """Bring a forest to Earth Engine's servers, and compare its votes there with those here.
 
-    Sizes are checked before anything is sent. An interrupted deployment goes on with the same command; no
-    task is started twice. Where the trees are is written beside the forest, in FOREST.deployment.json.
+    Sizes are checked before anything is sent. The same command continues an interrupted deployment; no
+    task is started twice. Where the trees are is written next to the forest, in FOREST.deployment.json.
 
     \b
     Examples:
@@ -82,8 +82,8 @@ def deploy(
         return
     require_target(options["way"], options["asset"])
     session = connect(EarthEngineSettings(project=project, service_account=service_account))
-    with listener(quiet) as told:
-        done = deploy(model, session, forest, wait=not no_wait, notice=told.notice, **options)
+    with listener(quiet) as listen:
+        done = deploy(model, session, forest, wait=not no_wait, notice=listen.notice, **options)
     _show(done, as_json)
 
 

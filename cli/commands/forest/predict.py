@@ -50,7 +50,7 @@ def predict(
     """Make a crop map of an area and a year with a forest on Earth Engine's servers.
 
     Composites, filled gaps, features and classes are computed there; classes, confidence and clear
-    observations alone are fetched, 3 bytes a pixel. The run folder holds predictions and the same map as
+    observations alone are fetched, 3 bytes per pixel. The run folder holds predictions and the same map as
     that of 'cropmap predict'. The same command continues a run that was stopped.
 
     \b
@@ -69,11 +69,11 @@ def predict(
     require_together(
         to=request.to, no_wait=no_wait, most_tasks=most_tasks, collect=collect, downloads=downloads
     )
-    with listener(quiet) as told:
+    with listener(quiet) as listen:
         if request.to and not collect:
             limit = given({"most_tasks": most_tasks})
-            show_tasks(start_forest_tasks(request, told, wait=not no_wait, **limit), as_json)
+            show_tasks(start_forest_tasks(request, listen, wait=not no_wait, **limit), as_json)
         elif collect:
-            show_map(collect_forest_map(request, told, downloads=downloads), as_json)
+            show_map(collect_forest_map(request, listen, downloads=downloads), as_json)
         else:
-            show_map(make_forest_map(request, told), as_json)
+            show_map(make_forest_map(request, listen), as_json)

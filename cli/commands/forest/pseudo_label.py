@@ -45,7 +45,7 @@ _rule_options = apply(
         "--best-share",
         type=float,
         metavar="PERCENT",
-        help="The surest so many percent of each class pass as well, so that no class is emptied; with "
+        help="This percent of each class, the most confident, passes as well, so no class is emptied; with "
         "--confidence 100 they alone.  [default: one limit for all classes]",
     ),
     click.option(
@@ -97,7 +97,7 @@ _rule_options = apply(
         "--largest-ratio",
         type=float,
         metavar="TIMES",
-        help="The largest class has at most so many times the samples of the smallest, 1 or more.  "
+        help="The largest class has at most this many times the samples of the smallest, 1 or more.  "
         "[default: no limit]",
     ),
     click.option(
@@ -106,7 +106,7 @@ _rule_options = apply(
         default=PseudoRules.spacing,
         show_default=True,
         metavar="METRES",
-        help="Samples are at least so far apart; a multiple of 10.",
+        help="Least distance between samples; a multiple of 10.",
     ),
     click.option(
         "--seed",
@@ -151,9 +151,9 @@ _reference_options = apply(
 )
 @talk_options
 def pseudo_label(quiet: bool, as_json: bool, **options: Any) -> None:
-    """Draw samples from a run's map: sure, stable, amid their like, balanced and apart from one another.
+    """Draw samples from a run's map: confident, stable, surrounded by their class, balanced and spaced.
 
-    Writes an npz that 'cropmap forest train', 'cropmap train' and 'cropmap samples info' read, and beside it
+    Writes an npz that 'cropmap forest train', 'cropmap train' and 'cropmap samples info' read, and next to it
     a report (samples.report.json): what each rule removed of each class and, with --reference, how many
     labels are wrong before and after each. The same command again finds its file and computes nothing.
 
@@ -239,14 +239,14 @@ def _spread(report: PseudoReport) -> str:
 
 
 def _listener(quiet: bool) -> PseudoListener:
-    """Notices and a line a minute on stderr, or silence."""
+    """Notices and one line per minute on stderr, or silence."""
     from training.pseudo_labels.pseudo_labels import PseudoListener
 
     return PseudoListener() if quiet else PseudoListener(_to_stderr, _progress())
 
 
 def _progress() -> Callable[[str, int, int], None]:
-    """A reporter that writes a line a minute."""
+    """A reporter that writes one line per minute."""
     last = time.monotonic()
 
     def report(step: str, done: int, planned: int) -> None:

@@ -94,7 +94,7 @@ _run_options = apply(
         "--scores/--no-scores",
         default=True,
         show_default=True,
-        help="Write all scores beside --out, as FOREST.scores.csv and FOREST.confusion.png.",
+        help="Write all scores next to --out, as FOREST.scores.csv and FOREST.confusion.png.",
     ),
     config_option,
     talk_options,
@@ -123,10 +123,10 @@ def train(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
     SAMPLES are what 'cropmap train' reads, such as the file of 'cropmap forest pseudo-label'. Every class has
     the same weight in all.
 
-    Whole blocks of land are held out to judge the forest, and each tree is judged on the samples that it has
+    Whole blocks of land are held out to test the forest, and each tree is tested on the samples that it has
     not drawn (out of bag). Earth Engine counts the votes of the trees (hard vote), scikit-learn takes the
     mean of their leaves' shares (soft vote): all scores are given under both. The size that the forest can
-    have on the way to Earth Engine is told before it is grown.
+    have on the way to Earth Engine is reported before it is grown.
 
     \b
     Examples:
@@ -176,8 +176,8 @@ def _expectation(plan: GrowingPlan) -> Iterator[str]:
     )
     votes, probability = plan.expected("votes"), plan.expected("probability")
     yield (
-        f"at most {votes.nodes // votes.trees:,} nodes a tree, {plan.most_splits} splits deep; on the way to "
-        f"Earth Engine at most {_size(votes)} with votes, {_size(probability)} with probabilities"
+        f"at most {votes.nodes // votes.trees:,} nodes per tree, {plan.most_splits} splits deep; on the way "
+        f"to Earth Engine at most {_size(votes)} with votes, {_size(probability)} with probabilities"
     )
 
 
@@ -204,12 +204,12 @@ def _size(sizes: DeployedSizes) -> str:
 
 
 def _write_scores(out: Path, forest: ForestModel) -> None:
-    from cli.commands.train import beside
+    from cli.commands.train import sibling
     from training.forest.score_files import draw_scores, write_scores
 
-    write_scores(beside(out, "scores.csv"), forest.metrics)
+    write_scores(sibling(out, "scores.csv"), forest.metrics)
     title = f"{out.name}: {len(forest.trees):,} trees"
-    draw_scores(beside(out, "confusion.png"), forest.metrics, title, _caution(forest))
+    draw_scores(sibling(out, "confusion.png"), forest.metrics, title, _caution(forest))
 
 
 def _show(path: Path, forest: ForestModel, as_json: bool) -> None:
@@ -228,7 +228,7 @@ def _show(path: Path, forest: ForestModel, as_json: bool) -> None:
     for key, label in (("held_out", "Held out"), ("out_of_bag", "Out of bag")):
         if metrics[key]:
             click.echo(f"{label + ':':<12}{_scores(metrics[key])}")
-    click.echo(f"Held out by {metrics['split']}{_near(metrics)}; judged is {metrics['judged']}.")
+    click.echo(f"Held out by {metrics['split']}{_near(metrics)}; tested is {metrics['judged']}.")
     if caution := _caution(forest):
         click.echo(caution)
 
@@ -242,17 +242,17 @@ def _near(metrics: dict[str, Any]) -> str:
 
 
 def _caution(forest: ForestModel) -> str:
-    """What its scores do not tell, where its labels were not observed."""
+    """What its scores do not show, where its labels were not observed."""
     return str(forest.provenance.get("caution", ""))
 
 
-def _scores(judged: dict[str, Any]) -> str:
+def _scores(evaluation: dict[str, Any]) -> str:
     """Both votes in one line."""
     votes = [
-        f"{vote} vote {judged[vote]['accuracy']:.1%}, macro-F1 {judged[vote]['macro_f1']:.1%}"
+        f"{vote} vote {evaluation[vote]['accuracy']:.1%}, macro-F1 {evaluation[vote]['macro_f1']:.1%}"
         for vote in ("hard", "soft")
     ]
     return (
-        f"overall accuracy by {'; '.join(votes)}; the votes differ on {judged['disagreement']:.1%} of "
-        f"{judged['samples']:,}"
+        f"overall accuracy by {'; '.join(votes)}; the votes differ on {evaluation['disagreement']:.1%} of "
+        f"{evaluation['samples']:,}"
     )

@@ -10,7 +10,7 @@ from gee_pipeline.errors import InputError
 from gee_pipeline.source import Spent
 
 RESERVE: Final = 2.0
-"""Cells differ in cost: for each cell under way, so many times the mean of those done is kept back."""
+"""Cells differ in cost: for each running cell, this many times the mean of the finished ones is reserved."""
 
 HOUR: Final = 3600.0
 """Seconds."""

@@ -41,7 +41,7 @@ class FaultKind(Enum):
     LATER = "later"
     """The server or the way to it failed: the same request may succeed in a while."""
     TOO_MANY = "too many"
-    """Too many requests at once or in a minute: the same request later, and fewer beside it."""
+    """Too many requests at once or in a minute: the same request later, and fewer at once."""
     TOO_LARGE = "too large"
     """More memory, time or bytes than one request may take: the same pixels in smaller requests."""
     ACCESS = "access"
@@ -79,7 +79,7 @@ def fault_of(error: BaseException) -> Fault:
 
 
 def access_error(fault: Fault, project: str | None, *, roles: str = ROLES) -> AccessError:
-    """The one message for a lack of access: what is wrong, the cure, and the server's words.
+    """The one message for a lack of access: what is wrong, what to do, and the server's words.
 
     Args:
         fault: A fault of the kind ACCESS.
@@ -87,7 +87,7 @@ def access_error(fault: Fault, project: str | None, *, roles: str = ROLES) -> Ac
         roles: IAM roles that the request needs.
     """
     otherwise = _EXPIRED if fault.status == 401 else _NOT_ALLOWED
-    text = next((cure for pattern, cure in _CURES if pattern.search(fault.message)), otherwise)
+    text = next((remedy for pattern, remedy in _REMEDIES if pattern.search(fault.message)), otherwise)
     named = project or "of the credentials"
     where = f"?project={project}" if project else ""
     said = fault.message.rstrip(".")
@@ -168,7 +168,7 @@ _QUOTA_GONE = (
 _NAME: Final = r"['\"]?[^'\" /]*(/[^'\" /]+)?['\"]?"
 """A project as messages write it: crop-maps, 'crop-maps' or 'projects/crop-maps', and no asset within it."""
 
-_CURES: Final = tuple(
+_REMEDIES: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), text)
     for pattern, text in (
         (r"no project found|requires a quota project", NO_PROJECT),
@@ -212,7 +212,7 @@ def _kind_of_answer(message: str, status: int) -> FaultKind:
         return FaultKind.LATER
     if _TOO_MANY.search(message):
         return FaultKind.TOO_MANY
-    if status == 403 or any(pattern.search(message) for pattern, _ in _CURES):
+    if status == 403 or any(pattern.search(message) for pattern, _ in _REMEDIES):
         return FaultKind.ACCESS
     return FaultKind.NEVER
 

@@ -99,7 +99,7 @@ class Session:
     meter: Meter = field(default_factory=Meter)
     """Requests, bytes and computing time so far."""
     _notices: list[str] = field(default_factory=list)
-    _told: set[str] = field(default_factory=set)
+    _noticed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _of_thread: threading.local = field(default_factory=threading.local)
 
@@ -178,10 +178,10 @@ class Session:
         return self._ask(lambda: ee.data.getOperation(name), profiled=False)
 
     def notice(self, text: str) -> None:
-        """Keep one sentence for the user; the same sentence is told once."""
+        """Keep one sentence for the user; the same sentence is kept once."""
         with self._lock:
-            if text not in self._told:
-                self._told.add(text)
+            if text not in self._noticed:
+                self._noticed.add(text)
                 self._notices.append(text)
 
     def take_notices(self) -> list[str]:
@@ -254,7 +254,7 @@ def opened(settings: EarthEngineSettings) -> Session | None:
 
 
 def disconnect() -> None:
-    """Forget the session and the state of the client; the next `connect` starts anew."""
+    """Forget the session and the state of the client; the next `connect` starts again."""
     global _open
     with _lock:
         if _open is not None:

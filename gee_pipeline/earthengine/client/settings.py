@@ -56,7 +56,7 @@ class EarthEngineSettings:
         if self.url is not None and not _is_address(self.url):
             raise InputError(
                 f"The address of Earth Engine ({URL_VARIABLE}) begins with https:// or http:// and a host, "
-                f"got {self.url!r}. Leave the variable away to use Google's own."
+                f"got {self.url!r}. Unset the variable to use Google's own."
             )
         if not 0 < self.request_bytes <= ANSWER_LIMIT:
             raise InputError(

@@ -23,7 +23,7 @@ _PATIENCE: Final = 3
 """Times that profiles are asked for before they count as unmeasured."""
 
 _ROW: Final = re.compile(r"\s*(-|\d[\d,]*\.\d+|\d+)\s+\S+\s+\d\S*\s+\S")
-"""A line of a profile; others go on with a description."""
+"""A line of a profile; others continue with a description."""
 
 
 class Meter:

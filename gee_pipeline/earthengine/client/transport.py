@@ -27,7 +27,7 @@ class Transport:
     """The `httplib2.Http` that `ee.Initialize` takes as `http_transport`, over one pool of connections.
 
     The client's own transport has a pool of ten connections, so two dozen threads make it open and throw
-    away connections with a warning each, and its timeout starts anew with every byte that arrives.
+    away connections with a warning each, and its timeout starts again with every byte that arrives.
     """
 
     deadline: float
@@ -48,7 +48,7 @@ class Transport:
         Args:
             deadline: Seconds.
             connections: Connections that are kept open.
-            on_answer: Who is told of answers.
+            on_answer: Called with answers.
         """
         self.deadline = deadline
         self.on_answer = on_answer

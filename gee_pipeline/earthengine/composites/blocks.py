@@ -43,10 +43,10 @@ class Block:
         """The block of a name.
 
         Raises:
-            ValueError: It is no name of a block.
+            ValueError: It is not the name of a block.
         """
         if not (found := _NAME.fullmatch(name)):
-            raise ValueError(f"{name!r} is no name of a block")
+            raise ValueError(f"{name!r} is not the name of a block")
         return cls(*map(int, found.groups()))
 
     def geobox(self, grid: Grid) -> GeoBox:

@@ -34,8 +34,8 @@ PIXEL_BYTES: Final = 2
 """int16, in answers and in composites."""
 
 MAP_BYTES: Final = 7
-"""Bytes a pixel beside the composites: three layers of predictions, and three of the map with overviews
-(a third more)."""
+"""Bytes per pixel in addition to the composites: three layers of predictions, and three of the map with
+overviews (a third more)."""
 
 HOUR: Final = 3600.0
 
@@ -352,7 +352,7 @@ def measure(
     workload: Workload,
     source: RemoteSource,
     cells: Sequence[Cell],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     *,
     settle: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
@@ -363,7 +363,7 @@ def measure(
         workload: Season, bins and recipe.
         source: Who fetches.
         cells: The sample.
-        tell: Takes one line a cell.
+        report: Takes one line per cell.
         settle: Reads the profiles of the requests so far, so that each cell counts its own.
         clock: Seconds.
 
@@ -385,7 +385,7 @@ def measure(
             if len(failed) == len(cells):
                 raise
             settle()
-        tell(f"{place} of {len(cells)} cells measured: {cell.name}")
+        report(f"{place} of {len(cells)} cells measured: {cell.name}")
     return measured, failed
 
 
@@ -420,14 +420,14 @@ def _burden(tariff: Tariff, hours: Spread | None) -> dict[str, Any]:
     return {name: {key: rule(tariff, getattr(hours, key)) for key in ("mean", "low", "high")}}
 
 
-def estimate_area(request: EstimateRequest, tell: Callable[[str], None] = lambda text: None) -> Estimate:
+def estimate_area(request: EstimateRequest, report: Callable[[str], None] = lambda text: None) -> Estimate:
     """The estimate of an area; no run folder is written.
 
     Without any credentials it is counted only; credentials that do not work are an error.
 
     Args:
         request: Area, year and sample.
-        tell: Takes notices and progress, one sentence each.
+        report: Takes notices and progress, one sentence each.
 
     Raises:
         InputError: The area cannot be used, or has no scenes.
@@ -436,7 +436,7 @@ def estimate_area(request: EstimateRequest, tell: Callable[[str], None] = lambda
     """
     workload = plan_workload(request)
     for text in workload.aoi.notices:
-        tell(text)
+        report(text)
     size = count(workload, request.settings.request_bytes)
     if not request.samples:
         return Estimate(size, request.seed, why_not="--samples 0 asks for no measurement.")
@@ -444,21 +444,21 @@ def estimate_area(request: EstimateRequest, tell: Callable[[str], None] = lambda
         find_access(request.settings)
     except NoCredentialsError as error:
         return Estimate(size, request.seed, why_not=str(error))
-    return _measured(request, workload, size, tell)
+    return _measured(request, workload, size, report)
 
 
 def _measured(
-    request: EstimateRequest, workload: Workload, size: Size, tell: Callable[[str], None]
+    request: EstimateRequest, workload: Workload, size: Size, report: Callable[[str], None]
 ) -> Estimate:
     source = EarthEngineSource(workload.recipe, request.settings, cropland=request.cropland)
     for text in source.survey(workload.aoi.lonlat, workload.season, workload.bins).notices:
-        tell(text)
+        report(text)
     sample = list(workload.grid.cells(choose(workload.cells, request.samples, request.seed)))
     session = connect(request.settings)
     measured, failed = measure(
-        workload, source, sample, tell, settle=functools.partial(session.meter.settle, session)
+        workload, source, sample, report, settle=functools.partial(session.meter.settle, session)
     )
     for text in source.take_notices():
-        tell(text)
+        report(text)
     at_once = source.cells_ahead(size.bins, size.cell_size)
     return Estimate(size, request.seed, tuple(measured), tuple(failed), at_once)

@@ -332,7 +332,7 @@ class _LargestRequest:
 
 @dataclass(frozen=True)
 class Expected:
-    """What an answer must hold beside its grid; None is anything."""
+    """What an answer must hold besides its grid; None is anything."""
 
     bands: tuple[str, ...] | None = None
     """Names of the bands in order."""

@@ -30,7 +30,7 @@ def pure_classes(
     cropland: ee.Image | None = None,
     cropland_code: int = NO_CLASS,
 ) -> ee.Image:
-    """A reference map as class codes whose borders are cut away, beside its own values.
+    """A reference map as class codes whose borders are cut away, and its own values.
 
     A pixel keeps its class when all pixels within the buffer have the same one, after merging: the inward
     buffer of Tong et al. (2025), section 2.3. It is evaluated on the 10 m pixels of Sentinel-2, whatever

@@ -204,7 +204,7 @@ def open_storage(destination: Destination, credentials: Credentials, project: st
     """The place where tasks wrote their files.
 
     Args:
-        destination: Where they were told to write.
+        destination: Where they had to write.
         credentials: Google credentials that may read there.
         project: Google Cloud project that the requests are counted for.
 
@@ -245,7 +245,7 @@ def open_places(places: str) -> Storage:
         raise InputError(f"The folder {places} cannot be read: {_words(error)}.") from error
     if not there:
         raise InputError(
-            f"--downloads takes the folder into which the exported files were put, {places} is none."
+            f"--downloads takes the folder into which the exported files were put, {places} is not a folder."
         )
     return FolderStorage(root, system)
 

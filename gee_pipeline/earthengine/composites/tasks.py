@@ -112,7 +112,7 @@ def export_request(
 
 
 def crs_code(geobox: GeoBox) -> str:
-    """How Earth Engine is told the CRS of a geobox: its EPSG code, or its WKT where it has none."""
+    """The CRS of a geobox as Earth Engine takes it: its EPSG code, or its WKT where it has none."""
     crs = pyproj.CRS.from_user_input(str(geobox.crs))
     code = crs.to_epsg()
     return f"EPSG:{code}" if code else str(crs.to_wkt("WKT1_GDAL"))

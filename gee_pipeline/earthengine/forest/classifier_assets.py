@@ -68,7 +68,7 @@ class ServedTrees:
     assets: tuple[str, ...]
     """Names `projects/P/assets/NAME` in order: one a classifier, or tables; none with the way `inline`."""
     ensembles: int
-    """Classifiers that the trees make: one, or one a class."""
+    """Classifiers that the trees make: one, or one per class."""
     texts: tuple[tuple[str, ...], ...] = ()
     """With the way `inline`, the trees of each ensemble."""
 
@@ -174,10 +174,10 @@ def table_chunks(rows: Sequence[TreeRow], limit: int = TABLE_BYTES) -> Iterator[
 
 
 def require_asset_name(asset: str) -> None:
-    """Refuse what is no name of an asset in a Cloud project.
+    """Refuse what is not the name of an asset in a Cloud project.
 
     Raises:
-        InputError: It is none.
+        InputError: It is not one.
     """
     if not _ASSET.fullmatch(asset):
         raise InputError(
@@ -194,7 +194,7 @@ def require_place(
     overwrite: bool,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Refuse assets that could not be written, or would replace others unasked or others of another type.
+    """Refuse assets that could not be written, or would replace others without request or of another type.
 
     Args:
         session: Session of Earth Engine.
@@ -260,12 +260,12 @@ def _require_folder(session: Session, folder: str, sleep: Callable[[float], None
     found = answered(session, lambda: session.asset(folder), folder, sleep=sleep)
     if found is None:
         raise InputError(
-            f"An asset stands in a folder that exists, and there is no {folder}. Make it with `earthengine "
+            f"An asset lies in a folder that exists, and there is no {folder}. Make it with `earthengine "
             f"create folder {folder}`, or choose another place with --asset."
         )
     if found.get("type") != "FOLDER":
         raise InputError(
-            f"An asset stands in a folder, and {folder} is none but an asset itself ({found.get('type')}). "
+            f"An asset lies in a folder, and {folder} is not a folder but an asset ({found.get('type')}). "
             "Choose another place with --asset."
         )
 
@@ -273,13 +273,13 @@ def _require_folder(session: Session, folder: str, sleep: Callable[[float], None
 def _require_replaceable(asset: str, kind: str, way: Way, overwrite: bool) -> None:
     if overwrite and kind != way.upper():
         raise InputError(
-            f"--overwrite replaces a {way}, and {asset} is of another type ({kind.lower()}). Choose another "
-            "name with --asset."
+            f"--overwrite replaces a {way}, and {asset} is of another type ({kind.lower()}). Choose "
+            "another name with --asset."
         )
     if not overwrite:
         raise InputError(
-            f"An asset is not replaced unasked, and {asset} exists already ({kind.lower()}). Choose another "
-            "name with --asset, or replace it with --overwrite."
+            f"An asset is replaced only on request, and {asset} exists already ({kind.lower()}). Choose "
+            "another name with --asset, or replace it with --overwrite."
         )
 
 

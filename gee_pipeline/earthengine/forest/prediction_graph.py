@@ -53,7 +53,7 @@ class Voters:
     confidence: Confidence
     """What the classifiers answer: the code that each tree votes for, one class's share, or the class."""
     classifiers: tuple[ee.Classifier, ...]
-    """One ensemble, or for probabilities one a class in order of the codes."""
+    """One ensemble, or for probabilities one per class in order of the codes."""
     classes: int
     """Number of classes; their codes are 1 to K."""
 

@@ -69,14 +69,14 @@ def log_in(
     """
     if not interactive:
         raise AccessError(
-            "Logging in asks a person, and standard input is no terminal. In a job give the key of a service "
-            "account with --service-account KEY.json, or use application default credentials."
+            "Logging in asks a person, and standard input is not a terminal. In a job give the key of a "
+            "service account with --service-account KEY.json, or use application default credentials."
         )
     there = _authenticated(auth_mode, force)
     if project:
         _remember(project)
-    told = ["There were credentials that work; --force logs in anew."] if there else ["Logged in."]
-    return [*told, f"Next: cropmap ee check{'' if project else ' --project YOUR-PROJECT'}"]
+    done = ["There were credentials that work; --force logs in again."] if there else ["Logged in."]
+    return [*done, f"Next: cropmap ee check{'' if project else ' --project YOUR-PROJECT'}"]
 
 
 def check_access(
@@ -157,7 +157,7 @@ def _authenticated(auth_mode: str | None, force: bool) -> bool:
 
 
 def _remember(project: str) -> None:
-    """Name the project beside the stored credentials, where the client looks for it."""
+    """Name the project next to the stored credentials, where the client looks for it."""
     path = Path(oauth.get_credentials_path())
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     oauth.write_private_json(str(path), stored | {"project": project})

@@ -40,7 +40,7 @@ from gee_pipeline.grid import name_crs
 from gee_pipeline.source import Spent
 
 NUMPY_HEADER: Final = 10_000
-"""Bytes of an NPY header above which numpy refuses a file unless it is told not to."""
+"""Bytes of an NPY header above which numpy refuses a file unless that is switched off."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,14 @@ def _is_number(value: Any) -> bool:
 def run_selfcheck(
     settings: EarthEngineSettings,
     experiments: Sequence[Experiment] = EXPERIMENTS,
-    told: Callable[[Outcome], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
 ) -> SelfcheckReport:
     """Ask every question once; one that is refused counts as a differing answer.
 
     Args:
         settings: Access and endpoint.
         experiments: The questions.
-        told: Takes each outcome as it comes.
+        on_outcome: Takes each outcome as it comes.
 
     Raises:
         AccessError: Earth Engine cannot be used.
@@ -124,8 +124,8 @@ def run_selfcheck(
     outcomes = []
     for experiment in experiments:
         outcomes.append(_outcome(session, experiment))
-        if told:
-            told(outcomes[-1])
+        if on_outcome:
+            on_outcome(outcomes[-1])
     session.meter.settle(session)
     return SelfcheckReport(
         made=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -84,7 +84,7 @@ def _through_a_table(text: str) -> ee.String:
 TREE_EXPERIMENTS: Final = (
     Experiment(
         "S50",
-        "An ensemble of trees answers the class with most votes, one vote a tree",
+        "An ensemble of trees answers the class with most votes, one vote per tree",
         lambda: _answer(_votes(1, 5, 5)),
         everywhere(said=5),
         "pixels",

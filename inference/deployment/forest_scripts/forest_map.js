@@ -344,7 +344,7 @@ function mapOf(tile) {
 
 // ---- 8. Show and export -------------------------------------------------------------------------------
 
-// One task a tile, on exactly the pixels of the grid. To write to a bucket or an asset use
+// One task per tile, on exactly the pixels of the grid. To write to a bucket or an asset use
 // Export.image.toCloudStorage or Export.image.toAsset with the same crs, crsTransform and dimensions.
 function exportTile(tile, image) {
   Export.image.toDrive({

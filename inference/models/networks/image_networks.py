@@ -58,9 +58,9 @@ def _without_stride(convolution: nn.Conv2d) -> None:
 def _timm() -> ModuleType:
     """timm, also where the torchvision that it imports was compiled for another build of torch.
 
-    pip takes the torchvision for CUDA beside a torch for the CPU. Its compiled operators do not load there,
-    and then its import stops at the first one it misses. The models here use none of them, so each that is
-    missed is declared, without an implementation.
+    pip takes the torchvision for CUDA together with a torch for the CPU. Its compiled operators do not load
+    there, and then its import stops at the first one it misses. The models here use none of them, so each
+    that is missed is declared, without an implementation.
     """
     declared = set[str]()
     while True:

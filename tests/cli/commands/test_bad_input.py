@@ -89,7 +89,7 @@ AREAS: dict[str, tuple[Callable[[Place, Path], Path], tuple[str, ...]]] = {
         lambda place, folder: place.write_area(folder / "a.gpkg", shapely.box(10, 45, 10.01, 45.01)),
         ("No scene", "longitude 10.0000 to 10.0100", "-90.81", "--aoi"),
     ),
-    "beside the scenes": (
+    "next to the scenes": (
         lambda place, folder: place.write_area(
             folder / "a.gpkg", shapely.affinity.translate(triangle(place), 0.02)
         ),
@@ -139,8 +139,8 @@ def test_a_self_intersecting_area_is_repaired_with_a_notice(place: Place, tmp_pa
         ("collection", "landsat", ("no scenes in the collection landsat", "--collection")),
         ("crs", "EPSG:999999", ("Unknown CRS 'EPSG:999999'", "EPSG:3035")),
         ("crs", "utm", ("Unknown CRS 'utm'", "EPSG:3035")),
-        ("crs", "EPSG:4326", ("projected and in metres", "EPSG:4326 is in degree", "Leave --crs away")),
-        ("crs", "EPSG:2222", ("EPSG:2222 is in foot", "Leave --crs away")),
+        ("crs", "EPSG:4326", ("projected and in metres", "EPSG:4326 is in degree", "Omit --crs")),
+        ("crs", "EPSG:2222", ("EPSG:2222 is in foot", "Omit --crs")),
         ("season_start", "1.7.2021", ("--season-start", "'1.7.2021'", "2022-07-01")),
         ("season_start", "2018-01-01", ("2021-01-01", "2018-01-01", "--season-start")),
         ("device", "tpu", ("auto, cpu, cuda or cuda:N", "'tpu'")),
@@ -152,7 +152,7 @@ def test_a_self_intersecting_area_is_repaired_with_a_notice(place: Place, tmp_pa
         ("memory", "much", ("--memory", "'much'", "such as 2")),
         ("workers", -1, ("--workers", "-1")),
         ("scheduler", "hostname", ("No Dask scheduler answers at hostname", "tcp://", "--scheduler")),
-        ("scheduler", "tcp://127.0.0.1:9", ("tcp://127.0.0.1:9", "'dask scheduler'", "leave --scheduler")),
+        ("scheduler", "tcp://127.0.0.1:9", ("tcp://127.0.0.1:9", "'dask scheduler'", "omit --scheduler")),
         ("config", "nowhere.toml", ("--config", "nowhere.toml", "does not exist")),
         ("cropland_mask", "nowhere.tif:40", ("nowhere.tif does not exist", "file.tif:40")),
     ],
@@ -367,7 +367,7 @@ def test_a_composite_of_another_run_is_never_used(place: Place, again: Path, tmp
     assert result.exit_code == 2
     assert "must share one recipe" in result.stderr
     assert "threshold 0.1" in result.stderr
-    assert "Delete it to have it made anew" in result.stderr
+    assert "Delete it to have it made again" in result.stderr
     (again / "composites" / CELL).unlink()
     assert place.predict(again).exit_code == 0
 
@@ -405,8 +405,8 @@ def test_a_broken_scene_costs_its_cells_and_the_same_command_completes(
     }
 
     asset.write_bytes(content)
-    mended = run_cropmap("predict", "--config", run / "run.toml")
-    assert mended.exit_code == 0, mended.stderr
+    repaired = run_cropmap("predict", "--config", run / "run.toml")
+    assert repaired.exit_code == 0, repaired.stderr
     assert times(run).items() >= before.items()
     assert (codes(run) == codes(finished)).all()
 

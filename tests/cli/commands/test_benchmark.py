@@ -169,7 +169,7 @@ def test_a_run_toml_of_the_first_version_is_read(regions, tmp_path):
 
 
 def test_records_of_the_first_version_have_the_facts_of_today():
-    """Season and days are said as then, so that a benchmark that was begun goes on."""
+    """Season and days are said as then, so that a benchmark that was begun continues."""
     protocol = Protocol(data=None, source="USA", targets=("FRA",), season=SUMMER.with_window(101, 300))
     assert (protocol.window_first_day, protocol.window_last_day) == (101, 300)
     assert protocol.recipe.digest == Recipe.of(window=(101, 300)).digest

@@ -158,14 +158,16 @@ def test_a_wrong_project_is_named(run: Run) -> None:
 
 @pytest.mark.parametrize("kind", ["algorithms", "value", "pixels"])
 @pytest.mark.parametrize("refusal", list(REFUSALS))
-def test_each_refusal_is_one_line_with_its_cure(run: Run, server: Emulator, kind: str, refusal: str) -> None:
-    status, said, cure = REFUSALS[refusal]
+def test_each_refusal_is_one_line_with_its_remedy(
+    run: Run, server: Emulator, kind: str, refusal: str
+) -> None:
+    status, said, remedy = REFUSALS[refusal]
     server.rule = lambda request: Answer.error(status, said) if request.kind == kind else None
     result = run("check")
     assert result.exit_code == 2
     last = result.stdout.splitlines()[-1]
     assert last.startswith(f"✗ {'composite' if kind == 'pixels' else 'service'}")
-    assert cure in last
+    assert remedy in last
     assert result.stderr == ""
 
 
@@ -211,11 +213,11 @@ def test_a_selfcheck_as_json_is_the_record_alone(run: Run) -> None:
 
 @pytest.mark.parametrize("refusal", list(REFUSALS))
 def test_a_selfcheck_without_access_is_one_message(run: Run, server: Emulator, refusal: str) -> None:
-    status, said, cure = REFUSALS[refusal]
+    status, said, remedy = REFUSALS[refusal]
     server.rule = lambda request: Answer.error(status, said) if request.kind == "value" else None
     result = run("selfcheck")
     assert result.exit_code == 2
-    assert cure in result.stderr
+    assert remedy in result.stderr
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
 

@@ -93,7 +93,7 @@ def test_quiet_says_nothing_on_stderr(run: Run) -> None:
 def test_without_credentials_an_area_is_counted(run: Run, server: Emulator) -> None:
     result = run(key=None)
     assert result.exit_code == 0
-    assert "requests            12" in result.stdout  # 43 bins: 12 in 16 MiB, 4 requests a cell
+    assert "requests            12" in result.stdout  # 43 bins: 12 in 16 MiB, 4 requests per cell
     # 3 x 256 x 256 pixels x 43 x 10 x 2 bytes
     assert "169.1 MB" in result.stdout
     assert "were not measured: Earth Engine needs credentials" in result.stdout
@@ -131,7 +131,7 @@ def test_another_crs_has_other_cells(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "cure"),
+    ("said", "remedy"),
     [
         ("Project 1 is not registered to use Earth Engine.", "Register it at"),
         ("Permission 'earthengine.computations.create' denied on resource.", "for the roles"),
@@ -141,13 +141,13 @@ def test_another_crs_has_other_cells(run: Run) -> None:
         ),
     ],
 )
-def test_a_refusal_is_one_message_with_its_cure(run: Run, server: Emulator, said: str, cure: str) -> None:
+def test_a_refusal_is_one_message_with_its_remedy(run: Run, server: Emulator, said: str, remedy: str) -> None:
     server.rule = lambda request: Answer.error(403, said) if request.kind == "value" else None
     result = run()
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith("Error: ")
-    assert cure in line
+    assert remedy in line
     assert result.stdout == ""
 
 

@@ -160,7 +160,7 @@ TEN = Affine(10, 0, 500_000, 0, -10, 4_000_000)
         (DEGREES, "EPSG:4326", "the CRS of"),
         (TEN, None, "is none"),
         (Affine(10, 0, 2_000_000, 0, -10, 700_000), "EPSG:2263", "projected CRS in metres"),  # feet
-        (TEN, ZONE, "lies wholly outside the raster"),
+        (TEN, ZONE, "lies completely outside the raster"),
     ],
 )
 def test_other_rasters_are_refused_and_nothing_is_written(

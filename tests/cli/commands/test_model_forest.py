@@ -10,7 +10,7 @@ from tests.support.made_forests import RECIPE, grown, made_rows, model_of
 
 SCORES = {"accuracy": 0.9123, "macro_f1": 0.8456}
 SOFT = {"accuracy": 0.9301, "macro_f1": 0.8701}
-JUDGED = {"samples": 1234, "not_judged": 0, "disagreement": 0.0213, "hard": SCORES, "soft": SOFT}
+SCORED = {"samples": 1234, "not_judged": 0, "disagreement": 0.0213, "hard": SCORES, "soft": SOFT}
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def forest():
         metrics={
             **SCORES,
             "split": "blocks of 10 km",
-            "held_out": JUDGED,
-            "out_of_bag": {**JUDGED, "samples": 999},
+            "held_out": SCORED,
+            "out_of_bag": {**SCORED, "samples": 999},
             "deployed": {"votes": {"bytes": 54321}, "probability": {"bytes": 162963}},
         },
     )

@@ -170,7 +170,7 @@ def test_an_interrupted_command_goes_on(
         patch.setattr(cli.output.progress, "LOG_INTERVAL", 0)
         result = place.predict(tmp_path / "run")
     assert result.exit_code == 130
-    assert "give the same command to go on" in result.stderr
+    assert "give the same command to continue" in result.stderr
     before = times(tmp_path / "run")
     assert len(before) == 4  # composites and predictions of two cells
     assert not (tmp_path / "run" / "map").exists()

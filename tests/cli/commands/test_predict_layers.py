@@ -158,7 +158,7 @@ def test_a_map_without_layers_says_nothing_of_them(finished: Path) -> None:
 
 @pytest.fixture
 def later(finished: Path, tmp_path: Path) -> Path:
-    """A finished run without layers, to go on with."""
+    """A finished run without layers, to continue with."""
     shutil.copytree(finished, tmp_path / "run")
     return tmp_path / "run"
 

@@ -31,7 +31,7 @@ TREES = 9
 
 @pytest.fixture(scope="module")
 def small(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An area of 8 x 8 pixels: large networks take 80 ms a pixel."""
+    """An area of 8 x 8 pixels: large networks take 80 ms per pixel."""
     box = shapely.box(698_601, 3_906_301, 698_679, 3_906_379)
     return place.write_area(tmp_path_factory.mktemp("area") / "small.geojson", box, "EPSG:32615")
 

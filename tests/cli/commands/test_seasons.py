@@ -179,7 +179,7 @@ def test_an_impossible_season_is_refused(
 
 
 def across(place: Place, path: Path, south: float, north: float) -> Path:
-    """A square of a kilometre whose sides lie so many degrees from the equator."""
+    """A square of a kilometre whose sides lie this many degrees from the equator."""
     return place.write_area(path, shapely.box(20, -south, 20.01, north))
 
 

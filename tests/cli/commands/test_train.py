@@ -236,7 +236,7 @@ def test_the_same_command_goes_on_and_ends_with_the_same_checkpoint(samples, tmp
     assert not out.exists()
     assert (tmp_path / "model.progress").is_dir()
     result = invoke(samples, "--out", out, *FAST)
-    assert "taken up at batch 4 of 8" in result.stderr.splitlines()[1]  # after the warning
+    assert "resumed at batch 4 of 8" in result.stderr.splitlines()[1]  # after the warning
     assert not (tmp_path / "model.progress").exists()
     invoke(samples, "--out", whole, *FAST)
     assert load_checkpoint(out).digest == load_checkpoint(whole).digest
@@ -249,7 +249,7 @@ def test_a_changed_option_is_refused_until_the_training_begins_anew(samples, tmp
         invoke(samples, "--out", out, *FAST, "--batch-size", "8")
     assert not out.exists()
     result = invoke(samples, "--out", out, *FAST, "--batch-size", "8", "--restart")
-    assert "taken up" not in result.stderr
+    assert "resumed" not in result.stderr
     assert load_checkpoint(out).provenance["options"]["batch_size"] == 8
 
 
@@ -273,10 +273,10 @@ import training.fit.loop
 from inference.models.networks.cropnet import PRESETS
 PRESETS["compact"] = ((8, 8, 8, 8), (2, 1, 2, 1))
 training.fit.loop.KEEP_SECONDS = 0.0
-judge = training.fit.loop._Run.train_batch
+train_one = training.fit.loop._Run.train_batch
 
 def train_batch(run):
-    judge(run)
+    train_one(run)
     if run.step.done == int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -298,7 +298,7 @@ def test_a_killed_process_goes_on_and_ends_with_the_same_checkpoint(samples, tmp
     )
     assert killed.returncode == -signal.SIGKILL
     result = invoke(samples, "--out", out, *FAST)
-    assert "taken up at batch 5 of 8" in result.stderr
+    assert "resumed at batch 5 of 8" in result.stderr
     invoke(samples, "--out", whole, *FAST)
     assert load_checkpoint(out).digest == load_checkpoint(whole).digest
 

@@ -22,13 +22,13 @@ def test_only_the_batches_of_this_start_tell_the_time_left():
     assert describe(FitProgress(30, 40, FIRST, start=20), 60.0).endswith("1 min 00 s left")
 
 
-def test_a_log_says_where_a_training_was_taken_up():
+def test_a_log_says_where_a_training_was_resumed():
     lines = []
     report = epoch_lines(lines.append, iter([0.0, 0.0, 30.0]).__next__)
     for step in (FitProgress(2, 4, FIRST, 2), FitProgress(3, 4, FIRST, 2), FitProgress(4, 4, SECOND, 2)):
         report(step)
     assert lines[0].startswith("epoch 1: ")
-    assert lines[0].endswith("taken up at batch 2 of 4")
+    assert lines[0].endswith("resumed at batch 2 of 4")
     assert lines[1].startswith("epoch 2: ")
     assert len(lines) == 2
 

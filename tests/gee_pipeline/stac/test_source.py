@@ -91,7 +91,7 @@ def test_a_scene_of_the_next_utm_zone_is_laid_on_the_grid(tmp_path):
     score = Layer(np.ones((120, 120), np.float32), left, top, crs="EPSG:32633")
     values = single(tmp_path, {"B04": layer, "cs": score}, cell=cell).values[0, 0]
     assert (values != NODATA).all()
-    # GDAL follows the projection to within an eighth of a pixel, so a centre near an edge may fall beside it.
+    # GDAL follows the projection to within an eighth of a pixel, so a centre at an edge may fall outside.
     assert (values == expected_values(layer, cell.geobox, bias=-1_000)).mean() > 0.99
 
 
@@ -386,8 +386,8 @@ def test_a_season_without_scenes_is_told_which_days_there_are(tmp_path):
     ("content", "message"),
     [
         (None, "cannot be read"),
-        ("", "no JSON"),
-        ("[1, 2]", "no JSON object"),
+        ("", "not JSON"),
+        ("[1, 2]", "not hold a JSON object"),
         ('{"name": "not a catalog"}', "not readable as STAC"),
         (
             '{"type": "Catalog", "stac_version": "1.0.0", "id": "x", "description": "", "links": []}',

@@ -243,7 +243,7 @@ def test_a_full_queue_of_the_server_is_waited_for(tmp_path: Path, server: Emulat
     assert len([text for text in told if "Too many tasks" in text]) == 1
 
 
-def test_without_waiting_tasks_are_started_and_taken_up_by_the_next_call(
+def test_without_waiting_tasks_are_started_and_resumed_by_the_next_call(
     tmp_path: Path, server: Emulator, session: Session
 ) -> None:
     plan = planned(tmp_path)
@@ -780,7 +780,7 @@ def test_scenes_that_cannot_be_counted_do_not_stop_the_collection(
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     plan = planned(tmp_path / "run")
-    with pytest.raises(InputError, match="nowhere is none"):
+    with pytest.raises(InputError, match="nowhere is not a folder"):
         collect(tmp_path / "run", plan, None, BUCKET, places=str(tmp_path / "nowhere"))
 
 

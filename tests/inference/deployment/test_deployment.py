@@ -142,7 +142,7 @@ def test_sizes_are_those_of_the_texts_as_json(model: ForestModel, confidence: An
         ({"ensembles": (10 * MiB,)}, "classifier", False),  # the limit itself, with what stands around
         ({"ensembles": (9 * MiB, 9 * MiB)}, "classifier", True),  # one request each
         ({"ensembles": (7 * MiB,)}, "inline", True),
-        ({"ensembles": (4 * MiB, 5 * MiB)}, "inline", False),  # both in each request, beside the medians
+        ({"ensembles": (4 * MiB, 5 * MiB)}, "inline", False),  # both in each request, besides the medians
         ({"ensembles": (300 * MiB,), "longest_tree": 100_000}, "table", True),
         ({"ensembles": (MiB,), "longest_tree": 100_001}, "table", False),
     ],
@@ -177,7 +177,7 @@ def test_a_way_that_would_not_help_is_not_named() -> None:
     [
         ("classifier", None, "--asset projects/PROJECT/assets/NAME"),
         ("table", None, "--asset projects/PROJECT/assets/NAME"),
-        ("inline", ASSET, "leave --asset away"),
+        ("inline", ASSET, "omit --asset"),
         ("classifier", "forest", "Got 'forest'"),
     ],
 )
@@ -268,13 +268,13 @@ def test_rows_lie_at_the_thresholds_and_have_ties_and_all_classes(model: ForestM
     assert ties(votes).tolist() == tied
     assert 1 <= sum(tied) < ROWS
     assert set(votes.argmax(axis=1).tolist()) == {0, 1, 2}
-    beside = set()
+    nearby = set()
     for tree in model.trees:
         inner = tree.feature >= 0
         for feature, limit in zip(tree.feature[inner].tolist(), tree.threshold[inner].tolist(), strict=True):
-            beside |= {(feature, np.floor(limit)), (feature, np.floor(limit) + 1)}
-    looked_at = {feature for feature, _ in beside}
-    assert all((f, row[f]) in beside for row in rows.tolist() for f in looked_at)
+            nearby |= {(feature, np.floor(limit)), (feature, np.floor(limit) + 1)}
+    looked_at = {feature for feature, _ in nearby}
+    assert all((f, row[f]) in nearby for row in rows.tolist() for f in looked_at)
 
 
 def test_a_forest_of_one_tree_or_one_class_has_rows_without_ties() -> None:

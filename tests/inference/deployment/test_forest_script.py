@@ -438,5 +438,5 @@ def test_names_that_tasks_cannot_have_are_refused(name):
 
 def test_another_forest_than_the_deployed_one_is_refused():
     request = request_of()
-    with pytest.raises(MismatchError, match="trained anew"):
+    with pytest.raises(MismatchError, match="trained again"):
         replace(request, deployment=replace(request.deployment, forest="0" * 16))

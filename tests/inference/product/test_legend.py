@@ -78,6 +78,6 @@ def test_the_qgis_style_is_xml_with_an_entry_a_code():
 def test_names_with_signs_of_xml_stay_as_they_are():
     legend = Legend.of((CropClass(1, 'peas & "beans" <dry>', "#112233"),))
     style = ET.fromstring(legend.to_qml().decode())
-    beside = ET.fromstring(legend.to_pam().decode())
+    table = ET.fromstring(legend.to_pam().decode())
     assert style.find(".//paletteEntry").get("label") == 'peas & "beans" <dry>'
-    assert beside.findall(".//Category")[1].text == 'peas & "beans" <dry>'
+    assert table.findall(".//Category")[1].text == 'peas & "beans" <dry>'

@@ -230,7 +230,7 @@ def test_a_broken_scene_costs_its_cell_and_not_the_run(tmp_path: Path) -> None:
     assert "r0000_c0001: scene S2A_r0000_c0001 cannot be read" in text
     assert f"cropmap status {(tmp_path / 'run').absolute()}" in text
     assert "cropmap predict --config" in text
-    assert caught.value.exit_code == 2  # trying again does not mend a broken scene
+    assert caught.value.exit_code == 2  # trying again does not fix a broken scene
     assert IncompleteRunError.exit_code == 3
     found = status(tmp_path / "run")
     assert (found.done, found.failed) == (4, 2)

@@ -23,7 +23,7 @@ _HEADER: Final = " EECU·s PeakMem Count  Description\n"
 
 
 def cost(samples: int) -> float:
-    """EECU-seconds of a request for so many samples (bands x pixels)."""
+    """EECU-seconds of a request for this many samples (bands x pixels)."""
     return math.ceil(1000 * (EECU_OF_A_REQUEST + samples * EECU_OF_A_SAMPLE) - 1e-9) / 1000
 
 

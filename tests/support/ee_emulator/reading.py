@@ -159,7 +159,7 @@ def same_crs(one: str, other: str) -> bool:
 
 
 def transformer(source: str, target: str) -> pyproj.Transformer:
-    """From one CRS to another, x before y; one a thread, because PROJ's are not shared."""
+    """From one CRS to another, x before y; one per thread, because PROJ's are not shared."""
     return _transformer(source, target, threading.get_ident())
 
 

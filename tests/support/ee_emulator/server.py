@@ -171,7 +171,7 @@ class Emulator:
         self.tasks.failures.extend(failures)
 
     def advance(self, steps: int = 1) -> None:
-        """Move every task on by so many states."""
+        """Move every task on by this many states."""
         self.tasks.advance(steps)
 
     def answer_for(self, entry: LoggedRequest) -> Answer:

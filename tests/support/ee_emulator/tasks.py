@@ -202,7 +202,7 @@ class Tasks:
             return {}
 
     def advance(self, steps: int = 1) -> None:
-        """Move every task on by so many states."""
+        """Move every task on by this many states."""
         with self._lock:
             for _ in range(steps):
                 for task in tuple(self._tasks.values()):

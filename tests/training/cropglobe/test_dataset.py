@@ -58,7 +58,7 @@ def test_a_second_run_needs_no_network(hub, tmp_path):
     assert (summary.size, summary.fetched) == (300_000, 0)
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(hub, tmp_path):
+def test_a_broken_connection_is_resumed_where_it_broke(hub, tmp_path):
     hub.break_after = [100_000, 50_000]
     fetch(hub, tmp_path)
     spans = [span for _, span in hub.downloads]
@@ -85,7 +85,7 @@ def test_the_next_run_goes_on_where_the_last_was_cut_off(hub, tmp_path):
 
 def test_a_connection_that_breaks_again_and_again_is_an_error_that_keeps_what_came(hub, tmp_path):
     hub.break_after = [40_000, 0, 0, 0]
-    with pytest.raises(DownloadError, match=r"median_S2_FRA.*the same command goes on"):
+    with pytest.raises(DownloadError, match=r"median_S2_FRA.*the same command continues"):
         fetch(hub, tmp_path)
     (part,) = tmp_path.glob("for_CropNet/*.part")
     assert part.read_bytes() == hub.files[FRANCE][:40_000]

@@ -185,7 +185,7 @@ def test_copies_make_an_epoch_longer(sides):
     ("precision", "trains_in"),
     [("auto", torch.float32), ("float32", torch.float32), ("mixed", torch.bfloat16)],
 )
-def test_a_cpu_trains_in_16_bits_only_when_asked_and_never_judges_so(sides, precision, trains_in):
+def test_a_cpu_trains_in_16_bits_only_when_asked_and_never_validates_so(sides, precision, trains_in):
     seen = {True: set(), False: set()}
 
     def build():

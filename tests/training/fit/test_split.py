@@ -94,7 +94,7 @@ def test_a_class_that_only_one_block_has_is_trained_on(made_samples):
 
 def test_a_class_that_would_not_be_trained_is_named(made_samples):
     samples = made_samples(10, classes=5)
-    apart = replace(samples, lon=samples.labels * 1.0, lat=np.zeros(10))  # one block a class
+    apart = replace(samples, lon=samples.labels * 1.0, lat=np.zeros(10))  # one block per class
     with pytest.raises(
         InputError, match=r"all of (corn|soybeans|rice|cotton|other) lie in held-out blocks.*another seed"
     ):

@@ -60,7 +60,7 @@ class MeanTeacher:
         assert self.teacher is not None
         return {"teacher": self.teacher.state_dict(), "drawn": self.drawn}
 
-    def take_up(self, state: dict[str, Any]) -> None:
+    def resume(self, state: dict[str, Any]) -> None:
         assert self.teacher is not None
         self.teacher.load_state_dict(state["teacher"])
         self.drawn = int(state["drawn"])
@@ -92,7 +92,7 @@ class Stopped(Exception):
     """The process ends here."""
 
 
-def test_stopped_and_taken_up_it_is_the_same_to_the_bit(
+def test_stopped_and_resumed_it_is_the_same_to_the_bit(
     sides: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole_method = MeanTeacher(sides[0], sides[2])

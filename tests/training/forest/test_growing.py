@@ -111,15 +111,15 @@ def test_out_of_bag_scores_by_the_soft_vote_are_those_of_scikit_learn(noisy, gro
     rows = plan.split.training
     forest = scikit_learn(noisy, rows, oob_score=True)
     decision = np.nan_to_num(forest.oob_decision_function_)
-    judged = decision.any(axis=1)
+    decided = decision.any(axis=1)
     found = model.metrics["out_of_bag"]
-    assert (found["samples"], found["not_judged"]) == (judged.sum(), (~judged).sum())
-    right = decision.argmax(axis=1)[judged] == noisy.labels[rows][judged]
+    assert (found["samples"], found["not_judged"]) == (decided.sum(), (~decided).sum())
+    right = decision.argmax(axis=1)[decided] == noisy.labels[rows][decided]
     assert found["soft"]["accuracy"] == pytest.approx(right.mean())
     assert "optimistic" in found["caution"]
 
 
-def test_all_samples_grow_the_delivered_forest_and_another_one_is_judged(noisy, grown):
+def test_all_samples_grow_the_delivered_forest_and_another_one_is_evaluated(noisy, grown):
     plan, part = grown
     whole = grow(replace(plan, options=replace(SMALL, all_samples=True)), jobs=1)
     features = features_of(noisy)
@@ -221,7 +221,7 @@ def test_a_class_with_one_sample_is_refused(made_samples):
 def test_a_class_without_samples_is_refused(made_samples, kept):
     samples = made_samples(60)
     samples = samples.take(np.isin(samples.labels, kept))
-    with pytest.raises(InputError, match=r"two classes or more apart.*0 of rice.*--classes"):
+    with pytest.raises(InputError, match=r"two or more classes.*0 of rice.*--classes"):
         plan_growing(samples, SMALL, RULE)
 
 

@@ -34,17 +34,17 @@ def test_the_hard_vote_out_of_bag_counts_the_trees_that_have_not_drawn_the_sampl
     np.testing.assert_array_equal(out_of_bag(forest, trees_of(forest, 3), features).votes, counts)
 
 
-def test_a_sample_that_every_tree_has_drawn_is_not_judged():
+def test_a_sample_that_every_tree_has_drawn_is_not_evaluated():
     features = np.arange(12, dtype=np.float32)[:, None]
     labels = np.arange(12) % 2
     forest = RandomForestClassifier(1, random_state=0).fit(features, labels)
     drawn = len(set(forest.estimators_samples_[0].tolist()))
-    judgement = score_forest(out_of_bag(forest, trees_of(forest, 2), features), labels, ("corn", "rice"))
-    assert (judgement.samples, judgement.not_judged) == (12 - drawn, drawn)
-    assert sum(map(sum, judgement.hard.confusion)) == 12 - drawn
+    evaluation = score_forest(out_of_bag(forest, trees_of(forest, 2), features), labels, ("corn", "rice"))
+    assert (evaluation.samples, evaluation.not_evaluated) == (12 - drawn, drawn)
+    assert sum(map(sum, evaluation.hard.confusion)) == 12 - drawn
 
 
-def test_where_nothing_can_be_judged_there_is_no_judgement():
+def test_where_nothing_can_be_evaluated_there_is_no_evaluation():
     nothing = Answers(np.zeros((4, 3), int), np.zeros((4, 3)))
     assert score_forest(nothing, np.zeros(4, int), NAMES) is None
 
@@ -56,23 +56,23 @@ def test_the_votes_are_told_apart_and_ties_go_to_the_smaller_code():
     )
     np.testing.assert_array_equal(answers.hard, [0, 1, 2, 1])
     np.testing.assert_array_equal(answers.soft, [1, 1, 2, 1])
-    judgement = score_forest(answers, np.array([0, 1, 2, 2]), NAMES)
-    assert judgement.disagreement == 0.25
-    assert (judgement.hard.accuracy, judgement.soft.accuracy) == (0.75, 0.5)
+    evaluation = score_forest(answers, np.array([0, 1, 2, 2]), NAMES)
+    assert evaluation.disagreement == 0.25
+    assert (evaluation.hard.accuracy, evaluation.soft.accuracy) == (0.75, 0.5)
 
 
-def test_the_disagreement_counts_the_judged_samples_only():
+def test_the_disagreement_counts_the_evaluated_samples_only():
     votes = np.array([[2, 1, 0], [0, 0, 0], [0, 3, 0]])
     shares = np.array([[1.0, 2.0, 0.0], [0, 0, 0], [0.0, 3.0, 0.0]])
-    judgement = score_forest(Answers(votes, shares), np.array([0, 1, 1]), NAMES)
-    assert (judgement.disagreement, judgement.samples, judgement.not_judged) == (0.5, 2, 1)
+    evaluation = score_forest(Answers(votes, shares), np.array([0, 1, 1]), NAMES)
+    assert (evaluation.disagreement, evaluation.samples, evaluation.not_evaluated) == (0.5, 2, 1)
 
 
-def test_a_judgement_is_json(bagged):
+def test_an_evaluation_is_json(bagged):
     import json
 
     features, labels, forest = bagged
-    judgement = score_forest(out_of_bag(forest, trees_of(forest, 3), features), labels, NAMES)
-    values = json.loads(json.dumps(judgement.to_dict()))
+    evaluation = score_forest(out_of_bag(forest, trees_of(forest, 3), features), labels, NAMES)
+    values = json.loads(json.dumps(evaluation.to_dict()))
     assert set(values) == {"samples", "not_judged", "disagreement", "hard", "soft"}
     assert [one["name"] for one in values["hard"]["classes"]] == list(NAMES)

@@ -182,11 +182,11 @@ def test_the_same_request_finds_its_file_and_another_is_refused(
             draw_pseudo_labels(request(folder, out, rules=replace(RULES, seed=2)))
     before = np.load(out)["fea"]
     measured = write_raster(tmp_path / "other.tif", np.ones((64, 96), np.uint8), folder)
-    anew = draw_pseudo_labels(request(folder, out, reference=measured))
+    again = draw_pseudo_labels(request(folder, out, reference=measured))
     assert (np.load(out)["fea"] == before).all()
-    noise = anew.stages[-1].noise
+    noise = again.stages[-1].noise
     assert noise is not None
-    assert noise.wrong == anew.samples - anew.classes["corn"]
+    assert noise.wrong == again.samples - again.classes["corn"]
 
 
 def test_a_file_that_would_be_read_as_a_table_is_not_written(folder: Path, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_file_that_would_be_read_as_a_table_is_not_written(folder: Path, tmp_p
 def test_a_file_of_something_else_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.npz"
     np.savez(out, fea=np.zeros(3))
-    with pytest.raises(InputError, match="no file of 'cropmap forest pseudo-label'"):
+    with pytest.raises(InputError, match="not a file of 'cropmap forest pseudo-label'"):
         draw_pseudo_labels(request(folder, out))
     np.savez(out, metadata=np.array(json.dumps({"request": {"year": 2021, "asset": "cdl"}})))
     with pytest.raises(MismatchError, match="another request"):
@@ -255,7 +255,7 @@ def test_runs_that_cannot_be_labelled_are_refused(folder: Path, tmp_path: Path) 
     with pytest.raises(MismatchError, match=made_checkpoint(3).digest):
         draw_pseudo_labels(request(run, out))
     shutil.rmtree(run / "composites")
-    with pytest.raises(InputError, match="no composites any more"):
+    with pytest.raises(InputError, match="no longer has composites"):
         draw_pseudo_labels(request(run, out))
     assert not out.exists()
 

@@ -176,7 +176,7 @@ def test_samples_without_places_are_refused(plan: RunPlan, tmp_path: Path) -> No
     rng = np.random.default_rng(0)
     fea = rng.integers(300, 3_000, (4, 10, 73)).astype(np.int16)
     np.savez(tmp_path / "s.npz", fea=fea, lbl=np.array([0, 1, 0, 1]))
-    with pytest.raises(InputError, match="tells no places"):
+    with pytest.raises(InputError, match="has no places"):
         read_reference(tmp_path / "s.npz", plan)
 
 

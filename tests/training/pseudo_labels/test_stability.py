@@ -17,7 +17,7 @@ from inference.models.checkpoint import Checkpoint
 from inference.models.crop_class import CropClass
 from inference.models.series import model_input
 from tests.support.pseudo_place import NAMES, RECIPE, made_checkpoint, series_at
-from training.pseudo_labels.stability import Judge, require_comparable, with_dropout
+from training.pseudo_labels.stability import Stability, require_comparable, with_dropout
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_passes_are_as_frequent_as_the_ways_to_drop(series: NDArray[np.int16]) -
     exact, passes = exact_shares(checkpoint, series), 100
     assert 0.1 < exact.max(axis=1).min() < 0.9  # some pixels are in doubt
     for code in (1, 2, 3):
-        verdicts = Judge(checkpoint, passes=passes, device="cpu").judge(
+        verdicts = Stability(checkpoint, passes=passes, device="cpu").check(
             series, np.full(len(series), code, np.uint8)
         )
         wanted = exact[:, code - 1]
@@ -78,7 +78,7 @@ def test_the_network_itself_is_asked_again(series: NDArray[np.int16]) -> None:
     likeliest = (logits.argmax(dim=1) + 1).numpy().astype(np.uint8)
     claimed = likeliest.copy()
     claimed[::3] = claimed[::3] % 3 + 1
-    verdicts = Judge(checkpoint, passes=0, device="cpu").judge(series, claimed)
+    verdicts = Stability(checkpoint, passes=0, device="cpu").check(series, claimed)
     assert (verdicts.again == (likeliest == claimed)).all()
     assert (verdicts.agreeing == 0).all()
     assert verdicts.also.all()
@@ -90,9 +90,9 @@ def test_a_seed_drops_the_same_in_each_start_and_leaves_the_global_generator_alo
     codes, checkpoint = np.full(len(series), 1, np.uint8), made_checkpoint(dropout=0.4)
 
     def two(seed: int) -> list[list[int]]:
-        judge = Judge(checkpoint, passes=9, seed=seed, device="cpu")
+        stability = Stability(checkpoint, passes=9, seed=seed, device="cpu")
         state = torch.random.get_rng_state()
-        found = [judge.judge(series, codes).agreeing.tolist() for _ in range(2)]
+        found = [stability.check(series, codes).agreeing.tolist() for _ in range(2)]
         assert torch.equal(torch.random.get_rng_state(), state)
         return found
 
@@ -120,8 +120,8 @@ def test_another_checkpoint_is_asked_by_names_of_classes(series: NDArray[np.int1
     predicted = np.array(
         [c for c in (1, 2, 3) for _ in range(8)], np.uint8
     )  # what a map might claim, right or wrong
-    own = Judge(mine, passes=0, device="cpu").judge(series, predicted).again
-    also = Judge(mine, [turned], passes=0, device="cpu").judge(series, predicted).also
+    own = Stability(mine, passes=0, device="cpu").check(series, predicted).again
+    also = Stability(mine, [turned], passes=0, device="cpu").check(series, predicted).also
     assert (also == own).all()
     assert 0 < also.sum() < len(also)
 
@@ -129,8 +129,8 @@ def test_another_checkpoint_is_asked_by_names_of_classes(series: NDArray[np.int1
 def test_all_other_checkpoints_must_agree(series: NDArray[np.int16]) -> None:
     mine, others = made_checkpoint(), [made_checkpoint(seed) for seed in (2, 6)]
     codes = np.arange(len(series)).astype(np.uint8) % 3 + 1
-    each = [Judge(mine, [other], passes=0, device="cpu").judge(series, codes).also for other in others]
-    both = Judge(mine, others, passes=0, device="cpu").judge(series, codes).also
+    each = [Stability(mine, [other], passes=0, device="cpu").check(series, codes).also for other in others]
+    both = Stability(mine, others, passes=0, device="cpu").check(series, codes).also
     assert (both == (each[0] & each[1])).all()
     assert each[0].tolist() != each[1].tolist()
 
@@ -142,7 +142,7 @@ def test_a_class_that_only_the_other_knows_is_no_agreement(series: NDArray[np.in
     also = np.zeros(len(series), int)
     for code in (1, 2, 3):
         codes = np.full(len(series), code, np.uint8)
-        also += Judge(mine, [other], passes=0, device="cpu").judge(series, codes).also
+        also += Stability(mine, [other], passes=0, device="cpu").check(series, codes).also
     with torch.no_grad():
         logits = other.build()(torch.from_numpy(model_input(series, other.normalisation, other.recipe)))
     assert (also == (logits.argmax(dim=1) > 0).numpy()).all()
@@ -169,5 +169,5 @@ def test_a_model_is_no_witness_of_itself() -> None:
 
 def test_a_network_that_drops_nothing_has_no_passes() -> None:
     with pytest.raises(InputError, match="--passes 0"):
-        Judge(made_checkpoint(dropout=0.0), passes=5, device="cpu")
-    Judge(made_checkpoint(dropout=0.0), passes=0, device="cpu")
+        Stability(made_checkpoint(dropout=0.0), passes=5, device="cpu")
+    Stability(made_checkpoint(dropout=0.0), passes=0, device="cpu")

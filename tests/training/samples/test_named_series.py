@@ -24,7 +24,7 @@ THREE = ("B2", "B4", "B8")
 MONTHLY = RecipeOptions(bands=THREE, season=YEAR, bin_days="month", min_clear_bins=1)
 
 real = pytest.mark.skipif(
-    not DATA.is_dir(), reason="WorldCereal's series are not beside this checkout (../shared/data)"
+    not DATA.is_dir(), reason="WorldCereal's series are not next to this checkout (../shared/data)"
 )
 
 

@@ -285,7 +285,7 @@ def spoilt(column, row, value):
         (frame(lat=None), "one of the columns lon and lat"),
         (frame(days=[]), "no column of a band and a date, such as B2_2021-05-03; it has label, lon, lat"),
         (frame().drop(columns="B8_2021-05-10"), "it lacks B8_2021-05-10"),
-        (frame().rename(columns=lambda c: c.replace("05-10", "05-32")), "column B2_2021-05-32 has no poss"),
+        (frame().rename(columns=lambda c: c.replace("05-10", "05-32")), "column B2_2021-05-32 has no valid date"),
         (frame().assign(b02_20210510=1), "B2_2021-05-10 and b02_20210510 stand for the same"),
         (frame().iloc[:0], "no row below its header"),
     ],
@@ -338,7 +338,7 @@ def test_damaged_files_are_corrupt(tmp_path):
 def test_real_parcels_with_true_acquisition_dates(name):
     path = KOREA / name
     if not path.is_file():
-        pytest.skip(f"The real parcels {name} are not beside this checkout (../shared/data/korea-parcels).")
+        pytest.skip(f"The real parcels {name} are not next to this checkout (../shared/data/korea-parcels).")
     legend = ClassLegend(
         (LegendClass("greenhouse", "#a0a0a0", ("시설",)), LegendClass("other", "#b8b8a0")), unlisted="other"
     )

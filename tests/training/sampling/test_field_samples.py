@@ -361,7 +361,7 @@ def test_a_complete_file_is_not_made_twice(request_of: Any, server: Emulator) ->
 
 def test_a_file_of_something_else_is_not_written_over(request_of: Any, tmp_path: Path) -> None:
     np.savez(tmp_path / "samples.npz", fea=np.zeros(3))
-    with pytest.raises(InputError, match="no file of 'cropmap sample'"):
+    with pytest.raises(InputError, match="not a file of 'cropmap sample'"):
         take_samples(request_of())
 
 

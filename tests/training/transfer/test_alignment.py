@@ -9,7 +9,7 @@ SEVEN = ("corn", "soybeans", "rice", "wheat", "sugarcane", "cotton", "other")
 FRANCE = ("corn", "soybeans", "rice", "wheat", "other")
 
 
-def judged(labels, predicted, target_names, model_names, alignment):
+def evaluated(labels, predicted, target_names, model_names, alignment):
     """Scores of lists of names, through the counts that a benchmark keeps."""
     counts = np.zeros((len(target_names), len(model_names)), int)
     for label, guess in zip(labels, predicted, strict=True):
@@ -30,7 +30,7 @@ def test_predictions_outside_the_classes_of_a_binary_map_count_as_other():
         "cotton",
         "other",
     ]  # section 4.1, its own example
-    scores = judged(labels, predicted, names, SEVEN, alignment)
+    scores = evaluated(labels, predicted, names, SEVEN, alignment)
     assert scores.accuracy == pytest.approx(accuracy_score(labels, as_in_the_paper))
     assert scores.macro_f1 == pytest.approx(f1_score(labels, as_in_the_paper, average="macro"))
     assert alignment.names == names
@@ -50,7 +50,7 @@ def test_classes_that_the_source_lacks_are_left_out_and_not_called_other():
     assert alignment.left_out == ("sugarcane", "cotton")
     labels = ["corn", "cotton", "wheat", "other", "sugarcane"]
     predicted = ["corn", "other", "corn", "other", "rice"]
-    scores = judged(labels, predicted, SEVEN, FRANCE, alignment)
+    scores = evaluated(labels, predicted, SEVEN, FRANCE, alignment)
     kept, guessed = ["corn", "wheat", "other"], ["corn", "corn", "other"]
     assert scores.accuracy == pytest.approx(2 / 3)
     assert scores.macro_f1 == pytest.approx(f1_score(kept, guessed, average="macro"))
@@ -60,14 +60,14 @@ def test_classes_that_the_source_lacks_are_left_out_and_not_called_other():
 def test_a_class_that_only_the_source_has_is_an_error_but_no_class_of_the_mean():
     names = ("corn", "wheat", "other")  # Belgium
     labels, predicted = ["corn", "corn", "wheat", "other"], ["corn", "soybeans", "wheat", "other"]
-    scores = judged(labels, predicted, names, FRANCE, align("BEL", names, FRANCE))
+    scores = evaluated(labels, predicted, names, FRANCE, align("BEL", names, FRANCE))
     assert scores.accuracy == 0.75
     assert scores.macro_f1 == pytest.approx(f1_score(labels, predicted, labels=[*names], average="macro"))
 
 
 def test_classes_of_a_target_can_be_given():
     alignment = align("CAL", ("corn", "rice", "other"), ("corn", "rice", "other"), own=("rice", "other"))
-    scores = judged(
+    scores = evaluated(
         ["corn", "rice", "other"],
         ["other", "rice", "corn"],
         ("corn", "rice", "other"),
@@ -97,7 +97,7 @@ def test_classes_merged_in_the_source_are_merged_in_the_target():
     ],
 )
 def test_too_few_common_classes_are_refused(target, target_names, model_names):
-    with pytest.raises(InputError, match="two classes or more that source and target share") as error:
+    with pytest.raises(InputError, match="two or more classes that source and target share") as error:
         align(target, target_names, model_names)
     assert ", ".join(model_names) in str(error.value)
 
@@ -110,6 +110,6 @@ def test_given_classes_that_the_model_does_not_know_are_refused():
 def test_random_predictions_score_as_scikit_learn_says():
     rng = np.random.default_rng(3)
     labels, predicted = rng.choice(SEVEN, 500), rng.choice(SEVEN, 500)
-    scores = judged(labels, predicted, SEVEN, SEVEN, align("USA", SEVEN, SEVEN))
+    scores = evaluated(labels, predicted, SEVEN, SEVEN, align("USA", SEVEN, SEVEN))
     assert scores.accuracy == pytest.approx(accuracy_score(labels, predicted))
     assert scores.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"))

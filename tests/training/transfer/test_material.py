@@ -147,9 +147,9 @@ def test_what_cannot_be_done_is_refused_before_any_file_is_read(tmp_path, given,
 USA = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "usa-2021"
 
 
-def test_rice_of_california_is_judged_by_a_model_of_arkansas():
+def test_rice_of_california_is_tested_by_a_model_of_arkansas():
     if not (USA / FILE.format("CAL")).is_file():
-        pytest.skip("The real samples are not beside this checkout (../shared/data/usa-2021).")
+        pytest.skip("The real samples are not next to this checkout (../shared/data/usa-2021).")
     asked = Protocol(
         data=USA,
         source="ARK",

@@ -1,4 +1,4 @@
-"""The published numbers against the text of the paper, where that lies beside the checkout."""
+"""The published numbers against the text of the paper, where that lies next to the checkout."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,9 @@ FIGURE = re.compile(r"(\d+\.\d+) *(?:±|\\pm) *(\d+\.\d+)")
 def tables():
     """Number of a table -> its lines in the text, which follow the caption."""
     if not PAPER.is_file():
-        pytest.skip("The text of the paper is not beside this checkout (../shared/papers/cropnet_paper.txt).")
+        pytest.skip(
+            "The text of the paper is not next to this checkout (../shared/papers/cropnet_paper.txt)."
+        )
     text = PAPER.read_text(encoding="utf-8")
     return {number: text.split(f"\nTable {number}:")[1].split("\n\n")[1] for number in (3, 4, 6, 7)}
 

@@ -133,7 +133,7 @@ def test_published_numbers_stand_beside_ours(regions, tmp_path):
     assert "| rf | none | 1 |" in text
     assert "| 72.95 ± 2.42 |" in text
     assert "wheat left out" in text
-    assert "only rice, other are told apart" in text
+    assert "only rice, other are distinguished" in text
     assert "epochs 2 for 50" in text
 
 
@@ -164,7 +164,7 @@ def test_a_finished_benchmark_trains_nothing_and_more_seeds_only_what_is_missing
     assert (again.trained, again.kept, len(again.cells)) == (0, 2, 1)
 
 
-def test_other_classes_of_a_target_are_judged_without_training(regions, tmp_path, monkeypatch):
+def test_other_classes_of_a_target_are_tested_without_training(regions, tmp_path, monkeypatch):
     first = run_benchmark(protocol(regions), tmp_path)
     monkeypatch.setattr(runner, "train_once", None)
     second = run_benchmark(protocol(regions, target_classes={"FRA": ("rice", "other")}), tmp_path)
@@ -185,7 +185,7 @@ def test_a_folder_of_another_protocol_is_refused(regions, tmp_path, given, named
     assert run_benchmark(asked, tmp_path, restart=True).trained == 1
 
 
-def test_a_changed_target_is_judged_anew(tmp_path):
+def test_a_changed_target_is_tested_again(tmp_path):
     folder = write_regions(tmp_path / "data")
     asked = protocol(folder, targets=("FRA",), seeds=1)
     run_benchmark(asked, tmp_path / "out")
@@ -281,7 +281,7 @@ def test_the_picture_shows_the_share_of_each_class(regions, tmp_path):
     assert texts == [f"{value:.1f}" for value in percents.ravel()]
 
 
-def test_a_network_judges_with_the_weights_of_its_best_epoch(regions, tmp_path, monkeypatch):
+def test_a_network_is_tested_with_the_weights_of_its_best_epoch(regions, tmp_path, monkeypatch):
     fits = []
     real = one_training.fit
 

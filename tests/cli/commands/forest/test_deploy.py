@@ -491,7 +491,7 @@ def test_a_dry_run_needs_no_account_and_sends_nothing(server: Emulator, file: Pa
     [
         ([], "--asset projects/PROJECT/assets/NAME"),
         (["--way", "table"], "--asset projects/PROJECT/assets/NAME"),
-        (["--way", "inline", "--asset", ASSET], "leave --asset away"),
+        (["--way", "inline", "--asset", ASSET], "omit --asset"),
         (["--asset", "forest"], "Got 'forest'"),
         (["--way", "pigeon"], "--way"),
         (["--confidence", "high"], "--confidence"),

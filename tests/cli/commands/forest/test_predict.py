@@ -377,7 +377,7 @@ def test_the_deployment_of_another_forest_is_refused(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
     save_forest(place.model, model_of(grown_forest(seed=1), 3, recipe=RECIPE))
-    refused(place.predict(tmp_path / "run"), "it was trained anew since")
+    refused(place.predict(tmp_path / "run"), "it was trained again since")
     assert not (tmp_path / "run").exists()
 
 

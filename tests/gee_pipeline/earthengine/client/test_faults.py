@@ -93,7 +93,7 @@ def test_an_answer_is_taken_for_what_its_status_and_words_mean(status, words, ki
 
 
 NO_ACCESS = [
-    # status, the server's words, what the message must say beside them
+    # status, the server's words, what the message must say besides them
     (
         403,
         f"Caller does not have required permission to use project {PROJECT}. Grant the caller the "
@@ -162,7 +162,7 @@ NO_ACCESS = [
 
 
 @pytest.mark.parametrize(("status", "words", "parts"), NO_ACCESS)
-def test_a_lack_of_access_is_one_message_with_its_cure(status, words, parts) -> None:
+def test_a_lack_of_access_is_one_message_with_its_remedy(status, words, parts) -> None:
     fault = fault_of(through_the_client(status, words))
     assert fault.kind is FaultKind.ACCESS
     error = access_error(fault, PROJECT)
@@ -174,12 +174,13 @@ def test_a_lack_of_access_is_one_message_with_its_cure(status, words, parts) -> 
     assert words.rstrip(".") in text, "the server's own words are kept"
 
 
-def test_each_cure_is_another_one() -> None:
-    cures = {
+def test_each_remedy_is_another_one() -> None:
+    remedies = {
         str(access_error(fault_of(answered(status, words)), PROJECT)).split(" Earth Engine says")[0]
         for status, words, _ in NO_ACCESS
     }
-    assert len(cures) == 8  # five texts of a wrong project, two unregistered and two not allowed share theirs
+    # Five texts of a wrong project, two unregistered and two not allowed share theirs.
+    assert len(remedies) == 8
 
 
 def test_no_known_project_is_no_name_in_a_message() -> None:

@@ -107,5 +107,5 @@ def test_names_of_blocks_sort_as_text_and_come_back() -> None:
     assert Block.named(block.name) == block
     assert file_prefix("0a1b", block) == "cropmap-0a1b-r0012_c0345_8x5"
     assert file_prefix("0a1b", block).startswith(file_prefix("0a1b"))
-    with pytest.raises(ValueError, match="no name of a block"):
+    with pytest.raises(ValueError, match="not the name of a block"):
         Block.named("r1_c2")

@@ -75,7 +75,7 @@ def loop(
 
 
 def bin_of(day: int, start: date, recipe: Recipe) -> int:
-    """Bins of so many days; or months as a calendar has them."""
+    """Bins of this many days; or months as a calendar has them."""
     if recipe.bin_days != "month":
         return day // recipe.bin_days
     when = start + timedelta(days=day)

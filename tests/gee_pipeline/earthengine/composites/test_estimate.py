@@ -69,7 +69,7 @@ def test_an_area_of_ten_by_five_cells_is_counted(tmp_path: Path) -> None:
 def test_a_whole_season_has_seventy_three_bins(tmp_path: Path) -> None:
     workload = plan_workload(EstimateRequest(_area(tmp_path, 2_560, 2_560), 2021, whole_season=True))
     size = count(workload, SIXTEEN_MIB)
-    assert (size.cells, size.bins, size.requests) == (1, 73, 7)  # 12 bins a request: 73 / 12 = 6.1
+    assert (size.cells, size.bins, size.requests) == (1, 73, 7)  # 12 bins per request: 73 / 12 = 6.1
 
 
 def test_smaller_cells_are_more_and_need_fewer_requests_each(tmp_path: Path) -> None:

@@ -362,7 +362,7 @@ def test_one_cell_whose_pixels_are_halved_does_not_shrink_all_further_requests()
     for _ in range(60):
         sizes.append(one.budget // (64 * 64 * 3 * 2))
         one.composite(Part, geobox(128), range(4), BANDS)
-    assert sizes[0] == 1  # a bin of 64 x 64 pixels: 16 requests a cell
+    assert sizes[0] == 1  # a bin of 64 x 64 pixels: 16 requests per cell
     assert sizes == sorted(sizes)
     assert sizes[-1] >= 16  # the whole cell again
 

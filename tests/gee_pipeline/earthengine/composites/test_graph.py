@@ -1,6 +1,6 @@
 """The form of the graphs: what is asked for, how large it is, and that nothing is sent.
 
-`snapshots/composite.json` holds the graph of two bins. After an intended change write it anew with
+`snapshots/composite.json` holds the graph of two bins. After an intended change write it again with
 `CROPMAP_SNAPSHOTS=write pytest tests/gee_pipeline/earthengine/composites/test_graph.py` and read its diff.
 """
 

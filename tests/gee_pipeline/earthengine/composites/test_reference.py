@@ -90,7 +90,7 @@ def on_ten_metres(image: ImageAsset, grid: Grid, margin: int) -> tuple[NDArray[A
 
 
 def eroded(codes: NDArray[np.int64], metres: float) -> NDArray[np.int64]:
-    """Codes whose nearest pixel of another code is further away than so many metres."""
+    """Codes whose nearest pixel of another code is further away than this many metres."""
     out = np.zeros_like(codes)
     for code in set(codes.ravel().tolist()) - {0}:
         distance = scipy.ndimage.distance_transform_edt(codes == code, sampling=10)

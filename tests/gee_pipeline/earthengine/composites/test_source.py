@@ -76,7 +76,7 @@ def test_a_season_of_73_bins_and_ten_bands_comes_in_one_answer(
     assert (composite.values == expected[:, :, None, None]).all()
     (request,) = server.log.of("pixels")
     assert request.bands is not None
-    assert len(request.bands) == 730  # numpy's reader would refuse the header of so many
+    assert len(request.bands) == 730  # numpy's reader would refuse the header of this many
 
 
 def test_bins_before_the_first_scene_and_after_the_last_are_not_asked_for(
@@ -128,10 +128,10 @@ def test_an_area_without_scenes_is_refused(source: EarthEngineSource) -> None:
 @pytest.mark.parametrize(
     ("bins", "cell_size", "cells"),
     [
-        (43, 256, 8),  # 4 requests a cell, 32 at once
-        (73, 256, 6),  # 6 requests a cell
-        (43, 32, 32),  # one request a cell
-        (43, 1024, 2),  # 54 requests a cell: the next cell has begun before one ends
+        (43, 256, 8),  # 4 requests per cell, 32 at once
+        (73, 256, 6),  # 6 requests per cell
+        (43, 32, 32),  # one request per cell
+        (43, 1024, 2),  # 54 requests per cell: the next cell has begun before one ends
     ],
 )
 def test_as_many_cells_are_fetched_as_fill_the_requests(bins: int, cell_size: int, cells: int) -> None:

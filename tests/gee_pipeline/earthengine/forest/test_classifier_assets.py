@@ -171,7 +171,7 @@ def test_a_missing_folder_is_said_with_the_command_that_makes_it() -> None:
 
 
 def test_an_asset_is_no_folder() -> None:
-    with pytest.raises(InputError, match=r"is none but an asset itself \(IMAGE\)"):
+    with pytest.raises(InputError, match=r"is not a folder but an asset \(IMAGE\)"):
         place(Archive({"projects/crop-maps/assets/forests": "IMAGE"}))
 
 

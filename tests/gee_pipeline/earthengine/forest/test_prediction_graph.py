@@ -211,7 +211,7 @@ def test_harmonic_features_need_their_bands():
 
 
 def test_a_catalog_gives_both_engines_the_same_features(tmp_path):
-    """From scenes to features: several days a bin, clouds, scenes without score, a place beyond them."""
+    """From scenes to features: several days per bin, clouds, scenes without score, a place beyond them."""
     recipe = Recipe.of(bands=("B4", "B11"), window=(121, 145))
     catalog = FakeCatalog(tmp_path)
     for number, day in enumerate((2, 4, 6, 13, 22, 23)):

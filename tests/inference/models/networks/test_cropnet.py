@@ -122,7 +122,7 @@ def test_convolutions_have_no_bias():
     ("make", "names"),
     [
         (lambda: CropNetConfig.of("large", 3), "compact, paper.*'large'"),  # no such preset
-        (lambda: CropNetConfig.of("paper", 0), "at least 1"),  # nothing to tell apart
+        (lambda: CropNetConfig.of("paper", 0), "at least 1"),  # nothing to distinguish
         (lambda: CropNetConfig("x", (8, 8), (2,), (0.1, 0.1), 10, 3), "2, 1 and 2"),  # a stride is missing
         (lambda: CropNetConfig("x", (8,), (0,), (0.1,), 10, 3), "at least 1"),  # no step
         (lambda: CropNetConfig("x", (8.5,), (1,), (0.1,), 10, 3), "at least 1"),  # half a feature map
