@@ -19,7 +19,7 @@ from training.fit.options import TrainingOptions
 from training.samples.samples import Samples
 
 COPIES = 2
-"""Copies of each sample with hidden and moved observations, so that clouds are no news to the forest."""
+"""Copies of each sample with hidden and moved observations, so that the forest has seen clouds."""
 
 
 def train_forest(

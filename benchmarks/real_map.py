@@ -4,8 +4,8 @@
 
 Trains CropNet on the western half of the Arkansas pixels of 2021, paints fields with the observed series of
 eastern pixels under real clouds (`benchmarks/painting.py`), runs `cropmap predict` on the scenes and scores
-every field pixel. Writes `report.json` and `report.md` into the folder. Needs the real data, which is no part
-of this repository: a folder with `usa-2021`, `bavaria-parcels` and `slovenia-clouds` (--data).
+every field pixel. Writes `report.json` and `report.md` into the folder. Needs the real data, which is not
+part of this repository: a folder with `usa-2021`, `bavaria-parcels` and `slovenia-clouds` (--data).
 """
 
 from __future__ import annotations

@@ -408,7 +408,7 @@ def _readme(settings: Settings, scenes: int) -> str:
 
 catalog.json   STAC catalog: bands B02 to B12 at 10 m or 20 m, cs (Cloud Score+ like), SCL (scene classes).
 area.geojson   area of interest, with a hole.
-fields.tif     the truth: {codes}; 0 is no field.
+fields.tif     the truth: {codes}; 0 is not a field.
 
 How it is made:
 - Fields are halved rectangles; each is one class, with the shares of the real pixels. "Other" is a mixture

@@ -24,7 +24,7 @@ from gee_pipeline.files import read_json
 from gee_pipeline.season import SUMMER, WINTER
 
 NOTHING: Final = "#eceff1"
-"""Colour of what is no field, or outside the area."""
+"""Colour of what is not a field, or outside the area."""
 
 YEAR: Final = 2021
 

@@ -306,7 +306,7 @@ def _touching(
     if not area.intersects(block):
         return
     if area.contains(block) or (rows == 1 and cols == 1):
-        if area.touches(block):  # a shared edge or corner is no shared area
+        if area.touches(block):  # a shared edge or corner is not a shared area
             return
         grid_rows, grid_cols = np.mgrid[row : row + rows, col : col + cols]
         yield np.column_stack([grid_rows.ravel(), grid_cols.ravel()]).astype(np.int32)

@@ -119,7 +119,7 @@ ENTROPY: Final = Layer(
     "entropy",
     "entropy",
     "Entropy",
-    "entropy of the class probabilities, 0 (one class is sure) to 100 (all are equally likely)",
+    "entropy of the class probabilities, 0 (one class is certain) to 100 (all are equally likely)",
     NONE,
     "AVERAGE",
     100,

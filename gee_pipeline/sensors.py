@@ -68,7 +68,7 @@ class Sensor:
     """Property that lists the bands of Earth Engine's images, where not all have the same. An image, or a
     STAC item, without a band of the recipe is left out then, not refused."""
     valid: tuple[float, float] | None = None
-    """Values outside are no observations, in its unit; None takes all, clipped to what can be stored."""
+    """Values outside are not observations, in its unit; None takes all, clipped to what can be stored."""
     platforms: str = ""
     """Pattern of what a STAC item says of its constellation, platform or collection, in any case; where that
     says nothing known, the bands of the item decide."""

@@ -50,7 +50,9 @@ class Span(click.ParamType[tuple[int, int]]):
         try:
             least, greatest = (int(part) for part in parts)
         except (TypeError, ValueError):
-            self.fail(f"{value!r} is no span of days. Write two whole numbers, such as -30,10.", param, ctx)
+            self.fail(
+                f"{value!r} is not a span of days. Write two whole numbers, such as -30,10.", param, ctx
+            )
         return least, greatest
 
 

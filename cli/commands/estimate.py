@@ -99,7 +99,7 @@ def _measured(found: Estimate) -> list[str]:
         else f"a random sample (--seed {found.seed}), extrapolated to all cells"
     )
     rows = [
-        ("a cell", found.eecu_seconds_a_cell, "{:,.1f}".format, " EECU-seconds"),
+        ("per cell", found.eecu_seconds_a_cell, "{:,.1f}".format, " EECU-seconds"),
         ("", found.seconds_a_cell, "{:,.1f}".format, " s alone"),
         ("computing", found.eecu_hours, "{:,.3g}".format, " EECU-hours"),
         ("time", found.seconds, duration, f" with {found.cells_at_once} at once that do not slow each other"),
@@ -135,7 +135,7 @@ def _burden(tariff: Tariff, hours: Spread) -> str:
         share = _range(hours, lambda h: f"{100 * (months(tariff, h) or 0):,.3g}")
         return f"{share} % of a month's {tariff.eecu_hours:,} free EECU-hours"
     price = _range(hours, lambda h: f"{dollars(tariff, h):,.2f}")
-    return f"{price} US$ at {tariff.dollars:.2f} an EECU-hour, {tariff.source}"
+    return f"{price} US$ at {tariff.dollars:.2f} per EECU-hour, {tariff.source}"
 
 
 def _range(value: Spread, text: Any) -> str:

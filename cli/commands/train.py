@@ -74,7 +74,7 @@ _network_options = apply(
         "for a model of all seven classes, which is CropNet paper with --classes "
         f"{', '.join(NAMES)} --split blocks --block-size 0.5 --augmentation paper --epochs 50 "
         "--batch-size 256 --learning-rate 0.0001 --schedule constant --class-weights balanced. An option "
-        "that is given as well wins.",
+        "that is also given wins.",
     ),
     click.option(
         "--dimensions",
@@ -273,7 +273,7 @@ def chosen_by_preset(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any
     """The options, with the values of the preset wherever neither command line nor file gave one."""
     chosen = dict(CHOICES[given.pop("choice")])
     if given["legend"]:
-        chosen.pop("classes", None)  # a legend of one's own has classes of its own
+        chosen.pop("classes", None)  # a custom legend has its own classes
     free = {name for name in given if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
     return given | {name: value for name, value in chosen.items() if name in free or name == "preset"}
 
@@ -301,7 +301,7 @@ def show_checkpoint(path: Path, checkpoint: Checkpoint, as_json: bool) -> None:
 
 
 def _of(kind: type[R], given: dict[str, Any]) -> R:
-    """A dataclass of the options that bear the names of its fields."""
+    """A dataclass of the options that have the names of its fields."""
     return kind(**{field.name: given[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 

@@ -80,7 +80,7 @@ training_options = apply(
 
 
 def require_new_file(out: Path, files: Sequence[Path]) -> None:
-    """Refuse to write a model where samples stand.
+    """Refuse to write a model over its samples.
 
     Raises:
         InputError: `out` is one of the files.

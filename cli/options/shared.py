@@ -140,7 +140,7 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     """Take a TOML file's values as the defaults of a command's options.
 
     Raises:
-        click.BadParameter: The file is no TOML or names an option that the command does not have.
+        click.BadParameter: The file is not TOML or names an option that the command does not have.
     """
     if path is None:
         return None

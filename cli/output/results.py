@@ -44,7 +44,7 @@ def show_export(summary: RunSummary, as_json: bool) -> None:
 
 
 def show_tasks(summary: TaskSummary, as_json: bool) -> None:
-    """Print how batch tasks stand and what to do next."""
+    """Print the state of batch tasks and what to do next."""
     if as_json:
         _print_json({**asdict(summary), "complete": summary.complete})
         return

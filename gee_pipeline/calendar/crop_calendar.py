@@ -177,7 +177,7 @@ def _season(dekads: NDArray[np.uint8], crops: CropSeason, away: float, side: Hem
 
 
 def _unwrapped(dekads: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Dekads of which none lies more than half a year from the first: the turn of a year is no distance."""
+    """Dekads of which none lies more than half a year from the first: the turn of a year does not count."""
     around = (dekads - dekads[0] + _DEKADS // 2) % _DEKADS - _DEKADS // 2
     return dekads[0] + around
 

@@ -369,7 +369,7 @@ def _trees(model: ForestModel, deployment: Deployment) -> Iterator[Settings]:
     shares = deployment.confidence == "probability"
     yield _about("Trees of the forest.", TREES_OF_FOREST=deployment.trees)
     yield _about(
-        "The strength of a class that all trees are sure of.",
+        "The strength of a class that all trees vote for.",
         WHOLE=deployment.trees * (SHARE_UNIT if shares else 1),
     )
     yield _about(

@@ -299,7 +299,7 @@ def _problems(tree: Tree) -> Iterator[str]:
     if 1 + 2 * sum(len(level) for level in levels) != nodes:
         yield "some nodes cannot be reached from the root"
     if not np.isfinite(tree.threshold[inner]).all():
-        yield "a threshold is no number"
+        yield "a threshold is not a number"
     if not ((tree.share >= 0).all() and np.allclose(tree.share.sum(axis=1), 1, atol=1e-6)):
         yield "the shares of a node must sum to 1"
 

@@ -55,7 +55,7 @@ _KINDS: Final = (CHECKPOINT, FOREST)
 
 
 def model_kind(path: Path) -> ModelKind | None:
-    """The kind of a model file by its metadata; None where it is no model of cropmap, or no file."""
+    """The kind of a model file by its metadata; None where it is not a model of cropmap, or no file."""
     try:
         with safetensors.safe_open(path, "np") as file:
             return _kind(file.metadata() or {})

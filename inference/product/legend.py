@@ -54,7 +54,7 @@ class Legend:
     entries: tuple[LegendEntry, ...]
     """The classes by code, then "not cropland" and "not enough observations"."""
     nodata: int = OUTSIDE
-    """Code of pixels that are no part of the map."""
+    """Code of pixels that are not part of the map."""
 
     def __post_init__(self) -> None:
         repeated = [code for code, n in Counter(e.code for e in self.entries).items() if n > 1]
@@ -95,7 +95,7 @@ class Legend:
         return {f"CLASS_{code}": name for code, name in self.names().items()}
 
     def names(self) -> dict[int, str]:
-        """The name of each code, first that of pixels that are no part of the map."""
+        """The name of each code, first that of pixels that are not part of the map."""
         return {self.nodata: "outside" if self.nodata == OUTSIDE else "none"} | {
             e.code: e.name for e in self.entries
         }

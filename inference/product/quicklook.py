@@ -103,7 +103,7 @@ def draw_quicklook(path: Path, crop_map: Path, legend: Legend, summary: MapSumma
     """Draw a class map as a PNG; it is read from its overviews, so a country takes no longer than a county.
 
     Args:
-        path: Where the PNG shall stand.
+        path: Where to write the PNG.
         crop_map: Class map with overviews.
         legend: What its codes mean.
         summary: Areas of its codes.
@@ -262,7 +262,7 @@ def _page(figure: Figure, sheet: _Sheet) -> Axes:
 
 
 def _text(page: Axes, x: float, y: float, text: str, **style: Any) -> None:
-    """Text as it stands: a dollar sign in a name is no formula."""
+    """Text as it stands: a dollar sign in a name is not a formula."""
     page.text(x, y, text, parse_math=False, **{"color": INK, "va": "center", **style})
 
 

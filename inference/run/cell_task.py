@@ -96,7 +96,7 @@ def _settled(setup: WorkerSetup, name: str, work: Callable[[], T]) -> T | CellRe
 
 
 def failed(name: str, error: BaseException) -> CellRecord:
-    """The record of a cell that failed; an error that is not cropmap's own tells where it arose."""
+    """The record of a cell that failed; an error that is not cropmap's own says where it arose."""
     text = str(error) or type(error).__name__
     if not isinstance(error, CropmapError) and (frames := traceback.extract_tb(error.__traceback__)):
         text = f"{type(error).__name__}: {text} ({Path(frames[-1].filename).name}:{frames[-1].lineno})"

@@ -200,7 +200,7 @@ class CellWorker:
         if not unchanged:
             path = prediction_path(self.setup.folder, cell)
             raise MismatchError(
-                f"The layers of cell {cell.name} belong to the classes that stand in {path}, but what these "
+                f"The layers of cell {cell.name} belong to the classes that are in {path}, but what these "
                 "were made of has changed. Delete that file and run the same command again: the cell is "
                 "computed as a whole."
             )

@@ -162,7 +162,7 @@ def open_ledger(folder: Path) -> Iterator[Ledger]:
 
 
 def read_ledger(folder: Path, goal: Goal) -> LedgerState:
-    """What the ledger of a run folder tells about one goal; lines that are no JSON are passed over."""
+    """What the ledger of a run folder says about one goal; lines that are not JSON are passed over."""
     state, heard = LedgerState(), False
     for event in _events(folder / LEDGER_FILE):
         if "spent" in event:

@@ -56,7 +56,7 @@ def bounded_gdal() -> rasterio.Env:
 
 
 def prediction_path(folder: Path, cell: Cell) -> Path:
-    """Where the prediction of a cell stands in a run folder."""
+    """Path of the prediction of a cell in a run folder."""
     return folder / "predictions" / f"{cell.name}.tif"
 
 

@@ -216,7 +216,7 @@ class Hub:
                 "HF_ENDPOINT, or log in with 'hf auth login' if you have access."
             )
         if isinstance(error, (errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError)):
-            return InputError(f"There is no {what} any more in {place}.")
+            return InputError(f"There is no {what} in {place} any longer.")
         if (status := _status(error)) is not None:
             return DownloadError(
                 f"{self.endpoint} answered {status} for {what}. The same command continues; try it later."

@@ -113,7 +113,7 @@ def cropnet_of(checkpoint: Checkpoint) -> CropNet:
     """The network of a checkpoint, whose last block has a place for bands and days.
 
     Raises:
-        InputError: It is no CropNet.
+        InputError: It is not a CropNet.
     """
     network = checkpoint.build()
     if not isinstance(network, CropNet):

@@ -122,4 +122,4 @@ def _draw_legend(page: Page, explanation: Explanation, top: float) -> None:
         columnspacing=1.4,
     )
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a dollar sign in a name is no formula
+        text.set_parse_math(False)  # a dollar sign in a name is not a formula

@@ -71,7 +71,7 @@ def compose_panels(panels: Sequence[Panel], *, title: str, note: str) -> Figure:
     note = textwrap.fill(f"Rows: reference; columns: model. {note}", int(LETTERS * figure.get_figwidth()))
     figure.supxlabel(note, x=0.01, ha="left", color=FAINT, fontsize=8)
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # a dollar sign in a name is no formula
+        text.set_parse_math(False)  # a dollar sign in a name is not a formula
     return figure
 
 

@@ -30,7 +30,7 @@ def write_curves_table(path: Path, history: Sequence[Mapping[str, Any]]) -> None
     """Write a CSV with one row per epoch: number, loss, accuracy, macro_f1, held_out_loss.
 
     Args:
-        path: Where the CSV shall stand.
+        path: Where to write the CSV.
         history: `Epoch` by epoch, as in the metrics of a checkpoint; at least one.
     """
     text = io.StringIO()
@@ -44,7 +44,7 @@ def draw_curves(path: Path, metrics: Mapping[str, Any], title: str) -> None:
     """Draw a PNG: losses and scores by epoch, and confidence against accuracy at both temperatures.
 
     Args:
-        path: Where the PNG shall stand.
+        path: Where to write the PNG.
         metrics: Of a checkpoint.
         title: One line above the panels.
     """
@@ -107,7 +107,7 @@ def _finish_epochs(axes: Axes, title: str, best: int) -> None:
 
 
 def _draw_reliability(axes: Axes, calibration: Mapping[str, Any]) -> None:
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", label="as sure as right")
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", label="perfectly calibrated")
     drawn = (
         ("before", "x", "--", TRAINING, "as trained"),
         ("after", "o", "-", HELD_OUT, f"temperature {calibration['temperature']:.3g}"),

@@ -116,7 +116,7 @@ def fit(
         method: What a batch's loss is and what follows it; None is supervised, by the options' class weights.
 
     Raises:
-        InputError: The loss is no number any more.
+        InputError: The loss is no longer a number.
         MismatchError: The state is of another training.
     """
     maker = BatchMaker(recipe, normalisation, resolve_device(options.device), augmentation)
@@ -312,7 +312,7 @@ def _falling(options: TrainingOptions, total: int) -> Callable[[int], float]:
 
 
 def _require_finite(losses: list[Tensor]) -> None:
-    """Refuse a training whose last losses are no numbers."""
+    """Refuse a training whose last losses are not numbers."""
     if broken := [float(one) for one in losses if not torch.isfinite(one)]:
         raise InputError(
             f"The training diverged: its loss is {broken[0]}. Lower the learning rate (--learning-rate)."

@@ -14,8 +14,8 @@ from gee_pipeline.season_of_area import hemispheres_of
 from training.samples.samples import Samples
 
 PSEUDO_CAUTION: Final = (
-    "Labels are another model's own answers (pseudo-labels): all scores tell how well they are repeated "
-    "where that model was sure, not how often the truth is met."
+    "Labels are another model's own answers (pseudo-labels): all scores show how well they are repeated "
+    "where that model was confident, not how often they are true."
 )
 """A teacher's errors are right answers to its pupil, and the doubtful pixels were left out."""
 

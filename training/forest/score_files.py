@@ -27,7 +27,7 @@ def write_scores(path: Path, metrics: Mapping[str, Any]) -> None:
     """Write a CSV with one row per class and one of all, for each vote and each set of samples.
 
     Args:
-        path: Where the CSV shall stand.
+        path: Where to write the CSV.
         metrics: Of a forest, as `training.forest.growing` makes them.
     """
     text = io.StringIO()
@@ -41,7 +41,7 @@ def draw_scores(path: Path, metrics: Mapping[str, Any], title: str, caution: str
     """Draw a PNG of the confusion matrices under both votes.
 
     Args:
-        path: Where the PNG shall stand.
+        path: Where to write the PNG.
         metrics: As for `write_scores`.
         title: One line above the panels.
         caution: What the scores do not show, below them.

@@ -74,7 +74,7 @@ class Forest:
                 in the authors' code; None weighs samples alike.
 
         Raises:
-            InputError: A label is no class.
+            InputError: A label is not a class.
         """
         if len(labels) == 0 or not 0 <= labels.min() <= labels.max() < self.classes:
             raise InputError(

@@ -1,7 +1,7 @@
 """Labelled series drawn from the map of a finished run: what a forest is trained on where no labels are.
 
-CropNet maps a part of a region; its sure and stable labels train a Random Forest, which is nearly as good
-there and needs no GPU (Tong et al. 2025, section 4.2).
+CropNet maps a part of a region; its confident and stable labels train a Random Forest, which is nearly as
+good there and needs no GPU (Tong et al. 2025, section 4.2).
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def lack_notice(name: str, stages: tuple[StageReport, ...]) -> str:
 
 def _way_out(rule: str) -> str:
     ways = {
-        Stage.CONFIDENCE: " Lower --confidence, or keep the surest of each class with --best-share.",
+        Stage.CONFIDENCE: " Lower --confidence, or keep the most confident of each class with --best-share.",
         Stage.CLEAR: " Lower --min-clear.",
         Stage.NEIGHBOURS: " Lower --neighbours where fields are small.",
         Stage.PASSES: " Lower --agree.",

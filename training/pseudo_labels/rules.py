@@ -1,4 +1,4 @@
-"""Which pixels of a map may stand as labels; the defaults of the command stand here."""
+"""Which pixels of a map may stand as labels; the defaults of the command are here."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class PseudoRules:
     neighbours is ours. Neighbours outside the area, without a class or not mapped are not the same."""
     passes: int = 10
     """Passes through the network with its dropout left on: samples of its posterior (Gal and Ghahramani
-    2016). Labels that are sure and certain in this sense are wrong less often than labels that are only sure
-    (Rizve et al. 2021). 0 leaves the rule out."""
+    2016). Labels that are confident and certain in this sense are wrong less often than labels that are only
+    confident (Rizve et al. 2021). 0 leaves the rule out."""
     agree: int = 9
     """Passes of these that must give the class of the map. The limit is ours."""
     per_class: int = 1000
@@ -63,7 +63,7 @@ class PseudoRules:
             raise InputError(f"A confidence is 0 to 100 percent, got --confidence {self.confidence:g}.")
         if self.best_share is not None and not 0 < self.best_share <= 100:
             raise InputError(
-                f"The surest share of a class is above 0 and up to 100 percent, got --best-share "
+                f"The most confident share of a class is above 0 and up to 100 percent, got --best-share "
                 f"{self.best_share:g}. Omit it for one limit for all classes."
             )
         if not 0 <= self.neighbours <= NEIGHBOURS:

@@ -19,7 +19,7 @@ class Stage(StrEnum):
     COMPOSITE = "composite"
     """The composite of its cell is kept."""
     CONFIDENCE = "confidence"
-    """Is sure enough."""
+    """Is confident enough."""
     CLEAR = "clear"
     """Was observed often enough."""
     NEIGHBOURS = "neighbours"

@@ -130,7 +130,7 @@ def _panel(figure: Figure, label: str, left: float, bottom: float, width: float,
 
 
 def _text(page: Axes, x: float, y: float, text: str, **style: Any) -> None:
-    """Text as it stands: a dollar sign in a name is no formula."""
+    """Text as it stands: a dollar sign in a name is not a formula."""
     page.text(x, y, text, parse_math=False, **{"color": INK, "va": "center", **style})
 
 

@@ -1,4 +1,4 @@
-"""Feature files of CropGlobe that are no series: harmonic coefficients and embeddings, for baselines."""
+"""Feature files of CropGlobe that are not series: harmonic coefficients and embeddings, for baselines."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def read_features(
         legend: What the labels mean; None is CropGlobe's.
 
     Raises:
-        InputError: A file holds series, lacks a key, or a value is no finite number; key and row are named.
+        InputError: A file holds series, lacks a key, or a value is not finite; key and row are named.
         CorruptFileError: A file is damaged or no npz.
         MismatchError: Two files hold different kinds of features.
     """

@@ -25,7 +25,7 @@ def plain_label(label: Label) -> Label:
 
 
 def distinct_labels(labels: NDArray[Any]) -> tuple[list[Label | None], NDArray[np.intp]]:
-    """Each label once, as it is compared, and where each sample's is; None for what is no label."""
+    """Each label once, as it is compared, and where each sample's is; None for what is not a label."""
     if labels.dtype.kind in "biuf":
         numbers, place = np.unique(labels, return_inverse=True)
         return [int(n) if np.isfinite(n) and n == int(n) else None for n in numbers.tolist()], place

@@ -1,4 +1,4 @@
-"""Field data of one's own: a table with a row for each sample and a column for each band and date.
+"""Your own field data: a table with a row for each sample and a column for each band and date.
 
 The file is CSV (also compressed: .csv.gz), Parquet or GeoParquet. Its columns, whatever their case:
 
@@ -103,7 +103,7 @@ def table_part(table: Table, reading: Reading) -> Part:
     """The samples of a table, their observations binned into seasons.
 
     Raises:
-        InputError: A column is missing, or a value is no number or outside its range; column and row are
+        InputError: A column is missing, or a value is not a number or outside its range; column and row are
             named.
     """
     lon, lat = _places(table)

@@ -61,7 +61,7 @@ class SampleCell:
         """Pixels of `spacing` metres that cover the square; their centres are those of 10 m pixels.
 
         All squares of a zone share one lattice: a centre lies 5 m north-east of a whole multiple of the
-        spacing. So two of its points are never nearer than the spacing, be they in one square or in two.
+        spacing. So two of its points are never nearer than the spacing, within a square and across squares.
         """
         edges = shapely.segmentize(shapely.box(*self.bounds), _degrees(1, self.cells_in_zone) / 8)
         to_zone = pyproj.Transformer.from_crs("EPSG:4326", self.crs, always_xy=True)
@@ -102,7 +102,7 @@ def cells_touching(area: BaseGeometry, rule: SamplingRule) -> list[SampleCell]:
     shapely.prepare(area)
     shared = shapely.intersects(area, boxes)
     border = shared & ~shapely.contains_properly(area, boxes)
-    shared[border] = ~shapely.touches(area, boxes[border])  # a shared edge or corner is no shared area
+    shared[border] = ~shapely.touches(area, boxes[border])  # a shared edge or corner is not a shared area
     return [SampleCell(int(row), int(col), n) for row, col in zip(rows[shared], cols[shared], strict=True)]
 
 

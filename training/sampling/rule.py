@@ -1,4 +1,4 @@
-"""How samples are drawn; the defaults of the command stand here."""
+"""How samples are drawn; the defaults of the command are here."""
 
 from __future__ import annotations
 

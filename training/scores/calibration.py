@@ -39,7 +39,7 @@ class Calibration:
     """What a temperature does to the confidence on the samples it was fitted to."""
 
     temperature: float
-    """Logits are divided by it before the softmax; above 1 where the network was too sure."""
+    """Logits are divided by it before the softmax; above 1 where the network was overconfident."""
     ece_before: float
     """Expected calibration error at temperature 1, 0 to 1."""
     ece_after: float

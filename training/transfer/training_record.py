@@ -99,7 +99,7 @@ def digest_of(job: Job, facts: Mapping[str, Any]) -> str:
 
 
 def record_path(folder: Path, job: Job) -> Path:
-    """Where the file of a training stands."""
+    """Path of the file of a training."""
     return folder / f"{job.name}.json"
 
 
@@ -109,7 +109,7 @@ def read_record(
     """The record of a finished training, or None where it is not finished or lacks a region.
 
     Args:
-        folder: Where the records stand.
+        folder: Folder of the records.
         job: Which training.
         facts: What decides the result now.
         regions: Code of each region to test in -> digest of its samples.

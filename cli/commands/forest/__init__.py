@@ -18,13 +18,13 @@ COMMANDS: Final[dict[str, str]] = {
     "predict": "cli.commands.forest.predict:predict",
     "code": "cli.commands.forest.code:code",
 }
-"""Name of a subcommand -> where its click command stands."""
+"""Name of a subcommand -> where its click command is defined."""
 
 
 @click.group(cls=LazyGroup, places=COMMANDS, short_help="Map with a Random Forest inside Earth Engine.")
 def forest() -> None:
     """Map with a Random Forest that runs inside Earth Engine.
 
-    CropNet maps a part of a region, the surest and stablest of its labels grow a Random Forest, and the
+    CropNet maps a part of a region, the most confident and stable of its labels grow a Random Forest, and the
     forest maps the whole region on Earth Engine's servers, without a GPU or a download of composites.
     """

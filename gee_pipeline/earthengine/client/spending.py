@@ -63,7 +63,7 @@ class Meter:
     def settle(self, session: Session) -> None:
         """Read the profiles of the requests since the last call and add up their computing time.
 
-        A profile that cannot be read is counted as unmeasured and is no error.
+        A profile that cannot be read is counted as unmeasured and is not an error.
 
         Args:
             session: Where the requests were made.
@@ -110,7 +110,7 @@ def eecu_seconds(table: object) -> float | None:
         table: What `Profile.getProfiles` gives, a header and one line an algorithm.
 
     Returns:
-        None where the text is no such table.
+        None where the text is not such a table.
     """
     header, _, body = table.lstrip("\n").partition("\n") if isinstance(table, str) else ("", "", "")
     rows = [row[1] for line in body.split("\n") if (row := _ROW.match(line))]

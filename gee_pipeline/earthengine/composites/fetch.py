@@ -349,7 +349,7 @@ def read_answer(content: bytes, geobox: GeoBox, expected: Expected) -> NDArray[A
         expected: Bands and type that were asked for.
 
     Raises:
-        Fault: It is no whole GeoTIFF, or one of something else; the next answer may be right.
+        Fault: It is not a whole GeoTIFF, or one of something else; the next answer may be right.
     """
     if not content:
         raise _broken("it is empty")

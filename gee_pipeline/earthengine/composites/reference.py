@@ -34,7 +34,7 @@ def pure_classes(
 
     A pixel keeps its class when all pixels within the buffer have the same one, after merging: the inward
     buffer of Tong et al. (2025), section 2.3. It is evaluated on the 10 m pixels of Sentinel-2, whatever
-    grid the reference or the request has: a circle in metres is no circle on a map in degrees, and on a
+    grid the reference or the request has: a circle in metres is not a circle on a map in degrees, and on a
     coarser request Earth Engine would take the reference from its pyramid, single pixels left out. So the
     projection is forced after the neighbourhoods, because Earth Engine computes in that of the result.
 

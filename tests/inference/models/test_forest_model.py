@@ -117,7 +117,7 @@ def test_a_row_without_observation_is_our_bug(model):
         ({"left": [2, -1, -1]}, "the child of one other"),
         ({"left": [0, -1, -1]}, "the child of one other"),
         ({"left": [9, -1, -1]}, "the child of one other"),
-        ({"threshold": [np.nan, 0, 0]}, "a threshold is no number"),
+        ({"threshold": [np.nan, 0, 0]}, "a threshold is not a number"),
         ({"share": [[0.5, 0.5], [1, 0], [0, 0.9]]}, "must sum to 1"),
         ({"share": [[0.5, 0.5], [2, -1], [0, 1]]}, "must sum to 1"),
         ({"share": [[0.5, 0.5], [1, 0]]}, "shapes"),

@@ -20,7 +20,7 @@ def test_shares_are_of_the_samples_of_a_class_and_classes_without_any_are_left_o
 
 @pytest.mark.parametrize("panels", [1, 4])
 def test_no_letter_of_a_long_note_is_cut_off(panels):
-    note = "All scores tell how well the labels are repeated, not how often the truth is met. " * 3
+    note = "All scores show how well the labels are repeated, not how often they are true. " * 3
     figure = compose_panels([panel("corn", "rice")] * panels, title="f", note=note)
     figure.canvas.draw()
     box = figure._supxlabel.get_window_extent()

@@ -285,7 +285,7 @@ def spoilt(column, row, value):
         (frame(lat=None), "one of the columns lon and lat"),
         (frame(days=[]), "no column of a band and a date, such as B2_2021-05-03; it has label, lon, lat"),
         (frame().drop(columns="B8_2021-05-10"), "it lacks B8_2021-05-10"),
-        (frame().rename(columns=lambda c: c.replace("05-10", "05-32")), "column B2_2021-05-32 has no valid date"),
+        (frame().rename(columns=lambda c: c.replace("05-10", "05-32")), "column B2_2021-05-32 has no valid"),
         (frame().assign(b02_20210510=1), "B2_2021-05-10 and b02_20210510 stand for the same"),
         (frame().iloc[:0], "no row below its header"),
     ],

@@ -122,7 +122,7 @@ def test_scores_on_a_model_s_own_labels_are_not_called_the_truth(samples, tmp_pa
     pseudo = changed(samples, tmp_path / "pseudo.npz", metadata=np.array(text))
     out = tmp_path / "forest.safetensors"
     result = invoke(pseudo, "--out", out, "--data-source", "Seen by me.", *FAST)
-    assert "not how often the truth is met" in result.stdout
+    assert "not how often they are true" in result.stdout
     assert "pseudo-labels" in load_forest(out).provenance["caution"]
     assert "pseudo-labels" in json.loads(invoke(pseudo, "--out", out, "--json", *FAST).stdout)["caution"]
     assert json.loads(invoke(samples, "--out", out, "--json", *FAST).stdout)["caution"] is None

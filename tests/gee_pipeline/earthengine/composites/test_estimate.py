@@ -160,7 +160,7 @@ def test_a_tariff_has_hours_or_a_price() -> None:
 
 def test_the_documents_show_the_table_of_the_code() -> None:
     text = DOCS.read_text(encoding="utf-8")
-    after = text.split("| tariff | EECU-hours a month | US$ an EECU-hour | condition | source |\n")[1]
+    after = text.split("| tariff | EECU-hours per month | US$ per EECU-hour | condition | source |\n")[1]
     table = after.split("\n\n")[0].splitlines()[1:]
     assert [[part.strip() for part in line.split("|")[1:-1]] for line in table] == [
         [
