@@ -81,7 +81,7 @@ _region_options = apply(
         help=f"Folder with a file for each region, named {FILE.format('CODE')}, or the folder of 'cropmap "
         "data cropglobe'. Any region works whose file is there.",
     ),
-    click.option("--source", required=True, metavar="CODE", help="Region that trains, such as FRA."),
+    click.option("--source", required=True, metavar="CODE", help="Training region, such as FRA."),
     click.option(
         "--targets",
         type=Names(),

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def model() -> None:
-    """Look at trained models."""
+    """Inspect trained models."""
 
 
-@model.command(short_help="Print a checkpoint or a forest in words.")
+@model.command(short_help="Describe a checkpoint or a forest.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print all facts as JSON on stdout.")
 def info(file: Path | None, as_json: bool) -> None:

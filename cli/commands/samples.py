@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def samples() -> None:
-    """Look at labelled series."""
+    """Inspect labelled series."""
 
 
 @samples.command(short_help="Show what files of samples hold, and draw it.")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def season(aoi: Path, crop: str | None, hemisphere: Hemisphere | None, as_json: bool) -> None:
     """Show when winter and summer crops grow in an area, and which season of cropmap covers them.
 
-    By the crop calendars of ESA WorldCereal, half a degree fine. Where rice or maize is grown twice a year,
+    By the crop calendars of ESA WorldCereal, at half a degree. Where rice or maize is grown twice a year,
     or rains come twice, they show one of them. --season and --season-start are options of 'cropmap sample',
     'train' and 'export'; 'cropmap predict' takes the season from its model.
 

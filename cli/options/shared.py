@@ -284,7 +284,7 @@ grid_options = apply(
         "--cell-size",
         type=int,
         metavar="PIXELS",
-        help="Side of a cell, which is computed as a whole and is what an interruption can cost; a multiple "
+        help="Side of a cell, the unit of work and what an interruption can cost; a multiple "
         "of 16.  [default: 256]",
     ),
     click.option(
@@ -361,7 +361,7 @@ cloud_options = apply(
 earth_engine_options = apply(
     click.option(
         "--project",
-        help="Google Cloud project that Earth Engine counts the work for.  [default: the credentials' own]",
+        help="Google Cloud project that Earth Engine charges for the work.  [default: the credentials' own]",
     ),
     click.option(
         "--service-account",

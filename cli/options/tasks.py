@@ -16,21 +16,21 @@ task_options = apply(
     click.option(
         "--no-wait",
         is_flag=True,
-        help="With --to: return once tasks are started; the same command looks again.",
+        help="With --to: return once tasks are started; the same command checks again.",
     ),
     click.option(
         "--most-tasks",
         type=click.IntRange(min=1),
         metavar="N",
-        help="With --to: tasks of this run that wait or work at once.  [default: 100]",
+        help="With --to: tasks of this run that are queued or running at once.  [default: 100]",
     ),
     click.option(
-        "--collect", is_flag=True, help="Verify the files that tasks wrote, and take them into the run."
+        "--collect", is_flag=True, help="Verify the files that tasks wrote, and import them into the run."
     ),
     click.option(
         "--downloads",
         metavar="FOLDER",
-        help="With --collect: where the files lie after you brought them from --to by other means.",
+        help="With --collect: folder of the files if you copied them from --to yourself.",
     ),
 )
 

@@ -55,7 +55,7 @@ def code(
 
     It makes the same composites, features and classes as 'cropmap forest predict', and exports them on the
     same pixel grid, one task per tile of about 100 km. Nothing is sent, and no account is needed to write it.
-    Who runs it must be able to read the assets of the forest: share them.
+    Whoever runs it must be able to read the assets of the forest: share them.
 
     \b
     Examples:

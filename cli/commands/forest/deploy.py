@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from inference.deployment.deployment import DeployedSizes
 
 
-@click.command(short_help="Bring a forest to Earth Engine and compare its votes there.")
+@click.command(short_help="Deploy a forest to Earth Engine and compare its votes there.")
 @click.argument("forest", type=click.Path(path_type=Path, dir_okay=False), metavar="FOREST.safetensors")
 @click.option(
     "--asset",
@@ -58,7 +58,7 @@ def deploy(
     no_wait: bool,
     **options: Any,
 ) -> None:
-    """Bring a forest to Earth Engine's servers, and compare its votes there with those here.
+    """Deploy a forest to Earth Engine's servers, and compare its votes there with those here.
 
     Sizes are checked before anything is sent. The same command continues an interrupted deployment; no
     task is started twice. Where the trees are is written next to the forest, in FOREST.deployment.json.

@@ -1,4 +1,4 @@
-"""`cropmap forest train`: from labelled series to a forest that fits onto Earth Engine."""
+"""`cropmap forest train`: from labelled series to a forest that fits on Earth Engine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _tree_options = apply(
         type=click.Choice(FEATURES),
         default=ForestOptions.features,
         show_default=True,
-        help="What trees look at. median: the filled medians of the window, 430 numbers with the default "
+        help="Features of the trees. median: the filled medians of the window, 430 numbers with the default "
         "recipe. harmonic: 35 coefficients of waves fitted to them, for samples from elsewhere.",
     ),
     click.option(
@@ -110,7 +110,7 @@ _run_options = apply(
             "Files and messages": _run_options,
         }
     ),
-    short_help="Grow a forest that fits onto Earth Engine.",
+    short_help="Grow a forest that fits on Earth Engine.",
 )
 @click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @training_options
