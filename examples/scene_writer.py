@@ -27,7 +27,7 @@ from shapely.geometry import mapping
 from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
 
 ITEMS: Final = "items"
-"""Folder of the scenes next to `catalog.json`."""
+"""Folder of the scenes beside `catalog.json`."""
 
 _BLOCK: Final = 256
 """Pixels along a block of a tiled GeoTIFF."""

@@ -44,10 +44,10 @@ FIRST_DAY, LAST_DAY = 117, 338
 """Days of the year with acquisitions: the model's window (121 to 334) and a few days about it."""
 
 WITHOUT_SCORE: Final = 7
-"""One acquisition out of this many has no Cloud Score+, only scene classes."""
+"""One acquisition out of so many has no Cloud Score+, only scene classes."""
 
 OLD: Final = 5
-"""One acquisition out of this many was processed by an older baseline, without offset."""
+"""One acquisition out of so many was processed by an older baseline, without offset."""
 
 SIMULATED: Final = (
     "SIMULATED: no satellite saw this. Procedural fields and clouds; crop curves drawn from statistics of "
@@ -294,7 +294,7 @@ def main() -> None:
         catalog = simulate(folder, Settings(**chosen))
     except InputError as error:
         parser.error(str(error))
-    print(f"{catalog}: simulated scenes; area.geojson and fields.tif are next to it")
+    print(f"{catalog}: simulated scenes; area.geojson and fields.tif lie beside it")
 
 
 def write_scenes(
@@ -408,7 +408,7 @@ def _readme(settings: Settings, scenes: int) -> str:
 
 catalog.json   STAC catalog: bands B02 to B12 at 10 m or 20 m, cs (Cloud Score+ like), SCL (scene classes).
 area.geojson   area of interest, with a hole.
-fields.tif     the truth: {codes}; 0 is not a field.
+fields.tif     the truth: {codes}; 0 is no field.
 
 How it is made:
 - Fields are halved rectangles; each is one class, with the shares of the real pixels. "Other" is a mixture

@@ -1,4 +1,4 @@
-"""Two seasons of one simulated place: a winter model is trained and mapped, next to the summer map.
+"""Two seasons of one simulated place: a winter model is trained and mapped, beside the summer map.
 
     python -m examples.two_seasons two_seasons
 

@@ -1,4 +1,4 @@
-"""The maps of two seasons next to the fields, above the curves that they see."""
+"""The maps of two seasons beside the fields, above the curves that they see."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gee_pipeline.files import read_json
 from gee_pipeline.season import SUMMER, WINTER
 
 NOTHING: Final = "#eceff1"
-"""Colour of what is not a field, or outside the area."""
+"""Colour of what is no field, or outside the area."""
 
 YEAR: Final = 2021
 

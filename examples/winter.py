@@ -50,7 +50,7 @@ class WinterCrop:
     """Middle of the flowering, where it is seen from above."""
 
     def greenness(self, day: float, late: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Share of a closed canopy on a day, 0 to 1, of fields that are this many days late."""
+        """Share of a closed canopy on a day, 0 to 1, of fields that are so many days late."""
         since = day - late
         rise = self.autumn * _logistic(since - self.emergence, 7)
         growth = (0.97 - self.autumn) * _logistic(since - self.spring, 9)
