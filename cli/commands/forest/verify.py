@@ -37,8 +37,8 @@ from cli.options.shared import (
 def verify(quiet: bool, as_json: bool, cells: int | None, seed: int | None, **options: Any) -> None:
     """Compare cells of a map, classified on Earth Engine's servers, with the same cells classified here.
 
-    Every pixel is compared in class, confidence, clear observations and --layers. What was found is written
-    next to the forest, in FOREST.verifications.json; 'cropmap forest predict' looks for it before a map of the
+    Every pixel is compared in class, confidence, clear observations and --layers. The result is written next
+    to the forest, in FOREST.verifications.json; 'cropmap forest predict' looks for it before a map of the
     same area, year and options. Exit code 2 where pixels differ: medians none may, of harmonic features one
     in a thousand.
 
