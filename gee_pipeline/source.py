@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -126,6 +126,17 @@ class Source(Protocol):
         Raises:
             SceneReadError: An asset could not be read, also after retries.
         """
+
+
+@runtime_checkable
+class SceneSource(Source, Protocol):
+    """A source that knows the files of its scenes, and so what has changed since a cell was made."""
+
+    def fingerprints(self, area: BaseGeometry, season: Season, bins: range) -> dict[str, str]:
+        """What decides the pixels of each scene, sixteen hex digits by its name; empty where not known."""
+
+    def shows(self, cell: Cell, season: Season, bins: range, scenes: Collection[str]) -> bool:
+        """Whether a cell is made of any of some scenes, by their names."""
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
-from gee_pipeline.stac.scene import collection_names, scene_of, titles_of
+from gee_pipeline.stac.scene import Scene, collection_names, scene_of, titles_of
 from gee_pipeline.stac.web import FAILURES, api_io, reason
 
 LATTICE = 0.25
@@ -58,6 +58,10 @@ class ApiCatalog:
             raise InputError(
                 f"The STAC API {self._href} does not answer: {reason(error)}. Try again later."
             ) from error
+
+    def known(self, area: BaseGeometry, span: TimeBin) -> list[Scene]:
+        """None: an archive grows, and only a search tells what it holds."""
+        return []
 
     def around(self, area: BaseGeometry, span: TimeBin) -> SceneIndex:
         """All scenes of the lattice blocks around the area, from one search for many cells."""

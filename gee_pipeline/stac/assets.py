@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
 import pystac
 
 from gee_pipeline.sensors import SENTINEL_2, Band, Sensor
+from gee_pipeline.stac.reading import is_remote
 
 _NO_MEASUREMENT: Final = {"thumbnail", "overview", "visual", "metadata"}
 """Roles of assets whose pixels are made for the eye."""
@@ -45,6 +48,34 @@ class BandAsset:
     """Reflectance of number 0 where whole numbers come without scale and offset."""
     unit: str | None = None
     """Declared unit of the values, such as `dB`."""
+
+    @property
+    def identity(self) -> str:
+        """All that decides its values: the link without user and query, how numbers are read, and of a file
+        on a disk its size and time of change. A renewed token is the same asset."""
+        read_as = (self.index, self.scale, self.offset, self.nodata, self.data_type, self.default_offset)
+        return " ".join(
+            map(str, (self.key, without_access(self.href), *read_as, self.unit, *_stamp(self.href)))
+        )
+
+
+def without_access(href: str) -> str:
+    """A link without what only gives access to it: user, password, query and fragment."""
+    if not is_remote(href):
+        return href
+    parts = urlsplit(href)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _stamp(href: str) -> tuple[int, ...]:
+    """Bytes and time of change of a local file; nothing where it is not there, or is on a server."""
+    if is_remote(href) or href.startswith("/vsi"):
+        return ()
+    try:
+        found = Path(href.removeprefix("file://")).stat()
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns
 
 
 def find_bands(item: pystac.Item, sensor: Sensor = SENTINEL_2) -> dict[str, BandAsset]:
@@ -150,13 +181,20 @@ def _exactly(name: str) -> re.Pattern[str]:
 def _applied(item: pystac.Item, asset: BandAsset) -> BandAsset:
     """The asset with the offset that its numbers really have.
 
-    Earth Search subtracts ESA's offset from the pixels, says so in `earthsearch:boa_offset_applied`, and
-    still declares it (Element84/earth-search issue 66).
+    Earth Search subtracts ESA's offset from the pixels, says so in `earthsearch:boa_offset_applied` (v1) or
+    `sentinel:boa_offset_applied` (v0, cirrus-geo/cirrus-earth-search issue 33), and still declares it
+    (Element84/earth-search issue 66).
     """
-    if item.properties.get("earthsearch:boa_offset_applied") is True:
+    if _offset_applied(item):
         offset = 0.0 if asset.offset == _BOA_OFFSET else asset.offset
         return replace(asset, offset=offset, default_offset=0.0)
     return replace(asset, default_offset=_BOA_OFFSET if _baseline(item) >= _OFFSET_BASELINE else 0.0)
+
+
+def _offset_applied(item: pystac.Item) -> bool:
+    """Whether the item says, under any prefix, that ESA's offset is in its numbers already."""
+    flags = (v for key, v in item.properties.items() if key.rpartition(":")[2] == "boa_offset_applied")
+    return any(str(flag).lower() in ("true", "1") for flag in flags)
 
 
 def _baseline(item: pystac.Item) -> float:

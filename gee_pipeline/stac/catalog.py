@@ -38,6 +38,9 @@ class SceneCatalog(Protocol):
     def survey(self, area: BaseGeometry, span: TimeBin) -> Found:
         """The scenes that touch a polygon in EPSG:4326 within a span, or an InputError if there are none."""
 
+    def known(self, area: BaseGeometry, span: TimeBin) -> list[Scene]:
+        """The scenes that touch a polygon within a span, where all are known without a search."""
+
     def around(self, area: BaseGeometry, span: TimeBin) -> SceneIndex:
         """An index that holds at least the scenes that touch a polygon within a span."""
 
@@ -66,6 +69,10 @@ class StaticCatalog:
         if not (found := within(touching, span)):
             raise nothing_then(self._href, span, touching[0].day, touching[-1].day)
         return Found(found, len(found))
+
+    def known(self, area: BaseGeometry, span: TimeBin) -> list[Scene]:
+        """All scenes that touch the area within the span."""
+        return within(self._index.touching(area), span)
 
     def around(self, area: BaseGeometry, span: TimeBin) -> SceneIndex:
         """All scenes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,18 @@ class Scene:
     def without_score(self) -> bool:
         """Whether its clear pixels are found by scene classes."""
         return self.group.clear is not None and self.score is None
+
+    @property
+    def name(self) -> str:
+        """What it is called among the scenes of a recipe."""
+        return f"{self.id} {self.time.isoformat()} {self.group.name}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits of all that decides its pixels: every asset that is read."""
+        assets = [*self.bands.items(), ("score", self.score), ("classes", self.classes)]
+        lines = (f"{name} {asset.identity}" for name, asset in assets if asset)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def require(self) -> None:
         """Refuse a scene that lacks what its group needs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -53,6 +53,24 @@ class StacSource:
             InputError: There is no catalog.
         """
         return self._catalog.describe()
+
+    def fingerprints(self, area: BaseGeometry, season: Season, bins: range) -> dict[str, str]:
+        """What decides the pixels of each scene, sixteen hex digits by its name; of an API nothing is known.
+
+        Args:
+            area: Polygon in EPSG:4326.
+            season: Season to map.
+            bins: Bins within the season.
+
+        Raises:
+            InputError: There is no catalog.
+        """
+        found = self._catalog.known(area, season.span(bins, self.recipe.bin_days))
+        return {scene.name: scene.fingerprint for scene in found}
+
+    def shows(self, cell: Cell, season: Season, bins: range, scenes: Collection[str]) -> bool:
+        """Whether a cell is made of any of some scenes, by their names."""
+        return any(scene.name in scenes for scene in self._scenes(cell, season, bins))
 
     def survey(self, area: BaseGeometry, season: Season, bins: range) -> Survey:
         """How many scenes there are, after a look at each: does it have all bands, and a cloud asset?

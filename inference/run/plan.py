@@ -87,6 +87,9 @@ class RunPlan:
     layers: tuple[LayerName, ...] = field(default=(), compare=False)
     """Layers on request that the map has, in the order of the table; they change no other pixel, so they are
     no part of the run's identity."""
+    scenes: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """What `SceneSource.fingerprints` says of the area, where the source knows it: files that no finished
+    cell shows may change, so they are no part of the run's identity."""
     reader: Source | None = field(default=None, compare=False, repr=False)
     """The source itself; it goes to the workers and is not written to run.json (it may hold tokens)."""
 
@@ -141,7 +144,8 @@ class RunPlan:
         """The plan as JSON values; the area is next to it in its own file."""
         about = {"format": FORMAT, "version": self.version, "cells": len(self.cells)}
         layers = {"layers": list(self.layers)} if self.layers else {}
-        return about | self._identity() | layers
+        scenes = {"scenes": dict(self.scenes)} if self.scenes else {}
+        return about | self._identity() | layers | scenes
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -199,6 +203,7 @@ def load_plan(folder: Path) -> RunPlan:
             cropland=values["cropland"],
             version=values["version"],
             layers=in_order(values.get("layers", [])),
+            scenes=values.get("scenes", {}),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder / RUN_FILE, repr(error)) from error

@@ -15,11 +15,12 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.errors import InputError, MismatchError
-from gee_pipeline.grid import CELL_SIZE, Grid, inside, make_grid, name_crs
+from gee_pipeline.grid import CELL_SIZE, Cell, Grid, inside, make_grid, name_crs
 from gee_pipeline.layers import LayerName, in_order
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
-from gee_pipeline.source import Source
+from gee_pipeline.source import SceneSource, Source
+from gee_pipeline.store import composite_path
 from inference.models.crop_class import CropClass
 from inference.run.cropland import CroplandMask
 from inference.run.lock import LOCK_FILE, OWNER_FILE, run_lock
@@ -34,6 +35,7 @@ from inference.run.plan import (
     load_plan,
     span,
 )
+from inference.run.prediction import prediction_path
 
 _SAME_PLACE = 0.01
 """Metres by which corners of one area may differ: two versions of PROJ agree to a millimetre."""
@@ -109,6 +111,7 @@ def plan_run(
         model=_planned_model(checkpoint, checkpoint_path, kind),
         cropland=None if cropland is None else _json(cropland.describe()),
         layers=layers,
+        scenes=_fingerprints(source, aoi, season, recipe.window if bins is None else bins),
         reader=source,
     )
     _require_pixel(plan)
@@ -139,7 +142,7 @@ def open_or_create(folder: Path, plan: RunPlan) -> tuple[RunPlan, bool]:
     with run_lock(folder):
         there = (folder / RUN_FILE).exists()
         merged = going_on(folder, plan)
-        if plan.model is not None or not there:
+        if plan.model is not None or not there or merged.scenes != load_plan(folder).scenes:
             merged.save(folder)
         return merged, there
 
@@ -192,11 +195,48 @@ def _continued(former: RunPlan, plan: RunPlan, folder: Path) -> RunPlan:
             + "; ".join(lines)
             + f". Choose another --out, or continue the former run with --config {folder / CONFIG_FILE}."
         )
-    changed = replace(former, reader=plan.reader, version=plan.version, model=plan.model)
+    _require_same_files(former, plan, folder)
+    changed = replace(
+        former,
+        reader=plan.reader,
+        version=plan.version,
+        model=plan.model,
+        scenes={**former.scenes, **plan.scenes},
+    )
     if plan.model is None:
         return changed
     layers = in_order((*former.layers, *plan.layers))
     return replace(changed, recipe=plan.recipe, cropland=plan.cropland, layers=layers)
+
+
+def _fingerprints(source: Source, aoi: Aoi, season: Season, bins: range) -> dict[str, str]:
+    return source.fingerprints(aoi.lonlat, season, bins) if isinstance(source, SceneSource) else {}
+
+
+def _require_same_files(former: RunPlan, plan: RunPlan, folder: Path) -> None:
+    """Refuse to mix: a finished cell shows what its scenes were, the next ones what they are now.
+
+    A scene that no finished cell shows may change: so a file that could not be read can be restored. Scenes
+    that are added or removed make another source already (`Source.describe`). A run of version 0.1.0 does not
+    say what its scenes were.
+    """
+    known, now = former.scenes, plan.scenes
+    changed = sorted(name for name in known.keys() & now.keys() if known[name] != now[name])
+    source = plan.reader
+    if not changed or not isinstance(source, SceneSource):
+        return
+    finished = (cell for cell in former.grid.cells(former.cells) if _is_begun(folder, cell))
+    shown = [cell.name for cell in finished if source.shows(cell, former.season, former.bins, changed)]
+    if shown:
+        raise MismatchError(
+            f"A run never mixes two sources. The files of {len(changed):,} scenes have changed since (link, "
+            f"scale, offset, nodata, size or time of change), first {changed[0]}; {len(shown):,} finished "
+            f"cells of {folder} show them. Choose another --out, or put the files back as they were."
+        )
+
+
+def _is_begun(folder: Path, cell: Cell) -> bool:
+    return composite_path(folder, cell).exists() or prediction_path(folder, cell).exists()
 
 
 def _recipes(former: RunPlan, plan: RunPlan) -> dict[str, tuple[Any, Any]]:

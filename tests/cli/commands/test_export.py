@@ -36,6 +36,20 @@ def test_export_writes_composites_only_and_tells_where(place: Place, tmp_path: P
     assert 0 < (~gaps).mean() < 0.1
 
 
+def test_a_run_does_not_continue_with_other_pixels(place: Place, tmp_path: Path) -> None:
+    own = place.copied(tmp_path / "place")
+    run = tmp_path / "run"
+    assert own.export(run, bands="B4").exit_code == 0
+    assert own.export(run, bands="B4").exit_code == 0
+    band = next(own.catalog.parent.rglob("B04.tif"))
+    with rasterio.open(band, "r+") as file:
+        file.write(file.read(1) + 100, 1)
+    result = own.export(run, bands="B4")
+    assert result.exit_code == 2
+    assert "never mixes two sources" in result.stderr
+    assert "4 finished cells" in result.stderr
+
+
 def test_json_counts_the_cells(place: Place, tmp_path: Path) -> None:
     result = place.export(tmp_path / "run", "--quiet", "--json")
     assert result.stderr == ""

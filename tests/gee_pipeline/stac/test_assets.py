@@ -151,6 +151,10 @@ def test_not_a_number_can_be_declared_nodata():
         ({"processing:version": "N0510"}, -0.1),
         ({"s2:processing_baseline": "05.09", "earthsearch:boa_offset_applied": True}, 0),
         ({"s2:processing_baseline": "05.09", "earthsearch:boa_offset_applied": False}, -0.1),
+        ({"sentinel:processing_baseline": "04.00", "sentinel:boa_offset_applied": True}, 0),
+        ({"sentinel:processing_baseline": "04.00", "sentinel:boa_offset_applied": "true"}, 0),
+        ({"sentinel:processing_baseline": "04.00", "sentinel:boa_offset_applied": False}, -0.1),
+        ({"s2:processing_baseline": "04.00", "boa_offset_applied": True}, 0),
     ],
 )
 def test_undeclared_numbers_follow_the_processing_baseline(properties, offset):

@@ -1,5 +1,6 @@
 """Composites of fake scenes against a nearest-pixel oracle, and what happens when scenes are broken."""
 
+import copy
 import json
 import pickle
 
@@ -322,7 +323,7 @@ def surveyed(path, area=HERE, season=SEASON, recipe=TWO_BANDS, **options):
 
 
 def two_bands(**more):
-    return {"B04": Layer(numbers(1)), "B11": Layer(numbers(2)), **more}
+    return {"B04": Layer(numbers(1)), "B11": Layer(numbers(2))} | more
 
 
 def test_a_survey_counts_scenes_and_says_how_clouds_are_found(tmp_path):
@@ -473,3 +474,63 @@ def test_the_description_changes_with_the_scenes_and_only_with_them(tmp_path):
     catalog.save()
     assert source.describe()["digest"] != before["digest"]
     assert source.describe()["scenes"] == 2
+
+
+CHANGES = {
+    "offset": lambda scene, asset: asset["raster:bands"][0].update(offset=-0.2),
+    "scale": lambda scene, asset: asset["raster:bands"][0].update(scale=0.001),
+    "nodata": lambda scene, asset: asset["raster:bands"][0].update(nodata=7),
+    "type": lambda scene, asset: asset["raster:bands"][0].update(data_type="int16"),
+    "another file": lambda scene, asset: asset.update(href="./B11.tif"),
+    "no mask": lambda scene, asset: scene["assets"].pop("cs"),
+}
+
+
+def fingerprint(catalog):
+    """That of the only scene of a catalog."""
+    (found,) = StacSource(str(catalog.save()), TWO_BANDS).fingerprints(HERE, SEASON, BINS).values()
+    return found
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_fingerprint_changes_with_what_decides_a_pixel(tmp_path, change):
+    catalog = FakeCatalog(tmp_path)
+    declared = Layer(numbers(1), fields=copy.deepcopy(RAW))
+    scene = catalog.add("S1", "2021-05-02", two_bands(B04=declared, cs=CLEAR, SCL=CLEAR))
+    before = fingerprint(catalog)
+    CHANGES[change](scene, scene["assets"]["B04"])
+    assert fingerprint(catalog) != before
+
+
+def test_a_fingerprint_changes_with_the_rule_of_the_baseline(tmp_path):
+    catalog = FakeCatalog(tmp_path)
+    scene = catalog.add("S1", "2021-05-02", two_bands(cs=CLEAR), **{"s2:processing_baseline": "04.00"})
+    before = fingerprint(catalog)
+    scene["properties"]["s2:processing_baseline"] = "03.01"
+    assert fingerprint(catalog) != before
+
+
+@pytest.mark.parametrize("key", ["B04", "cs"])
+def test_a_fingerprint_changes_with_the_files_that_are_read_and_with_no_other(tmp_path, key):
+    catalog = FakeCatalog(tmp_path)
+    catalog.add("S1", "2021-05-02", two_bands(cs=CLEAR, B9=Layer(numbers(3))))
+    before = fingerprint(catalog)
+    (tmp_path / "S1" / "B9.tif").write_bytes(b"another")
+    assert fingerprint(catalog) == before
+    (Layer(np.full((40, 40), 0.1, np.float32)) if key == "cs" else Layer(numbers(9), fields=RAW)).write(
+        tmp_path / "S1" / f"{key}.tif"
+    )
+    assert fingerprint(catalog) != before
+
+
+def test_a_renewed_token_is_the_same_source(tmp_path):
+    def signed(access):
+        catalog = FakeCatalog(tmp_path / str(len(list(tmp_path.iterdir()))))
+        scene = catalog.add("S1", "2021-05-02", two_bands(cs=CLEAR))
+        for name, asset in scene["assets"].items():
+            asset["href"] = access.format(f"example.org/scenes/{name}.tif")
+        return fingerprint(catalog)
+
+    assert signed("https://{}?sv=1&sig=one") == signed("https://{}?sv=1&sig=another")
+    assert signed("https://{}?sv=1&sig=one") == signed("https://me:secret@{}")
+    assert signed("https://{}?sv=1&sig=one") != signed("https://elsewhere.{}")
