@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -30,6 +30,16 @@ class SceneCounts:
     duplicates_dropped: int | None = 0
     """Clear pixel observations left out because the same day had another of the same pixel; None where
     counting them would cost computing time (Earth Engine)."""
+    empty: int = 0
+    """Scenes whose footprint covers the cell and which have no pixel there."""
+    clear: int = 0
+    """Clear pixel observations by the cloud mask; counted where scenes are read."""
+    struck: int = 0
+    """Clear pixel observations of these that a band has no valid value for."""
+
+    def __add__(self, other: SceneCounts) -> SceneCounts:
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return SceneCounts(*((one or 0) + (more or 0) for one, more in pairs))
 
 
 def same_day(days: Iterable[Hashable]) -> int:

@@ -13,6 +13,7 @@ from cli.options.shared import (
     expected_start_option,
     given,
     layers_option,
+    min_mapped_option,
     server_options,
     talk_options,
     work_options,
@@ -30,6 +31,7 @@ from cli.options.shared import (
 @expected_start_option
 @cropland_mask_option
 @layers_option
+@min_mapped_option
 @click.option(
     "--device",
     help="Where the model runs: auto, cpu, cuda or cuda:N.  [default: auto, a GPU where there is one]",

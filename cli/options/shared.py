@@ -308,6 +308,14 @@ layers_option = click.option(
     "without scenes. What they are for is in docs/layers.md.  [default: none]",
 )
 
+min_mapped_option = click.option(
+    "--min-mapped",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Exit with 3 where a smaller share of the pixels to map has a class, 0 to 1, for example 0.95.  "
+    "[default: any share will do]",
+)
+
 cropland_mask_option = click.option(
     "--cropland-mask",
     metavar="FILE[:VALUES]",

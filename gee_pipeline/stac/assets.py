@@ -48,6 +48,10 @@ class BandAsset:
     """Reflectance of number 0 where whole numbers come without scale and offset."""
     unit: str | None = None
     """Declared unit of the values, such as `dB`."""
+    transform: tuple[float, ...] | None = None
+    """Declared affine transform of its pixels, six numbers in row order (`proj:transform`)."""
+    crs: int | None = None
+    """Declared EPSG code of the transform."""
 
     @property
     def identity(self) -> str:
@@ -142,12 +146,25 @@ def _band_asset(key: str, href: str, index: int, chain: tuple[Numbers, ...]) -> 
         nodata=_number(_first(chain, "nodata")),
         data_type=_first(chain, "data_type"),
         unit=_first(chain[:2], "unit"),
+        transform=_transform(_first(chain, "proj:transform")),
+        crs=_epsg(chain),
     )
 
 
 def _first(chain: tuple[Numbers, ...], field: str) -> Any:
     """A field of the band, else of its asset, else of the item (STAC 1.1 inherits so)."""
     return next((fields[field] for fields in chain if fields.get(field) is not None), None)
+
+
+def _transform(value: Any) -> tuple[float, ...] | None:
+    return tuple(map(float, value[:6])) if isinstance(value, list) and len(value) >= 6 else None
+
+
+def _epsg(chain: tuple[Numbers, ...]) -> int | None:
+    """The EPSG code of the projection extension, in the words of its first or second version."""
+    code, old = _first(chain, "proj:code"), _first(chain, "proj:epsg")
+    digits = re.fullmatch(r"(?:EPSG:)?(\d+)", str(old if code is None else code))
+    return int(digits[1]) if digits else None
 
 
 def _number(value: Any) -> float | None:

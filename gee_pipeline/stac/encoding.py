@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Final
 
 import numba
 import numpy as np
@@ -22,6 +24,9 @@ _ABSURD = {"reflectance": 10.0}
 _FINITE = 1e18
 """A number beyond it is undeclared nodata of any sensor."""
 
+_UNDECLARED: Final = (-9999.0, -32768.0)
+"""Signed whole numbers that mean nodata where the item and the file declare none."""
+
 _DECIBEL = ("db", "decibel", "decibels")
 """Units by which an item says that its numbers are decibels."""
 
@@ -36,6 +41,8 @@ class Encoding:
     """Value of number 0."""
     nodata: float
     """Number without meaning besides NaN; NaN where there is no other."""
+    undeclared: bool = False
+    """Whether numbers that are commonly nodata are so too, because nothing is declared."""
     power: bool = False
     """Whether the values are powers, of which decibels are made: ten times the decimal logarithm."""
 
@@ -75,8 +82,14 @@ def require_meaning(asset: BandAsset, sensor: Sensor) -> None:
     """Refuse a band of which its item says already that its numbers have no meaning.
 
     Raises:
-        InputError: As `band_encoding`.
+        InputError: The scale is impossible, or as `band_encoding`.
     """
+    for name, value in (("scale", asset.scale), ("offset", asset.offset)):
+        if value is not None and (not math.isfinite(value) or (name == "scale" and value <= 0)):
+            raise InputError(
+                f"Scale and offset of a band are finite numbers, and the scale is above 0; asset {asset.key} "
+                f"({asset.href}) declares the {name} {value:g}. Correct its item (STAC raster extension)."
+            )
     if asset.data_type is not None:
         band_encoding(asset, sensor, asset.data_type, None)
 
@@ -90,7 +103,8 @@ def _reflectance_encoding(asset: BandAsset, whole: bool, file_nodata: float | No
     else:
         scale = 1.0 if asset.scale is None else asset.scale
         offset = asset.offset or 0.0
-    return Encoding(scale, offset, float("nan") if nodata is None else nodata)
+    undeclared = whole and asset.nodata is None and file_nodata is None
+    return Encoding(scale, offset, float("nan") if nodata is None else nodata, undeclared=undeclared)
 
 
 def _meaningless(asset: BandAsset, sensor: Sensor, data_type: str) -> InputError:
@@ -136,6 +150,8 @@ def store_values(
         out: `(y, x)`, written where valid, clipped to the range that can be stored.
         clear: `(y, x)`, set to False where the number is nodata, not finite or outside the valid range.
     """
+    if encoding.undeclared:
+        numbers = np.where(np.isin(numbers, _UNDECLARED), np.nan, numbers)
     limit = _ABSURD.get(sensor.unit, _FINITE) * sensor.scale
     low, high = map(float, (-limit, limit) if sensor.valid is None else sensor.stored_range)
     if encoding.power:

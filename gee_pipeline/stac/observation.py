@@ -23,6 +23,7 @@ from gee_pipeline.stac.encoding import (
     plain_encoding,
     store_values,
 )
+from gee_pipeline.stac.placement import require_one_place, require_place
 from gee_pipeline.stac.reading import ReadFailure, is_remote, read_bands, read_profile, retried
 from gee_pipeline.stac.scene import Scene
 
@@ -50,6 +51,18 @@ class _File:
 
 
 @dataclass(frozen=True)
+class SeenPixels:
+    """What a scene has in a cell."""
+
+    there: bool
+    """Whether it has any pixel, clear or not."""
+    clear: int
+    """Pixels that are clear by the mask."""
+    struck: int
+    """Pixels of these that a band has no valid value for."""
+
+
+@dataclass(frozen=True)
 class SceneRead:
     """Reads one scene over one cell."""
 
@@ -60,15 +73,12 @@ class SceneRead:
     retries: int
     """Attempts after the first at a file."""
 
-    def into(self, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> bool:
+    def into(self, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> SeenPixels:
         """Fill the observation of the scene; bands are read only where a pixel of the cell is clear.
 
         Args:
             values: `(band, y, x)` in the order of the scene's bands, written where clear.
             clear: `(y, x)`, written: True where the pixel is clear and valid in every band.
-
-        Returns:
-            Whether the scene has any pixel in the cell, clear or not.
 
         Raises:
             SceneReadError: A file could not be read, also after retries.
@@ -77,12 +87,13 @@ class SceneRead:
         asset, rule = self.scene.mask, self.scene.group.clear
         if asset is None or rule is None:
             clear[:] = True
-            return self._read_bands(values, clear)
+            return SeenPixels(self._read_bands(values, clear), 0, 0)
         mask = self._mask(asset)
+        require_place(self.scene, asset)
         clear[:] = self._clear(mask, rule)
-        if clear.any():
+        if before := int(clear.sum()):
             self._read_bands(values, clear)
-        return bool(np.isfinite(mask).any())
+        return SeenPixels(bool(np.isfinite(mask).any()), before, before - int(clear.sum()))
 
     def _mask(self, asset: BandAsset) -> NDArray[np.float64]:
         numbers = self._attempt([asset], lambda: read_bands(asset.href, [asset.index], self.cell.geobox))
@@ -105,6 +116,7 @@ class SceneRead:
             there = there or bool(np.isfinite(file.numbers).any())
             for (place, _), numbers, encoding in zip(group, file.numbers, file.encodings, strict=True):
                 store_values(numbers, encoding, sensor, values[place], clear)
+        require_one_place(self.scene, [group[0][1] for group in groups])
         return there
 
     def _read_files(self, groups: list[_Group]) -> Iterable[_File]:

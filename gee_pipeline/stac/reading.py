@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.loader import RioDriver
 from odc.loader.types import RasterBandMetadata, RasterLoadParams, RasterSource
+from rasterio.enums import MaskFlags, Resampling
+from rasterio.vrt import WarpedVRT
 
 _GDAL_OPTIONS: Final = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # scenes have no side-car files
@@ -76,6 +78,10 @@ class Profile:
     """Type of the first band."""
     nodata: float | None
     """Number without meaning."""
+    box: GeoBox
+    """Its pixels."""
+    masked: bool
+    """Whether a mask of its own, or transparency, says which pixels are valid."""
 
 
 def read_bands(href: str, indices: Sequence[int], geobox: GeoBox) -> NDArray[np.float32]:
@@ -90,14 +96,32 @@ def read_bands(href: str, indices: Sequence[int], geobox: GeoBox) -> NDArray[np.
         rasterio.errors.RasterioError: The file is missing, damaged, short or without georeference.
         IndexError: The file has fewer bands.
     """
-    read_profile(href)
+    profile = read_profile(href)
     out = np.full((len(indices), *geobox.shape), np.nan, np.float32)
     context = _DRIVER.new_load(geobox)
     with _DRIVER.restore_env(_gdal_options(), context) as local:
         reader = _DRIVER.open(RasterSource(href, band=0, meta=_ALL_BANDS), local)
         (rows, cols), pixels = reader.read(_NEAREST, geobox, selection=list(indices))
         out[:, rows, cols] = pixels
+    if profile.masked:
+        out[:, ~_valid(href, geobox)] = np.nan
     return out
+
+
+def _valid(href: str, geobox: GeoBox) -> NDArray[np.bool_]:
+    """Where the mask of a file `(y, x)`, at the nearest pixel, says that there is something."""
+    height, width = geobox.shape
+    place = {"crs": str(geobox.crs), "transform": geobox.transform, "width": width, "height": height}
+    with (
+        rasterio.Env(**_gdal_options()),
+        rasterio.open(href) as file,
+        WarpedVRT(file, resampling=Resampling.nearest, add_alpha=not _has_alpha(file), **place) as warped,
+    ):
+        return warped.read(warped.count) > 0
+
+
+def _has_alpha(file: rasterio.DatasetReader) -> bool:
+    return any(MaskFlags.alpha in flags for flags in file.mask_flag_enums)
 
 
 @lru_cache(maxsize=65_536)
@@ -111,7 +135,9 @@ def read_profile(href: str) -> Profile:
     with rasterio.Env(**_gdal_options()), rasterio.open(href) as file:
         if file.crs is None or file.transform.is_identity:
             raise rasterio.errors.RasterioError("it has no georeference (a CRS and a transform)")
-        return Profile(file.dtypes[0], file.nodata)
+        box = GeoBox(file.shape, file.transform, str(file.crs))
+        masked = any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums)
+        return Profile(file.dtypes[0], file.nodata, box, masked)
 
 
 def retried(read: Callable[[], T], href: str, retries: int) -> T:

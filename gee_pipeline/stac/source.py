@@ -20,7 +20,7 @@ from gee_pipeline.season import Season, TimeBin
 from gee_pipeline.source import Composite, SceneCounts, Survey, same_day
 from gee_pipeline.stac.catalog import SceneCatalog, absolute, open_catalog
 from gee_pipeline.stac.index import Found, within
-from gee_pipeline.stac.observation import SceneRead
+from gee_pipeline.stac.observation import SceneRead, SeenPixels
 from gee_pipeline.stac.scene import Scene, titles_of
 
 _MARGIN = 0.005
@@ -108,7 +108,7 @@ class StacSource:
             own = [scene for scene in scenes if scene.group == group]
             for place, index in enumerate(bins):
                 out = values[place : place + 1, rows]
-                counts = _added(counts, self._fill(out, own, cell, season, index))
+                counts += self._fill(out, own, cell, season, index)
         return Composite(values, cell.geobox, bins, self.recipe.bands, counts)
 
     @property
@@ -129,9 +129,8 @@ class StacSource:
         scenes = within(scenes, span)
         stack = np.empty((len(scenes), *out.shape[1:]), np.int16)
         clear = np.zeros((len(scenes), *out.shape[2:]), np.bool_)
-        seen = np.array(
-            [self._read(scene, cell, stack[i], clear[i]) for i, scene in enumerate(scenes)], np.bool_
-        )
+        reads = [self._read(scene, cell, stack[i], clear[i]) for i, scene in enumerate(scenes)]
+        seen = np.array([read.there for read in reads], np.bool_)
         days = np.array([(_counted_day(scene, span) - season.start).days for scene in scenes], np.int64)
         edges = season.edges(range(index, index + 1), self.recipe.bin_days)
         _, dropped = median_composite(stack, clear, days, edges, out=out)
@@ -142,9 +141,14 @@ class StacSource:
             ),
             same_day=same_day(days[seen].tolist()),
             duplicates_dropped=dropped,
+            empty=sum(_covers(scene, cell) for scene, there in zip(scenes, seen, strict=True) if not there),
+            clear=sum(read.clear for read in reads),
+            struck=sum(read.struck for read in reads),
         )
 
-    def _read(self, scene: Scene, cell: Cell, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> bool:
+    def _read(
+        self, scene: Scene, cell: Cell, values: NDArray[np.int16], clear: NDArray[np.bool_]
+    ) -> SeenPixels:
         try:
             scene.require()
             return SceneRead(scene, cell, self.retries).into(values, clear)
@@ -152,13 +156,9 @@ class StacSource:
             raise SceneReadError(f"Cell {cell.name} cannot be composited: {error}") from error
 
 
-def _added(one: SceneCounts, other: SceneCounts) -> SceneCounts:
-    return SceneCounts(
-        one.scenes + other.scenes,
-        one.without_score + other.without_score,
-        one.same_day + other.same_day,
-        (one.duplicates_dropped or 0) + (other.duplicates_dropped or 0),
-    )
+def _covers(scene: Scene, cell: Cell) -> bool:
+    """Whether the whole cell lies in the footprint of a scene, whose corners may be rounded to ten metres."""
+    return bool(scene.footprint.buffer(1e-4).contains(cell.geobox.extent.to_crs("EPSG:4326").geom))
 
 
 def _counted_day(scene: Scene, span: TimeBin) -> date:

@@ -51,6 +51,8 @@ class MapFacts:
     """What the reader of the map should know, one sentence each."""
     completeness: Mapping[str, Any] = field(default_factory=dict)
     """Counts of cells: `planned`, `done`, `failed`, `skipped`; more keys are kept as they are."""
+    observed: Mapping[str, Any] = field(default_factory=dict)
+    """What the observed values are like, see `plausibility.Check.report`; empty where none were counted."""
     spent: Spent = field(default_factory=Spent)
     """What a server was asked for the map; nothing where the scenes were read from files."""
     command: str = ""

@@ -84,6 +84,7 @@ def _properties(facts: MapFacts) -> dict[str, Any]:
         "cropmap:recipe_digest": facts.recipe.digest,
         "cropmap:model_window": [window.start.isoformat(), window.end.isoformat()],
         "cropmap:simulated": facts.simulated,
+        "cropmap:coverage": facts.completeness.get("coverage", {}),
     }
     if facts.confidence:
         values["cropmap:confidence"] = facts.confidence

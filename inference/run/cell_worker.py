@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 from uuid import uuid4
 
 import numpy as np
@@ -20,6 +20,7 @@ from gee_pipeline.layers import LayerName
 from gee_pipeline.map_codes import NOT_ENOUGH, OUTSIDE
 from gee_pipeline.source import Composite, PredictingSource, RemoteSource, Source
 from gee_pipeline.store import composite_path, read_composite, write_composite
+from gee_pipeline.value_statistics import ValueStatistics
 from inference.models.pixel_prediction import Prediction, ScoredPrediction
 from inference.models.series import clear_bins, pixel_series
 from inference.run.cell_layers import bands_with_room, blank_bands, fill_layers, has_class
@@ -94,7 +95,7 @@ class CellWorker:
         with clock.step("composite"):
             composite = self._make_composite(cell)
         return CellRecord(
-            cell.name, "done", pixels, remade=remade, seconds=clock.seconds, scenes=asdict(composite.counts)
+            cell.name, "done", pixels, remade=remade, seconds=clock.seconds, **_observed(composite)
         )
 
     def map_cell(self, cell: Cell) -> CellRecord:
@@ -154,7 +155,7 @@ class CellWorker:
             bands = self._predict(composite.values, area, wanted)
         self._write(cell, bands)
         return _record(
-            cell, bands, skipped=False, remade=remade, seconds=clock.seconds, scenes=asdict(composite.counts)
+            cell, bands, skipped=False, remade=remade, seconds=clock.seconds, **_observed(composite)
         )
 
     def _add_layers(
@@ -317,6 +318,15 @@ def has_composite(folder: Path, plan: RunPlan, cell: Cell) -> bool:
     return True
 
 
+class _Observed(TypedDict):
+    scenes: dict[str, int]
+    values: list[list[int]]
+
+
+def _observed(composite: Composite) -> _Observed:
+    return {"scenes": asdict(composite.counts), "values": ValueStatistics.of(composite.values).rows}
+
+
 class _Clock:
     """Wall time of named steps."""
 
@@ -350,6 +360,7 @@ def _record(
     remade: bool = False,
     seconds: dict[str, float] | None = None,
     scenes: dict[str, int] | None = None,
+    values: Sequence[Sequence[int]] = (),
 ) -> CellRecord:
     return CellRecord(
         cell.name,
@@ -359,4 +370,5 @@ def _record(
         remade=remade,
         seconds=seconds or {},
         scenes=scenes or {},
+        values=values,
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from gee_pipeline.errors import BudgetSpentError, IncompleteRunError, InputError, MismatchError
 from gee_pipeline.grid import Cell
+from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from gee_pipeline.source import Spent
 from inference.run.cell_worker import has_composite
 from inference.run.ledger import CellRecord, Goal
@@ -26,6 +27,9 @@ INPUT_FAULTS: Final = {"SceneReadError", "CorruptFileError", "InputError", "Mism
 
 NAMED: Final = 5
 """Failed cells that a message names."""
+
+MUCH_MAPPED: Final = 0.95
+"""Share of the pixels to map below which a map says everywhere how little it holds."""
 
 _CHECKERS = 4
 """Threads that look at the files at the end."""
@@ -41,6 +45,29 @@ class Failure:
     """Why."""
     kind: str | None = None
     """Name of the error's class."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a map holds of the pixels to map: those of the area without what is not cropland."""
+
+    asked: int
+    """Pixels to map."""
+    mapped: int
+    """Pixels with a class."""
+    unseen: int
+    """Pixels without a single clear observation: no scene covers them, or clouds always do."""
+
+    @property
+    def too_few(self) -> int:
+        """Pixels with fewer observations than the model needs, but some."""
+        return self.asked - self.mapped - self.unseen
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The parts of the pixels to map; they sum up to 1."""
+        parts = {"mapped": self.mapped, "too_few_observations": self.too_few, "no_observation": self.unseen}
+        return {name: round(pixels / (self.asked or 1), 6) for name, pixels in parts.items()}
 
 
 @dataclass(frozen=True)
@@ -61,6 +88,8 @@ class RunSummary:
     """The cells that are missing; planned = done + skipped + missing."""
     pixels: Mapping[int, int]
     """Pixels by map code; empty for composites."""
+    unseen: int = field(default=0, kw_only=True)
+    """Pixels to map without a single clear observation."""
     seconds: float
     """Wall time of the run."""
     remade: tuple[str, ...] = ()
@@ -78,6 +107,12 @@ class RunSummary:
         return len(self.failures)
 
     @property
+    def coverage(self) -> Coverage:
+        """How much of what was asked for has a class; nothing was asked of a run of composites."""
+        mapped = sum(count for code, count in self.pixels.items() if OUTSIDE < code < NOT_CROPLAND)
+        return Coverage(mapped + self.pixels.get(NOT_ENOUGH, 0), mapped, self.unseen)
+
+    @property
     def completeness(self) -> dict[str, Any]:
         """The counts as JSON values."""
         return {
@@ -87,6 +122,7 @@ class RunSummary:
             "failed": self.failed,
             "remade": len(self.remade),
             "pixels": {str(code): count for code, count in sorted(self.pixels.items())},
+            "coverage": self.coverage.shares,
         }
 
     def raise_if_incomplete(self) -> None:
@@ -142,13 +178,14 @@ def check_completeness(
     look = _look_at_prediction if goal == "map" else _look_at_composite
     states: Counter[str] = Counter()
     pixels: Counter[int] = Counter()
-    failures = []
+    failures, unseen = [], 0
     for found in _look_at_all(lambda cell: look(folder, plan, cell), plan):
         if not found.whole:
             failures.append(_failure(found.name, errors.get(found.name)))
             continue
         states["skipped" if found.skipped else "done"] += 1
         pixels.update(dict(found.pixels))
+        unseen += found.unseen
     return RunSummary(
         folder=folder,
         goal=goal,
@@ -157,6 +194,7 @@ def check_completeness(
         skipped=states["skipped"],
         failures=tuple(failures),
         pixels=dict(sorted(pixels.items())),
+        unseen=unseen,
         seconds=round(time.monotonic() - start, 3),
         command=plan.command,
     )
@@ -170,6 +208,7 @@ class _Found:
     whole: bool
     skipped: bool = False
     pixels: tuple[tuple[int, int], ...] = ()
+    unseen: int = 0
 
 
 def _look_at_all(look: Callable[[Cell], _Found], plan: RunPlan) -> Iterator[_Found]:
@@ -185,7 +224,9 @@ def _look_at_prediction(folder: Path, plan: RunPlan, cell: Cell) -> _Found:
     if finished is None or not finished.has(plan.layers):
         return _Found(cell.name, whole=False)
     codes, counts = np.unique(finished.bands[0], return_counts=True)
-    return _Found(cell.name, True, finished.skipped, tuple(zip(codes.tolist(), counts.tolist(), strict=True)))
+    pixels = tuple(zip(codes.tolist(), counts.tolist(), strict=True))
+    unseen = int(((finished.bands[0] == NOT_ENOUGH) & (finished.bands[2] == 0)).sum())
+    return _Found(cell.name, True, finished.skipped, pixels, unseen)
 
 
 def _look_at_composite(folder: Path, plan: RunPlan, cell: Cell) -> _Found:

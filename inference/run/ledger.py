@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from gee_pipeline.files import room_for
-from gee_pipeline.source import Spent
+from gee_pipeline.source import SceneCounts, Spent
+from gee_pipeline.value_statistics import ValueStatistics
 from inference.run.json_lines import open_lines, read_lines
 from inference.run.lock import is_running
 from inference.run.plan import read_run_file
@@ -44,6 +45,8 @@ class CellRecord:
     """Wall time of each step."""
     scenes: Mapping[str, int] = field(default_factory=dict)
     """What the composite was made of."""
+    values: Sequence[Sequence[int]] = ()
+    """What its values are like: `ValueStatistics.rows`."""
     error: str | None = None
     """Why it failed."""
     kind: str | None = None
@@ -174,6 +177,33 @@ def read_ledger(folder: Path, goal: Goal) -> LedgerState:
         elif heard and "cell" in event:
             state.add(event)
     return state
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the composites of a run are like, as far as its ledger says it."""
+
+    cells: int = 0
+    """Cells whose values were counted."""
+    values: ValueStatistics | None = None
+    """Of all these cells; None before the first."""
+    scenes: SceneCounts = field(default_factory=SceneCounts)
+    """Of all these cells; a scene counts in each cell."""
+    without_scenes: int = 0
+    """Cells of these that no scene shows."""
+
+
+def read_observed(folder: Path) -> Observed:
+    """What the composites of a run folder are like; a cell that was made twice counts once."""
+    seen, values, scenes, without = set(), None, SceneCounts(), 0
+    for event in _events(folder / LEDGER_FILE):
+        if event.get("values") and event["cell"] not in seen:
+            seen.add(event["cell"])
+            found = ValueStatistics.from_rows(event["values"])
+            values = found if values is None else values + found
+            counts = SceneCounts(**event["scenes"])
+            scenes, without = scenes + counts, without + (counts.scenes == 0)
+    return Observed(len(seen), values, scenes, without)
 
 
 def status(folder: Path) -> RunStatus:

@@ -15,7 +15,7 @@ from inference.run.planning import plan_run
 from inference.workflow.place import find_place
 from inference.workflow.request import ExportRequest, Listener
 from inference.workflow.source import found_scenes, open_earth_engine, open_source
-from inference.workflow.steps import open_folder, work_through, workers_of
+from inference.workflow.steps import checked, open_folder, work_through, workers_of
 from inference.workflow.tasks import destination_of, follow_tasks, take_in
 
 
@@ -33,7 +33,10 @@ def export_composites(request: ExportRequest, listener: Listener | None = None) 
     since = spent(source)
     plan, workers = _planned_export(request, source, listener), workers_of(request)
     plan = open_folder(request, plan, listener)
-    return work_through(request, plan, listener, since=since, workers=workers)
+    summary = work_through(request, plan, listener, since=since, workers=workers)
+    for text in checked(request.folder, plan).notices():
+        listener.notice(f"Warning: {text}")
+    return summary
 
 
 def start_tasks(

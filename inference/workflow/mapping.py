@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from gee_pipeline.aoi import Aoi
-from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from gee_pipeline.errors import IncompleteRunError
+from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH
 from gee_pipeline.source import Source, Survey
 from inference.product.map_facts import MapFacts, MapSummary
 from inference.product.map_writer import write_map
-from inference.run.completeness import RunSummary
+from inference.run.completeness import MUCH_MAPPED, RunSummary
 from inference.run.cropland import CroplandMask
 from inference.run.execute import spent
 from inference.run.plan import CONFIG_FILE, PlannedKind, RunPlan
 from inference.run.planning import plan_run
 from inference.workflow.place import season_of_model
-from inference.workflow.request import ForestRequest, Listener, MapRequest, Request
-from inference.workflow.steps import Workers, made_again, open_folder, repeating, work_through
+from inference.workflow.request import ForestRequest, Listener, MapRequest, ModelRequest, Request
+from inference.workflow.steps import Workers, checked, made_again, open_folder, repeating, work_through
 from inference.workflow.trained_model import TrainedModel, introduce, warn_of_gap
 
 ModelT = TypeVar("ModelT", bound=TrainedModel)
@@ -144,7 +145,25 @@ def carry_out(work: MapWork, listener: Listener) -> MapSummary:
     background, workers = work.prepare(listener)
     plan = open_folder(work.request, work.plan, listener)
     summary = work_through(work.request, plan, listener, since=since, workers=workers)
-    return finish_map(work.request, plan, summary, background, listener)
+    made = finish_map(work.request, plan, summary, background, listener)
+    require_mapped(work.request, plan, summary)
+    return made
+
+
+def require_mapped(request: Request, plan: RunPlan, summary: RunSummary) -> None:
+    """Refuse to call a map complete that holds less than was asked for; it stays as it is.
+
+    Raises:
+        IncompleteRunError: Fewer pixels have a class than `min_mapped` asks for.
+    """
+    least = request.min_mapped if isinstance(request, ModelRequest) else None
+    mapped = summary.coverage.shares["mapped"]
+    if least is not None and mapped < least:
+        raise IncompleteRunError(
+            f"--min-mapped asks for a class on {least:.1%} of the pixels to map, {mapped:.1%} have one. The "
+            f"map is in {request.folder}. {_holes(summary, plan)} Give a --source that covers the area, or a "
+            "lower --min-mapped."
+        )
 
 
 def finish_map(
@@ -156,19 +175,31 @@ def finish_map(
         CorruptFileError: A prediction cannot be read.
         DiskFullError: The disk has no room for the map.
     """
-    empty = _nothing_mapped(summary, plan)
+    check = checked(request.folder, plan, background.model)
+    empty = (*_little_mapped(summary, plan), *check.notices())
     for text in empty:
         listener.notice(f"Warning: {text}")
     aoi, survey = background.aoi, background.survey
     notices = (*aoi.notices, *survey.notices, *background.notices, *made_again(summary), *empty)
-    facts = _facts(request, plan, summary, background, notices)
+    facts = replace(_facts(request, plan, summary, background, notices), observed=check.report())
     return write_map(request.folder, plan.grid, plan.cells, background.model.classes, facts)
 
 
-def _nothing_mapped(summary: RunSummary, plan: RunPlan) -> tuple[str, ...]:
-    """What to say of a map without a single class; it is complete, but hardly what was wanted."""
-    if any(OUTSIDE < code < NOT_CROPLAND for code in summary.pixels):
-        return ()
+def _holes(summary: RunSummary, plan: RunPlan) -> str:
+    """Why pixels have no class."""
+    shares, least = summary.coverage.shares, plan.recipe.min_clear_bins
+    return (
+        f"{shares['no_observation']:.1%} have no clear observation (no scene covers them, or clouds always "
+        f"do), {shares['too_few_observations']:.1%} have some, but fewer than {least}."
+    )
+
+
+def _little_mapped(summary: RunSummary, plan: RunPlan) -> tuple[str, ...]:
+    """What to say of a map that holds little or nothing; it is complete, but hardly what was wanted."""
+    if summary.coverage.mapped:
+        mapped = summary.coverage.shares["mapped"]
+        large = f"Only {mapped:.1%} of the pixels to map have a class. {_holes(summary, plan)}"
+        return (large,) if mapped < MUCH_MAPPED else ()
     masked, unseen = (summary.pixels.get(code, 0) for code in (NOT_CROPLAND, NOT_ENOUGH))
     on_server = plan.model and plan.model.kind == "forest"
     return (

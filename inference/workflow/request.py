@@ -138,6 +138,8 @@ class ModelRequest(Request):
     """First day of the season as the user expects it; another than the model's is refused."""
     layers: tuple[LayerName, ...] = ()
     """Layers on request; set in the order of the table."""
+    min_mapped: float | None = None
+    """Least share of the pixels to map that has a class, 0 to 1; with less the map is called incomplete."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from gee_pipeline.files import write_bytes
 from gee_pipeline.source import Spent
+from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import resolve_device
+from inference.product.plausibility import Check
 from inference.run.completeness import NAMED, RunSummary
 from inference.run.execute import MEMORY_BUDGET, run
+from inference.run.ledger import read_observed
 from inference.run.plan import CONFIG_FILE, RunPlan, read_run_file
 from inference.run.planning import open_or_create
 from inference.run.scheduler import require_scheduler
 from inference.workflow.request import Listener, ModelRequest, Request, SceneRequest
+from inference.workflow.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,12 @@ def work_through(
         listener.notice(text)
     summary.raise_if_incomplete()
     return summary
+
+
+def checked(folder: Path, plan: RunPlan, model: TrainedModel | None = None) -> Check:
+    """The observed values of a run, against its recipe and the model's training values."""
+    known = model.normalisation if isinstance(model, Checkpoint) else None
+    return Check(read_observed(folder), plan.recipe, known)
 
 
 def made_again(summary: RunSummary) -> tuple[str, ...]:

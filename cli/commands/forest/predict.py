@@ -13,6 +13,7 @@ from cli.options.shared import (
     grid_options,
     layers_option,
     map_place_options,
+    min_mapped_option,
     out_option,
     run_config_option,
     server_options,
@@ -29,6 +30,7 @@ from cli.options.tasks import require_together, task_options
 @grid_options
 @cropland_mask_option
 @layers_option
+@min_mapped_option
 @server_options
 @task_options
 @click.option(

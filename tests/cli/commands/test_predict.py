@@ -15,6 +15,7 @@ import pystac
 import pytest
 import rasterio
 import shapely
+import shapely.affinity
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -22,8 +23,20 @@ from odc.geo.geobox import GeoBox
 import cli.output.progress
 from examples.scene_writer import write_catalog, write_scene
 from gee_pipeline.bands import BANDS
+from inference.models.networks.normalisation import Normalisation
 from inference.run.execute import Progress
-from tests.support.tiny_place import CROPS, FILES, YEAR, Place, codes, files, report, run_cropmap, times
+from tests.support.tiny_place import (
+    CROPS,
+    FILES,
+    YEAR,
+    Place,
+    codes,
+    files,
+    report,
+    run_cropmap,
+    times,
+    tiny_model,
+)
 
 
 def within(place: Place, run: Path) -> NDArray[np.bool_]:
@@ -179,6 +192,39 @@ def test_an_interrupted_command_goes_on(
     assert (codes(tmp_path / "run") == codes(finished)).all()
 
 
+def test_a_part_without_scenes_is_said_everywhere_and_may_make_the_map_incomplete(
+    place: Place, tmp_path: Path
+) -> None:
+    beyond = shapely.affinity.translate(place.polygon, xoff=0.2)
+    area = place.write_area(tmp_path / "large.geojson", shapely.union(place.polygon, beyond))
+    run = tmp_path / "run"
+    result = place.predict(run, aoi=area)
+    assert result.exit_code == 0, result.stderr
+    found = codes(run)
+    with rasterio.open(run / "map" / "clear_observations.tif") as file:
+        clear = file.read(1)
+    asked = found > 0
+    shares = {
+        "mapped": (asked & (found < 254)).sum() / asked.sum(),
+        "too_few_observations": ((found == 255) & (clear > 0)).sum() / asked.sum(),
+        "no_observation": ((found == 255) & (clear == 0)).sum() / asked.sum(),
+    }
+    assert 0.2 < shares["mapped"] < 0.55 < 0.45 + shares["no_observation"]
+    coverage = report(run)["certificate"]["coverage"]
+    assert coverage == pytest.approx(shares, abs=1e-6)
+    said = f"Only {shares['mapped']:.1%} of the pixels to map have a class."
+    assert f"Warning: {said}" in result.stderr
+    assert any(text.startswith(said) for text in report(run)["notices"])
+    item = json.loads((run / "map" / "item.json").read_text(encoding="utf-8"))
+    assert said in item["properties"]["description"]
+    assert item["properties"]["cropmap:coverage"] == coverage
+    assert place.predict(run, aoi=area, min_mapped=shares["mapped"] - 0.01).exit_code == 0
+    wanted = place.predict(run, aoi=area, min_mapped=shares["mapped"] + 0.01)
+    assert wanted.exit_code == 3
+    assert "--min-mapped asks for a class on" in wanted.stderr
+    assert (codes(run) == found).all()
+
+
 def test_the_cropland_mask_leaves_out_the_rest(place: Place, finished: Path, tmp_path: Path) -> None:
     result = place.predict(tmp_path / "run", cropland_mask=f"{place.fields}:1,2")
     assert result.exit_code == 0
@@ -294,3 +340,21 @@ def test_the_installed_command_works_with_worker_processes(
     assert result.stdout.splitlines()[-1] == f"Map: {Path('run', 'map', 'crop_map.tif')}"
     assert "Traceback" not in result.stderr
     assert (codes(tmp_path / "run") == codes(finished)).all()
+
+
+def test_values_unlike_those_of_the_training_are_told_and_stand_in_the_report(
+    place: Place, tmp_path: Path
+) -> None:
+    narrow = Normalisation((0.02, 0.02, 0.02), (0.01, 0.01, 0.01))
+    model = tiny_model(tmp_path / "narrow.safetensors", normalisation=narrow)
+    result = place.predict(tmp_path / "run", model=model)
+    assert result.exit_code == 0, result.stderr
+    (notice,) = [text for text in report(tmp_path / "run")["notices"] if "not like those" in text]
+    assert f"Warning: {notice}" in result.stderr
+    assert "3 of 3 bands" in notice
+    observed = report(tmp_path / "run")["observed"]
+    assert [band["band"] for band in observed["bands"]] == ["B2", "B4", "B8"]
+    with rasterio.open(tmp_path / "run" / "composites" / "r0000_c0000.tif") as file:
+        values = file.read(list(range(1, 1 + 43 * 3, 3)))[:, ::4, ::4]
+    assert observed["bands"][0]["values"] >= (values != -9999).sum() > 0
+    assert observed["bands"][0]["training"] == {"mean": 0.02, "standard_deviation": 0.01}

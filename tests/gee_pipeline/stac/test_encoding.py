@@ -6,6 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from gee_pipeline.errors import InputError
 from gee_pipeline.sensors import SENTINEL_2
 from gee_pipeline.stac.assets import BandAsset
 from gee_pipeline.stac.encoding import (
@@ -13,6 +14,7 @@ from gee_pipeline.stac.encoding import (
     band_encoding,
     decode,
     plain_encoding,
+    require_meaning,
     store_values,
 )
 
@@ -55,6 +57,44 @@ def test_reflectance_is_clipped_to_what_can_be_stored():
 def test_nodata_and_what_is_no_reflectance_is_not_clear():
     numbers = [0.25, 0.0, NAN, float("inf"), -float("inf"), 1e20, -1e20, 10.5, -0.05]
     assert stored(numbers, Encoding(1, 0, 0.0)) == [2_500, None, None, None, None, None, None, None, -500]
+
+
+NUMBERS = [1_234, 0, -9_999, -32_768, -50]
+
+
+@pytest.mark.parametrize(
+    ("given", "data_type", "file_nodata", "expected"),
+    [
+        pytest.param(asset(), "int16", None, [1_234, None, None, None, -50], id="nothing declared"),
+        pytest.param(
+            asset(0.0001, 0), "int16", None, [1_234, None, None, None, -50], id="only scale and offset"
+        ),
+        pytest.param(
+            asset(nodata=7), "int16", None, [1_234, 0, -9_998, -9_998, -50], id="another is declared"
+        ),
+        pytest.param(asset(), "int16", 7, [1_234, 0, -9_998, -9_998, -50], id="the file declares another"),
+    ],
+)
+def test_signed_numbers_that_mean_nodata_do_so_where_none_is_declared(
+    given, data_type, file_nodata, expected
+):
+    assert stored(NUMBERS, band_encoding(given, SENTINEL_2, data_type, file_nodata)) == expected
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "said"),
+    [
+        (0.0, 0.0, "the scale 0"),
+        (-0.0001, 0.0, "the scale -0.0001"),
+        (NAN, 0.0, "the scale nan"),
+        (float("inf"), 0.0, "the scale inf"),
+        (0.0001, NAN, "the offset nan"),
+        (0.0001, float("-inf"), "the offset -inf"),
+    ],
+)
+def test_impossible_scales_and_offsets_are_refused(scale, offset, said):
+    with pytest.raises(InputError, match=rf"asset B02 \(B02.tif\) declares {said}\."):
+        require_meaning(asset(scale, offset), SENTINEL_2)
 
 
 def test_zero_is_a_value_where_nodata_is_another_number():

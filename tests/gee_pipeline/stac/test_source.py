@@ -190,6 +190,41 @@ def test_the_nodata_of_the_file_counts_too(tmp_path):
     assert single(tmp_path, {"B04": layer, "cs": CLEAR}).values[0, 0, 0, :2].tolist() == [0, NODATA]
 
 
+@pytest.mark.parametrize("nodata", [None, 0])
+@pytest.mark.parametrize("key", ["B04", "cs"])
+def test_the_mask_of_a_file_counts_too(tmp_path, key, nodata):
+    catalog, band = FakeCatalog(tmp_path), Layer(numbers(7), left=LEFT - 43, top=TOP + 38, fields=RAW)
+    layers = {"B04": band, "cs": Layer(CLEAR.values)}
+    layer = layers[key]
+    layer.nodata = nodata
+    catalog.add("S1", "2021-05-02", layers)
+    valid = np.random.default_rng(8).random(layer.values.shape) < 0.7
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(tmp_path / "S1" / f"{key}.tif", "r+") as file,
+    ):
+        file.write_mask(valid)
+    masked = Layer(valid, left=layer.left, top=layer.top)
+    seen = masked.nearest(cell_at().geobox)[0] & masked.nearest(cell_at().geobox)[1]
+    expected = np.where(seen, expected_values(band, cell_at().geobox, bias=-1_000), NODATA)
+    found = read(catalog.save(), ONE_BAND).values[0, 0]
+    np.testing.assert_array_equal(found, expected)
+    assert 0.2 < (found == NODATA).mean() < 0.6
+
+
+def test_scenes_that_give_nothing_and_pixels_without_a_value_are_counted(tmp_path):
+    catalog = FakeCatalog(tmp_path)
+    empty = Layer(np.zeros((40, 40), np.uint16), fields=raster_v1(nodata=0, scale=0.0001, data_type="uint16"))
+    nothing = Layer(np.full((40, 40), np.nan, np.float32))
+    half = numbers(5)
+    half[:, 12:] = 0  # of 24 columns that the cell sees
+    catalog.add("S1", "2021-05-02", {"B04": empty, "cs": nothing})
+    catalog.add("S2", "2021-05-03", {"B04": Layer(half, fields=RAW), "cs": CLEAR})
+    counts = read(catalog.save(), ONE_BAND).counts
+    assert (counts.scenes, counts.empty) == (1, 1)
+    assert (counts.clear, counts.struck) == (24 * 24, 24 * 12)
+
+
 def test_only_scenes_of_the_bins_and_the_cell_are_read(tmp_path):
     catalog = FakeCatalog(tmp_path)
     for day in ("2021-04-30T23:59:59Z", "2021-05-01T00:00:00Z", "2021-05-10T23:59:59Z", "2021-05-11"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gee_pipeline.errors import DiskFullError, InputError
-from inference.run.ledger import CellRecord, Ledger, open_ledger, read_ledger, status
+from inference.run.ledger import CellRecord, Ledger, open_ledger, read_ledger, read_observed, status
 from inference.run.lock import run_lock
 from inference.run.planning import open_or_create
 from tests.support.fake_runs import FakeSource, export_plan, map_plan
@@ -46,6 +46,25 @@ def test_one_line_a_cell(tmp_path: Path) -> None:
         "seconds": {"composite": 1.5},
         "scenes": {"scenes": 3},
     }
+
+
+def test_values_of_cells_add_up_and_a_cell_counts_once(tmp_path: Path) -> None:
+    rows = [[4, 1, 0, 0, 0, 100, 3_000], [4, 0, 0, 0, 0, 80, 2_000]]
+    scenes = {"scenes": 3, "empty": 1}
+    write(
+        tmp_path,
+        CellRecord("a", "done", scenes=scenes, values=rows),
+        CellRecord("b", "done", scenes=scenes, values=rows),
+        CellRecord("c", "done", reused=True),
+        CellRecord("d", "done", scenes={"scenes": 0}, values=[[0] * 7] * 2),
+        CellRecord("a", "done", remade=True, scenes=scenes, values=rows),
+    )
+    found = read_observed(tmp_path)
+    assert (found.cells, found.without_scenes) == (3, 1)
+    assert found.values is not None
+    assert found.values.rows == [[2 * n for n in row] for row in rows]
+    assert (found.scenes.scenes, found.scenes.empty) == (6, 2)
+    assert read_observed(tmp_path / "nowhere").values is None
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
