@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import pystac
 import pystac_client
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError, SceneReadError
@@ -18,7 +20,10 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
 from gee_pipeline.stac.scene import Scene, collection_names, scene_of, titles_of
-from gee_pipeline.stac.web import FAILURES, api_io, reason
+from gee_pipeline.stac.web import FAILURES, TIMEOUT, patience, reason
+
+API_FAILURES: Final = (APIError, *FAILURES)
+"""What asking an API raises."""
 
 LATTICE = 0.25
 """Degrees. A search is widened to this lattice, so that the cells of a block (about 80) share one answer."""
@@ -54,7 +59,7 @@ class ApiCatalog:
             if not found:
                 raise self._nothing(area, span)
             return Found(found, max(search.matched() or 0, len(found)))
-        except FAILURES as error:
+        except API_FAILURES as error:
             raise InputError(
                 f"The STAC API {self._href} does not answer: {reason(error)}. Try again later."
             ) from error
@@ -71,7 +76,7 @@ class ApiCatalog:
     def _block(self, box: Box, span: TimeBin) -> SceneIndex:
         try:
             return self._index(self._search(box, span).items())
-        except FAILURES as error:
+        except API_FAILURES as error:
             raise SceneReadError(
                 f"The STAC API {self._href} did not answer a search at {box}: {reason(error)}. Run the same "
                 "command again later; finished cells are kept."
@@ -118,8 +123,8 @@ def _short_list(names: list[str]) -> str:
 
 def _connect(href: str) -> pystac_client.Client:
     try:
-        return pystac_client.Client.open(href, stac_io=api_io())
-    except FAILURES as error:
+        return pystac_client.Client.open(href, stac_io=StacApiIO(timeout=TIMEOUT, max_retries=patience()))
+    except API_FAILURES as error:
         raise InputError(f"The STAC API {href} cannot be opened: {reason(error)}. Check --source.") from error
 
 

@@ -17,11 +17,10 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
-from gee_pipeline.stac.api import ApiCatalog
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
 from gee_pipeline.stac.reading import is_remote
 from gee_pipeline.stac.scene import Scene, collection_names, scene_of, titles_of
-from gee_pipeline.stac.web import FAILURES, reason, static_io
+from gee_pipeline.stac.web import FAILURES, StaticIO, reason
 
 _WAY_OUT: Final = "Give --source the path of a catalog.json or an item collection, or the URL of a STAC API."
 
@@ -103,15 +102,22 @@ def _open(href: str, collection: str | None, recipe: Recipe, _modified: int) -> 
     values = _read(href)
     links = {link.get("rel"): link.get("href") for link in values.get("links") or []}
     if "search" in links:
-        return ApiCatalog(href, collection, recipe)
+        return _api(href, collection, recipe)
     if "items" in links and "root" in links:  # a collection's page of an API
-        return ApiCatalog(str(links["root"]), collection or str(values.get("id")), recipe)
+        return _api(str(links["root"]), collection or str(values.get("id")), recipe)
     return StaticCatalog(href, collection, _index(href, values, collection, recipe))
+
+
+def _api(href: str, collection: str | None, recipe: Recipe) -> SceneCatalog:
+    # here, for pystac_client takes up to two seconds to import: it builds all that checks JSON
+    from gee_pipeline.stac.api import ApiCatalog
+
+    return ApiCatalog(href, collection, recipe)
 
 
 def _read(href: str) -> dict[str, Any]:
     try:
-        values = json.loads(static_io().read_text(href))
+        values = json.loads(StaticIO().read_text(href))
     except (OSError, UnicodeDecodeError, *FAILURES) as error:
         raise InputError(f"The catalog {href} cannot be read: {reason(error)}. {_WAY_OUT}") from error
     except json.JSONDecodeError as error:
@@ -152,7 +158,7 @@ def _items(href: str, values: dict[str, Any]) -> Iterator[pystac.Item]:
                 item.set_self_href(href)  # relative assets are next to the list
             yield item
         return
-    found = static_io().stac_object_from_dict(values, href=href)
+    found = StaticIO().stac_object_from_dict(values, href=href)
     if isinstance(found, pystac.Catalog):
         yield from found.get_items(recursive=True)
     elif isinstance(found, pystac.Item):

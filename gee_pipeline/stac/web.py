@@ -2,48 +2,59 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from pystac.errors import STACError, STACTypeError
-from pystac.stac_io import StacIO
-from pystac_client.exceptions import APIError
-from pystac_client.stac_api_io import StacApiIO
-from requests import RequestException
+from pystac.stac_io import DefaultStacIO
+from requests import RequestException, Session
+from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-FAILURES: Final = (APIError, STACError, STACTypeError, RequestException)
-"""What reading STAC over the network raises."""
+from gee_pipeline.stac.reading import is_remote
 
-_TIMEOUT: Final = (10.0, 120.0)
+FAILURES: Final = (STACError, STACTypeError, RequestException)
+"""What reading files of STAC over the network raises."""
+
+TIMEOUT: Final = (10.0, 120.0)
 """Seconds to connect to a server, and to wait for its answer."""
 
 _PASSING: Final = (429, 502, 503, 504)
 """Answers that are worth asking again: too many requests, or a server that is down for a moment."""
 
 
-class StaticIO(StacApiIO):
-    """Reads the files of a static catalog as patiently, but takes none of them for an API."""
+class StaticIO(DefaultStacIO):
+    """Reads the files of a static catalog: from paths, and patiently from URLs."""
 
-    stac_object_from_dict = StacIO.stac_object_from_dict
+    def __init__(self) -> None:
+        super().__init__()
+        self._session = Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=patience()))
+
+    def read_text_from_href(self, href: str) -> str:
+        """The text at a path or URL.
+
+        Raises:
+            RequestException: The server gave none.
+            OSError: There is no such file.
+        """
+        if not is_remote(href):
+            return Path(href).read_text(encoding="utf-8")
+        answer = self._session.get(href, timeout=TIMEOUT)
+        answer.raise_for_status()
+        return answer.content.decode()
 
 
-def api_io() -> StacApiIO:
-    """Talks to an API; asks again where that can help, for about half a minute."""
-    return StacApiIO(timeout=_TIMEOUT, max_retries=_retry())
-
-
-def static_io() -> StaticIO:
-    """Reads static catalogs from files and URLs, as patiently."""
-    return StaticIO(timeout=_TIMEOUT, max_retries=_retry())
-
-
-def _retry() -> Retry:
+def patience() -> Retry:
+    """Asks again where that can help, for about half a minute."""
     return Retry(total=5, connect=2, backoff_factor=1, status_forcelist=_PASSING, allowed_methods=None)
 
 
 def reason(error: Exception) -> str:
     """The first line of an error, or the status where a server sent a page."""
-    if status := getattr(error, "status_code", None):  # set by pystac-client where there was an answer
+    answer = getattr(error, "response", None)  # of requests
+    if status := getattr(error, "status_code", getattr(answer, "status_code", None)):  # or of pystac-client
         return f"the server answered with HTTP status {status}"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:300].rstrip(".")
