@@ -10,8 +10,9 @@ in the whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import ee
@@ -197,15 +198,39 @@ def _observations(region: ee.Geometry, span: TimeBin, group: SensorGroup) -> ee.
     found = scenes(region, span, group)
     rule, clouds = group.clear, group.sensor.clouds
     if rule is None or clouds is None:
-        return found.map(lambda scene: _observation(scene, None, group))
+        return _mapped(found, _whole(group))
     linked = found.linkCollection(_scores(region, span, clouds), [rule.score_band])
-    scored = linked.map(lambda scene: _observation(scene, _clear_by_score(scene, rule), group))
+    scored = _mapped(linked, _scored(group, rule))
     if not rule.scl_clear:
         return scored
-    classed = without_score(region, span, group).map(
-        lambda scene: _observation(scene, _clear_by_classes(scene, rule, clouds), group)
-    )
+    classed = _mapped(without_score(region, span, group), _classed(group, rule, clouds))
     return scored.merge(classed)
+
+
+def _mapped(scenes: ee.ImageCollection, function: ee.CustomFunction) -> ee.ImageCollection:
+    return ee.ImageCollection(ee.ApiFunction.call_("Collection.map", scenes, function))
+
+
+# The functions of scenes are the same for all regions and bins; the client takes long to write one down.
+
+
+@lru_cache
+def _whole(group: SensorGroup) -> ee.CustomFunction:
+    return _function(lambda scene: _observation(scene, None, group))
+
+
+@lru_cache
+def _scored(group: SensorGroup, rule: CloudRule) -> ee.CustomFunction:
+    return _function(lambda scene: _observation(scene, _clear_by_score(scene, rule), group))
+
+
+@lru_cache
+def _classed(group: SensorGroup, rule: CloudRule, clouds: CloudMask) -> ee.CustomFunction:
+    return _function(lambda scene: _observation(scene, _clear_by_classes(scene, rule, clouds), group))
+
+
+def _function(body: Callable[[ee.Image], ee.Image]) -> ee.CustomFunction:
+    return ee.CustomFunction.create(lambda scene: body(ee.Image(scene)), "Object", ["Object"])
 
 
 def _observation(scene: ee.Image, clear: ee.Image | None, group: SensorGroup) -> ee.Image:
