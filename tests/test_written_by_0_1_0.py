@@ -39,6 +39,8 @@ from training.fit.train import train_checkpoint
 from training.samples.samples import read_samples
 from training.transfer.training_record import Job, read_record
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent / "written_by_0_1_0"
 ARRAYS = dict(np.load(HERE / "expected.npz"))
 """What 0.1.0 read from the files, or an independent reader."""

@@ -1,8 +1,11 @@
 import numpy as np
+import pytest
 import rasterio
 from affine import Affine
 
 from benchmarks.forest_way import east_of, west_of, with_true_labels
+
+pytestmark = pytest.mark.slow
 
 GRID = Affine(10, 0, 700_000, 0, -10, 3_905_000)
 

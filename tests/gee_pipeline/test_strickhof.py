@@ -33,9 +33,12 @@ BINS = range(12, 43)  # 2 March to 3 August
 AREA = shapely.box(8.67, 47.44, 8.69, 47.46)
 TOO_BRIGHT = 10  # no reflectance: undeclared nodata
 
-pytestmark = pytest.mark.skipif(
-    not SCENES, reason="the real scenes of strickhof-2022 are not next to this checkout (../shared/data)"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not SCENES, reason="the real scenes of strickhof-2022 are not next to this checkout (../shared/data)"
+    ),
+]
 
 
 def acquired(path):

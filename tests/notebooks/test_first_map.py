@@ -1,5 +1,6 @@
 """The notebook runs on a small made map; its tiles come from this computer and carry the legend's colours."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,16 @@ from inference.models.crop_class import CropClass
 from inference.product.map_facts import MapFacts
 from inference.product.map_writer import write_map
 
+NEEDED = ("geemap", "localtileserver")
+"""What the notebook imports in its own process."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason="the extra 'notebook' is not installed"),
+]
+
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01_first_map.ipynb"
 
-pytest.importorskip("geemap", reason="the extra 'notebook' is not installed")
-pytest.importorskip("localtileserver", reason="the extra 'notebook' is not installed")
 nbclient = pytest.importorskip("nbclient", reason="the extra 'dev' is not installed")
 nbformat = pytest.importorskip("nbformat", reason="the extra 'dev' is not installed")
 

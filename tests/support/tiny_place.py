@@ -28,6 +28,8 @@ YEAR = 2021
 CROPS = ("corn", "soybeans", "rice", "cotton", "other")
 ARKANSAS = {"type": "Polygon", "coordinates": [[[-91, 35], [-90, 35], [-90, 36], [-91, 36], [-91, 35]]]}
 RECIPE = Recipe.of(bands=("B2", "B4", "B8"), window=(151, 240), min_clear_bins=2)
+CELL_SIZE = 64
+"""Pixels along a side of the cells that meet here; those of the usual 256 would be empty but for a corner."""
 BINS = 18
 """Five-day bins of days 151 to 240."""
 
@@ -124,6 +126,7 @@ class Place:
 
     def _options(self, out: Path, given: dict[str, Any]) -> list[Any]:
         usual = {"aoi": self.area, "year": YEAR, "source": self.catalog, "out": out, "workers": 0}
+        usual["cell_size"] = CELL_SIZE
         values = {key: value for key, value in (usual | given).items() if value is not None}
         return [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", value)]
 

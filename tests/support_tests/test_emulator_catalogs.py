@@ -23,6 +23,8 @@ from tests.support.ee_emulator.grid import Grid
 from tests.support.ee_emulator.plain import plain
 from tests.support.fake_catalog import LEFT, TOP, UTM32, FakeCatalog, Layer, raster_v1
 
+pytestmark = pytest.mark.slow
+
 S2, CS = "COPERNICUS/S2_SR_HARMONIZED", "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
 
 

@@ -17,6 +17,8 @@ from tests.support.ee_emulator.answers import Answer
 from tests.support.ee_emulator.profiles import EECU_OF_A_REQUEST, EECU_OF_A_SAMPLE
 from tests.support.ee_emulator.server import Emulator
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = (300_000, 4_500_000)
 
 

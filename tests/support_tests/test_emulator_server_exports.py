@@ -16,6 +16,8 @@ from google.oauth2 import service_account
 from tests.support.ee_emulator.answers import Answer
 from tests.support.ee_emulator.server import Emulator
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = (300_000, 4_500_000)
 TRANSFORM = [10, 0, ORIGIN[0], 0, -10, ORIGIN[1]]
 WIDTH, HEIGHT = 40, 24

@@ -10,6 +10,8 @@ import requests
 from tests.support.ee_emulator.answers import Answer
 from tests.support.ee_emulator.server import Emulator
 
+pytestmark = pytest.mark.slow
+
 
 def ask() -> Any:
     return ee.Number(5).getInfo()

@@ -20,6 +20,8 @@ from gee_pipeline.stac import catalog
 from inference.run import scheduler
 from tests.support.tiny_place import FILES, RECIPE, Place, codes, files, run_cropmap, times, tiny_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def spoiled(place: Place, tmp_path: Path) -> Iterator[Place]:

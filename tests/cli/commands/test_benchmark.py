@@ -19,6 +19,8 @@ from tests.support.tiny_place import run_cropmap
 from tests.support.transfer_place import write_regions
 from training.transfer.protocol import Protocol
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 torch.set_num_threads(1)
 TINY = ((8, 8, 8, 8), (2, 1, 2, 1))

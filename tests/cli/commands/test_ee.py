@@ -41,7 +41,7 @@ REFUSALS = {
         "quota of the project crop-maps is used up",
     ),
 }
-pytestmark = pytest.mark.usefixtures("nobody_is_logged_in")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nobody_is_logged_in")]
 
 Run = Callable[..., Result]
 

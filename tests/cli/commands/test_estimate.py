@@ -13,7 +13,7 @@ from tests.support.ee_emulator.log import LoggedRequest
 from tests.support.ee_emulator.server import Emulator
 from tests.support.ee_place import CELL, LEFT, archive, area, run_cropmap
 
-pytestmark = pytest.mark.usefixtures("nobody_is_logged_in")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nobody_is_logged_in")]
 
 Run = Callable[..., Result]
 

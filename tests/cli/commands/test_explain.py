@@ -15,6 +15,8 @@ from inference.models.networks.specification import build_network, config_of
 from tests.support.tiny_place import tiny_model
 from training.explain.options import ExplainOptions
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("captum", reason="captum is not installed: pip install 'cropmap[training]'")
 
 FILES = {"explain.json", "activation.png", "attribution.png", "embedding.png", "ndvi.png"}

@@ -10,7 +10,9 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from tests.support.tiny_place import BINS, FILES, Place, codes, files, run_cropmap, times
+from tests.support.tiny_place import BINS, CELL_SIZE, FILES, Place, codes, files, run_cropmap, times
+
+pytestmark = pytest.mark.slow
 
 CELLS = {f"composites/r000{r}_c000{c}.tif" for r in (0, 1) for c in (0, 1)}
 
@@ -31,7 +33,7 @@ def test_export_writes_composites_only_and_tells_where(place: Place, tmp_path: P
     assert names[:4] == ("B2_24", "B4_24", "B8_24", "B2_25")  # bins of days 121 to 334
     assert len(names) == 43 * 3
     assert values.dtype == np.int16
-    gaps = (values == -9999).reshape(43, 3, 256, 256)
+    gaps = (values == -9999).reshape(43, 3, CELL_SIZE, CELL_SIZE)
     assert (gaps.all(axis=1) == gaps.any(axis=1)).all()  # an observation is whole or absent
     assert 0 < (~gaps).mean() < 0.1
 
@@ -147,8 +149,8 @@ def test_exporting_again_leaves_the_file_that_repeats_the_map(place: Place, tmp_
 def test_the_run_toml_of_a_map_tells_an_export_its_area_too(place: Place, tmp_path: Path) -> None:
     config, out = tmp_path / "run.toml", tmp_path / "run"
     config.write_text(
-        f"aoi = '{place.area}'\nyear = 2021\nsource = '{place.catalog}'\ncell_size = 32\ndevice = 'auto'\n"
-        "model = 'model.safetensors'\ncropland_mask = 'mask.tif:40'\n"
+        f"aoi = '{place.area}'\nyear = 2021\nsource = '{place.catalog}'\ncell_size = 32\n"
+        "workers = 0\ndevice = 'auto'\nmodel = 'model.safetensors'\ncropland_mask = 'mask.tif:40'\n"
     )
     result = run_cropmap("export", "--config", config, "--out", out, "--bands", "B2")
     assert result.exit_code == 0, result.stderr

@@ -15,6 +15,8 @@ from tests.support.ee_emulator.catalog import archive_of_catalog
 from tests.support.ee_emulator.server import Emulator
 from tests.support.tiny_place import Place, codes, report, run_cropmap
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 BUCKET = "gcs://maps/county"
 

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from inference.run.plan import load_plan
 from tests.support.tiny_place import Place, codes, files, report, run_cropmap
 
+pytestmark = pytest.mark.slow
+
 ZONE = "EPSG:32615"
 
 

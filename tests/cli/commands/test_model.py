@@ -12,6 +12,8 @@ from inference.models.crop_class import CropClass
 from inference.models.networks.cropnet import CropNet, CropNetConfig
 from inference.models.networks.normalisation import Normalisation
 
+pytestmark = pytest.mark.slow
+
 DEFAULT_CLASSES = ("corn", "soybeans", "rice", "cotton", "other")
 
 

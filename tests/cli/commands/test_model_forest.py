@@ -8,6 +8,8 @@ from cli.commands.model import model
 from inference.models.forest_model import save_forest
 from tests.support.made_forests import RECIPE, grown, made_rows, model_of
 
+pytestmark = pytest.mark.slow
+
 SCORES = {"accuracy": 0.9123, "macro_f1": 0.8456}
 SOFT = {"accuracy": 0.9301, "macro_f1": 0.8701}
 SCORED = {"samples": 1234, "not_judged": 0, "disagreement": 0.0213, "hard": SCORES, "soft": SOFT}

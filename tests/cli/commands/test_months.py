@@ -13,6 +13,8 @@ from inference.models.checkpoint import load_checkpoint
 from inference.models.networks.cropnet import PRESETS
 from tests.support.tiny_place import Place, codes, run_cropmap
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 LEGEND = ROOT / "docs" / "worldcereal_legend.toml"
 BANDS = "B2,B4,B8"

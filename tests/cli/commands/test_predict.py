@@ -26,6 +26,7 @@ from gee_pipeline.bands import BANDS
 from inference.models.networks.normalisation import Normalisation
 from inference.run.execute import Progress
 from tests.support.tiny_place import (
+    CELL_SIZE,
     CROPS,
     FILES,
     YEAR,
@@ -37,6 +38,8 @@ from tests.support.tiny_place import (
     times,
     tiny_model,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def within(place: Place, run: Path) -> NDArray[np.bool_]:
@@ -150,7 +153,7 @@ def test_run_toml_repeats_the_run_from_anywhere(
     elsewhere.mkdir()
     monkeypatch.chdir(here)
     relative = ["--aoi", "area.geojson", "--source", "catalog.json", "--model", "model.safetensors"]
-    options = ["--year", YEAR, "--workers", 0, "--cropland-mask", "fields.tif:1-5"]
+    options = ["--year", YEAR, "--workers", 0, "--cropland-mask", "fields.tif:1-5", "--cell-size", CELL_SIZE]
     assert run_cropmap("predict", *relative, *options, "--out", "run").exit_code == 0
     monkeypatch.chdir(elsewhere)
     again = run_cropmap("predict", "--config", here / "run" / "run.toml", "--out", "other")
@@ -320,12 +323,12 @@ def test_a_chosen_crs_is_that_of_the_map(place: Place, tmp_path: Path) -> None:
     assert abs(hectares - mapped / 100) < 0.01 * hectares  # an equal-area CRS
 
 
-@pytest.mark.slow
 def test_the_installed_command_works_with_worker_processes(
     place: Place, finished: Path, tmp_path: Path
 ) -> None:
     command = [Path(sys.executable).parent / "cropmap", "predict", "--aoi", place.area, "--year", YEAR]
     command += ["--source", place.catalog, "--model", place.model, "--out", "run", "--workers", 1]
+    command += ["--cell-size", CELL_SIZE]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [str(part) for part in command],

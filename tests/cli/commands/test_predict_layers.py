@@ -22,6 +22,8 @@ from inference.models.checkpoint import load_checkpoint
 from inference.models.series import model_input
 from tests.support.tiny_place import CROPS, FILES, Place, files, report, times
 
+pytestmark = pytest.mark.slow
+
 ALL = "second,margin,entropy,probabilities"
 RASTERS = ("second", "margin", "entropy", "probabilities")
 MORE = {"map/margin.tif", "map/entropy.tif", "map/probabilities.tif"} | {

@@ -24,6 +24,8 @@ from inference.models.networks.specification import build_network, config_of
 from tests.support.made_forests import grown, hard_votes, model_of, winner
 from tests.support.tiny_place import CROPS, RECIPE, Place, report
 
+pytestmark = pytest.mark.slow
+
 WAVES = Recipe.of(bands=("B3", "B8", "B8A", "B11", "B12"), window=(151, 240), min_clear_bins=2)
 NODATA, LEAST = -9999, 2
 TREES = 9

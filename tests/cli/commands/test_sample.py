@@ -25,6 +25,8 @@ from training.sampling.field_samples import SampleProgress
 from training.sampling.plan import SampleRequest
 from training.sampling.rule import SamplingRule
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Emulator]:

@@ -10,6 +10,8 @@ from gee_pipeline.season import Season
 from training.sample_report.report import report_samples
 from training.samples.samples import Samples
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def file(tmp_path):

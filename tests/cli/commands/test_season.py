@@ -11,6 +11,8 @@ import shapely
 
 from tests.support.tiny_place import run_cropmap
 
+pytestmark = pytest.mark.slow
+
 
 def area(path: Path, lon: float, lat: float, size: float = 0.3) -> Path:
     box = shapely.box(lon, lat, lon + size, lat + size)

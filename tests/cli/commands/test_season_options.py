@@ -18,6 +18,8 @@ from inference.models.checkpoint import Checkpoint
 from inference.workflow.forest_map import plan_forest
 from tests.support.tiny_place import RECIPE, Place, run_cropmap, tiny_model
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 FOREST = ROOT / "tests" / "written_by_0_1_0" / "forest.safetensors"
 

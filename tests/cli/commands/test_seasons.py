@@ -17,6 +17,8 @@ from inference.models.checkpoint import load_checkpoint
 from inference.models.networks.cropnet import PRESETS
 from tests.support.tiny_place import Place, codes, run_cropmap, tiny_model
 
+pytestmark = pytest.mark.slow
+
 FAST = ("--epochs", 1, "--batch-size", 16, "--device", "cpu", "--quiet")
 OCTOBER = "2020-10-01"
 LONG = SUMMER.starting(MonthDay(10, 1), 2021)

@@ -31,6 +31,8 @@ from tests.support.made_sensor import MADE_UP, made_shot
 from tests.support.sensor_scenes import SensorScenes, Shot, optical, plain, radar
 from tests.support.tiny_place import YEAR, run_cropmap, tiny_model
 
+pytestmark = pytest.mark.slow
+
 NODATA, OUTSIDE, NOT_ENOUGH = -9999, 0, 255
 SIDE = 10
 """Pixels along a side of the area."""

@@ -8,6 +8,8 @@ import pytest
 from inference.run.lock import run_lock
 from tests.support.tiny_place import Place, codes, run_cropmap
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def lines(tmp_path: Path):

@@ -22,6 +22,8 @@ from inference.models.checkpoint import load_checkpoint
 from inference.models.networks.cropnet import PRESETS
 from training.fit.options import SplitRule, TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 FAST = ["--epochs", "2", "--batch-size", "16", "--device", "cpu"]
 
 

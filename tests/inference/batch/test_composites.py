@@ -20,7 +20,7 @@ from tests.support.batch_place import BUCKET, DRIVE, LEFT, SIZE, TOP, planned, s
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 from tests.support.ee_emulator.server import Emulator
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")]
 
 CELLS = 9
 WIDTH, HEIGHT = CELLS * SIZE, SIZE

@@ -41,7 +41,7 @@ from tests.support.fake_runs import FakeSource
 FOLDER = "north/2021"
 
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")]
 
 
 @pytest.fixture(scope="module")

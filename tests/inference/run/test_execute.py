@@ -44,6 +44,8 @@ from tests.support.fake_runs import (
     values_of,
 )
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT = 3 * SIZE, 2 * SIZE
 
 

@@ -25,6 +25,8 @@ from inference.run.planning import open_or_create
 from inference.run.prefetch import CellIndex, PlannedCells, fetch_ahead
 from tests.support.fake_runs import FakeRemote, FakeSource, carry_out, export_plan, map_plan, predictions
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_fake_is_a_remote_source_and_the_local_one_is_not() -> None:
     assert isinstance(FakeRemote(), RemoteSource)

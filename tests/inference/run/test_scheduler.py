@@ -24,6 +24,8 @@ from inference.run.prefetch import PlannedCells
 from inference.run.scheduler import WorkerPlan, plan_workers
 from tests.support.fake_runs import FakeSource, carry_out, map_plan, predictions
 
+pytestmark = pytest.mark.slow
+
 HERE = str(Path(__file__).parents[3])
 
 

@@ -5,6 +5,8 @@ from sklearn.metrics import silhouette_score
 from gee_pipeline.errors import InputError
 from training.explain.embedding import Group, embed, within_class_spread
 
+pytestmark = pytest.mark.slow
+
 
 def group(name="source", *, apart=6.0, count=30, seed=0, classes=2):
     """Clouds of a standard deviation of 1 in 40 dimensions, whose means lie `apart` in each."""

@@ -12,6 +12,8 @@ from training.explain.ndvi_picture import compose_ndvi
 from training.explain.pictures import compose_pictures
 from training.explain.plane_picture import compose_planes
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("captum", reason="captum is not installed: pip install 'cropmap[training]'")
 
 

@@ -11,6 +11,8 @@ from training.explain.pictures import write_explanation
 from training.explain.report import explain
 from training.explain.subjects import Region
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("captum", reason="captum is not installed: pip install 'cropmap[training]'")
 
 

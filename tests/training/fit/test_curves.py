@@ -7,6 +7,8 @@ from matplotlib.image import imread
 from training.fit.curves import compose_curves, draw_curves, write_curves_table
 from training.scores.calibration import calibrate
 
+pytestmark = pytest.mark.slow
+
 HISTORY = [
     {"number": 1, "loss": 1.5, "accuracy": 0.5, "macro_f1": 0.4, "held_out_loss": 1.25},
     {"number": 2, "loss": 0.75, "accuracy": 0.8, "macro_f1": 0.7, "held_out_loss": 0.8},

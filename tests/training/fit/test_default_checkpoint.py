@@ -11,6 +11,8 @@ from inference.models.predictor import Predictor
 from training.fit.default_checkpoint import CLASSES, OPTIONS
 from training.fit.robustness import changes
 
+pytestmark = pytest.mark.slow
+
 CDL_CODES = {"corn": 1, "soybeans": 5, "rice": 3, "cotton": 2}
 
 

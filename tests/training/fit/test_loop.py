@@ -15,6 +15,8 @@ from training.fit.options import TrainingOptions
 from training.samples.samples import Samples
 from training.scores.metrics import Scores, score
 
+pytestmark = pytest.mark.slow
+
 TINY = CropNetConfig("compact", (8, 8), (2, 2), (0.0, 0.1), 10, 3)
 NORMALISATION = Normalisation((0.1,) * 10, (0.1,) * 10)
 OPTIONS = TrainingOptions(epochs=4, batch_size=16, learning_rate=0.01, device="cpu")

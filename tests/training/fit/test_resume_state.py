@@ -23,6 +23,8 @@ from training.fit.resume_state import (
 )
 from training.fit.train import train_checkpoint
 
+pytestmark = pytest.mark.slow
+
 TINY = CropNetConfig("compact", (4, 4), (2, 2), (0.2, 0.1), 10, 3)
 NORMALISATION = Normalisation((0.1,) * 10, (0.1,) * 10)
 OPTIONS = TrainingOptions(epochs=3, batch_size=16, learning_rate=0.01, device="cpu")

@@ -17,6 +17,8 @@ from training.fit.train import band_statistics, train_checkpoint
 from training.fit.training_data import footprint
 from training.samples.samples import read_samples
 
+pytestmark = pytest.mark.slow
+
 TINY = CropNetConfig("compact", (8, 8), (2, 2), (0.0, 0.1), 10, 3)
 OPTIONS = TrainingOptions(epochs=20, batch_size=16, learning_rate=0.01, device="cpu")
 

@@ -17,6 +17,8 @@ from inference.models.series import fill_gaps, model_input
 from training.models.features import features_of
 from training.models.registry import MODELS, ModelSpec, instead_of_training
 
+pytestmark = pytest.mark.slow
+
 NORMALISATION = Normalisation(
     tuple(0.05 + 0.02 * b for b in range(10)), tuple(0.03 + 0.01 * b for b in range(10))
 )

@@ -31,6 +31,8 @@ from training.pseudo_labels.candidates import (
 from training.pseudo_labels.rules import PseudoRules
 from training.pseudo_labels.statistics import Stage, StageCounts
 
+pytestmark = pytest.mark.slow
+
 ROWS, COLS = 2 * SIZE, 3 * SIZE
 
 

@@ -23,6 +23,8 @@ from training.pseudo_labels.rules import PseudoRules
 from training.pseudo_labels.stability import Verdicts
 from training.pseudo_labels.statistics import Stage, StageCounts
 
+pytestmark = pytest.mark.slow
+
 LOOSE: dict[str, Any] = {"confidence": 0, "neighbours": 0}
 
 

@@ -48,6 +48,8 @@ from training.pseudo_labels.statistics import Stage
 from training.samples.class_legend import read_legend
 from training.samples.samples import read_samples
 
+pytestmark = pytest.mark.slow
+
 RULES = PseudoRules(
     confidence=40, best_share=15, neighbours=5, passes=6, agree=4, per_class=20, spacing=30, seed=1
 )

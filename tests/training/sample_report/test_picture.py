@@ -13,6 +13,8 @@ from gee_pipeline.season import Season
 from training.sample_report.picture import class_colors, compose_picture, draw_samples, month_marks
 from training.sample_report.report import report_samples
 
+pytestmark = pytest.mark.slow
+
 CORN, SOYBEANS, RICE = "#ffd300", "#267000", "#00a8e2"  # of CropGlobe's legend
 
 

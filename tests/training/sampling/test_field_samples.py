@@ -29,6 +29,8 @@ from training.sampling.plan import SampleRequest
 from training.sampling.rule import SamplingRule
 from training.sampling.sample_file import SampleSummary
 
+pytestmark = pytest.mark.slow
+
 SHORT = Recipe.of(bands=("B4", "B11"), bin_days=73, min_clear_bins=1)
 """Five bins of two bands: cheap to evaluate."""
 

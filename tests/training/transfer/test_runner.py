@@ -32,6 +32,8 @@ from training.transfer.pictures import compose_confusions, shares
 from training.transfer.protocol import MoveRanges, Protocol
 from training.transfer.runner import jobs_of, run_benchmark
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

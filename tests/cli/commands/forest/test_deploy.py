@@ -29,6 +29,8 @@ from tests.support.ee_emulator.rules import ClassifierRules
 from tests.support.ee_emulator.server import Emulator
 from tests.support.ee_place import run_cropmap
 
+pytestmark = pytest.mark.slow
+
 PROJECT = "crop-maps"
 FOLDER = f"projects/{PROJECT}/assets"
 ASSET = f"{FOLDER}/forest"

@@ -47,6 +47,8 @@ from tests.support.forest_map_place import (
 from tests.support.made_forests import model_of
 from tests.support.tiny_place import tiny_model
 
+pytestmark = pytest.mark.slow
+
 BUCKET = "gcs://maps/county"
 CELLS = 3
 """Cells of the grid; all touch the area."""

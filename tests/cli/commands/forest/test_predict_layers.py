@@ -34,6 +34,8 @@ from tests.support.forest_map_place import (
     run_cropmap,
 )
 
+pytestmark = pytest.mark.slow
+
 BUCKET = "gcs://maps/county"
 ALL = "second,margin,entropy,probabilities"
 NAMES = tuple(ALL.split(","))

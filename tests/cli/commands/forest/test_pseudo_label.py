@@ -17,6 +17,8 @@ from training.pseudo_labels.report import PseudoReport
 from training.pseudo_labels.rules import PseudoRules
 from training.samples.samples import read_samples
 
+pytestmark = pytest.mark.slow
+
 LOOSE = ["--confidence", 0, "--neighbours", 3, "--passes", 0, "--per-class", 40, "--spacing", 20]
 
 

@@ -14,6 +14,8 @@ from inference.models.forest_model import load_forest
 from training.fit.options import SplitRule
 from training.forest.options import ForestOptions
 
+pytestmark = pytest.mark.slow
+
 FAST = ["--trees", "5"]
 
 

@@ -29,7 +29,7 @@ from tests.support.ee_emulator.evaluate import evaluate, image_pixels
 from tests.support.ee_emulator.grid import Grid
 from tests.support.fake_catalog import LEFT, TOP, FakeCatalog, Layer, cell_at, raster_v1
 
-pytestmark = pytest.mark.usefixtures("offline_client")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("offline_client")]
 
 NODATA = -9999
 EMPTY = 60_000  # the number without meaning in these scenes: 0, 1 and 65,535 are real

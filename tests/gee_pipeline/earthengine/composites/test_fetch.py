@@ -28,6 +28,8 @@ from gee_pipeline.earthengine.composites.fetch import (
 )
 from gee_pipeline.errors import AccessError, EarthEngineError, InputError
 
+pytestmark = pytest.mark.slow
+
 LEFT, TOP = 640_000, 4_820_480
 BANDS = ("B2", "B8", "B11")
 

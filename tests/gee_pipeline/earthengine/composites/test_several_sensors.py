@@ -21,7 +21,7 @@ from tests.support.fake_catalog import Layer, cell_at, raster_v1
 from tests.support.made_sensor import MADE_UP, made_shot
 from tests.support.sensor_scenes import SensorScenes, holed, optical, plain, radar
 
-pytestmark = pytest.mark.usefixtures("offline_client")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("offline_client")]
 
 NODATA = -9999
 SEASON = SUMMER.season(2021, "north")

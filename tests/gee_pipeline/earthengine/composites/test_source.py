@@ -27,6 +27,8 @@ from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 from tests.support.ee_emulator.server import Emulator
 from tests.support.fake_catalog import LEFT, TOP, UTM32, cell_at
 
+pytestmark = pytest.mark.slow
+
 SEASON = SUMMER.season(2021, "north")
 SIZE = 8
 DAYS = (0, 7, 8, 180, 364)

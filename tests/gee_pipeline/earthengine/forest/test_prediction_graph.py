@@ -34,7 +34,7 @@ from tests.support.ee_emulator.evaluate import evaluate, image_pixels
 from tests.support.ee_emulator.grid import Grid
 from tests.support.fake_catalog import LEFT, TOP, UTM32, FakeCatalog, Layer, cell_at, raster_v1
 
-pytestmark = pytest.mark.usefixtures("offline_client")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("offline_client")]
 
 NODATA = -9999
 SEASON = SUMMER.season(2021, "north")

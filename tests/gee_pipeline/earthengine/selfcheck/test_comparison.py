@@ -27,6 +27,8 @@ from tests.support.ee_emulator.evaluate import evaluate, image_pixels
 from tests.support.ee_emulator.grid import Grid
 from tests.support.ee_emulator.server import Emulator
 
+pytestmark = pytest.mark.slow
+
 SEMANTICS = Path(__file__).resolve().parents[4] / "docs" / "earth_engine_semantics.md"
 Bands = list[tuple[str, np.ndarray, np.ndarray]]
 

@@ -32,6 +32,8 @@ from inference.models.networks.specification import (
 from inference.models.pixel_model import load_model, open_model
 from inference.models.series import model_input
 
+pytestmark = pytest.mark.slow
+
 CLASSES = tuple(CropClass(k, f"crop {k}", f"#{k:02x}8040") for k in (1, 2, 3))
 FROM_TIMM = ("resnet50", "efficientnet-v2-s", "convnext-tiny")
 RECIPE = Recipe()
