@@ -19,7 +19,7 @@ test: check
 
 check: lint types tests
 
-# Lint, types and the tests of a room's own logic: the modules marked `slow` (setup.cfg) are left to `make test`.
+# Lint, types and the tests of a room's own logic: those marked `slow` (setup.cfg) are left to `make test`.
 quick: lint types
 	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" --quiet $(QUICK)
 

@@ -131,6 +131,7 @@ def test_no_folder_holds_more_modules_than_one_can_overlook() -> None:
     assert {str(folder): count for folder, count in folders.items() if count > MOST_MODULES} == {}
 
 
+@cache
 def defined_in(module: str) -> set[str]:
     """The names that a module makes itself at its top level."""
     names: set[str] = set()

@@ -163,6 +163,7 @@ def test_the_report_for_readers_shows_the_same_figures(folder: Path) -> None:
         assert [int(entry.replace(",", "")) for entry in row.split("|")[2:7]] == counts
 
 
+@pytest.mark.slow
 def test_without_the_data_it_says_what_is_missing(tmp_path: Path) -> None:
     command = [
         sys.executable,

@@ -47,6 +47,8 @@ from tests.support.ee_emulator.grid import Grid as Pixels
 from tests.support.forest_scenes import CRS, LEFT, SEASON, SIZE, TOP, WAVES, add_worldcover, area, grid
 from tests.support.made_forests import grown, model_of
 
+pytestmark = pytest.mark.slow
+
 ALL = tuple(layer.name for layer in ON_REQUEST)
 
 MEDIANS = replace(forest_scenes.MEDIANS.with_window(121, 140), min_clear_bins=2)

@@ -11,6 +11,8 @@ from inference.product.map_writer import write_map
 from inference.product.quicklook import PictureExtent, compose_sheet, draw_quicklook, round_length
 from tests.support.made_runs import CROPS, made_facts, made_grid, made_run, random_layers
 
+pytestmark = pytest.mark.slow
+
 LEGEND = Legend.of(CROPS)
 
 

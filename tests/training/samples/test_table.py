@@ -58,13 +58,12 @@ def expected_series(table, start):
     series = np.full((len(table), 10, 73), -9999)
     days = sorted({name.split("_")[1] for name in table.columns if name.startswith("B2_")})
     cells = {day: table[[f"{band}_{day}" for band in BANDS]].to_numpy(float).tolist() for day in days}
+    within = {day: since for day in days if 0 <= (since := (date.fromisoformat(day) - start).days) < 365}
     for row in range(len(table)):
         observations = {}  # bin -> whole observations
-        for day in days:
+        for day, since in within.items():
             values = cells[day][row]
-            whole = not any(math.isnan(v) or v == -9999 for v in values) and any(v != 0 for v in values)
-            since = (date.fromisoformat(day) - start).days
-            if whole and 0 <= since < 365:
+            if any(values) and not any(math.isnan(v) or v == -9999 for v in values):
                 observations.setdefault(since // 5, []).append([math.floor(v + 0.5) for v in values])
         for bin_, found in observations.items():
             for band in range(10):
