@@ -49,6 +49,14 @@ def write(run: MadeRun, **options) -> MapSummary:
     return write_map(run.folder, run.grid, run.cells, CROPS, run.facts, **options)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _coarse_quicklooks():
+    """As large on paper, with fewer dots to draw: nobody looks at them here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inference.product.quicklook.DPI", 50)
+        yield
+
+
 @pytest.fixture
 def small(tmp_path) -> MadeRun:
     """Two by three cells of 32 px."""

@@ -27,8 +27,19 @@ def points_of(cell: SampleCell, rule: SamplingRule = SMALL) -> np.ndarray:
     return np.column_stack([points.lon[points.allowed], points.lat[points.allowed]])
 
 
+def near_box(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The points within 0.005 degrees of the box of the others, also across the antimeridian."""
+    middle, half = (others.min(axis=0) + others.max(axis=0)) / 2, np.ptp(others, axis=0) / 2
+    apart = (points - middle + 180) % 360 - 180
+    return points[(np.abs(apart) <= half + 0.005).all(axis=1)]
+
+
 def nearest(one: np.ndarray, other: np.ndarray) -> float:
-    """Least geodesic distance in metres of two sets of points."""
+    """Least geodesic distance in metres of two sets of points that are nowhere far apart.
+
+    Only points within 0.005 degrees of the box of the others are measured: half a kilometre in latitude.
+    """
+    one, other = near_box(one, other), near_box(other, one)
     a, b = np.repeat(one, len(other), axis=0), np.tile(other, (len(one), 1))
     return float(GEOD.inv(a[:, 0], a[:, 1], b[:, 0], b[:, 1])[2].min())
 
