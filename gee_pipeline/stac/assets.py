@@ -56,7 +56,11 @@ class BandAsset:
     @property
     def identity(self) -> str:
         """All that decides its values: the link without user and query, how numbers are read, and of a file
-        on a disk its size and time of change. A renewed token is the same asset."""
+        on a disk its size and time of change. A renewed token is the same asset.
+
+        Raises:
+            OSError: The file is not there.
+        """
         read_as = (self.index, self.scale, self.offset, self.nodata, self.data_type, self.default_offset)
         return " ".join(
             map(str, (self.key, without_access(self.href), *read_as, self.unit, *_stamp(self.href)))
@@ -72,13 +76,10 @@ def without_access(href: str) -> str:
 
 
 def _stamp(href: str) -> tuple[int, ...]:
-    """Bytes and time of change of a local file; nothing where it is not there, or is on a server."""
+    """Bytes and time of change of a local file; nothing of one on a server."""
     if is_remote(href) or href.startswith("/vsi"):
         return ()
-    try:
-        found = Path(href.removeprefix("file://")).stat()
-    except OSError:
-        return ()
+    found = Path(href.removeprefix("file://")).stat()
     return found.st_size, found.st_mtime_ns
 
 

@@ -63,10 +63,14 @@ class Scene:
         return f"{self.id} {self.time.isoformat()} {self.group.name}"
 
     @property
-    def fingerprint(self) -> str:
-        """Sixteen hex digits of all that decides its pixels: every asset that is read."""
+    def fingerprint(self) -> str | None:
+        """Sixteen hex digits of all that decides its pixels: every asset that is read; None where one of its
+        files is gone."""
         assets = [*self.bands.items(), ("score", self.score), ("classes", self.classes)]
-        lines = (f"{name} {asset.identity}" for name, asset in assets if asset)
+        try:
+            lines = [f"{name} {asset.identity}" for name, asset in assets if asset]
+        except OSError:
+            return None
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def require(self) -> None:

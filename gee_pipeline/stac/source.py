@@ -55,7 +55,9 @@ class StacSource:
         return self._catalog.describe()
 
     def fingerprints(self, area: BaseGeometry, season: Season, bins: range) -> dict[str, str]:
-        """What decides the pixels of each scene, sixteen hex digits by its name; of an API nothing is known.
+        """What decides the pixels of each scene, sixteen hex digits by its name.
+
+        Of an API nothing is known, and neither of scenes whose files were deleted after they were used.
 
         Args:
             area: Polygon in EPSG:4326.
@@ -66,7 +68,7 @@ class StacSource:
             InputError: There is no catalog.
         """
         found = self._catalog.known(area, season.span(bins, self.recipe.bin_days))
-        return {scene.name: scene.fingerprint for scene in found}
+        return {scene.name: digest for scene in found if (digest := scene.fingerprint)}
 
     def shows(self, cell: Cell, season: Season, bins: range, scenes: Collection[str]) -> bool:
         """Whether a cell is made of any of some scenes, by their names."""
