@@ -1,5 +1,6 @@
 """The notebook runs on a small made map; its tiles come from this computer and carry the legend's colours."""
 
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,18 +19,18 @@ from inference.models.crop_class import CropClass
 from inference.product.map_facts import MapFacts
 from inference.product.map_writer import write_map
 
-NEEDED = ("geemap", "localtileserver")
-"""What the notebook imports in its own process."""
+NEEDED = ("geemap", "localtileserver", "nbclient", "nbformat")
+"""Some seconds to import, so only where a test runs; the first two in the notebook's own process."""
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason="the extra 'notebook' is not installed"),
+    pytest.mark.skipif(
+        not all(map(find_spec, NEEDED)), reason="the extra 'notebook' or 'dev' is not installed"
+    ),
 ]
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01_first_map.ipynb"
 
-nbclient = pytest.importorskip("nbclient", reason="the extra 'dev' is not installed")
-nbformat = pytest.importorskip("nbformat", reason="the extra 'dev' is not installed")
 
 CLASSES = (CropClass(1, "corn", "#ffd400"), CropClass(2, "soybeans", "#267300"))
 
@@ -81,12 +82,13 @@ def run(tmp_path):
 
 
 def test_the_notebook_is_committed_without_outputs():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = import_module("nbformat").read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
 
 
 def test_the_notebook_shows_a_run_with_its_legend_from_local_tiles(run, monkeypatch):
     monkeypatch.setenv("CROPMAP_RUN", str(run))
+    nbclient, nbformat = import_module("nbclient"), import_module("nbformat")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(FETCH_A_TILE))
     client = nbclient.NotebookClient(

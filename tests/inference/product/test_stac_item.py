@@ -3,7 +3,6 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pyproj
 import pystac
@@ -14,7 +13,6 @@ import shapely
 from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import RasterExtension
-from pystac.validation.local_validator import get_local_schema_cache
 
 from gee_pipeline.season import SUMMER
 from inference.product.legend import Legend
@@ -45,6 +43,9 @@ def built(**given) -> dict:
 
 @pytest.mark.parametrize("given", [{}, {"simulated": True}, {"season": SUMMER.season(2021, "south")}])
 def test_the_item_is_valid_stac(given):
+    import jsonschema  # slow to import
+    from pystac.validation.local_validator import get_local_schema_cache
+
     schemas = get_local_schema_cache()
     resources = [(uri, referencing.Resource.from_contents(schema)) for uri, schema in schemas.items()]
     registry = referencing.Registry().with_resources(resources)
