@@ -245,6 +245,18 @@ def test_a_server_that_is_not_there_is_an_input_error(monkeypatch):
         StacSource("http://127.0.0.1:9/stac", RECIPE).survey(HERE, SEASON, BINS)
 
 
+def test_a_catalog_that_a_server_refuses_is_told_by_its_status(server):
+    with pytest.raises(InputError, match=r"cannot be read: the server answered with HTTP status 404\."):
+        StacSource(f"{server.url}/files/nowhere.json", RECIPE).survey(HERE, SEASON, BINS)
+
+
+def test_a_static_catalog_is_read_from_a_server_as_from_files(server):
+    path = server.catalog.save()
+    here, there = (read(StacSource(href, RECIPE)) for href in (str(path), f"{server.url}/files/{path.name}"))
+    np.testing.assert_array_equal(here.values, there.values)
+    assert here.counts == there.counts
+
+
 def test_a_search_that_fails_makes_the_cell_fail(server):
     source = StacSource(server.url, RECIPE, collection="s2")
     source.describe()
