@@ -162,6 +162,9 @@ class RemoteSource(Source, Protocol):
     def spent(self) -> Spent:
         """What this process has asked the server for so far."""
 
+    def label(self, name: str) -> None:
+        """Name what the server is asked for from now on, so that its costs can be attributed."""
+
     def take_notices(self) -> list[str]:
         """What the user should know since the last call, one sentence each."""
 

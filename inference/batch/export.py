@@ -15,7 +15,7 @@ from gee_pipeline.earthengine.client.faults import Fault, FaultKind, access_erro
 from gee_pipeline.earthengine.client.session import Session
 from gee_pipeline.earthengine.composites.blocks import file_prefix
 from gee_pipeline.earthengine.composites.tasks import Destination, export_request
-from gee_pipeline.earthengine.tasks.answer import TaskAnswer, list_operations
+from gee_pipeline.earthengine.tasks.answer import TaskAnswer
 from gee_pipeline.earthengine.tasks.follower import PENDING_LIMIT, TaskFollower
 from gee_pipeline.earthengine.tasks.task import Task
 from gee_pipeline.errors import AccessError, IncompleteRunError, InputError
@@ -213,7 +213,7 @@ class _BlockWork:
 
     def operations(self) -> Sequence[Mapping[str, Any]]:
         """Asked once; without an answer the same request is sent again."""
-        return list_operations()
+        return self._session.operations()
 
     def forgotten(self, task: BlockTask) -> TaskAnswer:
         """Done; `collect` will see whether the files are there."""

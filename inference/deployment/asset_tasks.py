@@ -24,7 +24,7 @@ from gee_pipeline.earthengine.forest.classifier_assets import (
     asset_access_error,
 )
 from gee_pipeline.earthengine.forest.deploy_options import Way
-from gee_pipeline.earthengine.tasks.answer import TaskAnswer, list_operations
+from gee_pipeline.earthengine.tasks.answer import TaskAnswer
 from gee_pipeline.earthengine.tasks.follower import TaskFollower
 from gee_pipeline.earthengine.tasks.task import Task
 from gee_pipeline.errors import CorruptFileError, CropmapError, EarthEngineError, InputError, MismatchError
@@ -255,7 +255,7 @@ class AssetTasks:
 
     def operations(self) -> Sequence[Mapping[str, Any]]:
         """Asked again after faults that pass."""
-        return self._asked(list_operations)
+        return self._asked(self._session.operations)
 
     def forgotten(self, task: Task[str]) -> TaskAnswer:
         """Done where its asset is there."""

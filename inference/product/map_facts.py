@@ -37,6 +37,8 @@ class MapFacts:
     """Digest of the checkpoint."""
     run_digest: str = ""
     """Digest of the run's plan."""
+    workload: str = ""
+    """Workload tag of the run's requests to a server."""
     layers: tuple[LayerName, ...] = ()
     """Layers on request, in the order of the table."""
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -46,7 +46,7 @@ def build_report(grid: Grid, summary: MapSummary, facts: MapFacts) -> dict[str, 
             "recipe": {"digest": facts.recipe.digest, **facts.recipe.to_dict()},
             "source": facts.source,
             **({"observed": dict(facts.observed)} if facts.observed else {}),
-            "spent": spent(facts.spent),
+            "spent": _labelled(spent(facts.spent), facts),
             "cropmap_version": facts.version,
             **_layers(summary),
             "command": facts.command,
@@ -70,6 +70,11 @@ def _layers(summary: MapSummary) -> dict[str, Any]:
         if layer.name in summary.means
     ]
     return {"layers": found} if found else {}
+
+
+def _labelled(used: dict[str, Any] | None, facts: MapFacts) -> dict[str, Any] | None:
+    """What was spent, with the workload tag by which Cloud Monitoring tells the costs of the run."""
+    return used and {**used, "workload_tag": facts.workload}
 
 
 def spent(used: Spent) -> dict[str, Any] | None:

@@ -140,6 +140,11 @@ class RunPlan:
         text = json.dumps(self._identity(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def workload(self) -> str:
+        """What a server's costs of the run are counted under."""
+        return f"cropmap-{self.digest}"
+
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON values; the area is next to it in its own file."""
         about = {"format": FORMAT, "version": self.version, "cells": len(self.cells)}

@@ -221,6 +221,7 @@ def _facts(
         model=background.model_name,
         model_digest=model.digest,
         run_digest=plan.digest,
+        workload=plan.workload,
         layers=plan.layers,
         provenance=model.provenance,
         metrics=model.metrics,

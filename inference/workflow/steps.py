@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from gee_pipeline.files import write_bytes
-from gee_pipeline.source import Spent
+from gee_pipeline.source import RemoteSource, Spent
 from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import resolve_device
 from inference.product.plausibility import Check
@@ -67,6 +67,8 @@ def open_folder(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
     plan, resumed = open_or_create(request.folder, plan)
     if resumed:
         listener.notice(f"Continuing the run in {request.folder}.")
+    if isinstance(plan.reader, RemoteSource):
+        plan.reader.label(plan.workload)
     if plan.model or not read_run_file(request.folder)["model"]:  # a map's file outlives a later export
         write_bytes(request.folder / CONFIG_FILE, repeating(request, plan).to_toml().encode())
     return plan

@@ -163,6 +163,7 @@ class Server:
         self.lock = threading.Lock()
         self.under_way = self.most = 0
         self.notices = ["Earth Engine allows fewer requests at once."]
+        self.labels: list[str] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Server, ())
@@ -185,6 +186,9 @@ class FakeRemote(FakeSource):
 
     def spent(self) -> Spent:
         return self.server.spent
+
+    def label(self, name: str) -> None:
+        self.server.labels.append(name)
 
     def take_notices(self) -> list[str]:
         told, self.server.notices = self.server.notices, []

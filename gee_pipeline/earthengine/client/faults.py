@@ -116,7 +116,7 @@ def request_error(fault: Fault, tries: int = 1) -> EarthEngineError:
 
 
 _TOO_LARGE: Final = re.compile(
-    r"memory (limit|capacity) exceeded|out of memory|computation timed out|computed value is too large"
+    r"memory (limit|capacity) exceeded|out of memory|computation timed out|computed value (is )?too large"
     r"|(request|response|payload) size|output .*too large|too many (bands|pixels)|number of (bands|pixels)"
     r"|pixel grid dimensions|must be less than or equal to \d+ bytes|request entity too large",
     re.IGNORECASE,
@@ -127,6 +127,8 @@ _TOO_MANY: Final = re.compile(
     re.IGNORECASE,
 )
 _SPENT: Final = re.compile(r"per[ _-]?(day|month)|daily|monthly|eecu|compute quota", re.IGNORECASE)
+_INTERNAL: Final = re.compile(r"internal error|backend error|service is unavailable", re.IGNORECASE)
+"""Earth Engine says so with the status 400 too."""
 _LATER_STATUS: Final = (408, 500, 502, 503, 504)
 
 _API_DISABLED = (
@@ -208,7 +210,7 @@ def _kind_of_answer(message: str, status: int) -> FaultKind:
         return FaultKind.TOO_LARGE
     if status == 429:
         return FaultKind.ACCESS if _SPENT.search(message) else FaultKind.TOO_MANY
-    if status in _LATER_STATUS:
+    if status in _LATER_STATUS or _INTERNAL.search(message):
         return FaultKind.LATER
     if _TOO_MANY.search(message):
         return FaultKind.TOO_MANY

@@ -19,10 +19,12 @@ import google.auth
 import google.auth.credentials
 import google.auth.exceptions
 from ee import deprecation, oauth
+from ee._state import EEState  # see client_state
 from google.auth import _cloud_sdk, environment_vars  # gcloud's file has no public name; ee asks here too
 from google.oauth2.credentials import Credentials
 from odc.geo.geobox import GeoBox
 
+from gee_pipeline.earthengine.client import client_state
 from gee_pipeline.earthengine.client.faults import (
     FAILURES,
     NO_PROJECT,
@@ -67,6 +69,9 @@ NO_CREDENTIALS: Final = (
     "--service-account KEY.json. To map without Earth Engine, name a STAC catalog or API with --source."
 )
 
+WORKLOAD: Final = "cropmap"
+"""Workload tag of requests that belong to no run."""
+
 _NOISY: Final = ("googleapiclient.http", "google.auth._default", "google_auth_httplib2")
 """Loggers that write to stderr what the errors and notices of cropmap say."""
 
@@ -98,6 +103,8 @@ class Session:
     """Connections of the client."""
     meter: Meter = field(default_factory=Meter)
     """Requests, bytes and computing time so far."""
+    state: EEState = field(default_factory=client_state.fresh)
+    """What the client holds for this session."""
     _notices: list[str] = field(default_factory=list)
     _noticed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -177,6 +184,22 @@ class Session:
         """
         return self._ask(lambda: ee.data.getOperation(name), profiled=False)
 
+    def operations(self) -> list[dict[str, Any]]:
+        """The tasks of the project, newest first: those at work, and those of the last days.
+
+        Raises:
+            Fault: The request failed.
+        """
+        return self._ask(lambda: list(ee.data.listOperations()), profiled=False)
+
+    def label(self, name: str) -> None:
+        """The workload tag of all requests and tasks that follow, by which Cloud Monitoring attributes costs.
+
+        Args:
+            name: Up to 63 lower-case letters, digits, hyphens and underscores.
+        """
+        self.state.workload_tag.set(name)
+
     def notice(self, text: str) -> None:
         """Keep one sentence for the user; the same sentence is kept once."""
         with self._lock:
@@ -209,7 +232,10 @@ class Session:
         self._of_thread.size = 0
         fault = None
         try:
-            with ee.data.profiling(profiles.append if profiled else None):
+            with (
+                client_state.in_place(self.state),
+                ee.data.profiling(profiles.append if profiled else None),
+            ):
                 return request()
         except FAILURES as error:
             fault = fault_of(error)
@@ -260,7 +286,8 @@ def disconnect() -> None:
         if _open is not None:
             _open.transport.close()
         _open = None
-        ee.Reset()
+        with client_state.in_place(client_state.fresh()):
+            ee.Reset()
 
 
 def pixel_grid(geobox: GeoBox) -> dict[str, Any]:
@@ -312,7 +339,7 @@ def _connect(settings: EarthEngineSettings, sleep: Callable[[float], None]) -> S
     session = Session(settings, access.project, Limiter(most=settings.most_requests), transport)
     transport.on_answer = session.hear
     try:
-        persistently(
+        session.state = persistently(
             functools.partial(_initialize, settings, access, transport),
             sleep=sleep,
             random=Random(),
@@ -321,17 +348,22 @@ def _connect(settings: EarthEngineSettings, sleep: Callable[[float], None]) -> S
     except Fault as fault:
         raise _not_opened(fault, settings, access.project) from fault
     transport.deadline = settings.deadline
+    session.label(WORKLOAD)
     return session
 
 
-def _initialize(settings: EarthEngineSettings, access: Access, transport: Transport) -> None:
+def _initialize(settings: EarthEngineSettings, access: Access, transport: Transport) -> EEState:
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        ee.Reset()
-        _leave_out_deprecation_catalog()
-        ee.data.setMaxRetries(0)  # every refusal is ours to see: the limiter lives on them
-        ee.Initialize(access.credentials, url=settings.url, project=access.project, http_transport=transport)
+        with client_state.in_place(client_state.fresh()):
+            ee.Reset()
+            _leave_out_deprecation_catalog()
+            ee.data.setMaxRetries(0)  # every refusal is ours to see: the limiter lives on them
+            ee.Initialize(
+                access.credentials, url=settings.url, project=access.project, http_transport=transport
+            )
+            return client_state.current()
     except FAILURES as error:
         raise fault_of(error) from error
 

@@ -118,6 +118,14 @@ class EarthEngineSource:
         session = self._session
         return session.meter.spent if session else Spent()
 
+    def label(self, name: str) -> None:
+        """The workload tag of all that is asked from now on, see `Session.label`.
+
+        Raises:
+            AccessError: Earth Engine cannot be used.
+        """
+        self.session.label(name)
+
     def take_notices(self) -> list[str]:
         """What the user should know since the last call, one sentence each."""
         session = self._session

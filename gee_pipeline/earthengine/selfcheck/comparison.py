@@ -22,6 +22,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 
+from gee_pipeline.earthengine.client import client_state
 from gee_pipeline.earthengine.client.faults import (
     FAILURES,
     Fault,
@@ -248,7 +249,8 @@ def _profile(session: Session, expression: Any, place: GeoBox) -> dict[str, Any]
     """The form of the profile of an expression; its numbers differ from time to time."""
     profiles: list[str] = []
     try:
-        with ee.data.profiling(profiles.append):  # the session would keep the ids to itself
+        # the session would keep the ids to itself
+        with client_state.in_place(session.state), ee.data.profiling(profiles.append):
             ee.data.computeValue(expression)
     except FAILURES as error:
         raise fault_of(error) from error

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-import ee
-
-from gee_pipeline.earthengine.client.faults import FAILURES, Fault, fault_of
+from gee_pipeline.earthengine.client.faults import Fault
 
 
 class Remedy(Enum):
     """What may help a task that failed."""
 
     AGAIN = "again"
-    """The same task: the error was Earth Engine's own, or time."""
+    """The same task: the error was Earth Engine's own, or it had too much to do."""
     SMALLER = "smaller"
-    """A part of the block, computed in smaller squares: memory or size."""
+    """A part of the block, computed in smaller squares: memory, size, or time. Google has run a task that
+    timed out five times already (developers.google.com/earth-engine/guides/processing_environments)."""
     NONE = "none"
     """Nothing that cropmap can do."""
 
@@ -67,24 +66,11 @@ def remedy_of(message: str, code: int | None = None) -> Remedy:
         code: Number of the canonical error, where it is known (google.rpc.Code).
     """
     text = message.lower()
-    if any(words in text for words in ("memory", "too large", "too many pixels", "too many bands")):
+    if any(words in text for words in _TOO_MUCH):
         return Remedy.SMALLER
-    passing = ("internal error", "timed out", "timeout", "deadline", "unavailable", "try again", "backend")
-    if code in _PASSING_CODES or any(words in text for words in passing):
+    if code in _PASSING_CODES or any(words in text for words in _PASSING):
         return Remedy.AGAIN
-    return Remedy.NONE
-
-
-def list_operations() -> list[dict[str, Any]]:
-    """The tasks of the session's project, newest first: those at work, and those of the last days.
-
-    Raises:
-        Fault: The request failed.
-    """
-    try:
-        return list(ee.data.listOperations())
-    except FAILURES as error:
-        raise fault_of(error) from error
+    return Remedy.SMALLER if code == _DEADLINE else Remedy.NONE
 
 
 def queue_is_full(fault: Fault) -> bool:
@@ -99,8 +85,14 @@ def is_repeated(fault: Fault) -> bool:
     return fault.status == 409 or ("request" in text and any(w in text for w in ("already", "duplicate")))
 
 
-_PASSING_CODES = (4, 10, 13, 14)
-"""Deadline exceeded, aborted, internal, unavailable."""
+_TOO_MUCH = ("memory", "too large", "too many pixels", "too many bands", "timed out", "timeout", "deadline")
+_PASSING = ("internal error", "too many concurrent", "unavailable", "try again", "backend")
+
+_PASSING_CODES = (10, 13, 14)
+"""Aborted, internal, unavailable (google.rpc.Code)."""
+
+_DEADLINE = 4
+"""Deadline exceeded."""
 
 _STATES: dict[str, AnswerState] = {
     "PENDING": "active",

@@ -278,7 +278,7 @@ def test_computing_time_of_failed_tasks_counts_too(
 
 
 @pytest.mark.parametrize(
-    "message", ["Internal error.", "Computation timed out.", "The service is unavailable."]
+    "message", ["Internal error.", "Too many concurrent aggregations.", "The service is unavailable."]
 )
 def test_a_task_that_failed_for_a_passing_reason_is_started_again(
     tmp_path: Path, server: Emulator, session: Session, message: str
@@ -315,11 +315,18 @@ def test_the_next_call_starts_what_failed_anew(tmp_path: Path, server: Emulator,
     assert len(set(started(server))) == 2
 
 
-def test_a_block_that_needs_too_much_memory_is_split(
-    tmp_path: Path, server: Emulator, session: Session
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("User memory limit exceeded.", "Execution failed; out of memory."),
+        ("Computation timed out.", "Computed value too large"),
+    ],
+)
+def test_a_block_that_needs_too_much_memory_or_time_is_split(
+    tmp_path: Path, server: Emulator, session: Session, first: str, second: str
 ) -> None:
     plan, told = planned(tmp_path), []
-    server.script_tasks("User memory limit exceeded.", None, None, "Execution failed; out of memory.")
+    server.script_tasks(first, None, None, second)
     summary = export(tmp_path, plan, session, notice=told.append)
     assert summary.complete
     # the first block in halves, of these the first in halves again

@@ -42,6 +42,10 @@ REFUSALS = [
     (400, "Earth Engine memory capacity exceeded.", FaultKind.TOO_LARGE),
     (400, "Computation timed out.", FaultKind.TOO_LARGE),
     (400, "Computed value is too large.", FaultKind.TOO_LARGE),
+    (400, "Computed value too large", FaultKind.TOO_LARGE),
+    (400, "Too many concurrent aggregations.", FaultKind.TOO_MANY),
+    (400, "An internal error has occurred (request: 1b9c2a70-4a3f-4f6d).", FaultKind.LATER),
+    (400, "Internal error.", FaultKind.LATER),
     (
         400,
         "Total request size (56623104 bytes) must be less than or equal to 50331648 bytes.",

@@ -205,6 +205,9 @@ class FakeSource:
     def take_notices(self) -> list[str]:
         return ["Restricted."]
 
+    def label(self, name: str) -> None:
+        pass
+
     def cells_ahead(self, bins: int, cell_size: int) -> int:
         return 3
 

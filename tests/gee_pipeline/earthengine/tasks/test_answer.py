@@ -10,12 +10,15 @@ from gee_pipeline.earthengine.tasks.answer import Remedy, TaskAnswer, remedy_of
     [
         ("Internal error.", 13, Remedy.AGAIN),
         ("An internal error has occurred (request: 3f)", 3, Remedy.AGAIN),
-        ("Computation timed out.", 3, Remedy.AGAIN),
+        ("Too many concurrent aggregations.", 8, Remedy.AGAIN),
+        ("Computation timed out.", 3, Remedy.SMALLER),
+        ("The operation took too long.", 4, Remedy.SMALLER),  # deadline exceeded
         ("Something unheard of.", 14, Remedy.AGAIN),  # unavailable
         ("User memory limit exceeded.", 3, Remedy.SMALLER),
         ("Execution failed; out of memory", 8, Remedy.SMALLER),
         ("Export too large: specified 9 pixels (max: 1).", 3, Remedy.SMALLER),
         ("Computed value is too large.", 3, Remedy.SMALLER),
+        ("Computed value too large", 3, Remedy.SMALLER),
         ("Image.select: Pattern 'B99' did not match any bands.", 3, Remedy.NONE),
         ("Cannot write to bucket crops (permission denied).", 7, Remedy.NONE),
         ("Insufficient Drive storage quota.", 8, Remedy.NONE),
