@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.shared import earth_engine_options
+from cli.options.shared import earth_engine_options, earth_engine_settings
 
 if TYPE_CHECKING:
     from gee_pipeline.earthengine.selfcheck.access_check import AccessCheck
@@ -56,7 +56,7 @@ def login(project: str | None, auth_mode: str | None, force: bool) -> None:
 @ee.command(short_help="Check whether Earth Engine can be used, step by step.")
 @earth_engine_options
 @_json_option
-def check(project: str | None, service_account: Path | None, as_json: bool) -> None:
+def check(as_json: bool, **options: Any) -> None:
     """Check whether Earth Engine can be used: credentials, project, service, quota and one tiny composite.
 
     Stops at the first step that fails, says what to do about it and exits with 2. The composite costs a
@@ -66,10 +66,9 @@ def check(project: str | None, service_account: Path | None, as_json: bool) -> N
     Example:
       cropmap ee check --project my-project
     """
-    from gee_pipeline.earthengine.client.settings import EarthEngineSettings
     from gee_pipeline.earthengine.selfcheck.access_check import check_access
 
-    steps = check_access(EarthEngineSettings(project=project, service_account=service_account))
+    steps = check_access(earth_engine_settings(options))
     done = list(steps) if as_json else _shown(steps)
     passed = all(step.passed for step in done)
     if as_json:
@@ -86,7 +85,7 @@ def check(project: str | None, service_account: Path | None, as_json: bool) -> N
     help="File for the record of questions and answers, as JSON.",
 )
 @_json_option
-def selfcheck(project: str | None, service_account: Path | None, out: Path | None, as_json: bool) -> None:
+def selfcheck(out: Path | None, as_json: bool, **options: Any) -> None:
     """Ask Earth Engine small questions and compare its answers with what cropmap assumes.
 
     Each question is one assumption of docs/earth_engine_semantics.md, with a known answer, computed by hand.
@@ -96,14 +95,12 @@ def selfcheck(project: str | None, service_account: Path | None, out: Path | Non
     Example:
       cropmap ee selfcheck --project my-project --out earth_engine.json
     """
-    from gee_pipeline.earthengine.client.settings import EarthEngineSettings
     from gee_pipeline.earthengine.selfcheck.comparison import run_selfcheck
     from gee_pipeline.files import require_writable, write_bytes
 
     if out:
         require_writable(out)
-    settings = EarthEngineSettings(project=project, service_account=service_account)
-    record = run_selfcheck(settings, on_outcome=None if as_json else _show_outcome)
+    record = run_selfcheck(earth_engine_settings(options), on_outcome=None if as_json else _show_outcome)
     text = json.dumps(record.to_dict(), indent=1, ensure_ascii=False)
     if out:
         write_bytes(out, text.encode())

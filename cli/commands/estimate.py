@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from cli.options.shared import (
     config_option,
     cropland_option,
     earth_engine_options,
+    earth_engine_settings,
     given,
     grid_options,
     place_options,
@@ -44,9 +44,7 @@ if TYPE_CHECKING:
 )
 @earth_engine_options
 @talk_options
-def estimate(
-    quiet: bool, as_json: bool, project: str | None, service_account: Path | None, **options: Any
-) -> None:
+def estimate(quiet: bool, as_json: bool, **options: Any) -> None:
     """Estimate what the composites of an area and a year take on Earth Engine; no run is started.
 
     Cells, requests and gigabytes are counted. With credentials N cells, chosen at random, are
@@ -58,11 +56,9 @@ def estimate(
     Example:
       cropmap estimate --aoi region.geojson --year 2023 --project my-project
     """
-    from gee_pipeline.earthengine.client.settings import EarthEngineSettings
     from gee_pipeline.earthengine.composites.estimate import EstimateRequest, estimate_area
 
-    settings = EarthEngineSettings(project=project, service_account=service_account)
-    values = given(options)
+    settings, values = earth_engine_settings(options), given(options)
     recipe = take_recipe(values)
     request = EstimateRequest(settings=settings, recipe=recipe, **values)
     report = (lambda text: None) if quiet else (lambda text: click.echo(text, err=True))

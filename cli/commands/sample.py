@@ -18,6 +18,7 @@ from cli.options.shared import (
     cloud_options,
     config_option,
     earth_engine_options,
+    earth_engine_settings,
     eecu_option,
     given,
     place_options,
@@ -133,12 +134,10 @@ def sample(quiet: bool, as_json: bool, **options: Any) -> None:
 
 def sample_request(options: dict[str, Any]) -> SampleRequest:
     """The request of the command, its rule, recipe and settings put together from the options."""
-    from gee_pipeline.earthengine.client.settings import EarthEngineSettings
     from training.sampling.plan import SampleRequest
 
-    values = given(options)
+    settings, values = earth_engine_settings(options), given(options)
     rule = SamplingRule(**{f.name: values.pop(f.name) for f in fields(SamplingRule)})
-    settings = EarthEngineSettings(values.pop("project", None), values.pop("service_account", None))
     recipe = take_recipe(values).require_enough_bins()
     return SampleRequest(rule=rule, recipe=recipe, settings=settings, **values)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from gee_pipeline.earthengine.client.settings import EarthEngineSettings
     from gee_pipeline.recipe import Recipe, RecipeOptions
     from gee_pipeline.season import BinLength, MonthDay, SeasonRule
 
@@ -377,7 +378,22 @@ earth_engine_options = apply(
         type=click.Path(path_type=Path, dir_okay=False),
         help="Key file of a service account.  [default: application default or stored credentials]",
     ),
+    click.option(
+        "--endpoint",
+        type=click.Choice(["standard", "high-volume"]),
+        help="Which of Earth Engine's endpoints is asked: high-volume takes more requests at once, each "
+        "answered later.  [default: standard]",
+    ),
 )
+
+
+def earth_engine_settings(options: dict[str, Any]) -> EarthEngineSettings:
+    """What `earth_engine_options` say, taken out of a command's options."""
+    from gee_pipeline.earthengine.client.settings import EarthEngineSettings
+
+    names = ("project", "service_account", "endpoint")
+    return EarthEngineSettings(**given({name: options.pop(name) for name in names}))
+
 
 eecu_option = click.option(
     "--max-eecu-hours",

@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 
 from gee_pipeline.earthengine.client.budget import require_hours
-from gee_pipeline.earthengine.client.settings import Cropland, EarthEngineSettings
+from gee_pipeline.earthengine.client.settings import Cropland, EarthEngineSettings, Endpoint
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import CELL_SIZE, require_cell_size, require_one_crs
 from gee_pipeline.layers import LayerName, in_order
@@ -43,6 +43,8 @@ class Request:
     """Google Cloud project for Earth Engine; None takes that of the credentials."""
     service_account: Path | None = None
     """Key file of a service account for Earth Engine; None looks for other credentials."""
+    endpoint: Endpoint = "standard"
+    """Which of Earth Engine's endpoints is asked."""
     cropland: Cropland = "none"
     """Cropland mask that Earth Engine applies on its servers."""
     max_eecu_hours: float | None = None
@@ -66,7 +68,7 @@ class Request:
     @property
     def settings(self) -> EarthEngineSettings:
         """How Earth Engine is reached."""
-        return EarthEngineSettings(self.project, self.service_account)
+        return EarthEngineSettings(self.project, self.service_account, endpoint=self.endpoint)
 
     def to_toml(self) -> str:
         """The request as the TOML file that repeats it from any folder; unset options are left out."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.shared import earth_engine_options, talk_options
+from cli.options.shared import earth_engine_options, earth_engine_settings, talk_options
 from gee_pipeline.earthengine.forest.deploy_options import CONFIDENCES, DEFAULT_CONFIDENCE, DEFAULT_WAY, WAYS
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 def deploy(
     forest: Path,
     dry_run: bool,
-    project: str | None,
-    service_account: Path | None,
     quiet: bool,
     as_json: bool,
     no_wait: bool,
@@ -71,17 +69,16 @@ def deploy(
     """
     from cli.output.progress import listener
     from gee_pipeline.earthengine.client.session import connect
-    from gee_pipeline.earthengine.client.settings import EarthEngineSettings
     from inference.deployment.deploy import deploy
     from inference.deployment.deployment import deployed_sizes, require_target
     from inference.models.forest_model import load_forest
 
-    model = load_forest(forest)
+    settings, model = earth_engine_settings(options), load_forest(forest)
     if dry_run:
         _show_sizes(deployed_sizes(model, options["confidence"]), as_json)
         return
     require_target(options["way"], options["asset"])
-    session = connect(EarthEngineSettings(project=project, service_account=service_account))
+    session = connect(settings)
     with listener(quiet) as listen:
         done = deploy(model, session, forest, wait=not no_wait, notice=listen.notice, **options)
     _show(done, as_json)

@@ -13,8 +13,13 @@ from gee_pipeline.errors import InputError
 Cropland = Literal["worldcover", "none"]
 """Cropland masks that are applied on the servers."""
 
+Endpoint = Literal["standard", "high-volume"]
+"""Google's endpoints: the second takes more requests at once, answers later, and keeps fewer results."""
+
+HIGH_VOLUME_URL: Final = "https://earthengine-highvolume.googleapis.com"
+
 URL_VARIABLE: Final = "CROPMAP_EE_URL"
-"""Environment variable with the endpoint, for example Google's high-volume one."""
+"""Environment variable with another address than Google's, such as a test server's."""
 
 ANSWER_LIMIT: Final = 48 * 2**20
 """Bytes, uncompressed, that Earth Engine answers at most to one request for pixels (50,331,648)."""
@@ -44,15 +49,19 @@ class EarthEngineSettings:
     service_account: Path | None = None
     """Key file of a service account; None looks for other credentials."""
     url: str | None = field(default_factory=_url)
-    """Endpoint of the REST API; None is Google's standard one."""
+    """Address of the REST API; None is the one of `endpoint`."""
     deadline: float = 330.0
     """Seconds until an answer is given up; Earth Engine itself stops at 300."""
     most_requests: int = 32
     """Most requests under way at once, for the whole job."""
     request_bytes: int = 16 * 2**20
     """Bytes of pixels that one request asks for at most."""
+    endpoint: Endpoint = "standard"
+    """Which of Google's endpoints."""
 
     def __post_init__(self) -> None:
+        if self.url is None and self.endpoint == "high-volume":
+            object.__setattr__(self, "url", HIGH_VOLUME_URL)  # frozen
         if self.url is not None and not _is_address(self.url):
             raise InputError(
                 f"The address of Earth Engine ({URL_VARIABLE}) begins with https:// or http:// and a host, "

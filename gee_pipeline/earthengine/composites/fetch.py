@@ -42,6 +42,9 @@ SMALLEST_SIDE_OF_SMALL: Final = 16
 """The same for cells below `SMALLEST_SIDE`."""
 
 
+FIRST_BYTES: Final = 8 * 2**20
+"""Bytes of the first requests: larger ones are cheaper, but one that is refused was computed in vain."""
+
 PROBATION: Final = 64
 """Answers in a row after which requests of twice the size are tried again."""
 
@@ -305,12 +308,13 @@ class Fetcher:
 class _LargestRequest:
     """Bytes of the largest request of one kind: what worked after more was too much.
 
-    After many successes it is twice as much. A limit that all cells meet so costs one refusal in `PROBATION`
-    requests; one difficult cell does not make many small requests out of all that follow.
+    It begins with `FIRST_BYTES`, and after many successes is twice as much. A limit that all cells meet so
+    costs one refusal in `PROBATION` requests; one difficult cell does not make many small requests out of all
+    that follow.
     """
 
     def __init__(self, most: int) -> None:
-        self._most = self._bytes = most
+        self._most, self._bytes = most, min(most, FIRST_BYTES)
         self._proved = 0  # answers since it last changed
         self._lock = threading.Lock()
 

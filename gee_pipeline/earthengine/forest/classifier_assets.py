@@ -20,7 +20,7 @@ from ee import serializer
 
 from gee_pipeline.earthengine.client.faults import WRITER_ROLES, Fault, FaultKind, access_error, request_error
 from gee_pipeline.earthengine.client.retry import TRIES, persistently
-from gee_pipeline.earthengine.client.session import ExportKind, Session
+from gee_pipeline.earthengine.client.session import WORKLOAD, ExportKind, Session
 from gee_pipeline.earthengine.forest.deploy_options import Confidence, Way
 from gee_pipeline.errors import AccessError, InputError
 
@@ -115,7 +115,7 @@ class AssetRequest:
     @cached_property
     def bytes(self) -> int:
         """Size of its body as it is sent."""
-        return json_bytes({**self.body, "requestId": self.name})
+        return json_bytes({**self.body, "requestId": self.name, "workloadTag": WORKLOAD})
 
 
 def json_bytes(values: Any) -> int:

@@ -159,7 +159,7 @@ def test_the_comparison_asks_for_bands_of_one_type(
     real = Fetcher.raster
 
     def raster(self: Fetcher, image: Any, *place: Any, **options: Any) -> Any:
-        types.append(image.bandTypes().getInfo())
+        types.append(self.session.value(image.bandTypes(), profiled=False))
         return real(self, image, *place, **options)
 
     monkeypatch.setattr(Fetcher, "raster", raster)

@@ -391,7 +391,19 @@ def test_a_cell_that_fails_for_good_leaves_the_size_as_it_was() -> None:
     one = fetcher(session)
     with pytest.raises(EarthEngineError):
         one.composite(Part, geobox(16), range(2), BANDS)
-    assert one.budget == 16 * 2**20
+    assert one.budget == 8 * 2**20
+
+
+def test_requests_begin_small_and_grow_to_the_size_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gee_pipeline.earthengine.composites.fetch.FIRST_BYTES", 2 * 8 * 8 * 3 * 2)
+    monkeypatch.setattr("gee_pipeline.earthengine.composites.fetch.PROBATION", 5)
+    settings = EarthEngineSettings(url=None, request_bytes=6 * 8 * 8 * 3 * 2)
+    one = fetcher(FakeSession(settings=settings))
+    bins = [one.budget // (8 * 8 * 3 * 2)]
+    for _ in range(4):
+        one.composite(Part, geobox(8), range(10), BANDS)
+        bins.append(one.budget // (8 * 8 * 3 * 2))
+    assert bins == [2, 4, 4, 6, 6]  # 5 requests of 2 bins, then 3 and 3 of 4
 
 
 # --- faults that end it
@@ -474,7 +486,7 @@ def test_a_raster_keeps_its_type_and_is_split_where_it_is_too_large() -> None:
     assert values.dtype == np.uint16
     expected = [[[2 * y + x for x in range(128)] for y in range(128)], [[y] * 128 for y in range(128)]]
     np.testing.assert_array_equal(values, expected)
-    assert one.budget == 16 * 2**20, "a raster of other bands says nothing about composites"
+    assert one.budget == 8 * 2**20, "a raster of other bands says nothing about composites"
 
 
 def test_a_costly_raster_keeps_to_the_size_that_worked() -> None:
@@ -493,7 +505,7 @@ def test_a_costly_raster_keeps_to_the_size_that_worked() -> None:
         assert one.raster("classes", geobox(128), costly=True).shape == (3, 128, 128)
     sizes = [part.samples for part in session.asked]
     assert sizes == [128 * 128] + [64 * 128] * 4, "the next cell begins with what worked"
-    assert one.budget == 16 * 2**20, "composites are another matter"
+    assert one.budget == 8 * 2**20, "composites are another matter"
 
 
 def test_a_raster_of_other_bands_or_type_than_expected_is_asked_for_again() -> None:
