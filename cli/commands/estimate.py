@@ -82,7 +82,13 @@ def lines(found: Estimate) -> list[str]:
         "compression",
     ]
     if not found.cells:
-        return [*counted, f"Computing and time were not measured: {found.why_not}"]
+        low, high = size.published_eecu_hours
+        return [
+            *counted,
+            f"computing {low:,.3g} to {high:,.3g} EECU-hours by Google's figures for other composites "
+            "(docs/earth_engine.md); an order of magnitude",
+            f"Computing and time were not measured: {found.why_not}",
+        ]
     return [*counted, "", *_measured(found), "", *_tariffs(found)]
 
 

@@ -44,6 +44,14 @@ SIXTEEN_MIB = 16 * 1024 * 1024
 SIZE = Size(cells=200, cell_size=256, bins=43, bands=10, requests=800, network_bytes=1, disk_bytes=1)
 
 
+def test_without_measurement_googles_figures_give_an_order_of_magnitude() -> None:
+    """1,000 patches took 8.13 EECU-hours for six months and 14.92 for twelve."""
+    size = module.Size(1_000, 256, 43, 10, 1, 1, 1)
+    assert size.published_eecu_hours == pytest.approx((8.13, 14.92))
+    quarter = module.Size(1_000, 128, 43, 10, 1, 1, 1)
+    assert quarter.published_eecu_hours == pytest.approx((8.13 / 4, 14.92 / 4))
+
+
 def _area(folder: Path, width: float, height: float) -> Path:
     """A rectangle in UTM 15N whose corner is a corner of cells; metres."""
     left, top = 245 * 2_560.0, 1_500 * 2_560.0
