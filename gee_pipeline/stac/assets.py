@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pystac
 
+from gee_pipeline.incoming.addresses import existing
 from gee_pipeline.sensors import SENTINEL_2, Band, Sensor
 
 _NO_MEASUREMENT: Final = {"thumbnail", "overview", "visual", "metadata"}
@@ -79,6 +80,7 @@ def _entries(item: pystac.Item) -> Iterator[_Entry]:
         href = asset.get_absolute_href()
         if href is None:
             continue
+        href = existing(href)
         fields = asset.to_dict()
         bands = _band_fields(fields)
         for place, band in enumerate(bands):

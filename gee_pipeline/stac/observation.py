@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import SceneReadError
 from gee_pipeline.grid import Cell
+from gee_pipeline.incoming.addresses import is_remote
 from gee_pipeline.recipe import CloudRule
 from gee_pipeline.sensors import Sensor
 from gee_pipeline.stac.assets import BandAsset
@@ -23,7 +24,7 @@ from gee_pipeline.stac.encoding import (
     plain_encoding,
     store_values,
 )
-from gee_pipeline.stac.reading import ReadFailure, is_remote, read_bands, read_profile, retried
+from gee_pipeline.stac.reading import ReadFailure, read_bands, read_profile, retried
 from gee_pipeline.stac.scene import Scene
 
 REMOTE_READS = 8

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
-from urllib.parse import urlparse
 
 import numpy as np
 import rasterio
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.loader import RioDriver
 from odc.loader.types import RasterBandMetadata, RasterLoadParams, RasterSource
+
+from gee_pipeline.incoming.addresses import is_remote
 
 _GDAL_OPTIONS: Final = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # scenes have no side-car files
@@ -136,12 +137,6 @@ def retried(read: Callable[[], T], href: str, retries: int) -> T:
                 raise ReadFailure(reason, attempt + 1) from error
         time.sleep(_FIRST_WAIT[remote] * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
-
-
-def is_remote(href: str) -> bool:
-    """Whether a path or URL leads over the network."""
-    scheme = urlparse(href).scheme
-    return len(scheme) > 1 and scheme != "file"  # one letter is a Windows drive
 
 
 def _permanent(href: str, reason: str) -> bool:

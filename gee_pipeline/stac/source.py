@@ -8,12 +8,14 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.composite import median_composite
 from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.grid import Cell
+from gee_pipeline.incoming.geometry import on_globe
 from gee_pipeline.observations import group_slices
 from gee_pipeline.recipe import Recipe, SensorGroup
 from gee_pipeline.season import Season, TimeBin
@@ -99,7 +101,7 @@ class StacSource:
 
     def _scenes(self, cell: Cell, season: Season, bins: range) -> list[Scene]:
         """The scenes of a cell in the order in which they are laid on one another."""
-        area = cell.geobox.extent.to_crs("EPSG:4326").geom.buffer(_MARGIN)
+        area = around_cell(cell)
         span = season.span(bins, self.recipe.bin_days)
         return within(self._catalog.around(area, span).touching(area), span)
 
@@ -132,6 +134,12 @@ class StacSource:
             return SceneRead(scene, cell, self.retries).into(values, clear)
         except InputError as error:
             raise SceneReadError(f"Cell {cell.name} cannot be composited: {error}") from error
+
+
+def around_cell(cell: Cell) -> BaseGeometry:
+    """The place of a cell in EPSG:4326 with a margin; in two parts where it crosses the antimeridian."""
+    extent = on_globe(cell.geobox.extent.to_crs("EPSG:4326").geom)
+    return on_globe(shapely.clip_by_rect(extent.buffer(_MARGIN), -360, -90, 360, 90))
 
 
 def _added(one: SceneCounts, other: SceneCounts) -> SceneCounts:

@@ -473,3 +473,25 @@ def test_the_description_changes_with_the_scenes_and_only_with_them(tmp_path):
     catalog.save()
     assert source.describe()["digest"] != before["digest"]
     assert source.describe()["scenes"] == 2
+
+
+def test_two_tiles_whose_id_is_the_day_both_count(tmp_path):
+    """Their ids and times are the same; one lies in the west of the cell, the other in the east."""
+    catalog = FakeCatalog(tmp_path)
+    west, east = (Layer(np.full((40, 12), n, np.uint16), left=LEFT + x, fields=RAW) for n, x in PARTS)
+    for name, layer in (("west", west), ("east", east)):
+        score = Layer(np.ones((40, 12), np.float32), left=layer.left)
+        catalog.add(name, "2021-05-02", {"B04": layer, "cs": score})
+    for item in catalog.items:
+        item["assets"] = {
+            key: asset | {"href": f"./{item['id']}/{key}.tif"} for key, asset in item["assets"].items()
+        }
+        item["id"] = "2021-05-02"
+    (tmp_path / "list.json").write_text(json.dumps({"type": "FeatureCollection", "features": catalog.items}))
+    values = read(tmp_path / "list.json", ONE_BAND).values[0, 0]
+    assert (values[:, :12] == 2_000).all()
+    assert (values[:, 12:] == 4_000).all()
+
+
+PARTS = ((3_000, 0), (5_000, 120))
+"""Number and place, metres from the left, of two tiles; ESA's offset makes 2,000 and 4,000 of the numbers."""
