@@ -17,6 +17,9 @@ _SHAPES: Final = {
 _GLOBE: Final = 180.0
 """Degrees of longitude from the prime meridian to the antimeridian."""
 
+_FARTHEST: Final = 720.0
+"""Degrees of longitude that may still be meant; metres are far beyond."""
+
 Ring = NDArray[np.float64]
 """`(vertex, 2)`: closed, longitude first where it is on the globe."""
 
@@ -26,7 +29,7 @@ class GeometryError(ValueError):
 
 
 def geometry_of(values: Any) -> BaseGeometry:
-    """The geometry of GeoJSON values: rings are closed, heights and empty holes left out.
+    """The geometry of GeoJSON values: rings are closed; heights, empty holes and empty parts left out.
 
     Raises:
         GeometryError: It is no GeoJSON geometry, has a coordinate that is not a finite number, or a ring of
@@ -37,7 +40,7 @@ def geometry_of(values: Any) -> BaseGeometry:
         raise GeometryError(f"it is not a GeoJSON geometry but {_short(values)}")
     if kind == "GeometryCollection":
         parts = _list(values.get("geometries"))
-        return shapely.GeometryCollection([geometry_of(part) for part in parts])
+        return sound(shapely.GeometryCollection([geometry_of(part) for part in parts]))
     coordinates = values.get("coordinates")
     if kind == "Polygon":
         return _polygon(coordinates)
@@ -76,7 +79,7 @@ def box_of(bbox: Any) -> BaseGeometry:
 
 
 def sound(geometry: BaseGeometry) -> BaseGeometry:
-    """The same geometry without heights and without empty holes, on which GEOS crashes.
+    """The same geometry without heights, and without empty holes and parts, on which GEOS crashes.
 
     Raises:
         GeometryError: A coordinate is not finite, or it is a curve or a surface of triangles.
@@ -92,13 +95,17 @@ def on_globe(geometry: BaseGeometry) -> BaseGeometry:
     """A geometry in degrees with longitudes from -180 to 180, cut in two where it crosses the antimeridian.
 
     Rings may run on beyond 180 degrees, or jump from 179 to -179: of two ways around the earth an edge takes
-    the shorter one. A ring around a pole holds the pole. An edge from -180 to 180 exactly is one of the whole
-    globe, and stays.
+    the shorter one. A ring around a pole holds the pole; the rectangle of the whole globe stays as it is.
 
     Args:
         geometry: Of finite coordinates, longitude first.
+
+    Raises:
+        GeometryError: They are no degrees.
     """
-    west, _, east, _ = geometry.bounds if not geometry.is_empty else (0.0, 0.0, 0.0, 0.0)
+    west, south, east, north = geometry.bounds if not geometry.is_empty else (0.0, 0.0, 0.0, 0.0)
+    if not (-_FARTHEST <= west <= east <= _FARTHEST and -90 <= south <= north <= 90):
+        raise GeometryError(f"{west:g} to {east:g}, {south:g} to {north:g} are no longitudes and latitudes")
     if west >= -_GLOBE and east <= _GLOBE and not _jumps(geometry):
         return geometry
     return _wrapped(_each_polygon(geometry, _unrolled))
@@ -121,6 +128,16 @@ def boxes_around(geometry: BaseGeometry) -> list[tuple[float, float, float, floa
     if not all(sides):
         return [(west, south, east, north)]
     return [tuple(shapely.total_bounds(side).tolist()) for side in sides]
+
+
+def bbox_of(geometry: BaseGeometry) -> list[float]:
+    """West, south, east, north as in GeoJSON: across the antimeridian west is the greater (RFC 7946).
+
+    Args:
+        geometry: In degrees, not empty, as `on_globe` returns it.
+    """
+    first, *more = boxes_around(geometry)
+    return [first[0], geometry.bounds[1], more[0][2] if more else first[2], geometry.bounds[3]]
 
 
 def _polygon(rings: Any) -> shapely.Polygon:
@@ -189,7 +206,7 @@ def _each_polygon(geometry: BaseGeometry, change: Callable[[shapely.Polygon], Ba
         return change(geometry)
     if geometry.geom_type not in ("MultiPolygon", "GeometryCollection"):
         return geometry
-    parts = [_each_polygon(part, change) for part in shapely.get_parts(geometry)]
+    parts = [_each_polygon(part, change) for part in shapely.get_parts(geometry) if not part.is_empty]
     if all(part.geom_type == "Polygon" for part in parts):
         return shapely.MultiPolygon(parts)
     return shapely.GeometryCollection(parts)
@@ -211,10 +228,15 @@ def _rings(geometry: BaseGeometry) -> Iterable[Ring]:
 
 
 def _jump(ring: Ring) -> NDArray[np.bool_]:
-    """`(edge,)`: which edges go the long way round; those of exactly 360 degrees only beside another."""
-    step = np.abs(np.diff(ring[:, 0]))
-    shorter = (step > _GLOBE) & (step != 2 * _GLOBE)
-    return (step > _GLOBE) if shorter.any() else shorter
+    """`(edge,)`: which edges go the long way round.
+
+    One of exactly 360 degrees does, unless the ring would then have no width, or not close.
+    """
+    step = np.diff(ring[:, 0])
+    long, exact = np.abs(step) > _GLOBE, np.abs(step) == 2 * _GLOBE
+    course = np.cumsum(step - np.where(long, 2 * _GLOBE * np.sign(step), 0))
+    whole = exact.any() and (abs(course[-1]) > _GLOBE or np.ptp(course) == 0)
+    return long & ~exact if whole else long
 
 
 def _unrolled(polygon: shapely.Polygon) -> BaseGeometry:

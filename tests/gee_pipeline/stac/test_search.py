@@ -4,10 +4,15 @@ from datetime import date
 from itertools import count
 
 import pytest
+import shapely
 
 from gee_pipeline.incoming.addresses import AddressError
+from gee_pipeline.incoming.geometry import on_globe
+from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
 from gee_pipeline.stac import search
+from gee_pipeline.stac.api import ApiCatalog
+from gee_pipeline.stac.choice import ALL
 from gee_pipeline.stac.search import Search, pages
 from gee_pipeline.stac.web import DocumentError, Reader, Request
 from tests.support.stac_server import landing, serving
@@ -102,3 +107,16 @@ def test_an_answer_that_is_no_list_of_items_is_refused(server, answer):
     server.answers["/search"] = answer
     with pytest.raises(DocumentError, match="not a list of items"):
         ids(server)
+
+
+def test_an_area_at_the_antimeridian_asks_for_both_sides_and_not_for_the_earth(server):
+    catalog = ApiCatalog(
+        server.url, landing(server.url, "POST"), "s2", Recipe.of(bands=("B4",)), ALL, Reader()
+    )
+    server.answers["/search"] = page()
+    area = on_globe(shapely.box(179.9, -17, 180.05, -16.9))
+    catalog.around(area, SPAN)
+    assert [asked.body["bbox"] for asked in server.asked] == [
+        [179.75, -17, 180, -16.75],
+        [-180, -17, -179.75, -16.75],
+    ]
