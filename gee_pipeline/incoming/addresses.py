@@ -53,7 +53,7 @@ def without_secrets(text: str) -> str:
 
 def has_secrets(href: str) -> bool:
     """Whether an address says more than may be written to a file."""
-    return without_secrets(href) != href
+    return is_remote(href) and without_secrets(href) != href
 
 
 def resolved(link: str, base: str) -> str:

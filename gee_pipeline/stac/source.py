@@ -33,8 +33,8 @@ _MARGIN = 0.005
 class StacSource:
     """Composites of the scenes in a STAC catalog or API; small to pickle, opened where it is used."""
 
-    href: str
-    """Path or URL of a catalog, collection, item collection or API."""
+    href: str = field(repr=False)
+    """Path or URL of a catalog, collection, item collection or API; not shown, for it may hold a token."""
     recipe: Recipe
     """Bands, bin length and cloud rule."""
     collection: str | None = field(default=None, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import tomli_w
 
@@ -14,11 +14,17 @@ from gee_pipeline.earthengine.client.budget import require_hours
 from gee_pipeline.earthengine.client.settings import Cropland, EarthEngineSettings
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import CELL_SIZE, require_cell_size, require_one_crs
+from gee_pipeline.incoming.addresses import is_remote, without_secrets
 from gee_pipeline.layers import LayerName, in_order
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SEASONS, Hemisphere, MonthDay
 from inference.run.cropland import CroplandMask
 from inference.run.execute import MEMORY_BUDGET, Progress
+
+_OF_SECRETS: Final = (
+    "User, password, query and fragment of {name} are kept in no file: give {name} again, also beside "
+    "--config, to continue the run."
+)
 
 
 @dataclass(frozen=True)
@@ -69,10 +75,18 @@ class Request:
         return EarthEngineSettings(self.project, self.service_account)
 
     def to_toml(self) -> str:
-        """The request as the TOML file that repeats it from any folder; unset options are left out."""
-        return tomli_w.dumps(
-            {key: _toml(value) for key, value in self.options().items() if value is not None}
-        )
+        """The request as the TOML file that repeats it from any folder; unset options are left out.
+
+        So are user, password and query of URLs, which a comment says.
+        """
+        values = {key: _toml(value) for key, value in self.options().items() if value is not None}
+        named = [f"# {text}\n" for text in self.notices()]
+        return "".join(named) + tomli_w.dumps({key: _shown(value) for key, value in values.items()})
+
+    def notices(self) -> list[str]:
+        """What the user should know of the options, one sentence each."""
+        changed = [key for key, value in self.options().items() if _shown(value) != value]
+        return [_OF_SECRETS.format(name="--" + key.replace("_", "-")) for key in changed]
 
     def options(self) -> dict[str, Any]:
         """The options of the command by name, with places that hold in any working directory."""
@@ -244,6 +258,11 @@ def _require_budget_of_fetching(to: str | None, hours: float | None) -> None:
             "--max-eecu-hours bounds what is fetched at once, not the batch tasks of --to: what a task "
             "takes is known when it ends. Omit it, and see 'cropmap estimate' before."
         )
+
+
+def _shown(value: Any) -> Any:
+    """A value as it may be written to a file."""
+    return without_secrets(value) if isinstance(value, str) and is_remote(value) else value
 
 
 def _toml(value: Any) -> Any:

@@ -62,6 +62,8 @@ def open_folder(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
     plan, resumed = open_or_create(request.folder, plan)
     if resumed:
         listener.notice(f"Continuing the run in {request.folder}.")
+    for text in request.notices():
+        listener.notice(text)
     if plan.model or not read_run_file(request.folder)["model"]:  # a map's file outlives a later export
         write_bytes(request.folder / CONFIG_FILE, repeating(request, plan).to_toml().encode())
     return plan
