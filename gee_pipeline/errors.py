@@ -34,6 +34,11 @@ class CorruptFileError(CropmapError):
 class SceneReadError(CropmapError):
     """An asset of a scene could not be read, also after retries; the cell that needs it fails."""
 
+    def __init__(self, text: str = "", *, for_good: bool = False) -> None:
+        super().__init__(text)
+        self.for_good = for_good
+        """Whether the scene stays as it is, missing or damaged, however often it is read."""
+
 
 class DiskFullError(CropmapError):
     """The disk has no room for the next file; the run continues once there is space."""

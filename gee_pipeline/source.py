@@ -30,6 +30,8 @@ class SceneCounts:
     duplicates_dropped: int | None = 0
     """Clear pixel observations left out because the same day had another of the same pixel; None where
     counting them would cost computing time (Earth Engine)."""
+    left_out: int = 0
+    """Scenes that could not be used and were left out."""
 
 
 def same_day(days: Iterable[Hashable]) -> int:

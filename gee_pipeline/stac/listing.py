@@ -144,7 +144,7 @@ def _followed(href: str, values: Document) -> list[Document]:
 
 
 def is_list(link: Document) -> bool:
-    """Whether a link leads to a JSON list of items, as its type says."""
+    """Whether a link leads to a JSON list of items, as its type says; tables are read from files only."""
     kind = link.get("type")
     return kind is None or (isinstance(kind, str) and kind.partition(";")[0].strip() in _JSON_TYPES)
 

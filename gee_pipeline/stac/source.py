@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -21,9 +22,12 @@ from gee_pipeline.recipe import Recipe, SensorGroup
 from gee_pipeline.season import Season, TimeBin
 from gee_pipeline.source import Composite, SceneCounts, Survey, same_day
 from gee_pipeline.stac.catalog import SceneCatalog, absolute, open_catalog
+from gee_pipeline.stac.choice import ALL, LeftOut, SceneChoice, left_out_notice
 from gee_pipeline.stac.index import Found, within
 from gee_pipeline.stac.observation import SceneRead
 from gee_pipeline.stac.scene import Scene, titles_of
+
+_log = logging.getLogger("cropmap.stac")
 
 _MARGIN = 0.005
 """Degrees, about 500 m: how far a tile may reach beyond the straight edges of its footprint in degrees."""
@@ -41,6 +45,8 @@ class StacSource:
     """Collection to use; None takes all scenes of a static catalog."""
     retries: int = field(default=3, kw_only=True)
     """Attempts after the first at an asset that cannot be read."""
+    choice: SceneChoice = field(default=ALL, kw_only=True)
+    """Which scenes are used."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "href", absolute(self.href))
@@ -54,7 +60,7 @@ class StacSource:
         Raises:
             InputError: There is no catalog.
         """
-        return self._catalog.describe()
+        return self._catalog.describe() | self.choice.describe()
 
     def survey(self, area: BaseGeometry, season: Season, bins: range) -> Survey:
         """How many scenes there are, after a look at each: does it have all bands, and a cloud asset?
@@ -68,14 +74,33 @@ class StacSource:
             InputError: There is no catalog, no scene touches the area or season, or a scene lacks a band.
         """
         found = self._catalog.survey(area, season.span(bins, self.recipe.bin_days))
-        for scene in found.scenes:
-            scene.require()
+        usable, unusable = self._usable(found.scenes)
+        found, bad = replace(found, scenes=usable), [*found.left_out, *unusable]
+        if not usable:
+            raise InputError(f"No scene is left. {' '.join(left_out_notice(bad))} Check --source.")
         _require_sensors(found, self.recipe, season)
         return Survey(
             scenes=found.matched,
-            notices=_notices(found.scenes, self.recipe),
+            notices=(*left_out_notice(bad), *_notices(found.scenes, self.recipe)),
             simulated=any(scene.simulated for scene in found.scenes),
         )
+
+    def _usable(self, scenes: Sequence[Scene]) -> tuple[list[Scene], list[LeftOut]]:
+        """The scenes with all that is needed, and the others where such are left out.
+
+        Raises:
+            InputError: One does, and bad scenes stop the run.
+        """
+        usable, unusable = [], []
+        for scene in scenes:
+            try:
+                scene.require()
+                usable.append(scene)
+            except InputError as error:
+                if self.choice.bad == "stop":
+                    raise
+                unusable.append(LeftOut(scene.id, str(error)))
+        return usable, unusable
 
     def read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
         """The composite of one cell; without scenes it is all nodata.
@@ -97,7 +122,7 @@ class StacSource:
 
     @property
     def _catalog(self) -> SceneCatalog:
-        return open_catalog(self.href, self.collection, self.recipe)
+        return open_catalog(self.href, self.collection, self.recipe, self.choice)
 
     def _scenes(self, cell: Cell, season: Season, bins: range) -> list[Scene]:
         """The scenes of a cell in the order in which they are laid on one another."""
@@ -113,9 +138,8 @@ class StacSource:
         scenes = within(scenes, span)
         stack = np.empty((len(scenes), *out.shape[1:]), np.int16)
         clear = np.zeros((len(scenes), *out.shape[2:]), np.bool_)
-        seen = np.array(
-            [self._read(scene, cell, stack[i], clear[i]) for i, scene in enumerate(scenes)], np.bool_
-        )
+        reads = [self._read(scene, cell, stack[i], clear[i]) for i, scene in enumerate(scenes)]
+        seen = np.array([there is True for there in reads], np.bool_)
         days = np.array([(_counted_day(scene, span) - season.start).days for scene in scenes], np.int64)
         edges = season.edges(range(index, index + 1), self.recipe.bin_days)
         _, dropped = median_composite(stack, clear, days, edges, out=out)
@@ -126,14 +150,30 @@ class StacSource:
             ),
             same_day=same_day(days[seen].tolist()),
             duplicates_dropped=dropped,
+            left_out=reads.count(None),
         )
 
-    def _read(self, scene: Scene, cell: Cell, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> bool:
+    def _read(
+        self, scene: Scene, cell: Cell, values: NDArray[np.int16], clear: NDArray[np.bool_]
+    ) -> bool | None:
+        """Whether the scene has any pixel in the cell; None where it cannot be used and is left out."""
+        try:
+            return self._read_or_fail(scene, cell, values, clear)
+        except SceneReadError as error:
+            if self.choice.bad == "stop" or not error.for_good:
+                raise
+            _log.warning("Scene %s is left out of cell %s: %s", scene.id, cell.name, error)
+            clear[:] = False
+            return None
+
+    def _read_or_fail(
+        self, scene: Scene, cell: Cell, values: NDArray[np.int16], clear: NDArray[np.bool_]
+    ) -> bool:
         try:
             scene.require()
             return SceneRead(scene, cell, self.retries).into(values, clear)
         except InputError as error:
-            raise SceneReadError(f"Cell {cell.name} cannot be composited: {error}") from error
+            raise SceneReadError(f"Cell {cell.name} cannot be composited: {error}", for_good=True) from error
 
 
 def around_cell(cell: Cell) -> BaseGeometry:
@@ -148,6 +188,7 @@ def _added(one: SceneCounts, other: SceneCounts) -> SceneCounts:
         one.without_score + other.without_score,
         one.same_day + other.same_day,
         (one.duplicates_dropped or 0) + (other.duplicates_dropped or 0),
+        one.left_out + other.left_out,
     )
 
 

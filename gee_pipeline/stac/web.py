@@ -17,6 +17,7 @@ import requests
 from requests import RequestException, Response, Session
 
 from gee_pipeline.incoming.addresses import is_remote, without_secrets
+from gee_pipeline.incoming.item_table import TableError, is_table, item_collection
 
 PATIENCE: Final = 90.0
 """Seconds for one document over the network, all attempts together."""
@@ -119,9 +120,19 @@ class Reader:
         Raises:
             DocumentError: It cannot be read, in time, or is no JSON object.
         """
+        if is_table(href):
+            return self._table(href)
         if is_remote(href):
             return self.ask(Request(href), patience)
         return parsed(read_file(href))
+
+    def _table(self, href: str) -> Document:
+        if is_remote(href):
+            raise DocumentError("a table of items is read from a file: download it and give its path")
+        try:
+            return item_collection(href)
+        except TableError as error:
+            raise DocumentError(str(error)) from error
 
     def ask(self, request: Request, patience: Patience | None = None) -> Document:
         """The JSON object that a server answers.

@@ -18,6 +18,7 @@ from gee_pipeline.incoming.addresses import is_remote, without_secrets
 from gee_pipeline.layers import LayerName, in_order
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SEASONS, Hemisphere, MonthDay
+from gee_pipeline.stac.choice import BadScenes
 from inference.run.cropland import CroplandMask
 from inference.run.execute import MEMORY_BUDGET, Progress
 
@@ -101,6 +102,10 @@ class SceneRequest(Request):
     """STAC catalog or API; None is Google Earth Engine."""
     collection: str | None = None
     """Collection within a STAC API."""
+    leave_out_scene: tuple[str, ...] = ()
+    """Ids of scenes that are not used."""
+    bad_scenes: BadScenes = "stop"
+    """What becomes of scenes that cannot be used: they stop the run, or are left out and counted."""
     memory: float = MEMORY_BUDGET / 2**30
     """GiB that the arrays of one worker process may take."""
     workers: int | None = None
@@ -114,6 +119,11 @@ class SceneRequest(Request):
             raise InputError(
                 f"{', '.join(names)} concern Earth Engine, but --source {self.source} reads scenes from a "
                 "STAC catalog. Omit one of the two; for a mask of your own there is --cropland-mask."
+            )
+        if self.source is None and (self.leave_out_scene or self.bad_scenes != "stop"):
+            raise InputError(
+                "--leave-out-scene and --bad-scenes concern the scenes of a STAC catalog, but no --source is "
+                "given. Name the catalog with --source, or omit them to use Earth Engine."
             )
         if self.source is None and self.collection is not None:
             raise InputError(
@@ -141,7 +151,11 @@ class SceneRequest(Request):
         # Imported here: reading catalogs takes as long to import as all the rest of a map on Earth Engine.
         from gee_pipeline.stac.catalog import absolute
 
-        return super().options() | {"source": self.source and absolute(self.source)}
+        return super().options() | {
+            "source": self.source and absolute(self.source),
+            "leave_out_scene": list(self.leave_out_scene) or None,
+            "bad_scenes": None if self.bad_scenes == "stop" else self.bad_scenes,
+        }
 
 
 @dataclass(frozen=True)
