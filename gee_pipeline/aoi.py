@@ -13,6 +13,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.incoming.addresses import is_endless
 from gee_pipeline.incoming.geometry import GeometryError, on_globe, sound
 
 
@@ -83,6 +84,8 @@ def _read_frame(path: Path) -> Any:
         raise InputError(
             f"The area {path} does not exist. Give a GeoJSON, GeoPackage or Shapefile with --aoi."
         )
+    if is_endless(path):
+        raise InputError(f"The area {path} is not a file, but a pipe or a device. Give a file with --aoi.")
     import geopandas
     import pyogrio.errors
 

@@ -419,7 +419,7 @@ talk_options = apply(
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """The options that the user gave; the others keep the default of the request they go into."""
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in options.items() if value not in (None, ())}
 
 
 _OF_RECIPES = {

@@ -97,6 +97,12 @@ def existing(href: str) -> str:
     return decoded if decoded != path and not _is_there(path) and _is_there(decoded) else path
 
 
+def is_endless(path: str | Path) -> bool:
+    """Whether a local path is a pipe or a device: reading it may never end."""
+    found = Path(path)
+    return _is_there(str(path)) and not (found.is_file() or found.is_dir())
+
+
 def _is_there(path: str) -> bool:
     try:
         return Path(path).exists()

@@ -22,7 +22,7 @@ from odc.loader import RioDriver
 from odc.loader.types import RasterBandMetadata, RasterLoadParams, RasterSource
 from requests import RequestException
 
-from gee_pipeline.incoming.addresses import is_remote, without_secrets
+from gee_pipeline.incoming.addresses import is_endless, is_remote, without_secrets
 
 _GDAL_OPTIONS: Final = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # scenes have no side-car files
@@ -135,7 +135,8 @@ def read_profile(href: str) -> Profile:
         rasterio.errors.RasterioError: The file cannot be opened, or lost its georeference: GDAL would place
             its pixels at 0, 0 and the cell would stay blank.
     """
-    _require_file(href)
+    if not is_remote(href) and is_endless(href):
+        raise rasterio.errors.RasterioError("it is not a file, but a pipe or a device")
     with rasterio.Env(**_gdal_options()), rasterio.open(signed(href), driver=_driver_of(href)) as file:
         if file.crs is None or file.transform.is_identity:
             raise rasterio.errors.RasterioError("it has no georeference (a CRS and a transform)")
@@ -190,14 +191,6 @@ def _driver_of(href: str) -> str | None:
     if not is_remote(href):
         return None
     return "JP2OpenJPEG" if urlsplit(href).path.lower().endswith(".jp2") else "GTiff"
-
-
-def _require_file(href: str) -> None:
-    """Refuse a pipe or a device, which may never end."""
-    path = Path(href)
-    special = path.exists() and not (path.is_file() or path.is_dir())
-    if special and not is_remote(href):
-        raise rasterio.errors.RasterioError("it is not a file, but a pipe or a device")
 
 
 def _is_closed(href: str, reason: str) -> bool:

@@ -20,7 +20,7 @@ from rasterio.vrt import WarpedVRT
 
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.errors import CorruptFileError, InputError
-from gee_pipeline.incoming.addresses import has_secrets, without_secrets
+from gee_pipeline.incoming.addresses import has_secrets, is_endless, without_secrets
 
 _FORM = "Write file.tif for every non-zero value, or file.tif:40 or file.tif:1,2,5-9 for some values."
 
@@ -136,6 +136,8 @@ class CroplandMask:
         local = "://" not in self.path and not self.path.startswith("/vsi")
         if local and not Path(self.path).exists():
             raise InputError(f"The cropland mask {self.path} does not exist. {_FORM}")
+        if local and is_endless(self.path):
+            raise InputError(f"The cropland mask {self.path} is a pipe or a device, not a file. {_FORM}")
         try:
             return rasterio.open(self.path)
         except RasterioError as error:

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.errors import InputError
+from gee_pipeline.grid import grid_like
 
 SQUARE = shapely.box(11.0, 48.0, 11.1, 48.1)
 HOLED = SQUARE.difference(shapely.box(11.04, 48.04, 11.06, 48.06))
@@ -177,3 +179,12 @@ def test_an_area_that_ends_at_the_antimeridian_stays_on_its_side() -> None:
     assert west == pytest.approx(179.5, abs=1e-3)
     assert east == pytest.approx(180, abs=1e-6)
     assert there.lonlat.area == pytest.approx(0.25, rel=1e-3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.geojson")
+    with pytest.raises(InputError, match="pipe"):
+        read_aoi(tmp_path / "a.geojson")
+    with pytest.raises(InputError, match="pipe"):
+        grid_like(tmp_path / "a.geojson")
