@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.incoming.addresses import is_endless
+from gee_pipeline.incoming.geometry import GeometryError, on_globe, sound
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Aoi:
         dense = shapely.segmentize(self.geometry, _segment_length(self.geometry, self.crs))
         transform = pyproj.Transformer.from_crs(self.crs, target, always_xy=True).transform
         moved = shapely.transform(dense, lambda xy: _columns(transform(xy[:, 0], xy[:, 1])))
+        if target.is_geographic:
+            moved = _turned(moved)
         return moved if moved.is_valid else polygonal_part(shapely.make_valid(moved))
 
     @property
@@ -54,7 +60,7 @@ def read_aoi(path: Path) -> Aoi:
         InputError: The file is missing, empty, without CRS, has no area or crosses the antimeridian.
     """
     frame = _read_frame(path)
-    geometries = [g for g in frame.geometry if g is not None and not g.is_empty]
+    geometries = _sound(frame.geometry, path)
     if not geometries:
         raise InputError(f"The area {path} holds no polygon. Give a file with at least one polygon.")
     if frame.crs is None:
@@ -62,8 +68,10 @@ def read_aoi(path: Path) -> Aoi:
             f"The area {path} has no CRS, so its coordinates have no place. Add one, for example "
             "with a .prj file or by saving it as GeoPackage with its CRS set."
         )
+    if frame.crs.is_geographic:
+        geometries = [_turned(g) for g in geometries]
     notices = _repair_notices(geometries)
-    joined = polygonal_part(shapely.union_all([shapely.make_valid(shapely.force_2d(g)) for g in geometries]))
+    joined = polygonal_part(shapely.union_all([shapely.make_valid(g) for g in geometries]))
     if joined.is_empty or joined.area == 0:
         raise InputError(f"The area {path} has zero area: points and lines cannot be mapped. Give polygons.")
     aoi = Aoi(joined, pyproj.CRS.from_user_input(frame.crs), notices)
@@ -76,13 +84,17 @@ def _read_frame(path: Path) -> Any:
         raise InputError(
             f"The area {path} does not exist. Give a GeoJSON, GeoPackage or Shapefile with --aoi."
         )
+    if is_endless(path):
+        raise InputError(f"The area {path} is not a file, but a pipe or a device. Give a file with --aoi.")
     import geopandas
     import pyogrio.errors
 
     try:
-        frame = geopandas.read_file(path)
-    except (pyogrio.errors.DataSourceError, ValueError) as error:
-        reason = str(error).split(";")[0].rstrip(".")  # what follows is advice to programmers
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of rings and numbers, which `_sound` refuses
+            frame = geopandas.read_file(path)
+    except (pyogrio.errors.DataSourceError, shapely.errors.ShapelyError, ValueError) as error:
+        reason = str(error).split(";")[0].strip().rstrip(".")  # what follows is advice to programmers
         raise InputError(
             f"The area {path} cannot be read as vectors: {reason}. Give a GeoJSON, GeoPackage or Shapefile "
             "with --aoi."
@@ -90,6 +102,26 @@ def _read_frame(path: Path) -> Any:
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InputError(f"The area {path} holds a table without geometry. Give a file with polygons.")
     return frame
+
+
+def _sound(geometries: Iterable[BaseGeometry | None], path: Path) -> list[BaseGeometry]:
+    """Those that are not empty, after a look that GEOS needs: it crashes on some."""
+    try:
+        found = [sound(geometry) for geometry in geometries if geometry is not None]
+    except GeometryError as error:
+        raise InputError(
+            f"The area {path} holds a geometry that cannot be used: {error}. Correct it, for example with "
+            "'Fix geometries' in QGIS."
+        ) from error
+    return [geometry for geometry in found if not geometry.is_empty]
+
+
+def _turned(geometry: BaseGeometry) -> BaseGeometry:
+    """The geometry with longitudes from -180 to 180; as it is where they are none, which is refused later."""
+    try:
+        return on_globe(geometry)
+    except GeometryError:
+        return geometry
 
 
 def _repair_notices(geometries: list[BaseGeometry]) -> tuple[str, ...]:

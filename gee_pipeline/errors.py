@@ -4,11 +4,19 @@ Every message says the rule, what was got and the way out. Exit codes of the com
 2 something the user has to fix, 3 a run that is incomplete and continues with the same command.
 """
 
+from gee_pipeline.incoming.addresses import without_secrets
+
 
 class CropmapError(Exception):
-    """Base of all errors that cropmap raises on purpose."""
+    """Base of all errors that cropmap raises on purpose.
+
+    URLs in its text are shown without user, password and query: it goes to the screen, the ledger and logs.
+    """
 
     exit_code = 2
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(without_secrets(text))
 
 
 class InputError(CropmapError):
@@ -25,6 +33,11 @@ class CorruptFileError(CropmapError):
 
 class SceneReadError(CropmapError):
     """An asset of a scene could not be read, also after retries; the cell that needs it fails."""
+
+    def __init__(self, text: str = "", *, for_good: bool = False) -> None:
+        super().__init__(text)
+        self.for_good = for_good
+        """Whether the scene stays as it is, missing or damaged, however often it is read."""
 
 
 class DiskFullError(CropmapError):

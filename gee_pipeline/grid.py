@@ -19,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.aoi import Aoi, polygonal_part
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.errors import InputError
+from gee_pipeline.incoming.addresses import is_endless
 
 CELL_SIZE = 256
 """Pixels along one side of a cell: Earth Engine's own tile and a GeoTIFF block."""
@@ -187,6 +188,8 @@ def grid_like(path: Path, cell_size: int = CELL_SIZE) -> Grid:
     import rasterio
     from rasterio.errors import RasterioIOError
 
+    if is_endless(path):
+        raise InputError(f"The raster --like {path} is not a file, but a pipe or a device. Give a GeoTIFF.")
     try:
         with rasterio.open(path) as file:
             crs, transform, (height, width) = file.crs, file.transform, file.shape

@@ -36,6 +36,8 @@ class SceneCounts:
     """Clear pixel observations by the cloud mask; counted where scenes are read."""
     struck: int = 0
     """Clear pixel observations of these that a band has no valid value for."""
+    left_out: int = 0
+    """Scenes that could not be used and were left out."""
 
     def __add__(self, other: SceneCounts) -> SceneCounts:
         pairs = zip(astuple(self), astuple(other), strict=True)

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ROOMS = {
     "gee_pipeline": (
+        "gee_pipeline.incoming",
         "gee_pipeline",
         "gee_pipeline.calendar",
         "gee_pipeline.features",

@@ -335,6 +335,19 @@ area_options = apply(
         "--collection",
         help="Collection within the source, for example sentinel-2-l2a; several are separated by commas.",
     ),
+    click.option(
+        "--leave-out-scene",
+        metavar="ID",
+        multiple=True,
+        help="Id of an item of the source that is not used; repeat it for more. Another choice is another "
+        "run.  [default: none]",
+    ),
+    click.option(
+        "--bad-scenes",
+        type=click.Choice(["stop", "leave-out"]),
+        help="What becomes of scenes without all bands, a cloud asset, time or footprint, or whose file is "
+        "gone: they stop the run, or are left out and counted.  [default: stop]",
+    ),
     out_option,
     grid_options,
 )
@@ -430,7 +443,7 @@ talk_options = apply(
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """The options that the user gave; the others keep the default of the request they go into."""
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in options.items() if value not in (None, ())}
 
 
 _OF_RECIPES = {

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date, datetime
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
-import pystac
-import pystac_client
-from pystac_client.exceptions import APIError
-from pystac_client.stac_api_io import StacApiIO
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError, SceneReadError
+from gee_pipeline.incoming.addresses import AddressError, resolved, without_secrets
+from gee_pipeline.incoming.geometry import GeometryError, box_of, boxes_around
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
+from gee_pipeline.stac.choice import SceneChoice
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
-from gee_pipeline.stac.scene import Scene, collection_names, scene_of, titles_of
-from gee_pipeline.stac.web import FAILURES, TIMEOUT, patience, reason
-
-API_FAILURES: Final = (APIError, *FAILURES)
-"""What asking an API raises."""
+from gee_pipeline.stac.items import scenes_among
+from gee_pipeline.stac.listing import link_to
+from gee_pipeline.stac.scene import Scene, collection_names, titles_of
+from gee_pipeline.stac.search import Box, Search, pages
+from gee_pipeline.stac.web import Document, DocumentError, Reader, Request
 
 LATTICE = 0.25
 """Degrees. A search is widened to this lattice, so that the cells of a block (about 80) share one answer."""
@@ -34,34 +32,49 @@ SURVEYED = 500
 _NAMED = 20
 """Collections that a message names."""
 
-Box = tuple[float, float, float, float]
+_FAILURES: Final = (DocumentError, AddressError)
+"""What asking an API raises."""
+
+_EVERYWHERE: Final = (-180.0, -90.0, 180.0, 90.0)
 
 
 class ApiCatalog:
     """One or more collections of a STAC API."""
 
-    def __init__(self, href: str, collection: str | None, recipe: Recipe) -> None:
-        self._href, self._recipe = href, recipe
-        self._client = _connect(href)
+    def __init__(
+        self,
+        href: str,
+        landing: Document,
+        collection: str | None,
+        recipe: Recipe,
+        choice: SceneChoice,
+        reader: Reader,
+    ) -> None:
+        self._href, self._landing, self._shown = href, landing, without_secrets(href)
+        self._recipe, self._choice, self._reader = recipe, choice, reader
+        self._search = Search(href, landing, reader)
         self._collection = collection
         self._collection = collection or self._only_collection()
 
     def describe(self) -> dict[str, Any]:
         """What identifies the scenes; an archive grows, so they are not counted."""
-        return {"kind": "stac", "href": self._href, "collection": self._collection}
+        return {"kind": "stac", "href": self._shown, "collection": self._collection}
 
     def survey(self, area: BaseGeometry, span: TimeBin) -> Found:
         """The first scenes that touch the area within the span, and how many there are."""
+        names, boxes = collection_names(self._collection), boxes_around(area)
         try:
-            search = self._search(_box(area), span)
-            index = self._index(islice(search.items(), SURVEYED))
-            found = within(index.touching(area), span)
+            items = chain.from_iterable(self._search.items(names, box, span) for box in boxes)
+            scenes = scenes_among(islice(items, SURVEYED), self._recipe, self._choice)
+            found = within(SceneIndex.of(scenes.used).touching(area), span)
             if not found:
-                raise self._nothing(area, span)
-            return Found(found, max(search.matched() or 0, len(found)))
-        except API_FAILURES as error:
+                raise self._nothing(boxes, area, span)
+            matched = sum(self._search.matched(names, box, span) or 0 for box in boxes)
+            return Found(found, max(matched, len(found)), scenes.left_out)
+        except _FAILURES as error:
             raise InputError(
-                f"The STAC API {self._href} does not answer: {reason(error)}. Try again later."
+                f"The STAC API {self._shown} does not answer a search: {error}. Check --source, or try again "
+                "later."
             ) from error
 
     def known(self, area: BaseGeometry, span: TimeBin) -> list[Scene]:
@@ -70,41 +83,40 @@ class ApiCatalog:
 
     def around(self, area: BaseGeometry, span: TimeBin) -> SceneIndex:
         """All scenes of the lattice blocks around the area, from one search for many cells."""
-        return self._block(_widened(_box(area)), span)
+        blocks = [self._block(_widened(box), span) for box in boxes_around(area)]
+        return blocks[0] if len(blocks) == 1 else SceneIndex.of(s for block in blocks for s in block.scenes)
 
     @lru_cache(maxsize=64)  # noqa: B019 - a process keeps at most eight catalogs
     def _block(self, box: Box, span: TimeBin) -> SceneIndex:
         try:
-            return self._index(self._search(box, span).items())
-        except API_FAILURES as error:
+            items = self._search.items(collection_names(self._collection), box, span)
+            return SceneIndex.of(scenes_among(items, self._recipe, self._choice).used)
+        except _FAILURES as error:
             raise SceneReadError(
-                f"The STAC API {self._href} did not answer a search at {box}: {reason(error)}. Run the same "
-                "command again later; finished cells are kept."
+                f"The STAC API {self._shown} did not answer a search at {box}: {error}. Run the same command "
+                "again later; finished cells are kept."
             ) from error
 
-    def _index(self, items: Iterable[pystac.Item]) -> SceneIndex:
-        scenes = (scene_of(item, self._recipe) for item in items)
-        return SceneIndex.of(scene for scene in scenes if scene)
-
-    def _search(self, box: Box, span: TimeBin | None) -> pystac_client.ItemSearch:
-        last = span.end - timedelta(days=1) if span else None
-        when = f"{span.start}T00:00:00Z/{last}T23:59:59Z" if span else None
-        names = collection_names(self._collection)
-        return self._client.search(collections=names, bbox=box, datetime=when, limit=100)
-
-    def _nothing(self, area: BaseGeometry, span: TimeBin) -> InputError:
-        known = [found.id for found in self._client.get_collections()]
+    def _nothing(self, boxes: list[Box], area: BaseGeometry, span: TimeBin) -> InputError:
+        """Why there is no scene: an unknown collection, another place, or another time."""
+        known = {str(found.get("id")): found for found in self._collections()}
         names = collection_names(self._collection)
         if not set(names) <= set(known):
-            return self._which_collection(known)
-        extent = self._client.get_collection(names[0]).extent  # type: ignore[union-attr]
-        if next(self._search(_box(area), None).items(), None) is None:
-            return nothing_here(self._href, area, tuple(extent.spatial.bboxes[0][:4]))
-        first, last = extent.temporal.intervals[0]
-        return nothing_then(self._href, span, *(t.date() if t else date.today() for t in (first, last)))
+            return self._which_collection(list(known))
+        extent = known[names[0]].get("extent")
+        anything = chain.from_iterable(self._search.items(names, box, None) for box in boxes)
+        if next(anything, None) is None:
+            return nothing_here(self._shown, area, _covered(extent))
+        return nothing_then(self._shown, span, *_days(extent))
+
+    def _collections(self) -> list[Document]:
+        link = link_to(self._landing, "data")
+        href = resolved(link["href"], self._href) if link else self._href.rstrip("/") + "/collections"
+        answers = (page.get("collections") for _, page in pages(self._reader, Request(href)))
+        return [one for found in answers if isinstance(found, list) for one in found if isinstance(one, dict)]
 
     def _only_collection(self) -> str:
-        known = [found.id for found in self._client.get_collections()]
+        known = [str(found.get("id")) for found in self._collections()]
         if len(known) == 1:
             return known[0]
         raise self._which_collection(known)
@@ -112,7 +124,7 @@ class ApiCatalog:
     def _which_collection(self, known: list[str]) -> InputError:
         chosen = f", none of which is {self._collection}" if self._collection else ""
         return InputError(
-            f"The STAC API {self._href} has {len(known)} collections{chosen}: {_short_list(known)}. "
+            f"The STAC API {self._shown} has {len(known)} collections{chosen}: {_short_list(known)}. "
             f"Name the one with {titles_of(self._recipe)} by --collection, several with commas."
         )
 
@@ -121,19 +133,30 @@ def _short_list(names: list[str]) -> str:
     return ", ".join(sorted(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
-def _connect(href: str) -> pystac_client.Client:
+def _covered(extent: Any) -> Box:
+    """What a collection says that it covers; the globe where it does not say."""
     try:
-        return pystac_client.Client.open(href, stac_io=StacApiIO(timeout=TIMEOUT, max_retries=patience()))
-    except API_FAILURES as error:
-        raise InputError(f"The STAC API {href} cannot be opened: {reason(error)}. Check --source.") from error
-
-
-def _box(area: BaseGeometry) -> Box:
-    west, south, east, north = area.bounds
+        west, south, east, north = box_of(extent["spatial"]["bbox"][0]).bounds
+    except (GeometryError, LookupError, TypeError):
+        return _EVERYWHERE
     return west, south, east, north
 
 
+def _days(extent: Any) -> tuple[date, date]:
+    """First and last day of a collection, as it says; today where it does not."""
+    try:
+        first, last = extent["temporal"]["interval"][0]
+        return _day(first), _day(last)
+    except (LookupError, TypeError, ValueError):
+        return date.today(), date.today()
+
+
+def _day(text: str | None) -> date:
+    return datetime.fromisoformat(text).date() if text else date.today()
+
+
 def _widened(box: Box) -> Box:
+    """The box on the lattice, within the globe."""
     west, south, east, north = box
     low = (math.floor(v / LATTICE) * LATTICE for v in (west, south))
     high = (math.ceil(v / LATTICE) * LATTICE for v in (east, north))

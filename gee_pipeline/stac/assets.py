@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 import pystac
 
+from gee_pipeline.incoming.addresses import existing, is_remote, without_secrets
 from gee_pipeline.sensors import SENTINEL_2, Band, Sensor
-from gee_pipeline.stac.reading import is_remote
 
 _NO_MEASUREMENT: Final = {"thumbnail", "overview", "visual", "metadata"}
 """Roles of assets whose pixels are made for the eye."""
@@ -63,16 +62,8 @@ class BandAsset:
         """
         read_as = (self.index, self.scale, self.offset, self.nodata, self.data_type, self.default_offset)
         return " ".join(
-            map(str, (self.key, without_access(self.href), *read_as, self.unit, *_stamp(self.href)))
+            map(str, (self.key, without_secrets(self.href), *read_as, self.unit, *_stamp(self.href)))
         )
-
-
-def without_access(href: str) -> str:
-    """A link without what only gives access to it: user, password, query and fragment."""
-    if not is_remote(href):
-        return href
-    parts = urlsplit(href)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _stamp(href: str) -> tuple[int, ...]:
@@ -115,6 +106,7 @@ def _entries(item: pystac.Item) -> Iterator[_Entry]:
         href = asset.get_absolute_href()
         if href is None:
             continue
+        href = existing(href)
         fields = asset.to_dict()
         bands = _band_fields(fields)
         for place, band in enumerate(bands):

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Protocol
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
-import pystac
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.incoming.addresses import AddressError, existing, is_remote, resolved, without_secrets
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
+from gee_pipeline.stac.api import ApiCatalog
+from gee_pipeline.stac.choice import ALL, LeftOut, SceneChoice
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
-from gee_pipeline.stac.reading import is_remote
-from gee_pipeline.stac.scene import Scene, collection_names, scene_of, titles_of
-from gee_pipeline.stac.web import FAILURES, StaticIO, reason
+from gee_pipeline.stac.items import scenes_among
+from gee_pipeline.stac.listing import is_list, kind_of, link_to, listed_items
+from gee_pipeline.stac.scene import Scene, collection_names, titles_of
+from gee_pipeline.stac.web import Document, DocumentError, Reader
 
 _WAY_OUT: Final = "Give --source the path of a catalog.json or an item collection, or the URL of a STAC API."
 
@@ -47,8 +47,11 @@ class SceneCatalog(Protocol):
 class StaticCatalog:
     """Items in files, all read when it is opened."""
 
-    def __init__(self, href: str, collection: str | None, index: SceneIndex) -> None:
-        self._href, self._collection, self._index = href, collection, index
+    def __init__(
+        self, href: str, collection: str | None, index: SceneIndex, left_out: tuple[LeftOut, ...] = ()
+    ) -> None:
+        self._href, self._collection = without_secrets(href), collection
+        self._index, self._left_out = index, left_out
 
     def describe(self) -> dict[str, Any]:
         """What identifies the scenes: their ids and times."""
@@ -67,7 +70,7 @@ class StaticCatalog:
             raise nothing_here(self._href, area, self._index.bounds)
         if not (found := within(touching, span)):
             raise nothing_then(self._href, span, touching[0].day, touching[-1].day)
-        return Found(found, len(found))
+        return Found(found, len(found), self._left_out)
 
     def known(self, area: BaseGeometry, span: TimeBin) -> list[Scene]:
         """All scenes that touch the area within the span."""
@@ -80,13 +83,12 @@ class StaticCatalog:
 
 def absolute(href: str) -> str:
     """A URL as it is; a path made absolute, so that it means the same in every process."""
-    if is_remote(href):
-        return href
-    path = Path(url2pathname(urlparse(href).path) if href.startswith("file:") else href)
-    return str(path.expanduser().resolve())
+    return href if is_remote(href) else str(Path(existing(href)).expanduser().resolve())
 
 
-def open_catalog(href: str, collection: str | None, recipe: Recipe) -> SceneCatalog:
+def open_catalog(
+    href: str, collection: str | None, recipe: Recipe, choice: SceneChoice = ALL
+) -> SceneCatalog:
     """The catalog at an absolute path or URL: read once a process, and again when its file has changed.
 
     Raises:
@@ -94,76 +96,67 @@ def open_catalog(href: str, collection: str | None, recipe: Recipe) -> SceneCata
     """
     modified = 0 if is_remote(href) or not Path(href).exists() else Path(href).stat().st_mtime_ns
     with _OPENING:
-        return _open(href, collection, recipe, modified)
+        return _open(href, collection, recipe, choice, modified)
 
 
 @lru_cache(maxsize=8)
-def _open(href: str, collection: str | None, recipe: Recipe, _modified: int) -> SceneCatalog:
-    values = _read(href)
-    links = {link.get("rel"): link.get("href") for link in values.get("links") or []}
-    if "search" in links:
-        return _api(href, collection, recipe)
-    if "items" in links and "root" in links:  # a collection's page of an API
-        return _api(str(links["root"]), collection or str(values.get("id")), recipe)
-    return StaticCatalog(href, collection, _index(href, values, collection, recipe))
-
-
-def _api(href: str, collection: str | None, recipe: Recipe) -> SceneCatalog:
-    # here, for pystac_client takes up to two seconds to import: it builds all that checks JSON
-    from gee_pipeline.stac.api import ApiCatalog
-
-    return ApiCatalog(href, collection, recipe)
-
-
-def _read(href: str) -> dict[str, Any]:
+def _open(
+    href: str, collection: str | None, recipe: Recipe, choice: SceneChoice, _modified: int
+) -> SceneCatalog:
+    reader, shown = Reader(), without_secrets(href)
     try:
-        values = json.loads(StaticIO().read_text(href))
-    except (OSError, UnicodeDecodeError, *FAILURES) as error:
-        raise InputError(f"The catalog {href} cannot be read: {reason(error)}. {_WAY_OUT}") from error
-    except json.JSONDecodeError as error:
-        raise _not_stac(href, f"it is not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise _not_stac(href, "it does not hold a JSON object")
-    return values
+        values = reader.read(href)
+    except DocumentError as error:
+        raise InputError(f"The catalog {shown} cannot be read: {error}. {_WAY_OUT}") from error
+    try:
+        if api := _api_of(href, values, reader):
+            root, landing, only = api
+            return ApiCatalog(root, landing, collection or only, recipe, choice, reader)
+        return _static(href, values, collection, recipe, choice, reader)
+    except (DocumentError, AddressError) as error:
+        raise InputError(f"The catalog {shown} is not readable as STAC: {error}. {_WAY_OUT}") from error
 
 
-def _index(href: str, values: dict[str, Any], collection: str | None, recipe: Recipe) -> SceneIndex:
-    scenes = _scenes(href, values, recipe)
+def _api_of(href: str, values: Document, reader: Reader) -> tuple[str, Document, str | None] | None:
+    """URL and landing page of the API that a document belongs to, and the collection that it is a page of.
+
+    None where it belongs to none: also a static collection may link to its items.
+    """
+    if kind_of(values) in ("Feature", "FeatureCollection"):
+        return None
+    if link_to(values, "search"):
+        return href, values, None
+    items, root = link_to(values, "items"), link_to(values, "root")
+    if items is None or root is None or not is_list(items):
+        return None
+    place = resolved(root["href"], href)
+    if place == href or not is_remote(place):
+        return None
+    landing = reader.read(place)
+    return (place, landing, str(values.get("id"))) if link_to(landing, "search") else None
+
+
+def _static(
+    href: str, values: Document, collection: str | None, recipe: Recipe, choice: SceneChoice, reader: Reader
+) -> StaticCatalog:
+    found = scenes_among(listed_items(href, values, reader), recipe, choice)
     wanted = collection_names(collection)
-    chosen = [scene for scene in scenes if not wanted or scene.collection in wanted]
+    chosen = [scene for scene in found.used if not wanted or scene.collection in wanted]
     if not chosen:
-        known = sorted({scene.collection for scene in scenes if scene.collection})
+        known = sorted({scene.collection for scene in found.used if scene.collection})
         there = f"; there are {', '.join(known)}" if known and collection else ""
         missed = f" in the collection {collection}" if collection else ""
         raise InputError(
-            f"The catalog {href} holds no scenes{missed}{there} of {titles_of(recipe)}. Check --source and "
-            "--collection."
+            f"The catalog {without_secrets(href)} holds no scenes{missed}{there} of {titles_of(recipe)}. "
+            "Check --source and --collection."
         )
-    return SceneIndex.of(chosen)
+    _require_known(href, choice, found.unwanted)
+    return StaticCatalog(href, collection, SceneIndex.of(chosen), found.left_out)
 
 
-def _scenes(href: str, values: dict[str, Any], recipe: Recipe) -> list[Scene]:
-    try:
-        found = (scene_of(item, recipe) for item in _items(href, values))
-        return [scene for scene in found if scene]
-    except (*FAILURES, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        # pystac lets errors of every kind through when JSON has an unexpected shape
-        raise _not_stac(href, f"{type(error).__name__}: {reason(error)}") from error
-
-
-def _items(href: str, values: dict[str, Any]) -> Iterator[pystac.Item]:
-    if values.get("type") == "FeatureCollection":
-        for item in pystac.ItemCollection.from_dict(values):
-            if item.get_self_href() is None:
-                item.set_self_href(href)  # relative assets are next to the list
-            yield item
-        return
-    found = StaticIO().stac_object_from_dict(values, href=href)
-    if isinstance(found, pystac.Catalog):
-        yield from found.get_items(recursive=True)
-    elif isinstance(found, pystac.Item):
-        yield found
-
-
-def _not_stac(href: str, problem: str) -> InputError:
-    return InputError(f"The catalog {href} is not readable as STAC: {problem}. {_WAY_OUT}")
+def _require_known(href: str, choice: SceneChoice, found: Iterable[str]) -> None:
+    if unknown := sorted(set(choice.left_out) - set(found)):
+        raise InputError(
+            f"The catalog {without_secrets(href)} has no scene {', '.join(unknown)} that could be left out. "
+            "Check --leave-out-scene: it takes the id of an item."
+        )

@@ -6,12 +6,16 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.incoming.addresses import without_secrets
 from gee_pipeline.season import TimeBin
+from gee_pipeline.stac.acquisition import newest_last
+from gee_pipeline.stac.choice import LeftOut
 from gee_pipeline.stac.scene import Scene
 
 
@@ -23,11 +27,16 @@ class Found:
     """Scenes to look at before work starts: all of a static catalog, some of an API."""
     matched: int
     """How many there are altogether."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Items that cannot be used."""
 
 
 @dataclass(frozen=True)
 class SceneIndex:
-    """Scenes in the order in which they are laid on one another: by time, then id."""
+    """Scenes in the order in which they are laid on one another: by time, then id.
+
+    Of several processings of one acquisition the newest lies on top.
+    """
 
     scenes: tuple[Scene, ...]
     """All scenes, each once."""
@@ -36,10 +45,15 @@ class SceneIndex:
 
     @classmethod
     def of(cls, scenes: Iterable[Scene]) -> SceneIndex:
-        """The index of scenes in any order; of those of one sensor with the same id and time one stays."""
-        unique = {(scene.time, scene.id, scene.group.name): scene for scene in scenes}
-        ordered = tuple(unique[key] for key in sorted(unique))
-        return cls(ordered, shapely.STRtree([scene.footprint for scene in ordered]))
+        """The index of scenes in any order; of one that is listed twice, with the same files, one stays."""
+        unique = {_key(scene): scene for scene in scenes}
+        ordered = newest_last(
+            [unique[key] for key in sorted(unique)],
+            take=lambda scene: (scene.group.name, scene.tile),
+            time=lambda scene: scene.time,
+            processing=lambda scene: scene.processing,
+        )
+        return cls(tuple(ordered), shapely.STRtree([scene.footprint for scene in ordered]))
 
     def touching(self, area: BaseGeometry) -> list[Scene]:
         """The scenes whose footprint touches a polygon in EPSG:4326, in order."""
@@ -56,6 +70,13 @@ class SceneIndex:
         """Sixteen hex digits that change when a scene is added, removed or replaced by another."""
         lines = "\n".join(f"{scene.id} {scene.time.isoformat()}" for scene in self.scenes)
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def _key(scene: Scene) -> tuple[Any, ...]:
+    """Equal for one scene that is listed twice, not for two tiles whose ids are the day."""
+    assets = (*scene.bands.values(), scene.score, scene.classes)
+    files = sorted(without_secrets(f"{asset.href} {asset.index}") for asset in assets if asset)
+    return scene.time, scene.id, scene.group.name, scene.collection or "", *files
 
 
 def within(scenes: Iterable[Scene], span: TimeBin) -> list[Scene]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import SceneReadError
 from gee_pipeline.grid import Cell
+from gee_pipeline.incoming.addresses import is_remote
 from gee_pipeline.recipe import CloudRule
 from gee_pipeline.sensors import Sensor
 from gee_pipeline.stac.assets import BandAsset
@@ -24,7 +25,7 @@ from gee_pipeline.stac.encoding import (
     store_values,
 )
 from gee_pipeline.stac.placement import require_one_place, require_place
-from gee_pipeline.stac.reading import ReadFailure, is_remote, read_bands, read_profile, retried
+from gee_pipeline.stac.reading import ReadFailure, read_bands, read_profile, retried
 from gee_pipeline.stac.scene import Scene
 
 REMOTE_READS = 8
@@ -105,7 +106,8 @@ class SceneRead:
         if np.nanmax(mask, initial=0) > 1 + _ROUNDING:
             raise SceneReadError(
                 f"A Cloud Score+ lies between 0 and 1. {self._place([self.scene.score])} goes up to "
-                f"{np.nanmax(mask):g}. Declare its scale and nodata in the item (STAC raster extension)."
+                f"{np.nanmax(mask):g}. Declare its scale and nodata in the item (STAC raster extension).",
+                for_good=True,
             )
         return mask >= rule.least_clear
 
@@ -147,9 +149,24 @@ class SceneRead:
         except ReadFailure as failure:
             raise SceneReadError(
                 f"{self._place(assets)} cannot be read for cell {self.cell.name}, after {failure.attempts} "
-                f"attempt(s): {failure.reason}. Restore the file and run the same command again; "
-                "or take the scene out of the catalog, which is then another source and needs another --out."
+                f"attempt(s): {failure.reason}. {self._way_out(failure)}",
+                for_good=failure.for_good,
             ) from failure
+
+    def _way_out(self, failure: ReadFailure) -> str:
+        if failure.closed:
+            return (
+                "The server gives the file only to signed links or with credentials: install "
+                "'cropmap[planetary-computer]' for scenes of Planetary Computer, give a catalog with signed "
+                "links, or set the credentials in the environment, such as AWS_ACCESS_KEY_ID. Then run the "
+                "same command again."
+            )
+        without = (
+            f"without the scene it is another run: --leave-out-scene {self.scene.id}, or --bad-scenes "
+            "leave-out for all such scenes, and another --out."
+        )
+        first = "Restore the file and run" if failure.for_good else "Run"
+        return f"{first} the same command again; {without}"
 
     def _place(self, assets: list[BandAsset]) -> str:
         keys = ", ".join(dict.fromkeys(asset.key for asset in assets))

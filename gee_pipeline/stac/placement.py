@@ -93,7 +93,8 @@ def _outline(href: str) -> BaseGeometry:
 def _misplaced(scene: Scene, found: str, rule: str) -> SceneReadError:
     return SceneReadError(
         f"{rule}; of scene {scene.id} {found}. Its pixels would be mapped in the wrong place: correct the "
-        "file's georeference or the item, or take the scene out of the catalog."
+        "file's georeference or the item, or leave the scene out (--leave-out-scene).",
+        for_good=True,
     )
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import pystac
-import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.incoming.geometry import GeometryError, box_of, footprint_of
 from gee_pipeline.recipe import Recipe, SensorGroup
 from gee_pipeline.sensors import SENSORS, Sensor
+from gee_pipeline.stac.acquisition import Processing, processing_of, tile_of
 from gee_pipeline.stac.assets import BandAsset, find_bands, find_layer
 from gee_pipeline.stac.encoding import require_meaning
 
@@ -41,6 +42,10 @@ class Scene:
     """Scene classes; used where there is no score."""
     simulated: bool
     """Whether the item says so of itself."""
+    tile: str
+    """Tile of its sensor's grid, or what stands for it."""
+    processing: Processing
+    """How new the processing of the acquisition is."""
 
     @property
     def day(self) -> date:
@@ -113,17 +118,19 @@ def scene_of(item: pystac.Item, recipe: Recipe) -> Scene | None:
     found = find_bands(item, group.sensor)
     if group.sensor.bands_listed_in and not set(group.bands) <= set(found):
         return None
-    clear, clouds = group.clear, group.sensor.clouds
+    clear, clouds, footprint = group.clear, group.sensor.clouds, _footprint(item)
     return Scene(
         id=item.id,
         collection=item.collection_id,
         time=_acquired(item),
-        footprint=_footprint(item),
+        footprint=footprint,
         group=group,
         bands={band: found[band] for band in group.bands if band in found},
         score=find_layer(item, clear.score_band) if clear else None,
         classes=find_layer(item, clouds.classes_band) if clouds else None,
         simulated=item.properties.get("simulated") is True,
+        tile=tile_of(item, footprint),
+        processing=processing_of(item),
     )
 
 
@@ -189,10 +196,15 @@ def _acquired(item: pystac.Item) -> datetime:
 
 
 def _footprint(item: pystac.Item) -> BaseGeometry:
-    if item.geometry is not None:
-        return shapely.make_valid(shapely.geometry.shape(item.geometry))
-    if item.bbox is not None:
-        west, south, *_ = item.bbox
-        east, north = item.bbox[len(item.bbox) // 2 :][:2]
-        return shapely.box(west, south, east, north)
+    """The place of an item on the globe; in two parts where it crosses the antimeridian."""
+    try:
+        if item.geometry is not None:
+            return footprint_of(item.geometry)
+        if item.bbox is not None:
+            return box_of(item.bbox)
+    except GeometryError as error:
+        raise InputError(
+            f"A scene needs a footprint; that of item {item.id} cannot be used: {error}. Correct it in the "
+            "catalog."
+        ) from error
     raise InputError(f"A scene needs a geometry or bbox; item {item.id} has neither. Add one to the catalog.")

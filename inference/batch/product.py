@@ -117,7 +117,7 @@ class CompositeProduct:
         shape = (len(plan.bins), len(plan.recipe.bands), *cell.geobox.shape)
         composite = Composite(values.reshape(shape), cell.geobox, plan.bins, plan.recipe.bands, counts, mask)
         write_composite(
-            composite_path(self.folder, cell), composite, plan.recipe, plan.season, dict(plan.source)
+            composite_path(self.folder, cell), composite, plan.recipe, plan.season, plan.shown_source
         )
         return False
 

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import shapely
+from shapely.geometry.base import BaseGeometry
 
+from gee_pipeline.errors import CorruptFileError
+from gee_pipeline.incoming.geometry import GeometryError, geometry_of
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import length_text
 from inference.models.crop_class import CropClass
@@ -128,8 +131,25 @@ def _stated(provenance: Mapping[str, Any], key: str) -> str:
 def _place(footprint: dict[str, Any] | None) -> str:
     if footprint is None:
         return UNKNOWN
-    west, south, east, north = shapely.geometry.shape(footprint).bounds
+    west, south, east, north = training_places(footprint).bounds
     return f"longitude {west:.2f} to {east:.2f}, latitude {south:.2f} to {north:.2f}"
+
+
+def training_places(footprint: Any) -> BaseGeometry:
+    """Where a model was trained, EPSG:4326.
+
+    Args:
+        footprint: GeoJSON geometry, as the model's file holds it.
+
+    Raises:
+        CorruptFileError: It is no geometry.
+    """
+    try:
+        return shapely.make_valid(geometry_of(footprint))
+    except GeometryError as error:
+        raise CorruptFileError(
+            f"The footprint in the model's file cannot be used: {error}. Restore the file, or train again."
+        ) from error
 
 
 def _samples(samples: Mapping[str, int] | None) -> str:

@@ -54,11 +54,15 @@ def _ground_area(crs: Any, x: NDArray[Any], y: NDArray[Any], pixel: float) -> ND
     step = 100.0  # metres, either side
     east, west = lonlat(x + step, y, radians=True), lonlat(x - step, y, radians=True)
     north, south = lonlat(x, y + step, radians=True), lonlat(x, y - step, radians=True)
-    jacobian = ((east[0] - west[0]) * (north[1] - south[1]) - (north[0] - south[0]) * (east[1] - west[1])) / (
-        2 * step
-    ) ** 2
+    eastward, northward = _turn(east[0] - west[0]), _turn(north[0] - south[0])
+    jacobian = (eastward * (north[1] - south[1]) - northward * (east[1] - west[1])) / (2 * step) ** 2
     geod = projected.get_geod() or pyproj.Geod(ellps="WGS84")
     lat = (north[1] + south[1]) / 2
     curved = 1 - geod.es * np.sin(lat) ** 2
     element = geod.a**2 * (1 - geod.es) * np.cos(lat) / curved**2
     return np.asarray(pixel * element * np.abs(jacobian), np.float64)
+
+
+def _turn(step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A difference of longitudes the short way round, also across the antimeridian, radians."""
+    return np.where(np.abs(step) > np.pi, step - 2 * np.pi * np.sign(step), step)

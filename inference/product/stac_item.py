@@ -17,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.bands import PIXEL_SIZE
+from gee_pipeline.incoming.geometry import bbox_of
 from gee_pipeline.layers import BASE, CROP_MAP, ON_REQUEST, Layer
 from inference.product.legend import Legend, LegendEntry
 from inference.product.map_facts import MapFacts, MapSummary
@@ -49,7 +50,7 @@ def build_item(geobox: GeoBox, legend: Legend, summary: MapSummary, facts: MapFa
     item = pystac.Item(
         id=_item_id(facts),
         geometry=shapely.geometry.mapping(_plain(footprint)),
-        bbox=list(_plain(footprint).bounds),
+        bbox=bbox_of(_plain(footprint)),
         datetime=None,
         start_datetime=datetime.combine(facts.season.start, time(), UTC),
         end_datetime=datetime.combine(facts.season.end, time(), UTC) - timedelta(seconds=1),

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from gee_pipeline.errors import AccessError, CropmapError, DiskFullError
 from gee_pipeline.files import room_for
 from gee_pipeline.grid import cell_name
+from gee_pipeline.incoming.addresses import without_secrets
 from inference.run.cell_worker import CellWorker, ReadyCell, WorkerSetup
 from inference.run.ledger import CellRecord
 from inference.run.prediction import bounded_gdal
@@ -100,7 +101,7 @@ def failed(name: str, error: BaseException) -> CellRecord:
     text = str(error) or type(error).__name__
     if not isinstance(error, CropmapError) and (frames := traceback.extract_tb(error.__traceback__)):
         text = f"{type(error).__name__}: {text} ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
-    return CellRecord(name, "failed", error=text, kind=type(error).__name__)
+    return CellRecord(name, "failed", error=without_secrets(text), kind=type(error).__name__)
 
 
 def work_on_cell(setup: WorkerSetup, row: int, col: int) -> CellRecord:

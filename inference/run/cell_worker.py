@@ -245,7 +245,7 @@ class CellWorker:
                 f"The composite of cell {cell.name} must have the shape (bin, band, y, x) = {expected}, the "
                 f"source gave {composite.values.shape}."
             )
-        write_composite(path, composite, plan.recipe, plan.season, dict(plan.source))
+        write_composite(path, composite, plan.recipe, plan.season, plan.shown_source)
         return composite
 
     def _predict(

@@ -20,6 +20,7 @@ from rasterio.vrt import WarpedVRT
 
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.errors import CorruptFileError, InputError
+from gee_pipeline.incoming.addresses import has_secrets, is_endless, without_secrets
 
 _FORM = "Write file.tif for every non-zero value, or file.tif:40 or file.tif:1,2,5-9 for some values."
 
@@ -60,6 +61,12 @@ class CroplandMask:
             raise InputError(f"A cropland mask needs a file, got {text!r}. {_FORM}")
         # Workers of a run may have another working directory.
         whole = path if "://" in path or path.startswith("/vsi") else str(Path(path).absolute())
+        if has_secrets(whole):
+            raise InputError(
+                f"A run keeps the address of its cropland mask; {without_secrets(whole)} came with a user or "
+                "query, which may be a password or token. Save the file here and give its path, or give "
+                "GDAL the credentials by its environment variables."
+            )
         return cls(whole, _parse_values(tail) if has_values else ())
 
     def require_overlap(self, aoi: Aoi) -> None:
@@ -129,6 +136,8 @@ class CroplandMask:
         local = "://" not in self.path and not self.path.startswith("/vsi")
         if local and not Path(self.path).exists():
             raise InputError(f"The cropland mask {self.path} does not exist. {_FORM}")
+        if local and is_endless(self.path):
+            raise InputError(f"The cropland mask {self.path} is a pipe or a device, not a file. {_FORM}")
         try:
             return rasterio.open(self.path)
         except RasterioError as error:

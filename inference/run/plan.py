@@ -22,6 +22,7 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import read_json, write_bytes, write_json
 from gee_pipeline.grid import Grid
+from gee_pipeline.incoming.addresses import without_secrets
 from gee_pipeline.layers import LayerName, band_names, in_order
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
@@ -114,6 +115,12 @@ class RunPlan:
         if self.cropland is None:
             return None
         return CroplandMask(self.cropland["path"], tuple((a, b) for a, b in self.cropland["values"]))
+
+    @property
+    def shown_source(self) -> dict[str, Any]:
+        """What may be written of the source: runs of version 0.1.0 kept its URL with user and query."""
+        values = self.source.items()
+        return {key: without_secrets(value) if isinstance(value, str) else value for key, value in values}
 
     @property
     def command(self) -> str:

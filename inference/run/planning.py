@@ -175,8 +175,9 @@ def differences(former: RunPlan, plan: RunPlan) -> list[str]:
     }
     if not set(plan.bins) <= set(former.bins):
         pairs["bins"] = (span(former.bins), span(plan.bins))
-    for key in sorted({*former.source, *plan.source}):
-        pairs[f"source {key}"] = (former.source.get(key), plan.source.get(key))
+    was, now = former.shown_source, plan.shown_source
+    for key in sorted({*was, *now}):
+        pairs[f"source {key}"] = (was.get(key), now.get(key))
     if former.model and plan.model:
         pairs["model"] = (_model_text(former.model), _model_text(plan.model, former.model))
         pairs["cropland mask"] = (_mask_text(former.cropland), _mask_text(plan.cropland))

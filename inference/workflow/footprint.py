@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from inference.models.crop_class import CropClass
+from inference.models.model_card import training_places
 
 
 class Trained(Protocol):
@@ -36,7 +37,7 @@ def training_gap(checkpoint: Trained, area: BaseGeometry) -> str | None:
     footprint = checkpoint.provenance.get("footprint")
     if footprint is None:
         return None
-    places = shapely.geometry.shape(footprint)
+    places = training_places(footprint)
     if places.covers(area):
         return None
     names = ", ".join(crop.name for crop in checkpoint.classes)

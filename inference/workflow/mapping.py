@@ -217,7 +217,7 @@ def _facts(
         title=f"Crop map of {name} {request.year}",
         season=plan.season,
         recipe=plan.recipe,
-        source=plan.source,
+        source=plan.shown_source,
         model=background.model_name,
         model_digest=model.digest,
         run_digest=plan.digest,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import tomli_w
 
@@ -14,11 +14,18 @@ from gee_pipeline.earthengine.client.budget import require_hours
 from gee_pipeline.earthengine.client.settings import Cropland, EarthEngineSettings, Endpoint
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import CELL_SIZE, require_cell_size, require_one_crs
+from gee_pipeline.incoming.addresses import is_remote, without_secrets
 from gee_pipeline.layers import LayerName, in_order
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SEASONS, Hemisphere, MonthDay
+from gee_pipeline.stac.choice import BadScenes
 from inference.run.cropland import CroplandMask
 from inference.run.execute import MEMORY_BUDGET, Progress
+
+_OF_SECRETS: Final = (
+    "User, password, query and fragment of {name} are kept in no file: give {name} again, also beside "
+    "--config, to continue the run."
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,18 @@ class Request:
         return EarthEngineSettings(self.project, self.service_account, endpoint=self.endpoint)
 
     def to_toml(self) -> str:
-        """The request as the TOML file that repeats it from any folder; unset options are left out."""
-        return tomli_w.dumps(
-            {key: _toml(value) for key, value in self.options().items() if value is not None}
-        )
+        """The request as the TOML file that repeats it from any folder; unset options are left out.
+
+        So are user, password and query of URLs, which a comment says.
+        """
+        values = {key: _toml(value) for key, value in self.options().items() if value is not None}
+        named = [f"# {text}\n" for text in self.notices()]
+        return "".join(named) + tomli_w.dumps({key: _shown(value) for key, value in values.items()})
+
+    def notices(self) -> list[str]:
+        """What the user should know of the options, one sentence each."""
+        changed = [key for key, value in self.options().items() if _shown(value) != value]
+        return [_OF_SECRETS.format(name="--" + key.replace("_", "-")) for key in changed]
 
     def options(self) -> dict[str, Any]:
         """The options of the command by name, with places that hold in any working directory."""
@@ -89,6 +104,10 @@ class SceneRequest(Request):
     """STAC catalog or API; None is Google Earth Engine."""
     collection: str | None = None
     """Collection within a STAC API."""
+    leave_out_scene: tuple[str, ...] = ()
+    """Ids of scenes that are not used."""
+    bad_scenes: BadScenes = "stop"
+    """What becomes of scenes that cannot be used: they stop the run, or are left out and counted."""
     memory: float = MEMORY_BUDGET / 2**30
     """GiB that the arrays of one worker process may take."""
     workers: int | None = None
@@ -102,6 +121,11 @@ class SceneRequest(Request):
             raise InputError(
                 f"{', '.join(names)} concern Earth Engine, but --source {self.source} reads scenes from a "
                 "STAC catalog. Omit one of the two; for a mask of your own there is --cropland-mask."
+            )
+        if self.source is None and (self.leave_out_scene or self.bad_scenes != "stop"):
+            raise InputError(
+                "--leave-out-scene and --bad-scenes concern the scenes of a STAC catalog, but no --source is "
+                "given. Name the catalog with --source, or omit them to use Earth Engine."
             )
         if self.source is None and self.collection is not None:
             raise InputError(
@@ -129,7 +153,11 @@ class SceneRequest(Request):
         # Imported here: reading catalogs takes as long to import as all the rest of a map on Earth Engine.
         from gee_pipeline.stac.catalog import absolute
 
-        return super().options() | {"source": self.source and absolute(self.source)}
+        return super().options() | {
+            "source": self.source and absolute(self.source),
+            "leave_out_scene": list(self.leave_out_scene) or None,
+            "bad_scenes": None if self.bad_scenes == "stop" else self.bad_scenes,
+        }
 
 
 @dataclass(frozen=True)
@@ -248,6 +276,11 @@ def _require_budget_of_fetching(to: str | None, hours: float | None) -> None:
             "--max-eecu-hours bounds what is fetched at once, not the batch tasks of --to: what a task "
             "takes is known when it ends. Omit it, and see 'cropmap estimate' before."
         )
+
+
+def _shown(value: Any) -> Any:
+    """A value as it may be written to a file."""
+    return without_secrets(value) if isinstance(value, str) and is_remote(value) else value
 
 
 def _toml(value: Any) -> Any:

@@ -6,6 +6,7 @@ from gee_pipeline.aoi import Aoi
 from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.source import Source, Survey
+from gee_pipeline.stac.choice import SceneChoice
 from gee_pipeline.stac.source import StacSource
 from inference.run.plan import RunPlan
 from inference.workflow.request import Listener, Request, SceneRequest
@@ -18,7 +19,8 @@ def open_source(request: SceneRequest, recipe: Recipe) -> Source:
         InputError: The source cannot be opened.
     """
     if request.source is not None:
-        return StacSource(request.source, recipe, collection=request.collection)
+        choice = SceneChoice(request.leave_out_scene, request.bad_scenes)
+        return StacSource(request.source, recipe, collection=request.collection, choice=choice)
     return open_earth_engine(request, recipe)
 
 

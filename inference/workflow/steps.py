@@ -69,6 +69,8 @@ def open_folder(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
         listener.notice(f"Continuing the run in {request.folder}.")
     if isinstance(plan.reader, RemoteSource):
         plan.reader.label(plan.workload)
+    for text in request.notices():
+        listener.notice(text)
     if plan.model or not read_run_file(request.folder)["model"]:  # a map's file outlives a later export
         write_bytes(request.folder / CONFIG_FILE, repeating(request, plan).to_toml().encode())
     return plan

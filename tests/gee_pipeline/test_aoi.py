@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.errors import InputError
+from gee_pipeline.grid import grid_like
 
 SQUARE = shapely.box(11.0, 48.0, 11.1, 48.1)
 HOLED = SQUARE.difference(shapely.box(11.04, 48.04, 11.06, 48.06))
@@ -116,3 +118,73 @@ def test_long_edges_keep_their_course_when_reprojected() -> None:
 
 def test_the_same_crs_returns_the_polygon_untouched() -> None:
     assert Aoi(SQUARE, pyproj.CRS("EPSG:4326")).lonlat is SQUARE
+
+
+def _raw(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+CORNERS = "[11, 48], [11.1, 48], [11.1, 48.1]"
+
+
+def _ring(*rings: str) -> str:
+    return '{"type": "Polygon", "coordinates": [' + ", ".join(f"[{ring}]" for ring in rings) + "]}"
+
+
+def _tin(folder: Path) -> Path:
+    (folder / "tin.csv").write_text('id,WKT\n1,"TIN(((11 48 0,11.1 48.1 0,11.2 48 0,11 48 0)))"\n')
+    layer = (
+        '<OGRVRTLayer name="tin"><SrcDataSource relativeToVRT="1">tin.csv</SrcDataSource>'
+        '<GeometryField encoding="WKT" field="WKT"/><LayerSRS>EPSG:4326</LayerSRS></OGRVRTLayer>'
+    )
+    return _raw(folder / "tin.vrt", f"<OGRVRTDataSource>{layer}</OGRVRTDataSource>")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda d: _raw(d / "a.geojson", _ring(CORNERS)),
+        lambda d: _raw(d / "a.geojson", _ring(f"{CORNERS}, [NaN, NaN], [11, 48]")),
+        lambda d: _raw(d / "a.geojson", _ring(f"{CORNERS}, [1e999, 48], [11, 48]")),
+        _tin,
+    ],
+    ids=["not closed", "nan", "infinite", "triangles"],
+)
+def test_a_geometry_that_geos_refuses_is_named(tmp_path: Path, make: Any) -> None:
+    path = make(tmp_path)
+    with pytest.raises(InputError, match=r"cannot be") as caught:
+        read_aoi(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_empty_hole_does_not_crash_the_interpreter(tmp_path: Path) -> None:
+    """GEOS 3.14 does so when such a polygon is densified, or asked whether it covers another."""
+    aoi = read_aoi(_raw(tmp_path / "a.geojson", _ring(f"{CORNERS}, [11, 48]", "")))
+    assert shapely.get_num_interior_rings(aoi.geometry) == 0
+    assert aoi.to("EPSG:32632").covers(aoi.to("EPSG:32632").centroid)
+    assert aoi.geometry.area == pytest.approx(0.005)
+
+
+def test_longitudes_beyond_180_are_the_same_places(tmp_path: Path) -> None:
+    beyond = read_aoi(_geojson(tmp_path / "a.geojson", _geometry(shapely.box(181, 10, 182, 11))))
+    assert beyond.lonlat.bounds == (-179, 10, -178, 11)
+
+
+def test_an_area_that_ends_at_the_antimeridian_stays_on_its_side() -> None:
+    """In UTM zone 60; its corners come back from the projection as 180 or -180."""
+    edge = Aoi(shapely.box(179.5, -17, 180, -16.5), pyproj.CRS("EPSG:4326"))
+    there = Aoi(edge.to("EPSG:32760"), pyproj.CRS("EPSG:32760"))
+    west, _, east, _ = there.lonlat.bounds
+    assert west == pytest.approx(179.5, abs=1e-3)
+    assert east == pytest.approx(180, abs=1e-6)
+    assert there.lonlat.area == pytest.approx(0.25, rel=1e-3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.geojson")
+    with pytest.raises(InputError, match="pipe"):
+        read_aoi(tmp_path / "a.geojson")
+    with pytest.raises(InputError, match="pipe"):
+        grid_like(tmp_path / "a.geojson")

@@ -3,10 +3,12 @@
 import threading
 
 import numpy as np
+import pytest
 
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.stac.catalog import open_catalog
 from tests.support.fake_catalog import FakeCatalog, Layer
+from tests.support.stac_server import serving
 
 
 def test_threads_that_start_together_share_one_catalog(tmp_path):
@@ -29,3 +31,25 @@ def test_threads_that_start_together_share_one_catalog(tmp_path):
         thread.join()
     assert len(opened) == 6
     assert len({id(found) for found in opened}) == 1
+
+
+@pytest.mark.parametrize("kind", ["application/vnd.apache.parquet", "application/geo+json"])
+def test_a_static_collection_with_a_list_of_its_items_is_no_api(tmp_path, kind):
+    """Its root has no search, or the list is no page of an API."""
+    with serving() as server:
+        folder = FakeCatalog(tmp_path)
+        folder.add("S1", "2021-05-02", {"B04": Layer(np.ones((40, 40), np.uint16))})
+        item = folder.items[0]
+        for key, asset in item["assets"].items():
+            asset["href"] = f"{server.url}/S1/{key}.tif"
+        links = [("root", "/root"), ("items", "/items"), ("item", "/item")]
+        collection = {
+            "type": "Collection",
+            "id": "s2",
+            "stac_version": "1.0.0",
+            "description": "",
+            "links": [{"rel": rel, "href": href, "type": kind} for rel, href in links],
+        }
+        server.answers |= {"/": collection, "/root": collection, "/item": item}
+        found = open_catalog(f"{server.url}/", None, Recipe.of(bands=("B4",))).describe()
+    assert (found["scenes"], found["href"]) == (1, f"{server.url}/")

@@ -569,3 +569,71 @@ def test_a_renewed_token_is_the_same_source(tmp_path):
     assert signed("https://{}?sv=1&sig=one") == signed("https://{}?sv=1&sig=another")
     assert signed("https://{}?sv=1&sig=one") == signed("https://me:secret@{}")
     assert signed("https://{}?sv=1&sig=one") != signed("https://elsewhere.{}")
+
+
+def test_two_tiles_whose_id_is_the_day_both_count(tmp_path):
+    """Their ids and times are the same; one lies in the west of the cell, the other in the east."""
+    catalog = FakeCatalog(tmp_path)
+    west, east = (Layer(np.full((40, 12), n, np.uint16), left=LEFT + x, fields=RAW) for n, x in PARTS)
+    for name, layer in (("west", west), ("east", east)):
+        score = Layer(np.ones((40, 12), np.float32), left=layer.left)
+        catalog.add(name, "2021-05-02", {"B04": layer, "cs": score})
+    for item in catalog.items:
+        item["assets"] = {
+            key: asset | {"href": f"./{item['id']}/{key}.tif"} for key, asset in item["assets"].items()
+        }
+        item["id"] = "2021-05-02"
+    (tmp_path / "list.json").write_text(json.dumps({"type": "FeatureCollection", "features": catalog.items}))
+    values = read(tmp_path / "list.json", ONE_BAND).values[0, 0]
+    assert (values[:, :12] == 2_000).all()
+    assert (values[:, 12:] == 4_000).all()
+
+
+PARTS = ((3_000, 0), (5_000, 120))
+"""Number and place, metres from the left, of two tiles; ESA's offset makes 2,000 and 4,000 of the numbers."""
+
+
+def test_a_cell_at_the_antimeridian_finds_scenes_however_their_footprints_are_written(tmp_path):
+    """In zone 60 of the south; the margin of the cell reaches over 180 degrees."""
+    crs = "EPSG:32760"
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(179.9985, -16.9)
+    left, top = np.floor(x / 10) * 10, np.ceil(y / 10) * 10
+    catalog, cell = FakeCatalog(tmp_path), cell_at(left, top, 16, crs)
+    wide = ((179.99, -179.99), (-180.01, -179.99), (179.99, 180.01))
+    for number, (west, east) in enumerate(wide):
+        layer = Layer(np.full((40, 40), 2_000 + 1_000 * number, np.uint16), left, top, crs=crs, fields=RAW)
+        score = Layer(np.ones((40, 40), np.float32), left, top, crs=crs)
+        item = catalog.add(f"S{number}", f"2021-05-0{number + 1}", {"B04": layer, "cs": score})
+        corners = [(west, -17), (east, -17), (east, -16), (west, -16), (west, -17)]
+        item["geometry"] = {"type": "Polygon", "coordinates": [[list(corner) for corner in corners]]}
+    composite = read(catalog.save(), ONE_BAND, cell)
+    assert composite.counts.scenes == 3
+    assert (composite.values[0] == 2_000).all()  # the median of 1,000, 2,000 and 3,000
+
+
+def _triangle(*corners):
+    return {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
+
+
+@pytest.mark.parametrize(
+    ("geometry", "message"),
+    [
+        (_triangle([9, 46], [10, 46], [float("nan"), 47]), "not a finite"),
+        ({"type": "Polygon", "coordinates": []}, "empty"),
+        (_triangle([512_000, 5_120_000], [512_400, 5_120_000], [512_400, 5_119_600]), "no longitudes"),
+        ("POLYGON ((9 46, 10 46, 10 47, 9 46))", "not a GeoJSON geometry"),
+    ],
+)
+def test_a_footprint_that_cannot_be_used_names_its_item(tmp_path, geometry, message):
+    catalog = FakeCatalog(tmp_path)
+    catalog.add("S1", "2021-05-02", two_bands(cs=CLEAR))["geometry"] = geometry
+    with pytest.raises(InputError, match=f"item S1 cannot be used.*{message}"):
+        surveyed(catalog.save())
+
+
+def test_an_open_ring_and_an_empty_hole_are_a_footprint(tmp_path):
+    catalog = FakeCatalog(tmp_path)
+    item = catalog.add("S1", "2021-05-02", two_bands(cs=CLEAR))
+    ring = item["geometry"]["coordinates"][0]
+    item["geometry"]["coordinates"] = [ring[:-1], []]
+    assert surveyed(catalog.save()).scenes == 1

@@ -12,6 +12,7 @@ CRS = [
     ("EPSG:32733", 500_000, 6_200_000),  # UTM south, on its central meridian
     ("EPSG:3035", 4_600_000, 2_700_000),  # equal-area: exactly 100 m² everywhere
     ("EPSG:3857", 1_400_000, 6_100_000),  # Web Mercator: less than half of 100 m² in mid latitudes
+    ("EPSG:32760", 818_170, 8_119_280),  # its middle lies on the antimeridian
 ]
 
 

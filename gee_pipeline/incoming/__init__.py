@@ -1,0 +1,1 @@
+"""What comes from outside: addresses and geometries, checked before they are used."""
