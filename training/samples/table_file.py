@@ -56,6 +56,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
             encoding=_ENCODING,
             keep_default_na=False,  # a label or country may be called NA
             na_values={name: _GAPS for name in names if _holds_numbers(name)},
+            dtype={
+                name: str for name in names if not _holds_numbers(name)
+            },  # the group 001 is not the group 1
             low_memory=False,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
