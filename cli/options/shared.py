@@ -202,13 +202,18 @@ hemisphere_option = click.option(
     help="Side of the equator whose season is meant.  [default: that of the area, where it lies on one side]",
 )
 
-place_options = apply(
+aoi_options = apply(
     click.option(
         "--aoi",
         type=click.Path(path_type=Path),
         required=True,
         help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
     ),
+    click.option("--layer", metavar="NAME", help="Layer of the --aoi file.  [default: its only one]"),
+)
+
+place_options = apply(
+    aoi_options,
     click.option("--year", type=int, required=True, help="Year of the season, 2017 or later."),
     hemisphere_option,
 )
