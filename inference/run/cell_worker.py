@@ -19,7 +19,7 @@ from gee_pipeline.grid import Cell, inside
 from gee_pipeline.layers import LayerName
 from gee_pipeline.map_codes import NOT_ENOUGH, OUTSIDE
 from gee_pipeline.source import Composite, PredictingSource, RemoteSource, Source
-from gee_pipeline.store import composite_path, read_composite, write_composite
+from gee_pipeline.store import composite_path, read_composite, require_whole, write_composite
 from inference.models.pixel_prediction import Prediction, ScoredPrediction
 from inference.models.series import clear_bins, pixel_series
 from inference.run.cell_layers import bands_with_room, blank_bands, fill_layers, has_class
@@ -301,7 +301,7 @@ class CellWorker:
 
 
 def has_composite(folder: Path, plan: RunPlan, cell: Cell) -> bool:
-    """Whether a cell's composite stands there, opens and fits the plan; its first and last bin are read.
+    """Whether a cell's composite stands there and fits the plan; all that the plan needs of it is read.
 
     Raises:
         MismatchError: It belongs to another run.
@@ -310,8 +310,7 @@ def has_composite(folder: Path, plan: RunPlan, cell: Cell) -> bool:
     if not path.exists():
         return False
     try:
-        for bins in (plan.bins[:1], plan.bins[-1:]):
-            read_composite(path, cell, plan.recipe, plan.season, bins)
+        require_whole(path, cell, plan.recipe, plan.season, plan.bins)
     except CorruptFileError:
         return False
     return True
