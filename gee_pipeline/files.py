@@ -223,7 +223,7 @@ def read_sealed(path: Path, way_out: str) -> dict[str, Any]:
     try:
         values = read_json(path)
     except CorruptFileError as error:
-        raise CorruptFileError(f"{error} {way_out}") from error
+        raise CorruptFileError(f"{path} is damaged: it is not readable as JSON. {way_out}") from error
     return unsealed(values, path, way_out)
 
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, InputError
+from gee_pipeline.files import ODD_VALUES
+
+DAMAGED_NPZ: Final = (
+    *ODD_VALUES,
+    EOFError,
+    OSError,  # of bz2, where a flipped bit names it as the compression
+    RuntimeError,  # an encrypted member
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What is raised where an npz file is damaged, or something else."""
 
 Arrays = Mapping[str, NDArray[Any]]
 """The arrays of an npz file by key."""
@@ -29,7 +42,7 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED_NPZ as error:
         raise CorruptFileError(
             f"{path} is not a whole npz file of number arrays: {error}. Download or export it again."
         ) from error
