@@ -9,13 +9,14 @@ import os
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
+from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError, PlaceError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 DIGEST_KEY: Final = "sha256"
 """Key of the digest of all other values in a JSON object of ours."""
@@ -37,6 +38,7 @@ def atomic_path(path: Path, needed: int = 0) -> Iterator[Path]:
 
     Raises:
         DiskFullError: The disk has no room; nothing is left behind.
+        PlaceError: The place cannot be written to.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -45,12 +47,13 @@ def atomic_path(path: Path, needed: int = 0) -> Iterator[Path]:
             yield part
             part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(PermissionError, NotADirectoryError):  # what stands there stays
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
 def room_for(path: Path, needed: int = 0) -> Iterator[None]:
-    """Turn the operating system's "no space left" into an error that says what to do.
+    """Turn "no space left" and "not allowed" of the operating system into errors that say what to do.
 
     Args:
         path: The file that is written.
@@ -58,12 +61,18 @@ def room_for(path: Path, needed: int = 0) -> Iterator[None]:
 
     Raises:
         DiskFullError: The disk has no room.
+        PlaceError: The place cannot be written to.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise _disk_full(path, needed) from error
+        if error.errno in _NOT_ALLOWED:
+            raise PlaceError(
+                f"{error.filename or path} cannot be written: {error.strerror}. Make its folder writable and "
+                "run the same command again, or choose another --out; finished cells are kept."
+            ) from error
         raise
 
 
@@ -77,6 +86,23 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def require_folder(folder: Path, mark: str) -> None:
+    """Refuse to go on where a folder was deleted or moved away: half of it would be made again.
+
+    Args:
+        folder: Where work goes on.
+        mark: A file that it has from its beginning.
+
+    Raises:
+        PlaceError: The file is not there.
+    """
+    if not (folder / mark).exists():
+        raise PlaceError(
+            f"{folder} was deleted or moved while it was worked on: {mark} is no longer there. Put it back "
+            "and run the same command again, or begin a new run."
+        )
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -146,10 +172,10 @@ def _parsed(loads: Callable[[str], Any], content: str | bytes, owner: object, ki
     try:
         return loads(content if isinstance(content, str) else content.decode("utf-8-sig"))
     except RecursionError as error:
-        raise CorruptFileError(f"{owner} is not readable as {kind}: it is nested too deeply.") from error
+        raise CorruptFileError(f"{owner} is not valid {kind}: it is nested too deeply.") from error
     except ValueError as error:  # also bytes that are not UTF-8, and whole numbers of thousands of digits
         raise CorruptFileError(
-            f"{owner} is not readable as {kind}: {str(error).rstrip('.')}. Restore it."
+            f"{owner} is not valid {kind}: {str(error).rstrip('.')}. Restore it."
         ) from error
 
 

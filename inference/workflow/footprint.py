@@ -11,6 +11,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from gee_pipeline.files import ODD_VALUES
 from inference.models.crop_class import CropClass
 
 
@@ -36,7 +37,15 @@ def training_gap(checkpoint: Trained, area: BaseGeometry) -> str | None:
     footprint = checkpoint.provenance.get("footprint")
     if footprint is None:
         return None
-    places = shapely.geometry.shape(footprint)
+    try:
+        places = shapely.make_valid(shapely.geometry.shape(footprint))
+    except (*ODD_VALUES, shapely.errors.ShapelyError):
+        places = shapely.Point()
+    if places.is_empty:
+        return (
+            "The model's file does not say in a readable way where it was trained, so nothing is known of "
+            "how well it fits this area. Check the map against local labels."
+        )
     if places.covers(area):
         return None
     names = ", ".join(crop.name for crop in checkpoint.classes)

@@ -113,7 +113,7 @@ BEYOND_REASON = {
 def test_what_no_reader_takes_is_damage(tmp_path: Path, content: str, kind: str) -> None:
     path = tmp_path / f"a.{kind}"
     path.write_text(content if kind == "json" else f"a = {content}", encoding="latin-1")
-    with pytest.raises(CorruptFileError, match=rf"a\.{kind} is not readable as {kind.upper()}"):
+    with pytest.raises(CorruptFileError, match=rf"a\.{kind} is not valid {kind.upper()}"):
         read_json(path) if kind == "json" else read_toml(path)
 
 

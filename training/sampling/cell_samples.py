@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, read_sealed, write_bytes, write_sealed
 from gee_pipeline.source import Spent
-from training.samples.npz_file import DAMAGED_NPZ
+from training.samples.npz_file import DAMAGED_NPZ, require_room
 from training.sampling.grid import SampleCell
 
 _REQUEST_FILE: Final = "request.json"
@@ -74,6 +74,7 @@ class CellSamples:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
+                require_room(path, arrays.zip)
                 values = {name: arrays[name] for name in cls.__dataclass_fields__}
                 return cls(**{**values, "candidates": int(values["candidates"])})
         except (*ODD_VALUES, *DAMAGED_NPZ, InputError) as error:

@@ -19,7 +19,7 @@ from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import ODD_VALUES, parse_json, write_bytes
 from gee_pipeline.observations import least_observed
 from training.samples.crops import NAMES
-from training.samples.npz_file import DAMAGED_NPZ
+from training.samples.npz_file import DAMAGED_NPZ, require_room
 from training.samples.sample_origin import METADATA
 from training.sampling.cell_samples import CellSamples, Facts
 from training.sampling.grid import SampleCell
@@ -169,6 +169,7 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            require_room(path, arrays.zip)
             text = str(arrays[METADATA]) if METADATA in arrays.files else "null"
             damaged = arrays.zip.testzip()  # reads all: who finds a finished file takes its samples for whole
             if damaged is not None:

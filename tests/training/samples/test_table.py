@@ -428,3 +428,37 @@ def test_a_band_and_a_date_that_are_not_understood_are_not_dropped(tmp_path, nam
 )
 def test_other_columns_are_ignored(tmp_path, name):
     assert len(read(in_csv(tmp_path / "t.csv", frame(**{name: np.full(4, 300.0)})))) == 4
+
+
+def test_another_encoding_is_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"label,lon,lat\nf\xf6hr,127,36\n")
+    with pytest.raises(CorruptFileError, match=r"not in UTF-8.*Save it as CSV in UTF-8"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson", "a.xlsx"])
+def test_files_of_another_kind_are_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"SQLite format 3")
+    with pytest.raises(InputError, match="no file of samples, which is an npz, a CSV"):
+        read(tmp_path / name)
+
+
+def test_a_table_without_a_line_end_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.samples.table_file.LONGEST_HEADER", 1_000)
+    with gzip.open(tmp_path / "t.csv.gz", "wb") as file:
+        file.write(b"a" * 100_000)
+    with pytest.raises(CorruptFileError, match="no line end"):
+        read(tmp_path / "t.csv.gz")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet"])
+def test_a_table_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("training.samples.table_file.LARGEST_SAMPLES", 20_000)
+    table, path = frame(rows=60), tmp_path / name
+    if name == "t.parquet":
+        table.to_parquet(path)
+    else:
+        in_csv(path, table)
+    with pytest.raises(InputError, match=r"19\.5 KiB.*Split it"):
+        read(path)
