@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, MismatchError
+from gee_pipeline.files import require_folder
 from gee_pipeline.grid import Cell, inside
 from gee_pipeline.layers import LayerName
 from gee_pipeline.map_codes import NOT_ENOUGH, OUTSIDE
@@ -24,7 +25,7 @@ from inference.models.pixel_prediction import Prediction, ScoredPrediction
 from inference.models.series import clear_bins, pixel_series
 from inference.run.cell_layers import bands_with_room, blank_bands, fill_layers, has_class
 from inference.run.ledger import CellRecord
-from inference.run.plan import RunPlan, load_plan
+from inference.run.plan import RUN_FILE, RunPlan, load_plan
 from inference.run.prediction import Finished, prediction_path, read_finished, write_prediction
 from inference.run.server_prediction import server_prediction
 
@@ -140,6 +141,7 @@ class CellWorker:
 
     def _write(self, cell: Cell, bands: NDArray[np.uint8], *, skipped: bool = False) -> None:
         path, plan = prediction_path(self.setup.folder, cell), self.plan
+        require_folder(self.setup.folder, RUN_FILE)
         write_prediction(path, bands, cell, plan.digest, skipped=skipped, layers=plan.layers)
 
     def _predict_cell(self, cell: Cell, area: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> CellRecord:
@@ -244,6 +246,7 @@ class CellWorker:
                 f"The composite of cell {cell.name} must have the shape (bin, band, y, x) = {expected}, the "
                 f"source gave {composite.values.shape}."
             )
+        require_folder(self.setup.folder, RUN_FILE)
         write_composite(path, composite, plan.recipe, plan.season, dict(plan.source))
         return composite
 

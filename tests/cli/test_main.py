@@ -123,10 +123,37 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> N
     assert "give the same command to continue" in result.stderr
 
 
-def test_an_error_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(30, "Read-only file system", "out/run.toml"), "Read-only file system: out/run.toml."),
+        (MemoryError(), "The memory of this machine"),
+        (KeyError("colour"), "KeyError: 'colour'. cropmap did not expect this; set CROPMAP_TRACEBACK=1"),
+        (RecursionError("maximum\nrecursion depth"), "RecursionError: maximum recursion depth."),
+    ],
+)
+def test_any_other_error_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
     @click.command()
-    def buggy() -> None:
-        raise ZeroDivisionError
+    def fails() -> None:
+        raise error
 
-    monkeypatch.setattr(cropmap, "get_command", lambda ctx, name: buggy)
-    assert isinstance(CliRunner().invoke(cropmap, ["buggy"]).exception, ZeroDivisionError)
+    monkeypatch.delenv("CROPMAP_TRACEBACK", raising=False)
+    monkeypatch.setattr(cropmap, "places", {"fails": "nowhere:fails"})
+    monkeypatch.setattr(cropmap, "get_command", lambda ctx, name: fails)
+    result = CliRunner().invoke(cropmap, ["fails"])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"Error: {words}")
+    monkeypatch.setenv("CROPMAP_TRACEBACK", "1")
+    assert CliRunner().invoke(cropmap, ["fails"]).exception is error
+
+
+@pytest.mark.parametrize(
+    ("words", "suggested"),
+    [(["predikt"], "predict"), (["forest", "verfy"], "verify"), (["ee", "chek"], "check")],
+)
+def test_a_misspelt_command_is_suggested(words: list[str], suggested: str) -> None:
+    result = CliRunner().invoke(cropmap, words)
+    assert result.exit_code == 2
+    assert f"'{suggested}'" in result.stderr.partition("Did you mean")[2]
