@@ -28,6 +28,17 @@ class LazyGroup(click.Group):
         """Names of the subcommands, in the order of the work."""
         return list(self.places)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The subcommand that arguments name; of one that is not there, click suggests the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:  # click knows of imported ones only
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=self.places, ctx=ctx
+            ) from error
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The subcommand of a name, or None."""
         if cmd_name not in self.places:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 import click
@@ -31,19 +32,44 @@ INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
+TRACEBACK_VARIABLE: Final = "CROPMAP_TRACEBACK"
+"""Environment variable that shows where an unexpected error arose, set to anything."""
+
+
 class Cropmap(LazyGroup):
     """All commands; cropmap's errors are worded here, in one place."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand; cropmap's own errors become one message and an exit code."""
+        """Run the subcommand; every error becomes one message and an exit code."""
         try:
             return super().invoke(ctx)
         except CropmapError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # the border to the user: what is not cropmap's own is one line too
+            if os.environ.get(TRACEBACK_VARIABLE):
+                raise
+            click.echo(f"Error: {_unexpected(error)}", err=True)
+            ctx.exit(CropmapError.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted. What was finished is kept; give the same command to continue.", err=True)
             ctx.exit(INTERRUPTED)
+
+
+def _unexpected(error: Exception) -> str:
+    """An error of the system or of a library in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}. Check that the place exists, can be written to and has room."
+    if isinstance(error, MemoryError):
+        return "The memory of this machine does not suffice. Choose a smaller --cell-size or fewer --workers."
+    text = " ".join(str(error).split())[:500]
+    return (
+        f"{type(error).__name__}: {text or 'no further words'}. cropmap did not expect this; set "
+        f"{TRACEBACK_VARIABLE}=1 to see where it arose."
+    )
 
 
 @click.command(cls=Cropmap, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError
-from gee_pipeline.incoming.addresses import is_endless
 from gee_pipeline.incoming.geometry import GeometryError, on_globe, sound
+from gee_pipeline.vector_file import read_vectors
 
 
 @dataclass(frozen=True)
@@ -50,16 +49,18 @@ class Aoi:
         return self.to("EPSG:4326")
 
 
-def read_aoi(path: Path) -> Aoi:
+def read_aoi(path: Path, layer: str | None = None) -> Aoi:
     """The area of interest in a GeoJSON, GeoPackage or Shapefile: all its polygons, joined.
 
     Args:
         path: A file that GDAL reads as vectors; a bare GeoJSON Geometry or Feature is one too.
+        layer: Which layer of it; None is the only one that can hold polygons.
 
     Raises:
-        InputError: The file is missing, empty, without CRS, has no area or crosses the antimeridian.
+        InputError: The file is missing, empty, of several layers, without CRS, has no area or crosses the
+            antimeridian.
     """
-    frame = _read_frame(path)
+    frame = read_vectors(path, layer)
     geometries = _sound(frame.geometry, path)
     if not geometries:
         raise InputError(f"The area {path} holds no polygon. Give a file with at least one polygon.")
@@ -77,31 +78,6 @@ def read_aoi(path: Path) -> Aoi:
     aoi = Aoi(joined, pyproj.CRS.from_user_input(frame.crs), notices)
     _require_on_earth(aoi, path)
     return aoi
-
-
-def _read_frame(path: Path) -> Any:
-    if not path.exists():
-        raise InputError(
-            f"The area {path} does not exist. Give a GeoJSON, GeoPackage or Shapefile with --aoi."
-        )
-    if is_endless(path):
-        raise InputError(f"The area {path} is not a file, but a pipe or a device. Give a file with --aoi.")
-    import geopandas
-    import pyogrio.errors
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of rings and numbers, which `_sound` refuses
-            frame = geopandas.read_file(path)
-    except (pyogrio.errors.DataSourceError, shapely.errors.ShapelyError, ValueError) as error:
-        reason = str(error).split(";")[0].strip().rstrip(".")  # what follows is advice to programmers
-        raise InputError(
-            f"The area {path} cannot be read as vectors: {reason}. Give a GeoJSON, GeoPackage or Shapefile "
-            "with --aoi."
-        ) from error
-    if not isinstance(frame, geopandas.GeoDataFrame):
-        raise InputError(f"The area {path} holds a table without geometry. Give a file with polygons.")
-    return frame
 
 
 def _sound(geometries: Iterable[BaseGeometry | None], path: Path) -> list[BaseGeometry]:
@@ -143,14 +119,29 @@ def _require_on_earth(aoi: Aoi, path: Path) -> None:
     if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
         raise InputError(
             f"The area {path} must lie within longitude -180..180 and latitude -90..90, got "
-            f"{west:.3f}..{east:.3f} and {south:.3f}..{north:.3f}. Where it crosses the antimeridian, cut it "
-            "there and map the two parts on their own; otherwise check its CRS."
+            f"{west:.3f}..{east:.3f} and {south:.3f}..{north:.3f}. {_way_out(aoi)}"
         )
     if east - west > 180:
         raise InputError(
             f"The area {path} spans {east - west:.0f} degrees of longitude: it crosses the antimeridian, "
             "which one grid cannot. Cut it at 180 degrees and map the two parts on their own."
         )
+
+
+def _way_out(aoi: Aoi) -> str:
+    """What is likely wrong with coordinates that lie on no globe."""
+    west, south, east, north = aoi.geometry.bounds
+    if aoi.crs.is_geographic and max(map(abs, (west, south, east, north))) > 1_000:
+        return (
+            f"They are metres, as of UTM, in a file whose CRS is {aoi.crs.name}: save it in that CRS, or as "
+            "GeoPackage with the CRS that it has."
+        )
+    if aoi.crs.is_geographic and -90 <= west <= east <= 90 and -180 <= south <= north <= 180:
+        return "Latitude and longitude are swapped: write the longitude first."
+    return (
+        "Where it crosses the antimeridian, cut it there and map the two parts on their own; otherwise check "
+        "its CRS."
+    )
 
 
 def _segment_length(geometry: BaseGeometry, crs: pyproj.CRS) -> float:

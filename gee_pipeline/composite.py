@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,7 +73,19 @@ def _by_bin(days: NDArray[np.int64], edges: NDArray[np.int64]) -> tuple[NDArray[
     return order, np.searchsorted(days[order], edges).astype(np.int64)
 
 
-@numba.njit(nogil=True, cache=True)
+def kernel(function: Any) -> Any:
+    """Compiled without the interpreter's lock, so that threads of one worker run side by side.
+
+    What was compiled is kept on disk; where there is no place for it, as with packages on a read-only disk
+    and a user without a home, each process compiles again.
+    """
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        return numba.njit(nogil=True)(function)
+
+
+@kernel
 def _composite(stack, clear, days, order, edges, out):  # type: ignore[no-untyped-def]
     """All bins of all pixels, block by block; returns the duplicates dropped."""
     bands, pixels = stack.shape[1], stack.shape[2]
@@ -100,7 +114,7 @@ def _composite(stack, clear, days, order, edges, out):  # type: ignore[no-untype
     return dropped
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _rank_days(days, members, slots):  # type: ignore[no-untyped-def]
     """Number the days of a bin in order; returns how many there are."""
     used = 0
@@ -111,7 +125,7 @@ def _rank_days(days, members, slots):  # type: ignore[no-untyped-def]
     return used
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _masks(clear, members, slots, begin, size, masks, counts):  # type: ignore[no-untyped-def]
     """Which observation of each day stays, and how many days each pixel has; returns the rest."""
     counts[:size] = 0
@@ -128,7 +142,7 @@ def _masks(clear, members, slots, begin, size, masks, counts):  # type: ignore[n
     return dropped
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _drop_earlier(masks, slots, k, size, counts):  # type: ignore[no-untyped-def]
     """Take from the earlier observations of a day what observation k covers."""
     dropped = 0
@@ -145,7 +159,7 @@ def _drop_earlier(masks, slots, k, size, counts):  # type: ignore[no-untyped-def
     return dropped
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _of_few(stack, members, masks, band, begin, target):  # type: ignore[no-untyped-def]
     """Medians of none to three observations on different days, in one pass over their pixels."""
     end, few = begin + len(target), len(members)
@@ -161,20 +175,20 @@ def _of_few(stack, members, masks, band, begin, target):  # type: ignore[no-unty
         _of_three(first, second, stack[members[2], band, begin:end], masks, target)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _of_one(first, mask, target):  # type: ignore[no-untyped-def]
     for p in range(len(target)):
         target[p] = (first[p] & mask[p]) | (NODATA & ~mask[p])
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _of_two(first, second, mask_1, mask_2, target):  # type: ignore[no-untyped-def]
     for p in range(len(target)):
         a, b = _present(first[p], mask_1[p]), _present(second[p], mask_2[p])
         target[p] = _median_of_two(min(a, b), max(a, b))
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _of_three(first, second, third, masks, target):  # type: ignore[no-untyped-def]
     mask_1, mask_2, mask_3 = masks[0], masks[1], masks[2]
     for p in range(len(target)):
@@ -186,26 +200,26 @@ def _of_three(first, second, third, masks, target):  # type: ignore[no-untyped-d
         target[p] = _median_of_two(low, middle) if high == _ABSENT else middle
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _median_of_two(low, high):  # type: ignore[no-untyped-def]
     """Median of two sorted values, either of which may be the sentinel."""
     one = np.int16(NODATA) if low == _ABSENT else low
     return one if high == _ABSENT else _mean(low, high)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _mean(low, high):  # type: ignore[no-untyped-def]
     """Mean with halves rounded up, also below zero, without leaving 16 bits."""
     return np.int16((low | high) - ((low ^ high) >> 1))
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _present(value, mask):  # type: ignore[no-untyped-def]
     """The value where the mask is -1, the sentinel where it is 0."""
     return np.int16((value & mask) | (_ABSENT & ~mask))
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _load(stack, members, slots, masks, band, begin, size, buffer):  # type: ignore[no-untyped-def]
     """One row per day: the value that stays, or the sentinel."""
     for k in range(len(members)):
@@ -219,7 +233,7 @@ def _load(stack, members, slots, masks, band, begin, size, buffer):  # type: ign
                 row[p] = (source[p] & mask[p]) | (row[p] & ~mask[p])
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _sort(buffer, used, size):  # type: ignore[no-untyped-def]
     """Sort every column by comparing and exchanging whole rows, without a branch."""
     for last in range(used - 1, 0, -1):
@@ -231,7 +245,7 @@ def _sort(buffer, used, size):  # type: ignore[no-untyped-def]
                 high[p] = max(a, b)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _pick_median(buffer, counts, used, target):  # type: ignore[no-untyped-def]
     """The middle of `counts` sorted values, or the mean of the middle two with halves rounded up."""
     size = len(target)

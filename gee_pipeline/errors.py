@@ -44,6 +44,10 @@ class DiskFullError(CropmapError):
     """The disk has no room for the next file; the run continues once there is space."""
 
 
+class PlaceError(CropmapError):
+    """The folder of the results is gone or cannot be written to; every further cell would find the same."""
+
+
 class IncompleteRunError(CropmapError):
     """Planned cells are missing from the map; the same command continues the run."""
 

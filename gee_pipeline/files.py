@@ -1,19 +1,31 @@
-"""Files that are whole or absent: written next to their place, then renamed."""
+"""Files that are whole or absent: written next to their place, then renamed. JSON and TOML, and digests."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
+from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError, PlaceError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+DIGEST_KEY: Final = "sha256"
+"""Key of the digest of all other values in a JSON object of ours."""
+
+LARGEST_TEXT: Final = 2**26
+"""Most bytes of a JSON or TOML file: 64 MiB, far above any of ours, and little for a machine."""
+
+ODD_VALUES: Final = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What is raised where values that are not ours are taken for ours."""
 
 
 @contextmanager
@@ -26,6 +38,7 @@ def atomic_path(path: Path, needed: int = 0) -> Iterator[Path]:
 
     Raises:
         DiskFullError: The disk has no room; nothing is left behind.
+        PlaceError: The place cannot be written to.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -34,12 +47,13 @@ def atomic_path(path: Path, needed: int = 0) -> Iterator[Path]:
             yield part
             part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(PermissionError, NotADirectoryError):  # what stands there stays
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
 def room_for(path: Path, needed: int = 0) -> Iterator[None]:
-    """Turn the operating system's "no space left" into an error that says what to do.
+    """Turn "no space left" and "not allowed" of the operating system into errors that say what to do.
 
     Args:
         path: The file that is written.
@@ -47,12 +61,18 @@ def room_for(path: Path, needed: int = 0) -> Iterator[None]:
 
     Raises:
         DiskFullError: The disk has no room.
+        PlaceError: The place cannot be written to.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise _disk_full(path, needed) from error
+        if error.errno in _NOT_ALLOWED:
+            raise PlaceError(
+                f"{error.filename or path} cannot be written: {error.strerror}. Make its folder writable and "
+                "run the same command again, or choose another --out; finished cells are kept."
+            ) from error
         raise
 
 
@@ -66,6 +86,23 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def require_folder(folder: Path, mark: str) -> None:
+    """Refuse to go on where a folder was deleted or moved away: half of it would be made again.
+
+    Args:
+        folder: Where work goes on.
+        mark: A file that it has from its beginning.
+
+    Raises:
+        PlaceError: The file is not there.
+    """
+    if not (folder / mark).exists():
+        raise PlaceError(
+            f"{folder} was deleted or moved while it was worked on: {mark} is no longer there. Put it back "
+            "and run the same command again, or begin a new run."
+        )
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -96,12 +133,130 @@ def read_json(path: Path) -> Any:
     """The values of a JSON file.
 
     Raises:
-        CorruptFileError: The file is not JSON.
+        InputError: The file cannot be opened.
+        CorruptFileError: The file is not JSON, or too large to be meant.
+    """
+    return parse_json(read_limited(path), path)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file, with or without a byte-order mark.
+
+    Raises:
+        InputError: The file cannot be opened.
+        CorruptFileError: The file is not TOML, or too large to be meant.
+    """
+    return parse_toml(read_limited(path), path)
+
+
+def parse_json(content: str | bytes, owner: object) -> Any:
+    """The values of a JSON text.
+
+    Args:
+        content: UTF-8, with or without a byte-order mark.
+        owner: File, tag or answer that holds it, for the message.
+
+    Raises:
+        CorruptFileError: It is not JSON, nested beyond reason, or has numbers beyond reason.
+    """
+    return _parsed(json.loads, content, owner, "JSON")
+
+
+def parse_toml(content: str | bytes, owner: object) -> dict[str, Any]:
+    """The values of a TOML text; as `parse_json`."""
+    values: dict[str, Any] = _parsed(tomllib.loads, content, owner, "TOML")
+    return values
+
+
+def _parsed(loads: Callable[[str], Any], content: str | bytes, owner: object, kind: str) -> Any:
+    try:
+        return loads(content if isinstance(content, str) else content.decode("utf-8-sig"))
+    except RecursionError as error:
+        raise CorruptFileError(f"{owner} is not valid {kind}: it is nested too deeply.") from error
+    except ValueError as error:  # also bytes that are not UTF-8, and whole numbers of thousands of digits
+        raise CorruptFileError(
+            f"{owner} is not valid {kind}: {str(error).rstrip('.')}. Restore it."
+        ) from error
+
+
+def read_limited(path: Path, limit: int = LARGEST_TEXT) -> bytes:
+    """The bytes of a file that is not larger than it can be meant to be; a device has no end.
+
+    Raises:
+        InputError: The file cannot be opened.
+        CorruptFileError: It is larger.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CorruptFileError(f"{path} is not readable as JSON: {error}. Restore or delete it.") from error
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
+    if len(content) > limit:
+        raise CorruptFileError(
+            f"{path} is larger than {size_text(limit)}, the most that is read of such a file. Check the path."
+        )
+    return content
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with the digest of its values, which `unsealed` verifies."""
+    return {**values, DIGEST_KEY: _digest(values)}
+
+
+def unsealed(values: Any, owner: object, way_out: str) -> dict[str, Any]:
+    """The values that `sealed` took; those of earlier versions have no digest and are believed.
+
+    Args:
+        values: JSON values.
+        owner: The file that holds them, for the message.
+        way_out: What the user does about damage, one sentence.
+
+    Raises:
+        CorruptFileError: They are no object, or have not the digest that was written with them.
+    """
+    if not isinstance(values, dict):
+        raise CorruptFileError(
+            f"{owner} is damaged: it holds {type(values).__name__}, not an object. {way_out}"
+        )
+    rest = {key: value for key, value in values.items() if key != DIGEST_KEY}
+    if DIGEST_KEY in values and values[DIGEST_KEY] != _digest(rest):
+        raise CorruptFileError(
+            f"{owner} is damaged: its values do not have the digest that was written with them. {way_out}"
+        )
+    return rest
+
+
+def write_sealed(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object of ours with its digest, atomically.
+
+    Raises:
+        DiskFullError: The disk has no room.
+    """
+    write_json(path, sealed(values))
+
+
+def read_sealed(path: Path, way_out: str) -> dict[str, Any]:
+    """The values that `write_sealed` wrote, verified.
+
+    Args:
+        path: The file.
+        way_out: What the user does about damage, one sentence.
+
+    Raises:
+        InputError: The file cannot be opened.
+        CorruptFileError: It is damaged.
+    """
+    try:
+        values = read_json(path)
+    except CorruptFileError as error:
+        raise CorruptFileError(f"{path} is damaged: it is not readable as JSON. {way_out}") from error
+    return unsealed(values, path, way_out)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    as_read = json.loads(json.dumps(values))  # keys that were numbers are texts
+    text = json.dumps(as_read, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def size_text(size: float) -> str:

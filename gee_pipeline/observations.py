@@ -1,14 +1,22 @@
-"""Where something was observed: an observation is whole or absent within a group of bands."""
+"""What was observed, and where: an observation is whole or absent within a group of bands."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from gee_pipeline.bands import NODATA
+from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE, VALID_MAX, VALID_MIN
+
+_COLUMNS: Final = ("values", "zeros", "ones", "negative", "clipped", "sum", "squares")
+
+_STRIDE: Final = 4
+"""A sixteenth of the pixels says what values are like, and costs a cell a few milliseconds."""
 
 
 def group_slices(sizes: Sequence[int]) -> list[slice]:
@@ -40,3 +48,93 @@ def least_observed(series: NDArray[np.int16], sizes: Sequence[int] | None = None
     """
     counts: NDArray[np.intp] = observed_by_group(series, sizes).sum(axis=2).min(axis=0)
     return counts
+
+
+@dataclass(frozen=True)
+class ValueStatistics:
+    """Counts and moments of the observed values of some cells, as stored."""
+
+    table: NDArray[np.int64]
+    """`(band, column)`, see `_COLUMNS`."""
+
+    @classmethod
+    def of(cls, values: NDArray[np.int16]) -> ValueStatistics:
+        """Those of a composite `(bin, band, y, x)`, of every fourth row and column; nodata is not counted."""
+        table = np.zeros((values.shape[1], len(_COLUMNS)), np.int64)
+        _count(values[..., ::_STRIDE, ::_STRIDE], table)
+        return cls(table)
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[int]]) -> ValueStatistics:
+        """Those that `rows` gave."""
+        return cls(np.array(rows, np.int64).reshape(-1, len(_COLUMNS)))
+
+    @property
+    def rows(self) -> list[list[int]]:
+        """One row of JSON values per band."""
+        return self.table.tolist()
+
+    def __add__(self, other: ValueStatistics) -> ValueStatistics:
+        return ValueStatistics(self.table + other.table)
+
+    @property
+    def count(self) -> NDArray[np.int64]:
+        """Observed values of each band."""
+        return self._column("values")
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean of each band, as stored; NaN without values."""
+        return self._per_value("sum")
+
+    @property
+    def deviation(self) -> NDArray[np.float64]:
+        """Standard deviation of each band, as stored; NaN without values."""
+        return np.sqrt(np.maximum(self._per_value("squares") - self.mean**2, 0))
+
+    @property
+    def zero(self) -> NDArray[np.float64]:
+        """Share of values that are exactly 0."""
+        return self._per_value("zeros")
+
+    @property
+    def one(self) -> NDArray[np.float64]:
+        """Share of values that are exactly reflectance 1."""
+        return self._per_value("ones")
+
+    @property
+    def negative(self) -> NDArray[np.float64]:
+        """Share of values below 0."""
+        return self._per_value("negative")
+
+    @property
+    def clipped(self) -> NDArray[np.float64]:
+        """Share of values at an end of the range that can be stored."""
+        return self._per_value("clipped")
+
+    def _column(self, name: str) -> NDArray[np.int64]:
+        return self.table[:, _COLUMNS.index(name)]
+
+    def _per_value(self, name: str) -> NDArray[np.float64]:
+        count = self._column("values").astype(np.float64)
+        return np.divide(self._column(name), count, out=np.full(len(count), np.nan), where=count > 0)
+
+
+@numba.njit(nogil=True, cache=True)
+def _count(values, table):  # type: ignore[no-untyped-def]
+    for index in range(values.shape[0]):
+        for band in range(values.shape[1]):
+            count = zeros = ones = negative = clipped = total = squares = np.int64(0)
+            for value in values[index, band].ravel():
+                here = np.int64(value != NODATA)
+                number = np.int64(value) * here
+                count += here
+                zeros += value == 0
+                ones += value == REFLECTANCE_SCALE
+                negative += (value < 0) & (value != NODATA)
+                clipped += (value == VALID_MIN) | (value == VALID_MAX)
+                total += number
+                squares += number * number
+            found = (count, zeros, ones, negative, clipped, total, squares)
+            for column in range(len(found)):
+                table[band, column] += found[column]

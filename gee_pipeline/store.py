@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyproj
 import rasterio
 import rasterio.errors
 from numpy.typing import NDArray
@@ -18,7 +21,7 @@ from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import write_bytes
+from gee_pipeline.files import ODD_VALUES, parse_json, write_bytes
 from gee_pipeline.grid import Cell, name_crs
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
@@ -32,6 +35,13 @@ BLOCK: Final = 256
 
 CROPLAND_BAND: Final = "cropland"
 """Name of the band that holds a source's own cropland mask."""
+
+DAMAGED_RASTER: Final = (rasterio.errors.RasterioError, pyproj.exceptions.ProjError, *ODD_VALUES)
+"""What is raised where a raster of ours is damaged: its pixels, its tags or its CRS."""
+
+_JSON_TAGS: Final = tuple(
+    f"CROPMAP_{name}" for name in ("SEASON", "RECIPE", "BINS", "CRC32", "COUNTS", "CROPLAND_CRC32")
+)
 
 _WAY_OUT: Final = "Delete it to have it made again, or choose another --out."
 
@@ -100,15 +110,34 @@ def read_composite(path: Path, cell: Cell, recipe: Recipe, season: Season, bins:
         CorruptFileError: The file is damaged, or not a composite.
         MismatchError: It has another recipe, season or grid, or lacks bins.
     """
-    try:
-        with rasterio.open(path) as file:
-            label = _read_label(path, file)
-            _require_match(path, file, label, cell, recipe, season)
-            values = _read_bins(path, file, label, bins)
-            cropland = _read_cropland(path, file, label)
-    except rasterio.errors.RasterioError as error:
-        raise _corrupt(path, str(error.__cause__ or error)) from error
+    with _opened(path) as file:
+        label = _read_label(path, file)
+        _require_match(path, file, label, cell, recipe, season)
+        values = _read_bins(path, file, label, bins)
+        cropland = _read_cropland(path, file, label)
     return Composite(values, cell.geobox, bins, recipe.bands, label.counts, cropland)
+
+
+def require_whole(path: Path, cell: Cell, recipe: Recipe, season: Season, bins: range) -> None:
+    """Read and verify every bin of a stored composite that a run needs, one after another.
+
+    Args:
+        path: A file that `write_composite` wrote.
+        cell: The pixels it must have.
+        recipe: The recipe whose composite it must be.
+        season: The season whose days its bins must mean.
+        bins: Bins that it must hold.
+
+    Raises:
+        CorruptFileError: The file is damaged, or not a composite.
+        MismatchError: It has another recipe, season or grid, or lacks bins.
+    """
+    with _opened(path) as file:
+        label = _read_label(path, file)
+        _require_match(path, file, label, cell, recipe, season)
+        for index in bins:
+            _read_bins(path, file, label, range(index, index + 1))
+        _read_cropland(path, file, label)
 
 
 def open_composite(path: Path) -> xarray.DataArray:
@@ -126,13 +155,10 @@ def open_composite(path: Path) -> xarray.DataArray:
     import rioxarray  # noqa: F401 - gives arrays their .rio
     import xarray as xr
 
-    try:
-        with rasterio.open(path) as file:
-            label = _read_label(path, file)
-            values = _read_bins(path, file, label, label.bins)
-            geobox = GeoBox(file.shape, file.transform, file.crs)
-    except rasterio.errors.RasterioError as error:
-        raise _corrupt(path, str(error.__cause__ or error)) from error
+    with _opened(path) as file:
+        label = _read_label(path, file)
+        values = _read_bins(path, file, label, label.bins)
+        geobox = GeoBox(file.shape, file.transform, file.crs)
     scales = np.array(label.recipe.scales, np.float32)[:, None, None]
     array = xr.DataArray(
         np.where(values == NODATA, np.float32(np.nan), values / scales),
@@ -143,6 +169,16 @@ def open_composite(path: Path) -> xarray.DataArray:
     )
     x, y = (geobox.coordinates[name].values for name in ("x", "y"))
     return array.assign_coords(x=x, y=y).rio.write_crs(str(geobox.crs))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[DatasetReader]:
+    """A raster to read from; what GDAL cannot read, or makes odd values of, is damage."""
+    try:
+        with rasterio.open(path) as file:
+            yield file
+    except DAMAGED_RASTER as error:
+        raise _corrupt(path, str(error.__cause__ or error)) from error
 
 
 def _days(label: _Label) -> dict[str, tuple[str, NDArray[np.datetime64]]]:
@@ -178,21 +214,25 @@ class _Label:
 
     @classmethod
     def of_tags(cls, tags: dict[str, str]) -> _Label:
-        year, start = json.loads(tags["CROPMAP_SEASON"])
+        values = {key: parse_json(text, key) for key, text in tags.items() if key in _JSON_TAGS}
+        (year, start), (first, end) = values["CROPMAP_SEASON"], values["CROPMAP_BINS"]
+        recipe = Recipe.from_dict(values["CROPMAP_RECIPE"])
+        if not 0 <= first < end <= recipe.bins_in_season:
+            raise ValueError(f"bins {first} to {end} of a season that has {recipe.bins_in_season}")
         return cls(
-            recipe=Recipe.from_dict(json.loads(tags["CROPMAP_RECIPE"])),
+            recipe=recipe,
             season=Season(year, date.fromisoformat(start)),
-            bins=range(*json.loads(tags["CROPMAP_BINS"])),
-            checksums=json.loads(tags["CROPMAP_CRC32"]),
-            counts=SceneCounts(**json.loads(tags["CROPMAP_COUNTS"])),
-            mask_checksum=json.loads(tags.get("CROPMAP_CROPLAND_CRC32", "null")),
+            bins=range(first, end),
+            checksums=list(values["CROPMAP_CRC32"]),
+            counts=SceneCounts(**values["CROPMAP_COUNTS"]),
+            mask_checksum=values.get("CROPMAP_CROPLAND_CRC32"),
         )
 
 
 def _read_label(path: Path, file: DatasetReader) -> _Label:
     try:
         label = _Label.of_tags(file.tags())
-    except (KeyError, ValueError, TypeError, InputError) as error:
+    except (*ODD_VALUES, InputError, CorruptFileError) as error:
         raise _corrupt(path, f"it carries no label of a composite ({error!r})") from error
     expected = _descriptions(label)
     _require_explained(path, file, label)

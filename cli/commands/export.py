@@ -17,6 +17,7 @@ from cli.options.shared import (
     work_options,
 )
 from cli.options.tasks import require_together, task_options
+from cli.options.unread import refuse_unread
 
 
 @click.command(short_help="Write 5-day median composites only, without a map.")
@@ -50,6 +51,7 @@ def export(
       cropmap export --aoi country.geojson --year 2021 --to gcs://my-bucket/country --out run/
       cropmap export --config run/run.toml --collect
     """
+    refuse_unread(bool(options["scheduler"]), "are of workers on this machine, not of --scheduler", "workers")
     from cli.output.progress import listener
     from cli.output.results import export_request, show_collected, show_export, show_tasks
     from inference.workflow.composites import collect_files, export_composites, start_tasks
@@ -58,6 +60,8 @@ def export(
     require_together(
         to=request.to, no_wait=no_wait, most_tasks=most_tasks, collect=collect, downloads=downloads
     )
+    here = ("scheduler", "memory", *(["workers"] if request.workers else []))  # 0 starts none either
+    refuse_unread(bool(request.to), "are of work on this machine, not of the tasks of --to", *here)
     with listener(quiet) as listen:
         if collect:
             show_collected(collect_files(request, listen, downloads=downloads), as_json)

@@ -18,6 +18,7 @@ from cli.options.shared import (
     talk_options,
     work_options,
 )
+from cli.options.unread import refuse_unread
 
 
 @click.command()
@@ -50,6 +51,7 @@ def predict(quiet: bool, as_json: bool, **options: Any) -> None:
     Example:
       cropmap predict --aoi region.geojson --year 2021 --source scenes/catalog.json --out run/
     """
+    refuse_unread(bool(options["scheduler"]), "are of workers on this machine, not of --scheduler", "workers")
     from cli.output.progress import listener
     from cli.output.results import show_map
     from inference.workflow.crop_map import make_map

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options.shared import hemisphere_option
+from cli.options.shared import aoi_options, hemisphere_option
 from gee_pipeline.calendar.crops import CROPS
 
 if TYPE_CHECKING:
@@ -17,18 +17,15 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show when crops grow in an area, and which season fits.")
-@click.option(
-    "--aoi",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
-)
+@aoi_options
 @click.option(
     "--crop", type=click.Choice(tuple(CROPS)), help="Only the season of this crop.  [default: both]"
 )
 @hemisphere_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-def season(aoi: Path, crop: str | None, hemisphere: Hemisphere | None, as_json: bool) -> None:
+def season(
+    aoi: Path, layer: str | None, crop: str | None, hemisphere: Hemisphere | None, as_json: bool
+) -> None:
     """Show when winter and summer crops grow in an area, and which season of cropmap covers them.
 
     By the crop calendars of ESA WorldCereal, at half a degree. Where rice or maize is grown twice a year,
@@ -42,7 +39,7 @@ def season(aoi: Path, crop: str | None, hemisphere: Hemisphere | None, as_json: 
     from gee_pipeline.aoi import read_aoi
     from gee_pipeline.calendar.crop_calendar import SOURCE, local_seasons, to_dict
 
-    found = local_seasons(read_aoi(aoi), hemisphere)
+    found = local_seasons(read_aoi(aoi, layer), hemisphere)
     chosen = [one for one in found if crop is None or one.crops == CROPS[crop]]
     if as_json:
         click.echo(json.dumps([to_dict(one) for one in chosen]))

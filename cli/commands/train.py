@@ -14,7 +14,8 @@ from cli.options.fitting import fitting_options
 from cli.options.sample_files import read_files, require_new_file, training_options, warn
 from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
-from cli.options.split import split_options
+from cli.options.split import refuse_unread_of_split, split_options
+from cli.options.unread import refuse_unread
 from inference.models.networks.specification import NAMES as NETWORK_NAMES
 from training.fit.options import (
     AUGMENTATIONS,
@@ -246,6 +247,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     given = chosen_by_preset(ctx, given)
     options = _of(TrainingOptions, given)
     split_rule = _of(SplitRule, given)
+    _refuse_unread(given)
     folder = sibling(out, "progress")
     with training_lock(folder), training_progress(given["quiet"]) as progress:
         if not given["resume"]:
@@ -276,6 +278,13 @@ def chosen_by_preset(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any
         chosen.pop("classes", None)  # a custom legend has its own classes
     free = {name for name in given if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
     return given | {name: value for name, value in chosen.items() if name in free or name == "preset"}
+
+
+def _refuse_unread(given: dict[str, Any]) -> None:
+    """Refuse options that the choice of another leaves without an effect."""
+    field = ("drop_observations", "time_jitter", "time_shift", "magnitude_warp")
+    refuse_unread(given["augmentation"] != "field", "are of --augmentation field", *field)
+    refuse_unread_of_split(given["rule"])
 
 
 def sibling(out: Path, kind: str) -> Path:

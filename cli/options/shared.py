@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from gee_pipeline.errors import CropmapError
+from gee_pipeline.files import ODD_VALUES, read_toml
 
 if TYPE_CHECKING:
     from gee_pipeline.earthengine.client.settings import EarthEngineSettings
@@ -48,7 +50,6 @@ class SeasonRuleType(click.ParamType["SeasonRule"]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> SeasonRule:
         """The rule."""
-        from gee_pipeline.errors import InputError
         from gee_pipeline.season import SEASONS, SeasonRule
 
         if isinstance(value, SeasonRule):
@@ -58,13 +59,15 @@ class SeasonRuleType(click.ParamType["SeasonRule"]):
         try:
             if isinstance(value, dict):
                 return SeasonRule.from_dict(value)
-            return SeasonRule.from_dict(tomllib.loads(Path(value).read_text(encoding="utf-8")))
-        except OSError:
-            self.fail(f"{value!r} is neither a season ({', '.join(SEASONS)}) nor a TOML file.", param, ctx)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            self.fail(f"{value} is not valid TOML: {error}", param, ctx)
-        except InputError as error:
+            if not Path(value).exists():
+                self.fail(
+                    f"{value!r} is neither a season ({', '.join(SEASONS)}) nor a TOML file.", param, ctx
+                )
+            return SeasonRule.from_dict(read_toml(Path(value)))
+        except CropmapError as error:
             self.fail(str(error), param, ctx)
+        except (OSError, *ODD_VALUES) as error:
+            self.fail(f"{value} is no season: {error}", param, ctx)
 
 
 class Days(click.ParamType[tuple[int, int]]):
@@ -146,9 +149,9 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     if path is None:
         return None
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{path} is not valid TOML: {error}") from error
+        values = read_toml(path)
+    except CropmapError as error:
+        raise click.BadParameter(str(error)) from error
     names = {_key(text): p.name for p in ctx.command.params for text in p.opts if p.name != "config"}
     if ctx.command.name == "export":
         values = {key: value for key, value in values.items() if _key(key) not in _OF_MAPS}
@@ -203,13 +206,18 @@ hemisphere_option = click.option(
     help="Side of the equator whose season is meant.  [default: that of the area, where it lies on one side]",
 )
 
-place_options = apply(
+aoi_options = apply(
     click.option(
         "--aoi",
         type=click.Path(path_type=Path),
         required=True,
         help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
     ),
+    click.option("--layer", metavar="NAME", help="Layer of the --aoi file.  [default: its only one]"),
+)
+
+place_options = apply(
+    aoi_options,
     click.option("--year", type=int, required=True, help="Year of the season, 2017 or later."),
     hemisphere_option,
 )

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli.options.shared import apply
+from cli.options.unread import refuse_unread
 from training.fit.options import RULES, Rule, SplitRule
 from training.transfer.protocol import Protocol
 
@@ -52,3 +53,9 @@ def split_options(defaults: type[SplitRule] | type[Protocol], *, rule: Rule | No
         help="Share of the samples to hold out, above 0 and up to 0.5; the paper holds out 0.2.",
     )
     return apply(split, size, group, share) if defaults is SplitRule else apply(split, size, share)
+
+
+def refuse_unread_of_split(rule: Rule | None) -> None:
+    """Refuse options of another rule than that of a split; None is chosen by the samples."""
+    refuse_unread(rule not in (None, "blocks"), "are of --split blocks", "block_size")
+    refuse_unread(rule != "column", "are of --split column", "group_column")

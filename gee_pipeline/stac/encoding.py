@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import VALID_MAX, VALID_MIN
+from gee_pipeline.composite import kernel
 from gee_pipeline.errors import InputError
 from gee_pipeline.sensors import Sensor
 from gee_pipeline.stac.assets import BandAsset
@@ -169,7 +169,7 @@ def _decibels(numbers: NDArray[np.float32], encoding: Encoding) -> NDArray[np.fl
         return np.where(power > 0, 10 * np.log10(power), np.nan)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _store(numbers, gain, bias, nodata, low, high, out, clear):  # type: ignore[no-untyped-def]
     for y in range(numbers.shape[0]):
         for x in range(numbers.shape[1]):

@@ -28,10 +28,12 @@ from gee_pipeline.earthengine.tasks.answer import TaskAnswer
 from gee_pipeline.earthengine.tasks.follower import TaskFollower
 from gee_pipeline.earthengine.tasks.task import Task
 from gee_pipeline.errors import CorruptFileError, CropmapError, EarthEngineError, InputError, MismatchError
-from gee_pipeline.files import read_json, write_json
+from gee_pipeline.files import ODD_VALUES, read_sealed, write_sealed
 from inference.deployment.deployment import DeployedSizes, remedy_for, too_large
 
 T = TypeVar("T")
+
+_WAY_OUT: Final = "Delete it once no task writes the assets."
 
 POLL_SECONDS: Final = 15.0
 """Seconds between two looks at the tasks; each takes a minute at least."""
@@ -91,13 +93,12 @@ class DeploymentRecord:
         if not path.exists():
             return None
         try:
-            values = read_json(path)
+            values = read_sealed(path, _WAY_OUT)
             tasks = tuple(_from_dict(task) for task in values["tasks"])
             return cls(values["about"], values["token"], tasks)
-        except (KeyError, TypeError) as error:
+        except ODD_VALUES as error:
             raise CorruptFileError(
-                f"{path} does not say which tasks were started ({error!r}). Delete it once no task writes "
-                "the assets."
+                f"{path} does not say which tasks were started ({error!r}). {_WAY_OUT}"
             ) from error
 
 
@@ -240,7 +241,7 @@ class AssetTasks:
     def note(self, task: Task[str]) -> None:
         """The record with the task, written as a whole; a task that has begun is announced."""
         self.record = self.record.with_task(task)
-        write_json(self._path, self.record.to_dict())
+        write_sealed(self._path, self.record.to_dict())
         if task.state == "active":
             self._notice(f"Earth Engine writes {task.subject}.")
 

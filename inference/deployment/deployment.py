@@ -28,9 +28,11 @@ from gee_pipeline.earthengine.forest.deploy_options import (
 )
 from gee_pipeline.earthengine.forest.prediction_graph import Voters
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import read_json, size_text, write_json
+from gee_pipeline.files import ODD_VALUES, read_sealed, size_text, write_sealed
 from inference.deployment.forest_text import class_strings, forest_strings
 from inference.models.forest_model import ForestModel
+
+_WAY_OUT: Final = "Delete it and run 'cropmap forest deploy' again."
 
 FORMAT: Final = 1
 """Version of the file; one of another version is refused."""
@@ -140,7 +142,7 @@ def deployment_path(forest: Path) -> Path:
 
 def save_deployment(path: Path, deployment: Deployment) -> None:
     """Write a deployment atomically."""
-    write_json(path, deployment.to_dict())
+    write_sealed(path, deployment.to_dict())
 
 
 def load_deployment(path: Path, model: ForestModel | None = None) -> Deployment:
@@ -160,12 +162,9 @@ def load_deployment(path: Path, model: ForestModel | None = None) -> Deployment:
             f"The forest is not deployed: {path} does not exist. Run 'cropmap forest deploy' with it first."
         )
     try:
-        deployment = Deployment.from_dict(read_json(path))
-    except (AttributeError, KeyError, TypeError, InputError) as error:
-        raise CorruptFileError(
-            f"{path} is not a deployment of a forest ({error!r}). Delete it and run 'cropmap forest deploy' "
-            "again."
-        ) from error
+        deployment = Deployment.from_dict(read_sealed(path, _WAY_OUT))
+    except (*ODD_VALUES, InputError) as error:
+        raise CorruptFileError(f"{path} is not a deployment of a forest ({error!r}). {_WAY_OUT}") from error
     if model is not None:
         deployment.require_of(model)
     return deployment

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from gee_pipeline.earthengine.forest.forest_source import ForestSource
 from gee_pipeline.earthengine.forest.prediction_graph import PREDICTION_BANDS
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import read_json, write_json
+from gee_pipeline.files import ODD_VALUES, read_json, sealed, unsealed, write_json
 from gee_pipeline.grid import Cell
 from gee_pipeline.layers import LayerName, band_names, in_order
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH
@@ -35,6 +35,8 @@ from inference.models.forest_features import forest_features
 from inference.models.forest_model import ForestModel
 from inference.models.series import clear_bins, pixel_series
 from inference.run.plan import RunPlan
+
+_WAY_OUT: Final = "Delete it and run 'cropmap forest verify' again."
 
 FORMAT: Final = 1
 """Version of the file; one of another version is refused."""
@@ -291,7 +293,7 @@ def verifications_path(forest: Path) -> Path:
 def keep(path: Path, verification: Verification) -> None:
     """Write a comparison atomically, in place of a former one of the same."""
     others = [one for one in read_verifications(path) if one.subject != verification.subject]
-    write_json(path, [one.to_dict() for one in (*others, verification)])
+    write_json(path, [sealed(one.to_dict()) for one in (*others, verification)])
 
 
 def read_verifications(path: Path) -> list[Verification]:
@@ -306,12 +308,10 @@ def read_verifications(path: Path) -> list[Verification]:
     try:
         if not isinstance(values, list):
             raise TypeError(f"a list is needed, got {type(values).__name__}")
-        return [Verification.from_dict(one) for one in values if one["format"] == FORMAT]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise CorruptFileError(
-            f"{path} holds no comparisons of a forest ({error!r}). Delete it and run 'cropmap forest verify' "
-            "again."
-        ) from error
+        found = [unsealed(one, path, _WAY_OUT) for one in values]
+        return [Verification.from_dict(one) for one in found if one["format"] == FORMAT]
+    except (*ODD_VALUES, InputError) as error:
+        raise CorruptFileError(f"{path} holds no comparisons of a forest ({error!r}). {_WAY_OUT}") from error
 
 
 def verified(path: Path, plan: RunPlan, source: ForestSource, deployment: Deployment) -> Verification | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,19 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.files import ODD_VALUES, parse_json
 from gee_pipeline.recipe import Recipe
 from inference.models.crop_class import CropClass, require_legend
 from inference.models.model_file import (
     CHECKPOINT,
     Arrays,
     content_digest,
+    facts_of,
     read_model,
     require_format,
     require_recipe_digest,
     to_json,
     write_model,
 )
-from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.cropnet import CropNetConfig
 from inference.models.networks.normalisation import Normalisation
 from inference.models.networks.specification import NetworkConfig, build_network
 
@@ -81,11 +82,10 @@ class Checkpoint:
             MismatchError: The weights are not those of the configuration.
             InputError: A package that the network comes from is missing.
         """
-        if isinstance(self.config, CropNetConfig):  # names sizes itself: a forged file may ask for any memory
-            with torch.device("meta"):
-                _require_shapes(self.weights, CropNet(self.config).state_dict())
+        with torch.device("meta"):  # takes no memory: a forged file may name any size
+            named = build_network(self.config, self.recipe, self.normalisation)
+        _require_shapes(self.weights, named.state_dict())
         network = build_network(self.config, self.recipe, self.normalisation)
-        _require_shapes(self.weights, network.state_dict())
         network.load_state_dict(self.weights)
         return network.eval()
 
@@ -159,7 +159,7 @@ def _to_json(checkpoint: Checkpoint) -> str:
 
 def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
     try:
-        values = json.loads(text)
+        values = parse_json(text, path)
         require_format(values.get("format"), FORMAT, path, CHECKPOINT.noun)
         recipe = Recipe.from_dict(values["recipe"])
         require_recipe_digest(recipe, values["recipe_digest"], path, CHECKPOINT.noun)
@@ -169,11 +169,11 @@ def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
             recipe=recipe,
             normalisation=Normalisation(**{k: _frozen(v) for k, v in values["normalisation"].items()}),
             weights=weights,
-            provenance=values["provenance"],
-            metrics=values["metrics"],
+            provenance=facts_of(values, "provenance"),
+            metrics=facts_of(values, "metrics"),
             temperature=values["temperature"],
         )
-    except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
+    except (*ODD_VALUES, CorruptFileError, InputError) as error:
         raise CorruptFileError(
             f"The metadata of {path} is damaged ({error!r}). Copy or train the checkpoint again."
         ) from error
@@ -189,7 +189,8 @@ def _frozen(value: Any) -> Any:
 
 
 def _require_shapes(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    mine, theirs = ({name: tuple(t.shape) for name, t in state.items()} for state in (wanted, found))
+    """Refuse weights of another shape or number type; torch would cast the latter without a word."""
+    mine, theirs = ({name: _form(tensor) for name, tensor in state.items()} for state in (wanted, found))
     names = [name for name in sorted(mine | theirs) if mine.get(name) != theirs.get(name)]
     if names:
         name = names[0]
@@ -197,6 +198,10 @@ def _require_shapes(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None
             f"The weights must fit the configuration; {len(names)} do not, first {name}: wanted "
             f"{mine.get(name, 'none')}, got {theirs.get(name, 'none')}. Copy or train the checkpoint again."
         )
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def _require_finite(weights: dict[str, Tensor], owner: str, kind: type[Exception]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -10,18 +9,20 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from gee_pipeline.composite import kernel
 from gee_pipeline.earthengine.forest.tree_text import SHARE_UNIT, inner_levels
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.features.feature_names import FeatureKind, feature_names
+from gee_pipeline.files import ODD_VALUES, parse_json
 from gee_pipeline.recipe import Recipe
 from inference.models.crop_class import CropClass, require_legend
 from inference.models.model_file import (
     FOREST,
     Arrays,
     content_digest,
+    facts_of,
     read_model,
     require_format,
     require_recipe_digest,
@@ -234,7 +235,7 @@ def load_forest(path: Path) -> ForestModel:
     """
     text, arrays = read_model(path, FOREST)
     try:
-        values = json.loads(text)
+        values = parse_json(text, path)
         require_format(values.get("format"), FORMAT, path, FOREST.noun)
         recipe = Recipe.from_dict(values["recipe"])
         require_recipe_digest(recipe, values["recipe_digest"], path, FOREST.noun)
@@ -243,10 +244,10 @@ def load_forest(path: Path) -> ForestModel:
             classes=tuple(CropClass(**c) for c in values["classes"]),
             recipe=recipe,
             features=values["features"],
-            provenance=values["provenance"],
-            metrics=values["metrics"],
+            provenance=facts_of(values, "provenance"),
+            metrics=facts_of(values, "metrics"),
         )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, InputError) as error:
+    except (*ODD_VALUES, CorruptFileError, InputError) as error:
         raise CorruptFileError(
             f"The content of {path} is damaged ({error!r}). Copy or train the forest again."
         ) from error
@@ -274,6 +275,8 @@ def _arrays(trees: tuple[Tree, ...]) -> Arrays:
 
 def _split(arrays: Arrays) -> Iterator[Tree]:
     """The trees that `_arrays` has put together."""
+    if wrong := [name for name, dtype in _DTYPES.items() if arrays[name].dtype != dtype]:
+        raise TypeError(f"{wrong[0]} is {arrays[wrong[0]].dtype}, not {np.dtype(_DTYPES[wrong[0]])}")
     ends = np.cumsum(arrays["nodes"])
     lengths = {len(arrays[name]) for name in _DTYPES}
     if lengths != {int(ends[-1])}:
@@ -346,11 +349,6 @@ def _float32_below(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
 
 
-def _kernel(function: Any) -> Any:
-    """Compiled once, kept on disk, without the interpreter's lock: threads of one worker run side by side."""
-    return njit(nogil=True, cache=True)(function)
-
-
 _BLOCK: Final = 128
 """Pixels that go through a tree together: their features and the tree stay in the cache."""
 
@@ -358,7 +356,7 @@ _LANES: Final = 8
 """Pixels that take turns on their way down: while one waits for memory the next continues; twice as fast."""
 
 
-@_kernel
+@kernel
 def _descend(rows: Any, nodes: Any, root: int, leaves: Any) -> None:
     """The leaf of each row in one tree."""
     leaves[:] = root
@@ -374,7 +372,7 @@ def _descend(rows: Any, nodes: Any, root: int, leaves: Any) -> None:
                     busy = True
 
 
-@_kernel
+@kernel
 def _count_votes(rows: Any, nodes: Any, roots: Any, votes: Any) -> None:
     leaves = np.empty(_BLOCK, np.int32)
     for begin in range(0, len(rows), _BLOCK):
@@ -385,7 +383,7 @@ def _count_votes(rows: Any, nodes: Any, roots: Any, votes: Any) -> None:
                 votes[begin + i, nodes[leaves[i]].left] += 1
 
 
-@_kernel
+@kernel
 def _add_leaves(rows: Any, nodes: Any, roots: Any, table: Any, sums: Any) -> None:
     """Add the row of `table` of each pixel's leaf in each tree to `sums` `(pixel, class)`."""
     leaves = np.empty(_BLOCK, np.int32)

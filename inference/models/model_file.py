@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +16,14 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import write_bytes
+from gee_pipeline.files import ODD_VALUES, size_text, write_bytes
 from gee_pipeline.recipe import Recipe
 
 Arrays = dict[str, NDArray[Any]]
 """Arrays by name."""
+
+LARGEST_MODEL: Final = 2**32
+"""Most bytes of a model file: 4 GiB, a hundred times the largest network or forest."""
 
 _DIGEST_ENTRY: Final = "cropmap_digest"
 
@@ -100,11 +104,12 @@ def read_model(path: Path, kind: ModelKind) -> tuple[str, Arrays]:
     if not path.is_file():
         raise InputError(f"The {kind.noun} {path} does not exist. {kind.wanted}")
     try:
+        _require_size(path, kind)
         with safetensors.safe_open(path, "np") as file:
             metadata = file.metadata() or {}
             _require_kind(path, kind, metadata)
             arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, OSError, *ODD_VALUES) as error:
         raise CorruptFileError(
             f"{path} cannot be read as safetensors: {error}. It is truncated or of another kind; "
             "copy or train it again."
@@ -130,6 +135,23 @@ def to_json(values: Mapping[str, Any], noun: str) -> str:
         raise InputError(f"Provenance and metrics of a {noun} must be JSON values: {error}.") from error
 
 
+def facts_of(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The provenance or metrics of a model; the days and years in them are such.
+
+    Raises:
+        TypeError: They are no object, or hold another kind of value.
+        ValueError: A day is none.
+    """
+    facts = values[key]
+    if not isinstance(facts, dict):
+        raise TypeError(f"{key} is {type(facts).__name__}, not an object")
+    if not isinstance(facts.get("year"), int | None) or not isinstance(facts.get("season_start"), str | None):
+        raise TypeError(f"{key} names the year {facts.get('year')!r} from {facts.get('season_start')!r}")
+    if facts.get("season_start"):
+        date.fromisoformat(facts["season_start"])
+    return facts
+
+
 def require_format(found: Any, wanted: int, path: Path, noun: str) -> None:
     """Refuse a file of another version.
 
@@ -153,6 +175,14 @@ def require_recipe_digest(recipe: Recipe, found: Any, path: Path, noun: str) -> 
         raise MismatchError(
             f"The recipe digest of {path} is {found!r}, but its recipe has {recipe.digest!r}: "
             f"one of them was changed after training. Copy or train the {noun} again."
+        )
+
+
+def _require_size(path: Path, kind: ModelKind) -> None:
+    if (size := path.stat().st_size) > LARGEST_MODEL:
+        raise CorruptFileError(
+            f"{path} has {size_text(size)}; a {kind.noun} of cropmap has at most {size_text(LARGEST_MODEL)}. "
+            f"{kind.wanted}"
         )
 
 

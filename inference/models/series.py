@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA
+from gee_pipeline.composite import kernel
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.observations import observed_by_group
 from gee_pipeline.recipe import Recipe
@@ -133,12 +133,7 @@ def _ends(groups: Sequence[int] | None, bands: int) -> NDArray[np.int64]:
     return np.cumsum(sizes, dtype=np.int64)
 
 
-def _kernel(function: Any) -> Any:
-    """Compiled once, kept on disk, without the interpreter's lock: threads of one worker run side by side."""
-    return njit(nogil=True, cache=True)(function)
-
-
-@_kernel
+@kernel
 def _gather(planes: Any, pixels: Any, series: Any) -> None:
     """Transpose `(bin, band, pixel)` to `(pixel, band, bin)` in blocks that stay in the cache."""
     block = 64
@@ -151,7 +146,7 @@ def _gather(planes: Any, pixels: Any, series: Any) -> None:
                     series[i, b, t] = planes[t, b, pixels[i]]
 
 
-@_kernel
+@kernel
 def _fill(series: Any, ends: Any, scale: Any, offset: Any, out: Any) -> None:
     """`out = scale * filled + offset`, band by band; the places of the gaps are found once a group."""
     pixels, _, bins = series.shape
@@ -173,7 +168,7 @@ def _fill(series: Any, ends: Any, scale: Any, offset: Any, out: Any) -> None:
             first = end
 
 
-@_kernel
+@kernel
 def _fill_whole(series: Any, ends: Any, out: Any) -> bool:
     """`out = floor(filled + 1/2)`, exact, as shares in 32 bits are not; False where nothing is observed."""
     pixels, _, bins = series.shape
@@ -192,7 +187,7 @@ def _fill_whole(series: Any, ends: Any, out: Any) -> bool:
     return True
 
 
-@_kernel
+@kernel
 def _fill_band(values: Any, left: Any, right: Any, out: Any) -> None:
     for t in range(len(values)):
         before, after = np.int64(values[left[t]]), np.int64(values[right[t]])
@@ -201,7 +196,7 @@ def _fill_band(values: Any, left: Any, right: Any, out: Any) -> None:
         out[t] = before + rise
 
 
-@_kernel
+@kernel
 def _observed(one: Any, seen: Any) -> None:
     """Whether every band of a series `(band, bin)` is observed, bin by bin."""
     seen[:] = True
@@ -210,7 +205,7 @@ def _observed(one: Any, seen: Any) -> None:
             seen[t] &= one[b, t] != NODATA
 
 
-@_kernel
+@kernel
 def _neighbours(seen: Any, left: Any, right: Any, share: Any) -> bool:
     """The observed bins about each bin and its share of the way between them; False where none is observed.
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gee_pipeline.observations import ValueStatistics
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.value_statistics import ValueStatistics
 from inference.models.networks.normalisation import Normalisation
 from inference.run.ledger import Observed
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from gee_pipeline.errors import AccessError, CropmapError, DiskFullError
+from gee_pipeline.errors import AccessError, CropmapError, DiskFullError, PlaceError
 from gee_pipeline.files import room_for
 from gee_pipeline.grid import cell_name
 from gee_pipeline.incoming.addresses import without_secrets
@@ -85,7 +85,7 @@ def _settled(setup: WorkerSetup, name: str, work: Callable[[], T]) -> T | CellRe
         try:
             with room_for(setup.folder):
                 return work()
-        except (DiskFullError, AccessError):
+        except (DiskFullError, PlaceError, AccessError):
             raise
         except OSError as error:  # a worker's network or disk may recover
             failure: Exception = error

@@ -15,17 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, MismatchError
+from gee_pipeline.files import require_folder
 from gee_pipeline.grid import Cell, inside
 from gee_pipeline.layers import LayerName
 from gee_pipeline.map_codes import NOT_ENOUGH, OUTSIDE
+from gee_pipeline.observations import ValueStatistics
 from gee_pipeline.source import Composite, PredictingSource, RemoteSource, Source
-from gee_pipeline.store import composite_path, read_composite, write_composite
-from gee_pipeline.value_statistics import ValueStatistics
+from gee_pipeline.store import composite_path, read_composite, require_whole, write_composite
 from inference.models.pixel_prediction import Prediction, ScoredPrediction
 from inference.models.series import clear_bins, pixel_series
 from inference.run.cell_layers import bands_with_room, blank_bands, fill_layers, has_class
 from inference.run.ledger import CellRecord
-from inference.run.plan import RunPlan, load_plan
+from inference.run.plan import RUN_FILE, RunPlan, load_plan
 from inference.run.prediction import Finished, prediction_path, read_finished, write_prediction
 from inference.run.server_prediction import server_prediction
 
@@ -141,6 +142,7 @@ class CellWorker:
 
     def _write(self, cell: Cell, bands: NDArray[np.uint8], *, skipped: bool = False) -> None:
         path, plan = prediction_path(self.setup.folder, cell), self.plan
+        require_folder(self.setup.folder, RUN_FILE)
         write_prediction(path, bands, cell, plan.digest, skipped=skipped, layers=plan.layers)
 
     def _predict_cell(self, cell: Cell, area: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> CellRecord:
@@ -245,6 +247,7 @@ class CellWorker:
                 f"The composite of cell {cell.name} must have the shape (bin, band, y, x) = {expected}, the "
                 f"source gave {composite.values.shape}."
             )
+        require_folder(self.setup.folder, RUN_FILE)
         write_composite(path, composite, plan.recipe, plan.season, plan.shown_source)
         return composite
 
@@ -302,7 +305,7 @@ class CellWorker:
 
 
 def has_composite(folder: Path, plan: RunPlan, cell: Cell) -> bool:
-    """Whether a cell's composite stands there, opens and fits the plan; its first and last bin are read.
+    """Whether a cell's composite stands there and fits the plan; all that the plan needs of it is read.
 
     Raises:
         MismatchError: It belongs to another run.
@@ -311,8 +314,7 @@ def has_composite(folder: Path, plan: RunPlan, cell: Cell) -> bool:
     if not path.exists():
         return False
     try:
-        for bins in (plan.bins[:1], plan.bins[-1:]):
-            read_composite(path, cell, plan.recipe, plan.season, bins)
+        require_whole(path, cell, plan.recipe, plan.season, plan.bins)
     except CorruptFileError:
         return False
     return True

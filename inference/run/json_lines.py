@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from gee_pipeline.errors import CorruptFileError
+from gee_pipeline.files import parse_json
 
 
 @contextmanager
@@ -25,8 +27,8 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         for line in file:
             try:
-                values = json.loads(line)
-            except ValueError:
+                values = parse_json(line, path)
+            except CorruptFileError:
                 continue
             if isinstance(values, dict):
                 yield values

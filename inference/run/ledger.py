@@ -4,16 +4,17 @@ about them."""
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, Final, Literal, get_args
 
 from gee_pipeline.files import room_for
+from gee_pipeline.observations import ValueStatistics
 from gee_pipeline.source import SceneCounts, Spent
-from gee_pipeline.value_statistics import ValueStatistics
 from inference.run.json_lines import open_lines, read_lines
 from inference.run.lock import is_running
 from inference.run.plan import read_run_file
@@ -169,7 +170,7 @@ def open_ledger(folder: Path) -> Iterator[Ledger]:
 
 
 def read_ledger(folder: Path, goal: Goal) -> LedgerState:
-    """What the ledger of a run folder says about one goal; lines that are not JSON are passed over."""
+    """What the ledger of a run folder says about one goal; lines that are not ours are passed over."""
     state, heard = LedgerState(), False
     for event in _events(folder / LEDGER_FILE):
         if "spent" in event:
@@ -178,7 +179,7 @@ def read_ledger(folder: Path, goal: Goal) -> LedgerState:
             heard = event["start"] == goal
             if heard:
                 state.start(event)
-        elif heard and "cell" in event:
+        elif heard:
             state.add(event)
     return state
 
@@ -239,4 +240,24 @@ def status(folder: Path) -> RunStatus:
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
-    return (event for event in read_lines(path) if "time" in event)
+    return filter(_is_ours, read_lines(path))
+
+
+def _is_ours(event: Mapping[str, Any]) -> bool:
+    """Whether a line is one of those that `Ledger` writes."""
+    if not _is_number(event.get("time")):
+        return False
+    if "spent" in event:
+        return isinstance(event["spent"], dict) and _is_spent(event["spent"])
+    if "start" in event:
+        return event["start"] in get_args(Goal)
+    whole = type(event.get("pixels", 0)) is int
+    return isinstance(event.get("cell"), str) and event.get("state") in get_args(CellState) and whole
+
+
+def _is_spent(values: Mapping[str, Any]) -> bool:
+    return set(values) <= set(Spent.__dataclass_fields__) and all(map(_is_number, values.values()))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

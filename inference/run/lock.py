@@ -74,5 +74,5 @@ def _owner(folder: Path) -> str:
     try:
         owner = read_json(folder / OWNER_FILE)
         return f"process {owner['process']} on {owner['host']} (since {owner['since']})"
-    except (OSError, CorruptFileError, KeyError, TypeError):
+    except (InputError, CorruptFileError, KeyError, TypeError):
         return "another process"

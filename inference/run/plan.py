@@ -17,10 +17,11 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import read_json, write_bytes, write_json
+from gee_pipeline.files import ODD_VALUES, read_sealed, write_bytes, write_sealed
 from gee_pipeline.grid import Grid
 from gee_pipeline.incoming.addresses import without_secrets
 from gee_pipeline.layers import LayerName, band_names, in_order
@@ -34,6 +35,8 @@ FORMAT: Final = 1
 
 RUN_FILE: Final = "run.json"
 AREA_FILE: Final = "area.wkb"
+_WAY_OUT: Final = "Restore it from a copy, or choose another --out."
+
 CONFIG_FILE: Final = "run.toml"
 
 PlannedKind = Literal["checkpoint", "local-forest", "forest"]
@@ -180,7 +183,7 @@ class RunPlan:
         write_bytes(folder / AREA_FILE, shapely.to_wkb(self.area))
         if self.model:
             _keep(self.model.path, folder / MODEL_FILES[self.model.kind])
-        write_json(folder / RUN_FILE, self.to_dict())
+        write_sealed(folder / RUN_FILE, self.to_dict())
 
 
 def _keep(path: Path, kept: Path) -> None:
@@ -217,7 +220,7 @@ def load_plan(folder: Path) -> RunPlan:
             layers=in_order(values.get("layers", [])),
             scenes=values.get("scenes", {}),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (*ODD_VALUES, ProjError) as error:
         raise _damaged(folder / RUN_FILE, repr(error)) from error
 
 
@@ -234,17 +237,14 @@ def read_run_file(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} holds no run: there is no {RUN_FILE}. Name the --out of predict or export."
         )
-    try:
-        values = read_json(path)
-    except CorruptFileError as error:
-        raise _damaged(path, "it is not readable as JSON") from error
-    if not isinstance(values, dict):
-        raise _damaged(path, "it holds no object")
+    values = read_sealed(path, _WAY_OUT)
     if values.get("format") != FORMAT:
         raise MismatchError(
             f"This cropmap continues runs of format {FORMAT}, {path} has format {values.get('format')!r}. "
             "Use the version of cropmap that began it, or choose another --out."
         )
+    if type(values.get("cells")) is not int or not isinstance(values.get("model", ""), dict | None):
+        raise _damaged(path, "it names no cells, or no model")
     return values
 
 
@@ -284,12 +284,12 @@ def _load_area(folder: Path, digest: str) -> BaseGeometry:
     path = folder / AREA_FILE
     try:
         content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise _damaged(path, "it is missing") from error
+    except OSError as error:
+        raise _damaged(path, "it cannot be read") from error
     if hashlib.sha256(content).hexdigest() != digest:
         raise _damaged(path, "it is not the area that run.json names")
     return shapely.from_wkb(content)
 
 
 def _damaged(path: Path, reason: str) -> CorruptFileError:
-    return CorruptFileError(f"{path} is damaged: {reason}. Restore it from a copy, or choose another --out.")
+    return CorruptFileError(f"{path} is damaged: {reason}. {_WAY_OUT}")

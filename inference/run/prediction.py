@@ -11,7 +11,6 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from gee_pipeline.errors import InputError
@@ -19,6 +18,7 @@ from gee_pipeline.files import write_bytes
 from gee_pipeline.grid import Cell
 from gee_pipeline.layers import LayerName, band_names, classes_in, in_order
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, OUTSIDE
+from gee_pipeline.store import DAMAGED_RASTER
 
 RUN_TAG: Final = "CROPMAP_RUN"
 SKIPPED_TAG: Final = "CROPMAP_SKIPPED"
@@ -144,7 +144,7 @@ def read_finished(path: Path, cell: Cell, run: str) -> Finished | None:
             if not ours or classes_in(layers, file.count) is None:
                 return None
             bands = file.read()
-    except (RasterioError, InputError):  # missing or damaged: the cell is computed again
+    except (*DAMAGED_RASTER, InputError):  # missing or damaged: the cell is computed again
         return None
     if tags.get(CHECKSUM_TAG) != _checksum(bands):
         return None

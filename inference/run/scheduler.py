@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +21,7 @@ from distributed import Client, KilledWorker, LocalCluster, as_completed
 from distributed.comm.addressing import get_address_host_port
 from distributed.comm.core import CommClosedError
 from distributed.system import MEMORY_LIMIT
+from filelock import FileLock, Timeout
 
 from gee_pipeline.errors import IncompleteRunError, InputError
 from gee_pipeline.grid import cell_name
@@ -44,6 +48,11 @@ SHARE: Final = 0.8
 
 _LOOK_AGAIN = 5.0
 """Seconds between two looks at the number of threads; clusters grow and shrink."""
+
+SCRATCH: Final = "cropmap-"
+"""How the names of temporary folders begin."""
+
+_SCRATCH_LOCK: Final = "cropmap.lock"
 
 _PATIENCE = 10.0
 """Seconds to wait for a scheduler elsewhere."""
@@ -149,23 +158,71 @@ def local_client(worker_plan: WorkerPlan) -> Iterator[Client]:
         "distributed.worker.multiprocessing-method": "spawn",
         **{f"distributed.nanny.pre-spawn-environ.{name}": size for name, size in _MALLOC.items()},
     }
-    with (
-        _hushed(),
-        dask.config.set(settings),
-        tempfile.TemporaryDirectory(prefix="cropmap-", ignore_cleanup_errors=True) as scratch,
-        LocalCluster(
-            n_workers=worker_plan.processes,
-            threads_per_worker=worker_plan.threads,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            memory_limit=0,  # the budget is ours; Dask's own limit would kill workers for GDAL's caches
-            local_directory=scratch,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with _hushed(), dask.config.set(settings), _scratch() as scratch, ExitStack() as stack:
+        with interrupts_held():
+            cluster = LocalCluster(
+                n_workers=worker_plan.processes,
+                threads_per_worker=worker_plan.threads,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+                memory_limit=0,  # the budget is ours; Dask's own limit would kill workers for GDAL's caches
+                local_directory=str(scratch),
+                silence_logs=logging.CRITICAL,
+            )
+            stack.enter_context(cluster)
+            client = stack.enter_context(Client(cluster))
         yield client
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits until the block is over; processes that begin in it leave it to this one.
+
+    Interrupted half-way, Dask and each of its processes would print where they were.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    former = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    mask = getattr(signal, "pthread_sigmask", None)  # processes inherit it; Windows has none
+    if mask:
+        mask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if mask:
+            mask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, former)
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A temporary folder; those that killed runs have left are removed first."""
+    sweep_scratch(Path(tempfile.gettempdir()))
+    with (
+        tempfile.TemporaryDirectory(prefix=SCRATCH, ignore_cleanup_errors=True) as folder,
+        FileLock(Path(folder) / _SCRATCH_LOCK),
+    ):
+        yield Path(folder)
+
+
+def sweep_scratch(place: Path) -> None:
+    """Remove temporary folders whose process is dead: the operating system has let go of their lock.
+
+    Args:
+        place: Where they are.
+    """
+    for folder in place.glob(f"{SCRATCH}*"):
+        lock = folder / _SCRATCH_LOCK
+        with suppress(OSError, Timeout):
+            if lock.is_file():
+                with FileLock(lock, timeout=0):
+                    pass
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, get_args
 
 import numpy as np
 import shapely
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from gee_pipeline.earthengine.composites.blocks import Block, plan_blocks
 from gee_pipeline.earthengine.composites.tasks import SMALLEST_TILE, TILE, Destination
-from gee_pipeline.earthengine.tasks.task import Task
+from gee_pipeline.earthengine.tasks.task import Task, TaskState
 from gee_pipeline.errors import MismatchError
-from gee_pipeline.files import room_for
+from gee_pipeline.files import ODD_VALUES, room_for
 from inference.run.json_lines import open_lines, read_lines
 from inference.run.plan import RunPlan
 
@@ -82,7 +82,13 @@ def block_task_to_dict(task: BlockTask) -> dict[str, Any]:
 
 
 def block_task_from_dict(values: dict[str, Any]) -> BlockTask:
-    """The task that `block_task_to_dict` wrote."""
+    """The task that `block_task_to_dict` wrote.
+
+    Raises:
+        ValueError: It is of no known state.
+    """
+    if values["state"] not in get_args(TaskState):
+        raise ValueError(f"a task is not {values['state']!r}")
     return Task(
         BlockExport(Block.named(values["block"]), int(values["tile"])),
         state=values["state"],
@@ -210,14 +216,15 @@ def require_destination(folder: Path, destination: Destination) -> Tasks:
 
 
 def read_tasks(folder: Path) -> Tasks:
-    """What is known of the tasks of a run; lines that are cut off are passed over."""
+    """What is known of the tasks of a run; lines that are cut off, or not ours, are passed over."""
     tasks = Tasks()
     for values in read_lines(folder / TASKS_FILE):
-        if "destination" in values:
-            layers, before = tuple(values.get("layers", [])), tasks.eecu_seconds
-            tasks = Tasks(str(values["destination"]), str(values["token"]), layers, before)
-        else:
-            tasks.add(block_task_from_dict(values))
+        with suppress(*ODD_VALUES):
+            if "destination" in values:
+                layers, before = tuple(values.get("layers", [])), tasks.eecu_seconds
+                tasks = Tasks(str(values["destination"]), str(values["token"]), layers, before)
+            else:
+                tasks.add(block_task_from_dict(values))
     return tasks
 
 

@@ -11,6 +11,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from gee_pipeline.errors import CorruptFileError
 from inference.models.crop_class import CropClass
 from inference.models.model_card import training_places
 
@@ -37,7 +38,15 @@ def training_gap(checkpoint: Trained, area: BaseGeometry) -> str | None:
     footprint = checkpoint.provenance.get("footprint")
     if footprint is None:
         return None
-    places = training_places(footprint)
+    try:
+        places = training_places(footprint)
+    except CorruptFileError:
+        places = shapely.Point()
+    if places.is_empty:
+        return (
+            "The model's file does not say in a readable way where it was trained, so nothing is known of "
+            "how well it fits this area. Check the map against local labels."
+        )
     if places.covers(area):
         return None
     names = ", ".join(crop.name for crop in checkpoint.classes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from gee_pipeline.earthengine.forest.deploy_options import Confidence
 from gee_pipeline.earthengine.forest.forest_source import ForestSource
 from gee_pipeline.earthengine.tasks.follower import PENDING_LIMIT
 from gee_pipeline.errors import InputError
+from gee_pipeline.files import read_toml
 from gee_pipeline.source import Survey
 from inference.batch.export import TaskSummary
 from inference.deployment.deployment import Deployment, deployment_path, load_deployment
@@ -232,7 +232,7 @@ def require_same(request: ForestRequest, planned: PlannedForest, listener: Liste
 def _begun_unverified(folder: Path) -> bool:
     """Whether a former command mapped cells of a run without a comparison."""
     path = folder / CONFIG_FILE
-    return path.is_file() and bool(tomllib.loads(path.read_text(encoding="utf-8")).get("unverified"))
+    return path.is_file() and bool(read_toml(path).get("unverified"))
 
 
 def _remembering(request: ForestRequest) -> ForestRequest:

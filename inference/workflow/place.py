@@ -27,7 +27,7 @@ def find_place(request: Request, recipe: Recipe, listener: Listener) -> tuple[Ao
     Raises:
         InputError: The area cannot be read, lies on both sides of the equator, or had no images yet.
     """
-    aoi = read_aoi(request.aoi)
+    aoi = read_aoi(request.aoi, request.layer)
     if request.like is not None:
         aoi = on_grid(aoi, grid_like(request.like, request.cell_size))
     for text in aoi.notices:

@@ -38,6 +38,8 @@ class Request:
     """Mapped year."""
     out: Path | None = None
     """Folder of the run; None takes the area's name and the year."""
+    layer: str | None = None
+    """Layer of the vector file; None takes its only one."""
     hemisphere: Hemisphere | None = None
     """Side of the equator whose season is mapped; None takes that of the area."""
     crs: str | None = None

@@ -1,5 +1,9 @@
+import ast
+import inspect
 import subprocess
 import sys
+import textwrap
+from functools import cache
 from pathlib import Path
 
 import click
@@ -35,6 +39,47 @@ def test_every_command_has_help_an_example_and_help_for_each_option(
 @pytest.mark.parametrize(("name", "command"), _leaves(), ids=lambda value: str(value))
 def test_every_command_is_in_the_readme(name: str, command: click.Command) -> None:
     assert f"cropmap {name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "command"), _leaves(), ids=lambda value: str(value))
+def test_every_option_is_read(name: str, command: click.Command) -> None:
+    """Named ones in the command itself; what it passes on by name, as an attribute or a key in some room."""
+    assert command.callback is not None
+    function = inspect.unwrap(command.callback)
+    body = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    here = {n.id for n in ast.walk(body) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    named = set(inspect.signature(function).parameters)
+    options = [p.name for p in command.params if p.expose_value]
+    assert [o for o in options if o in named and o not in here] == []
+    assert [o for o in options if o not in named and o not in _read_by_rooms()] == []
+
+
+@cache
+def _read_by_rooms() -> set[str]:
+    """Names that are read as an attribute of a request, or as a key of given options."""
+    found: set[str] = set()
+    for package in ("gee_pipeline", "inference", "training", "cli"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                found |= _names_read(node)
+    return found
+
+
+def _names_read(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+        return {node.attr}
+    keys = []
+    if isinstance(node, ast.Subscript):
+        keys = [node.slice]
+    elif (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("get", "pop")
+    ):
+        keys = node.args[:1]
+    elif isinstance(node, ast.Dict):  # options that are fields of something else under another name
+        keys = [key for key in node.keys if key is not None]
+    return {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -78,10 +123,37 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> N
     assert "give the same command to continue" in result.stderr
 
 
-def test_an_error_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(30, "Read-only file system", "out/run.toml"), "Read-only file system: out/run.toml."),
+        (MemoryError(), "The memory of this machine"),
+        (KeyError("colour"), "KeyError: 'colour'. cropmap did not expect this; set CROPMAP_TRACEBACK=1"),
+        (RecursionError("maximum\nrecursion depth"), "RecursionError: maximum recursion depth."),
+    ],
+)
+def test_any_other_error_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
     @click.command()
-    def buggy() -> None:
-        raise ZeroDivisionError
+    def fails() -> None:
+        raise error
 
-    monkeypatch.setattr(cropmap, "get_command", lambda ctx, name: buggy)
-    assert isinstance(CliRunner().invoke(cropmap, ["buggy"]).exception, ZeroDivisionError)
+    monkeypatch.delenv("CROPMAP_TRACEBACK", raising=False)
+    monkeypatch.setattr(cropmap, "places", {"fails": "nowhere:fails"})
+    monkeypatch.setattr(cropmap, "get_command", lambda ctx, name: fails)
+    result = CliRunner().invoke(cropmap, ["fails"])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"Error: {words}")
+    monkeypatch.setenv("CROPMAP_TRACEBACK", "1")
+    assert CliRunner().invoke(cropmap, ["fails"]).exception is error
+
+
+@pytest.mark.parametrize(
+    ("words", "suggested"),
+    [(["predikt"], "predict"), (["forest", "verfy"], "verify"), (["ee", "chek"], "check")],
+)
+def test_a_misspelt_command_is_suggested(words: list[str], suggested: str) -> None:
+    result = CliRunner().invoke(cropmap, words)
+    assert result.exit_code == 2
+    assert f"'{suggested}'" in result.stderr.partition("Did you mean")[2]

@@ -96,11 +96,29 @@ def _table(folder: Path) -> Path:
         ),
         (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(179, 10, 181, 11))), "antimeridian"),
         (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(-179, 10, 179, 11))), "antimeridian"),
-        (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(6e5, 5e6, 7e5, 6e6))), "check its CRS"),
+        (
+            lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(6e5, 5e6, 7e5, 6e6))),
+            "metres, as of UTM",
+        ),
+        (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(36, 126, 37, 127))), "longitude first"),
+        (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(200, 10, 201, 11))), "check its CRS"),
         (_without_crs, "no CRS"),
         (_table, "without geometry"),
     ],
-    ids=["missing", "empty", "no json", "point", "line", "over", "spans", "metres", "no crs", "table"],
+    ids=[
+        "missing",
+        "empty",
+        "no json",
+        "point",
+        "line",
+        "over",
+        "spans",
+        "metres",
+        "swapped",
+        "off",
+        "no crs",
+        "table",
+    ],
 )
 def test_an_area_that_means_no_place_is_refused(tmp_path: Path, make: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -1,11 +1,28 @@
 import errno
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
-from gee_pipeline.files import atomic_path, read_json, require_writable, size_text, write_bytes, write_json
+from gee_pipeline.files import (
+    DIGEST_KEY,
+    atomic_path,
+    read_json,
+    read_sealed,
+    read_toml,
+    require_writable,
+    sealed,
+    size_text,
+    unsealed,
+    write_bytes,
+    write_json,
+    write_sealed,
+)
 
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
@@ -81,3 +98,84 @@ def test_json_comes_back_and_damage_is_named(tmp_path: Path) -> None:
     path.write_text('{"name":')
     with pytest.raises(CorruptFileError, match=r"a\.json"):
         read_json(path)
+
+
+BEYOND_REASON = {
+    "deep": "[" * 10_000 + "]" * 10_000,
+    "digits": "[" + "9" * 9_000 + "]",
+    "cut off": '{"a": [1, ',
+    "latin": '"\xe4"',
+}
+
+
+@pytest.mark.parametrize("content", BEYOND_REASON.values(), ids=BEYOND_REASON)
+@pytest.mark.parametrize("kind", ["json", "toml"])
+def test_what_no_reader_takes_is_damage(tmp_path: Path, content: str, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    path.write_text(content if kind == "json" else f"a = {content}", encoding="latin-1")
+    with pytest.raises(CorruptFileError, match=rf"a\.{kind} is not valid {kind.upper()}"):
+        read_json(path) if kind == "json" else read_toml(path)
+
+
+def test_a_mark_at_the_start_is_no_content(tmp_path: Path) -> None:
+    for name, content in (("a.json", '{"a": 1}'), ("a.toml", "a = 1")):
+        (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    assert read_json(tmp_path / "a.json") == read_toml(tmp_path / "a.toml") == {"a": 1}
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device without an end")
+def test_a_device_without_an_end_is_refused() -> None:
+    with pytest.raises(CorruptFileError, match=r"larger than 64\.0 MiB"):
+        read_json(Path("/dev/zero"))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"b\.json cannot be read: No such file"):
+        read_json(tmp_path / "b.json")
+
+
+@given(
+    values=st.dictionaries(
+        st.text(),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        ),
+    )
+)
+def test_sealed_values_come_back(values: dict[str, Any]) -> None:
+    values.pop(DIGEST_KEY, None)
+    as_read = json.loads(json.dumps(sealed(values)))
+    assert unsealed(as_read, "a", "") == values
+
+
+def _read_or_none(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_sealed(path, "Delete it.")
+    except CorruptFileError:
+        return None
+
+
+def test_every_change_of_a_sealed_file_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_sealed(path, {"cells": [1, 23], "name": "corn", "share": 0.125, 7: None})
+    assert read_sealed(path, "Delete it.") == {"cells": [1, 23], "name": "corn", "share": 0.125, "7": None}
+    content = path.read_bytes()
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        found = _read_or_none(path)  # a flip may hit the name of the digest, or turn a line end into a blank
+        assert found is None or (found["cells"], found["name"], found["share"]) == ([1, 23], "corn", 0.125)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"text"'])
+def test_what_is_no_object_is_none_of_ours(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(CorruptFileError, match="not an object"):
+        read_sealed(tmp_path / "a.json", "Delete it.")
+
+
+def test_files_of_earlier_versions_have_no_digest(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"cells": 3}')
+    assert read_sealed(tmp_path / "a.json", "Delete it.") == {"cells": 3}

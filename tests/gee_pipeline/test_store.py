@@ -14,7 +14,13 @@ from gee_pipeline.errors import CorruptFileError, DiskFullError, MismatchError
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts
-from gee_pipeline.store import composite_path, open_composite, read_composite, write_composite
+from gee_pipeline.store import (
+    composite_path,
+    open_composite,
+    read_composite,
+    require_whole,
+    write_composite,
+)
 from tests.support.fake_catalog import LEFT, cell_at
 
 RECIPE = Recipe.of(bands=("B4", "B11", "B2"))
@@ -214,3 +220,48 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(stored, monkeypat
         write_composite(stored, composite_of(seed=1), RECIPE, SEASON, {})
     assert stored.read_bytes() == before
     assert list(stored.parent.iterdir()) == [stored]
+
+
+@pytest.mark.parametrize("place", np.linspace(0, 1, 60, endpoint=False))
+def test_no_flipped_bit_gives_other_pixels_or_another_kind_of_error(stored, place):
+    """A flip in an unused place changes nothing; every other one is found, in whatever bin it is."""
+    content = bytearray(stored.read_bytes())
+    content[int(place * len(content))] ^= 16
+    stored.write_bytes(content)
+    try:
+        require_whole(stored, CELL, RECIPE, SEASON, BINS)
+    except (CorruptFileError, MismatchError):
+        return
+    np.testing.assert_array_equal(read(stored).values, composite_of().values)
+
+
+@pytest.mark.parametrize("index", BINS)
+def test_every_bin_is_verified(stored, index):
+    with rasterio.open(stored, "r+") as file:
+        band = 1 + 3 * (index - BINS.start)
+        pixels = file.read(band)
+        pixels[5, 7] += 1
+        file.write(pixels, band)
+    with pytest.raises(CorruptFileError, match="checksum"):
+        require_whole(stored, CELL, RECIPE, SEASON, BINS)
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        ("CROPMAP_BINS", "[0, 99999999999]"),  # would be a list of as many days
+        ("CROPMAP_BINS", "[30, 24]"),
+        ("CROPMAP_BINS", "[" * 10_000),
+        ("CROPMAP_BINS", "[0, " + "9" * 9_000 + "]"),
+        ("CROPMAP_SEASON", "{}"),
+        ("CROPMAP_SEASON", '[99999, "2021-01-01"]'),
+        ("CROPMAP_CRC32", "3"),
+        ("CROPMAP_COUNTS", "[]"),
+        ("CROPMAP_RECIPE", "null"),
+    ],
+)
+def test_a_label_of_odd_values_is_damage(stored, tag, text):
+    with rasterio.open(stored, "r+") as file:
+        file.update_tags(**{tag: text})
+    with pytest.raises(CorruptFileError, match="no label of a composite"):
+        read(stored)

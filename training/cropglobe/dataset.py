@@ -12,7 +12,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
-from gee_pipeline.files import read_json, require_writable, room_for, size_text, write_json
+from gee_pipeline.files import ODD_VALUES, read_sealed, require_writable, room_for, size_text, write_sealed
 from training.cropglobe.hub import Hub, HubFile, Version
 
 DATASET: Final = "x-ytong/CropGlobe"
@@ -185,7 +185,7 @@ def _version(folder: Path, hub: Hub) -> Version:
             f"{CropGlobeRequest(folder).names[0]}. Its files may have got other names; look at its page."
         )
     version = Version(version.dataset, version.commit, files)
-    write_json(record, asdict(version))
+    write_sealed(record, asdict(version))
     return version
 
 
@@ -196,11 +196,11 @@ def _inside(file: HubFile) -> bool:
 
 
 def _read_record(path: Path) -> Version:
-    values = read_json(path)
+    values = read_sealed(path, "Delete it.")
     try:
         files = tuple(HubFile(f["path"], f["size"], f["checksum"]) for f in values["files"])
         return Version(values["dataset"], values["commit"], files)
-    except (KeyError, TypeError) as error:
+    except ODD_VALUES as error:
         raise CorruptFileError(
             f"{path} does not say which version of the dataset is here: {error}. Delete it."
         ) from error

@@ -23,7 +23,7 @@ from inference.models.predictor import resolve_device
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker
 from training.fit.options import TrainingOptions
-from training.fit.resume_state import ResumeState
+from training.fit.resume_state import ResumeState, intact
 from training.fit.training_step import Batch, Supervised, TrainingStep
 from training.samples.samples import Samples
 from training.scores.calibration import negative_log_likelihood
@@ -118,6 +118,7 @@ def fit(
     Raises:
         InputError: The loss is no longer a number.
         MismatchError: The state is of another training.
+        CorruptFileError: The state is damaged.
     """
     maker = BatchMaker(recipe, normalisation, resolve_device(options.device), augmentation)
     with _random_state_apart(maker.device):
@@ -126,8 +127,9 @@ def fit(
         method = method or Supervised(training, options.class_weights)
         run = _Run(network, training, validation, options, maker, method)
         kept = time.monotonic()
-        if resume_state and (state := resume_state.read()):
-            run.resume(state)
+        if resume_state and (state := resume_state.read()) is not None:
+            with intact(resume_state.path):
+                run.resume(state)
             progress(run.step)
         while not run.is_over:
             run.train_batch()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +17,19 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import read_json, write_bytes, write_json
+from gee_pipeline.files import read_sealed, write_bytes, write_sealed
 from training.fit.split import Labelled
 from training.samples.samples import Samples
 
 FACTS_FILE: Final = "training.json"
 STATE_FILE: Final = "state.pt"
 LOCK_FILE: Final = "training.lock"
+
+
+_HEADER_BYTES: Final = 65
+"""A SHA-256 in hex digits and a line end, before the state itself."""
+
+_WAY_OUT: Final = "Start the training over with --restart."
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,20 @@ class ResumeState:
             MismatchError: The folder is of a training with other options or data; they are named.
             CorruptFileError: A file of the folder is damaged.
         """
-        path = self.folder / STATE_FILE
+        path = self.path
         if not path.is_file():
             return None
-        self._require_same(self.unnamed | read_json(self.folder / FACTS_FILE))
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise CorruptFileError(
-                f"{path} is damaged: {error}. Start the training over with --restart."
-            ) from error
+        self._require_same(self.unnamed | read_sealed(self.folder / FACTS_FILE, _WAY_OUT))
+        with intact(path):
+            state: dict[str, Any] = torch.load(
+                io.BytesIO(_verified(path.read_bytes())), map_location="cpu", weights_only=True
+            )
         return state
+
+    @property
+    def path(self) -> Path:
+        """File of the state."""
+        return self.folder / STATE_FILE
 
     def keep(self, state: dict[str, Any]) -> None:
         """Write a state: tensors, numbers, texts, lists and dictionaries of them.
@@ -64,10 +72,13 @@ class ResumeState:
             DiskFullError: The disk has no room; the former state stays.
         """
         if not (self.folder / STATE_FILE).exists():
-            write_json(self.folder / FACTS_FILE, self.facts)
+            write_sealed(self.folder / FACTS_FILE, self.facts)
         buffer = io.BytesIO()
+        buffer.write(bytes(_HEADER_BYTES))
         torch.save(state, buffer)
-        write_bytes(self.folder / STATE_FILE, buffer.getbuffer())
+        content = buffer.getbuffer()
+        content[:_HEADER_BYTES] = _header(content[_HEADER_BYTES:])
+        write_bytes(self.folder / STATE_FILE, content)
 
     def _require_same(self, former: dict[str, Any]) -> None:
         names = sorted(former.keys() | self.facts.keys())
@@ -79,6 +90,36 @@ class ResumeState:
                 f"with the same options and data. Different are {'; '.join(pairs)}. Give the former options "
                 "to continue, --restart to start over, or another --out."
             )
+
+
+@contextmanager
+def intact(path: Path) -> Iterator[None]:
+    """Turn whatever a state raises where it is read or taken up into damage: no other cause is left.
+
+    Raises:
+        CorruptFileError: The state is not whole, or not one of this training.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # torch raises many kinds for a state that is not what it seems
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise CorruptFileError(f"{path} is damaged: {reason}. {_WAY_OUT}") from error
+
+
+def _header(content: memoryview | bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def _verified(content: bytes) -> bytes:
+    """A state without its digest; those of earlier versions begin as zip files do, and have none."""
+    if content.startswith(b"PK"):
+        return content
+    header, state = content[:_HEADER_BYTES], content[_HEADER_BYTES:]
+    if header != _header(state):
+        raise ValueError("it does not have the digest that was written with it")
+    return state
 
 
 def forget(folder: Path) -> None:

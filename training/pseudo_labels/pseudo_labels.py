@@ -17,8 +17,8 @@ import pyproj
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import PIXEL_SIZE
-from gee_pipeline.errors import InputError, MismatchError
-from gee_pipeline.files import require_writable, write_json
+from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.files import ODD_VALUES, require_writable, write_json
 from inference.models.checkpoint import Checkpoint, load_checkpoint
 from inference.models.model_file import FOREST, model_kind
 from inference.run.plan import CONFIG_FILE, PlannedModel, RunPlan, load_plan
@@ -321,12 +321,15 @@ def _finished(request: PseudoRequest, opened: _Opened, reference: Reference | No
     if not request.out.exists():
         return None
     metadata = read_metadata(request.out)
-    if metadata is None or "request" not in metadata:
+    if metadata is None:
         raise InputError(
             f"{request.out} exists and is not a file of 'cropmap forest pseudo-label'. Choose another --out."
         )
     require_same_request(metadata["request"], _request(request, opened), request.out)
-    former = PseudoReport.from_dict(metadata["report"])
+    try:
+        former = PseudoReport.from_dict(metadata["report"])
+    except ODD_VALUES as error:
+        raise CorruptFileError(f"The report in {request.out} is damaged ({error!r}). Delete it.") from error
     if reference and reference.describe() != former.reference:
         return None
     legend = _own_legend(request, opened)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CropmapError, InputError
+from gee_pipeline.files import read_json, read_toml
 from inference.models.crop_class import CropClass
 from training.samples.crops import CROPS
 from training.samples.labels import Label, distinct_labels, plain_label
@@ -145,24 +144,15 @@ def read_legend(path: Path) -> ClassLegend:
     Raises:
         InputError: The file cannot be read, or a key or value is wrong, which is named.
     """
-    values = _read(path)
+    if not path.exists():
+        raise InputError(
+            f"The legend {path} cannot be read: no such file. Name a TOML or JSON file by --legend."
+        )
     try:
+        values = read_json(path) if path.suffix.lower() == ".json" else read_toml(path)
         return _legend(values)
     except CropmapError as error:
         raise InputError(f"The legend {path}: {error}") from error
-
-
-def _read(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        return json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise InputError(
-            f"The legend {path} cannot be read: {error.strerror}. Give a TOML or JSON file with --legend."
-        ) from error
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
-        raise InputError(f"The legend {path} is not valid {kind}: {error}") from error
 
 
 def _legend(values: Any) -> ClassLegend:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,7 +10,8 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import CorruptFileError, InputError
+from gee_pipeline.files import ODD_VALUES, parse_json
 from gee_pipeline.recipe import Recipe, RecipeOptions
 from gee_pipeline.season import Season
 
@@ -46,16 +46,16 @@ def origin_of(path: Path, arrays: Mapping[str, NDArray[Any]]) -> SampleOrigin | 
         MismatchError: A later version of cropmap wrote it.
     """
     try:
-        stored = json.loads(str(arrays[METADATA]))
+        stored = parse_json(str(arrays[METADATA]), path)
         year, start = stored["request"]["year"], date.fromisoformat(stored["request"]["season_start"])
         source, recipe = stored["source"], stored["recipe"]
-    except (KeyError, TypeError, ValueError):
+    except (*ODD_VALUES, CorruptFileError):
         return None  # what other programs write under this key
     try:
         pseudo = stored["request"].get("kind") == PSEUDO_LABELS
         season = Season(year, start)
         return SampleOrigin(path, source, Recipe.from_dict(recipe).starting_as(season), season, pseudo)
-    except InputError as error:
+    except (*ODD_VALUES, InputError) as error:
         raise InputError(f"The samples {path} tell a recipe that cannot be read: {error}") from error
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Hemisphere, Season
+
+_WHOLE_WITH_FRACTION: Final = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
+"""Spreadsheets write 3.0 in a column that has empty cells."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,12 @@ class Part:
 
 
 def as_text(values: NDArray[Any]) -> NDArray[np.str_]:
-    """`(sample,)`: values as texts; whole numbers without a fraction, what is missing as an empty text."""
+    """`(sample,)`: values as texts; `3.0` is `3`, `03` stays, and what is missing is an empty text."""
     return np.array([_text(value) for value in values.tolist()], dtype=np.str_)
 
 
 def _text(value: Any) -> str:
     if value is None or value != value:  # only NaN differs from itself
         return ""
-    return str(int(value)) if isinstance(value, float) and value == int(value) else str(value).strip()
+    text = str(int(value)) if isinstance(value, float) and value == int(value) else str(value).strip()
+    return whole[1] if (whole := _WHOLE_WITH_FRACTION.fullmatch(text)) else text

@@ -29,6 +29,9 @@ from training.samples.table_file import TABLE_SUFFIXES, read_table
 AS_FILES_SAY: Final = RecipeOptions()
 """Nothing that a user says."""
 
+_OTHER_KINDS: Final = (".gpkg", ".shp", ".geojson", ".json", ".kml", ".fgb", ".xlsx", ".xls", ".ods")
+"""Endings of files that users have samples in, and that are not read."""
+
 _PER_SAMPLE: Final = ("lon", "lat", "groups", "country")
 """Fields of `Samples` that have a value for each sample, or none at all."""
 
@@ -221,6 +224,11 @@ class _File:
 def _open(path: Path) -> _File:
     if path.name.lower().endswith(TABLE_SUFFIXES):
         return _File(path, read_table(path))
+    if path.is_file() and path.suffix.lower() in _OTHER_KINDS:
+        raise InputError(
+            f"{path} is no file of samples, which is an npz, a CSV, a Parquet or a GeoParquet. Save it as "
+            "one of these."
+        )
     arrays = load_arrays(path)
     return _File(path, arrays, origin_of(path, arrays))
 

@@ -8,7 +8,8 @@ The file is CSV (also compressed: .csv.gz), Parquet or GeoParquet. Its columns, 
 - `group` and `country`, optional.
 - one column for each band and date: `B2_2021-05-03`. Also read are `B02`, `b2`; dates as `20210503` and
   `2021_05_03`; a dash, a dot or a blank instead of the underscore after the band; and the date first, as in
-  `2021-05-03_B2`. Bands that the recipe lacks are ignored, and so is every other column.
+  `2021-05-03_B2`. A name that holds a band and a date in another way, such as `B2_03.05.2021`, is refused.
+  Bands that the recipe lacks are ignored, and so is every other column.
 
 An empty cell, NaN or -9999 is a gap; so is an observation of exactly 0 in all bands, which ESA's products use
 for "no data". An observation that lacks one band of a sensor is a gap in all of that sensor's. Bands of other
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from numbers import Number
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +51,12 @@ _NUMBERED: Final = re.compile(r"B0?(?P<number>[1-9][0-9]?A?)")
 _DATE: Final = r"(?P<year>[0-9]{4})(?P<mark>[-_]?)(?P<month>[0-9]{2})(?P=mark)(?P<day>[0-9]{2})"
 _BAND_FIRST: Final = re.compile(rf"{_BAND}[-_. ]{_DATE}")
 _DATE_FIRST: Final = re.compile(rf"{_DATE}[-_. ]{_BAND}")
+
+_LIKE_DATE: Final = re.compile(
+    r"(?<![0-9])((19|20)[0-9]{2}[-_./ ]?[0-9]{1,2}[-_./ ]?[0-9]{1,2}"  # 2021/5/3; the day 2021123 of a year
+    r"|[0-9]{1,2}[-_./ ][0-9]{1,2}[-_./ ](19|20)[0-9]{2}|[0-9]{4}(19|20)[0-9]{2})(?![0-9])"  # 03.05.2021
+)
+"""Dates in more ways than are read, so that a column is refused rather than left out unseen."""
 
 PLACE_NAMES: Final = {"lon": ("lon", "longitude"), "lat": ("lat", "latitude")}
 """What the columns of a place are called, whatever their case."""
@@ -80,9 +88,12 @@ class Table:
         """The columns of observations.
 
         Raises:
-            InputError: A column has an impossible date, or two stand for the same band and day.
+            InputError: A column has an impossible date, two stand for the same band and day, or one holds a
+                band and a date in a way that is not read.
         """
-        found = [column for name in self.frame.columns if (column := _series_column(self.path, str(name)))]
+        names_given = [str(name) for name in self.frame.columns]
+        found = [column for name in names_given if (column := _series_column(self.path, name))]
+        _require_understood(self.path, names_given, found)
         names: dict[tuple[str, date], str] = {}
         for column in found:
             other = names.setdefault((column.band, column.day), column.name)
@@ -271,7 +282,8 @@ def _text_column(table: Table, name: str | None) -> NDArray[np.str_] | None:
 
 
 def _labels(column: pd.Series) -> NDArray[Any]:
-    if pd.api.types.is_numeric_dtype(column):
+    """`(sample,)` as the file has them; large whole numbers stay whole."""
+    if pd.api.types.is_float_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     return column.to_numpy(dtype=object, na_value=None)
 
@@ -294,9 +306,18 @@ def _plain_columns(table: Table) -> list[str]:
 def _numbers(table: Table, name: str) -> NDArray[np.float64]:
     """`(sample,)` values of a column, NaN where it is empty."""
     column = table.frame[name]
+    given = column.notna().to_numpy(dtype=bool)
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        strange = np.array([not _may_be_number(value) for value in column.tolist()], bool)
+        _refuse(table, name, strange & given, "must hold numbers")
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    _refuse(table, name, np.isnan(values) & column.notna().to_numpy(dtype=bool), "must hold numbers")
+    _refuse(table, name, np.isnan(values) & given, "must hold numbers")
     return values
+
+
+def _may_be_number(value: Any) -> bool:
+    """Whether a cell is a number or a text: True and days would become numbers without a word."""
+    return isinstance(value, str | Number) and not isinstance(value, bool | np.bool_)
 
 
 def _refuse(table: Table, name: str, bad: NDArray[np.bool_], rule: str) -> None:
@@ -328,9 +349,32 @@ def _series_column(path: Path, name: str) -> SeriesColumn | None:
     return SeriesColumn(name, band, day)
 
 
+def _require_understood(path: Path, names: Sequence[str], found: Sequence[SeriesColumn]) -> None:
+    """Refuse observations under names that are not read."""
+    read = {column.name for column in found}
+    if strange := [name for name in names if name not in read and _seems_observed(name)]:
+        raise InputError(
+            f"{path}: the columns {few(strange)} seem to hold a band and a date, but are not named as "
+            "B2_2021-05-03, B2_20210503 or 2021-05-03_B2 are. Rename them, or leave them out."
+        )
+
+
+def _seems_observed(name: str) -> bool:
+    """Whether a name holds a band and a date, whatever is around and between them."""
+    date_like = _LIKE_DATE.search(name.replace("T", " "))
+    if date_like is None:
+        return False
+    rest = name[: date_like.start()] + " " + name[date_like.end() :]
+    return any(_band_named(word) for word in re.split("[^a-zA-Z0-9]+", rest))
+
+
 def _band_of(match: re.Match[str]) -> str | None:
     """The band that a column means: any number behind a B, or a band of another sensor."""
-    name = match["band"].upper()
+    return _band_named(match["band"])
+
+
+def _band_named(text: str) -> str | None:
+    name = text.upper()
     if numbered := _NUMBERED.fullmatch(name):
         return f"B{numbered['number']}"
     return name if sensor_of_band(name) else None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,8 +16,9 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import read_json, write_bytes, write_json
+from gee_pipeline.files import ODD_VALUES, read_sealed, write_bytes, write_sealed
 from gee_pipeline.source import Spent
+from training.samples.npz_file import DAMAGED_NPZ, require_room
 from training.sampling.grid import SampleCell
 
 _REQUEST_FILE: Final = "request.json"
@@ -48,6 +47,17 @@ class CellSamples:
     left_out: NDArray[np.int64]
     """`(value, 2)`: values of the map that are in no class, and how many points have them."""
 
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        shapes = [getattr(self, name).shape for name in ("labels", "lon", "lat", "values")]
+        if shapes != [(count,)] * 4 or self.series.ndim != 3 or len(self.series) != count:
+            raise InputError(
+                "A square has one series, label, place and value a sample, got "
+                f"{self.series.shape}, {shapes}."
+            )
+        if self.left_out.ndim != 2 or self.left_out.shape[1] != 2:
+            raise InputError(f"Values left out come with their counts, got {self.left_out.shape}.")
+
     def to_bytes(self) -> bytes:
         """The content of an npz file."""
         content = io.BytesIO()
@@ -64,9 +74,10 @@ class CellSamples:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
+                require_room(path, arrays.zip)
                 values = {name: arrays[name] for name in cls.__dataclass_fields__}
                 return cls(**{**values, "candidates": int(values["candidates"])})
-        except (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except (*ODD_VALUES, *DAMAGED_NPZ, InputError) as error:
             raise CorruptFileError(f"{path} is not a whole file of samples: {error}. Delete it.") from error
 
 
@@ -134,16 +145,23 @@ class PartFolder:
         path = self.folder / _FACTS_FILE
         if not path.exists():
             return Facts()
-        values = read_json(path)
-        return Facts(values["scenes"], Spent(**values["spent"]))
+        values = read_sealed(path, self._way_out)
+        try:
+            return Facts(values["scenes"], Spent(**values["spent"]))
+        except ODD_VALUES as error:
+            raise CorruptFileError(f"{path} is damaged ({error!r}). {self._way_out}") from error
 
     def keep_facts(self, facts: Facts) -> None:
         """Keep what was found and spent, former starts included."""
-        write_json(self.folder / _FACTS_FILE, asdict(facts))
+        write_sealed(self.folder / _FACTS_FILE, asdict(facts))
 
     def remove(self) -> None:
         """Delete the folder, once the result stands."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _way_out(self) -> str:
+        return f"Delete {self.folder}: its squares are drawn again."
 
     def _path(self, cell: SampleCell) -> Path:
         return self.folder / f"{cell.name}.npz"
@@ -151,10 +169,10 @@ class PartFolder:
     def _require_same(self, request: dict[str, Any]) -> None:
         path = self.folder / _REQUEST_FILE
         if path.exists() and any(self.folder.glob("*.npz")):
-            require_same_request(read_json(path), request, self.folder)
-        elif not path.exists() or read_json(path) != request:  # nothing is lost where no square is done
-            (self.folder / _FACTS_FILE).unlink(missing_ok=True)
-            write_json(path, request)
+            require_same_request(read_sealed(path, self._way_out), request, self.folder)
+        elif not path.exists() or read_sealed(path, self._way_out) != request:
+            (self.folder / _FACTS_FILE).unlink(missing_ok=True)  # nothing is lost where no square is done
+            write_sealed(path, request)
 
 
 def require_same_request(theirs: dict[str, Any], mine: dict[str, Any], path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import CropmapError, InputError
+from gee_pipeline.files import read_toml
 from training.samples.crops import NAMES, OTHER
 
 Cropland = Literal["worldcover"]
@@ -75,17 +75,9 @@ def read_class_table(path: Path) -> ClassTable:
         InputError: The file is missing or no TOML; or a key or value is wrong, which is named.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"The class table {path} cannot be read: {error.strerror}. Give a TOML file with --classes-table."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The class table {path} is not valid TOML: {error}") from error
-    try:
-        return _table(values)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        return _table(read_toml(path))
+    except CropmapError as error:
+        raise InputError(f"The class table {path}: {error}") from error
 
 
 def _table(values: dict[str, Any]) -> ClassTable:

@@ -37,6 +37,8 @@ class SampleRequest:
     """How samples are drawn."""
     recipe: Recipe = field(default_factory=Recipe)
     """How series are made."""
+    layer: str | None = None
+    """Layer of the vector file; None takes its only one."""
     hemisphere: Hemisphere | None = None
     """Side of the equator whose season is drawn; None takes that of the area."""
     settings: EarthEngineSettings = field(default_factory=EarthEngineSettings)
@@ -99,7 +101,7 @@ def plan_samples(request: SampleRequest, notice: Callable[[str], None] = lambda 
         InputError: The area, the year, the reference or its table cannot be used.
     """
     reference = reference_map(request.reference, request.year, request.classes_table)
-    aoi = read_aoi(request.aoi)
+    aoi = read_aoi(request.aoi, request.layer)
     for text in aoi.notices:
         notice(text)
     season = season_of_area(aoi, request.recipe, request.year, request.hemisphere, notice)

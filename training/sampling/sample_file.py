@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,9 +16,10 @@ from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError, InputError
-from gee_pipeline.files import write_bytes
+from gee_pipeline.files import ODD_VALUES, parse_json, write_bytes
 from gee_pipeline.observations import least_observed
 from training.samples.crops import NAMES
+from training.samples.npz_file import DAMAGED_NPZ, require_room
 from training.samples.sample_origin import METADATA
 from training.sampling.cell_samples import CellSamples, Facts
 from training.sampling.grid import SampleCell
@@ -163,16 +162,26 @@ def pack_samples(
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
-    """How a file of samples came about, or None where it does not tell.
+    """How a file of samples came about, all of which is whole; None where it does not tell.
 
     Raises:
         CorruptFileError: The file is damaged or no npz.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return json.loads(str(arrays[METADATA])) if METADATA in arrays.files else None
-    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            require_room(path, arrays.zip)
+            text = str(arrays[METADATA]) if METADATA in arrays.files else "null"
+            damaged = arrays.zip.testzip()  # reads all: who finds a finished file takes its samples for whole
+            if damaged is not None:
+                raise ValueError(f"{damaged} does not have its checksum")
+    except DAMAGED_NPZ as error:
         raise CorruptFileError(f"{path} is not a whole npz file: {error}. Delete it.") from error
+    try:
+        values = parse_json(text, path)
+    except CorruptFileError:  # what other programs write under this key
+        return None
+    ours = isinstance(values, dict) and isinstance(values.get("request"), dict)
+    return values if ours else None
 
 
 def _metadata(plan: SamplePlan, summary: SampleSummary) -> dict[str, Any]:
@@ -186,9 +195,18 @@ def _metadata(plan: SamplePlan, summary: SampleSummary) -> dict[str, Any]:
 
 
 def read_summary(metadata: dict[str, Any]) -> SampleSummary:
-    """The summary in what `read_metadata` returned."""
-    values = metadata["summary"]
-    return SampleSummary(**{**values, "cells_missing": tuple(values["cells_missing"])})
+    """The summary in what `read_metadata` returned.
+
+    Raises:
+        CorruptFileError: It is not one that was written with samples.
+    """
+    try:
+        values = metadata["summary"]
+        return SampleSummary(**{**values, "cells_missing": tuple(values["cells_missing"])})
+    except ODD_VALUES as error:
+        raise CorruptFileError(
+            f"The summary of these samples is damaged ({error!r}). Draw them again."
+        ) from error
 
 
 def _sparse(samples: CellSamples, plan: SamplePlan) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import tomli_w
 import torch
 
-from gee_pipeline.errors import CropmapError, DiskFullError, IncompleteRunError, MismatchError
+from gee_pipeline.errors import CropmapError, DiskFullError, IncompleteRunError, MismatchError, PlaceError
 from gee_pipeline.files import require_writable, write_bytes
 from inference.models.predictor import resolve_device
 from training.fit.loop import FitProgress
@@ -273,7 +273,7 @@ class _Work:
         """Keep why a training failed: it diverged, no memory, no package. What hits all is raised."""
         try:
             yield
-        except (DiskFullError, MismatchError):
+        except (DiskFullError, PlaceError, MismatchError):
             raise
         except (CropmapError, RuntimeError, ValueError, MemoryError) as error:  # torch and scikit-learn's own
             self.failures[job.name] = str(error) or type(error).__name__

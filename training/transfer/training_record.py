@@ -7,13 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, MismatchError
-from gee_pipeline.files import read_json, write_json
+from gee_pipeline.files import ODD_VALUES, read_sealed, write_sealed
+
+_WAY_OUT: Final = "Delete it, and it is trained again."
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class TrainingRecord:
 
     def save(self, folder: Path) -> None:
         """Write the file of the training."""
-        write_json(record_path(folder, self.job), {"digest": self.digest, **asdict(self)})
+        write_sealed(record_path(folder, self.job), {"digest": self.digest, **asdict(self)})
 
 
 def digest_of(job: Job, facts: Mapping[str, Any]) -> str:
@@ -131,7 +133,7 @@ def read_record(
 
 
 def _parse(path: Path) -> TrainingRecord:
-    values = read_json(path)
+    values = read_sealed(path, _WAY_OUT)
     try:
         digest = values.pop("digest")
         regions = {
@@ -141,7 +143,7 @@ def _parse(path: Path) -> TrainingRecord:
         changed = {"job": Job(**values["job"]), "names": tuple(values["names"]), "regions": regions}
         record = TrainingRecord(**{**values, **changed})
         intact = record.digest == digest
-    except (KeyError, TypeError, AttributeError) as error:
+    except ODD_VALUES as error:
         raise _damaged(path) from error
     if not intact:
         raise _damaged(path)
@@ -149,7 +151,7 @@ def _parse(path: Path) -> TrainingRecord:
 
 
 def _damaged(path: Path) -> CorruptFileError:
-    return CorruptFileError(f"{path} is not the record of a training. Delete it, and it is trained again.")
+    return CorruptFileError(f"{path} is not the record of a training. {_WAY_OUT}")
 
 
 def _require_same(path: Path, former: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

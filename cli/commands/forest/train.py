@@ -13,7 +13,7 @@ import click
 from cli.options.sample_files import read_files, require_new_file, training_options, warn
 from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
-from cli.options.split import split_options
+from cli.options.split import refuse_unread_of_split, split_options
 from gee_pipeline.earthengine.forest.deploy_options import DEEPEST
 from training.fit.options import Rule, SplitRule
 from training.forest.options import FEATURES, ForestOptions
@@ -142,6 +142,7 @@ def train(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
 
     require_new_file(out, files)
     require_writable(out)
+    refuse_unread_of_split(given["rule"])
     options = ForestOptions(**{field.name: given[field.name] for field in fields(ForestOptions)})
     samples = read_files(files, given)
     if not quiet:

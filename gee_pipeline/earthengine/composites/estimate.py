@@ -92,6 +92,8 @@ class EstimateRequest:
     """Vector file of the area of interest."""
     year: int
     """Mapped year."""
+    layer: str | None = None
+    """Layer of the vector file; None takes its only one."""
     hemisphere: Hemisphere | None = None
     """Side of the equator whose season is counted; None takes that of the area."""
     crs: str | None = None
@@ -319,7 +321,7 @@ def plan_workload(request: EstimateRequest) -> Workload:
     Raises:
         InputError: The area or the CRS cannot be used.
     """
-    aoi = read_aoi(request.aoi)
+    aoi = read_aoi(request.aoi, request.layer)
     season = season_of_area(aoi, request.recipe, request.year, request.hemisphere)
     require_imagery(request.recipe, season)
     grid = make_grid(aoi, request.crs, request.cell_size, like=request.like)

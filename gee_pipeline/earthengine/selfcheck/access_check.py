@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import ee
 import numpy as np
@@ -21,7 +20,8 @@ from gee_pipeline.earthengine.client.session import Access, Session, connect, fi
 from gee_pipeline.earthengine.client.settings import EarthEngineSettings
 from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.composites.fetch import Fetcher
-from gee_pipeline.errors import AccessError, EarthEngineError, NoProjectError
+from gee_pipeline.errors import AccessError, CorruptFileError, EarthEngineError, InputError, NoProjectError
+from gee_pipeline.files import read_json
 from gee_pipeline.recipe import Recipe
 
 FIELD: Final = GeoBox((4, 4), Affine(10, 0, 633_600, 0, -10, 3_819_520), "EPSG:32615")
@@ -159,13 +159,13 @@ def _authenticated(auth_mode: str | None, force: bool) -> bool:
 def _remember(project: str) -> None:
     """Name the project next to the stored credentials, where the client looks for it."""
     path = Path(oauth.get_credentials_path())
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    stored = read_json(path) if path.exists() else {}
     oauth.write_private_json(str(path), stored | {"project": project})
 
 
 def _stored_token() -> str | None:
     try:
-        stored: dict[str, Any] = json.loads(Path(oauth.get_credentials_path()).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        stored = read_json(Path(oauth.get_credentials_path()))
+    except (InputError, CorruptFileError):
         return None
-    return stored.get("refresh_token")
+    return stored.get("refresh_token") if isinstance(stored, dict) else None

@@ -13,6 +13,9 @@ from gee_pipeline.errors import InputError
 DROPOUT: Final = (0.2, 0.3, 0.3, 0.4)
 """Share of feature maps dropped after each block: the authors' code; the paper does not state it."""
 
+MOST_BLOCKS: Final = 64
+"""Most blocks; the presets have four."""
+
 LARGEST: Final = 2**16
 """Most feature maps of a block: with more, torch cannot count the bytes of a layer."""
 
@@ -42,6 +45,8 @@ class CropNetConfig:
                 "CropNet takes one number of channels, stride and dropout a block, got "
                 f"{len(self.channels)}, {len(self.strides)} and {len(self.dropout)}."
             )
+        if len(self.channels) > MOST_BLOCKS:
+            raise InputError(f"CropNet has at most {MOST_BLOCKS} blocks, got {len(self.channels)}.")
         sizes = (*self.channels, *self.strides, self.bands, self.classes)
         if not all(type(size) is int and 1 <= size <= LARGEST for size in sizes):
             raise InputError(

@@ -53,3 +53,14 @@ def test_where_there_is_no_season_the_command_says_why(
     result = run_cropmap("season", "--aoi", area(tmp_path / "a.geojson", lon, lat), *options)
     assert result.exit_code == 2
     assert [part for part in named if part not in result.stderr] == []
+
+
+def test_the_area_is_the_layer_that_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.gpkg"
+    for name, lat in (("north", 35.1), ("south", -35.1)):
+        box = shapely.box(-62.0, lat, -61.7, lat + 0.3)
+        geopandas.GeoDataFrame(geometry=[box], crs="EPSG:4326").to_file(path, layer=name)
+    assert "2 layers: north, south" in run_cropmap("season", "--aoi", path).stderr
+    by_name = {n: run_cropmap("season", "--aoi", path, "--layer", n, "--json") for n in ("north", "south")}
+    starts = {name: json.loads(result.stdout)[-1]["start"] for name, result in by_name.items()}
+    assert starts["south"] > "07" > starts["north"]  # summer crops are sown in spring

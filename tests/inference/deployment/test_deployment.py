@@ -13,6 +13,7 @@ import pytest
 
 from gee_pipeline.earthengine.tasks.task import Task
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.files import write_sealed
 from inference.deployment.asset_tasks import DeploymentRecord, begin, only_one
 from inference.deployment.deploy import deploy
 from inference.deployment.deployment import (
@@ -306,3 +307,19 @@ def test_what_is_expected_of_the_servers_without_confidence(model: ForestModel) 
 )
 def test_each_refusal_has_a_way_out(message: str, confidence: Any, words: str) -> None:
     assert words in remedy_for(message, confidence)
+
+
+def test_a_changed_file_is_found(deployment: Deployment, tmp_path: Path) -> None:
+    path = tmp_path / "forest.deployment.json"
+    save_deployment(path, deployment)
+    path.write_text(path.read_text().replace(f'"classes": {deployment.classes}', '"classes": 9'))
+    with pytest.raises(CorruptFileError, match=r"digest.*cropmap forest deploy"):
+        load_deployment(path)
+
+
+def test_a_changed_record_starts_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.json"
+    write_sealed(path, DeploymentRecord(ABOUT, "abcd", (Task(ASSET, "active", 1),)).to_dict())
+    path.write_text(path.read_text().replace("abcd", "abce"))
+    with pytest.raises(CorruptFileError, match=r"tasks\.json is damaged.*digest"):
+        begin(path, ABOUT, [ASSET])

@@ -376,3 +376,11 @@ def test_a_difference_refuses_the_map_and_is_compared_anew_the_next_time(tmp_pat
     assert [one.passed for one in read_verifications(path)] == [False]
     assert passed(Served(), path).passed
     assert [one.passed for one in read_verifications(path)] == [True]
+
+
+def test_a_changed_verification_is_found(tmp_path):
+    path = tmp_path / "forest.verifications.json"
+    keep(path, compared(Served(wrong={("r0000_c0000", 1, 1): (9, 9, 9)}), 1))
+    path.write_text(path.read_text().replace('"differing_pixels": 1', '"differing_pixels": 0'))
+    with pytest.raises(CorruptFileError, match=r"digest.*cropmap forest verify"):
+        read_verifications(path)

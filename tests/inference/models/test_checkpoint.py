@@ -220,9 +220,9 @@ def test_metadata_that_is_no_json_object_is_refused(path, text):
 @pytest.mark.parametrize(
     ("damage", "names"),
     [
-        (_without("head.bias"), r"head\.bias: wanted \(5,\), got none"),
-        (_with("extra", torch.zeros(2)), r"extra: wanted none, got \(2,\)"),
-        (_with("head.weight", torch.zeros(5, 7)), r"head\.weight: wanted \(5, 6\), got \(5, 7\)"),
+        (_without("head.bias"), r"head\.bias: wanted \(5,\) of float32, got none"),
+        (_with("extra", torch.zeros(2)), r"extra: wanted none, got \(2,\) of float32"),
+        (_with("head.weight", torch.zeros(5, 7)), r"head\.weight: wanted \(5, 6\) of float32, got \(5, 7\)"),
     ],
 )
 def test_weights_that_do_not_fit_the_configuration_are_refused(path, damage, names):
@@ -290,6 +290,76 @@ def test_a_forged_size_is_refused_before_memory_is_taken(path, monkeypatch):
     values, tensors = _contents(path)
     values["config"]["channels"] = [60_000, 60_000]  # 130 GB
     _rewrite(path, values, tensors)
-    monkeypatch.setattr(inference.models.checkpoint, "build_network", lambda *a: pytest.fail("is built"))
+    made = []
+    monkeypatch.setattr(torch.nn.Linear, "__init__", _noting(torch.nn.Linear.__init__, made))
     with pytest.raises(MismatchError, match=r"must fit the configuration.*60000"):
+        load_checkpoint(path)
+    assert {layer.weight.device.type for layer in made} == {"meta"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int32])
+def test_weights_of_another_number_type_are_not_cast(path, dtype):
+    values, tensors = _contents(path)
+    name = next(name for name in tensors if name.endswith("weight"))
+    _rewrite(path, values, tensors | {name: tensors[name].to(dtype)})
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(MismatchError, match=f"{name}: wanted .* of float32, got .* of {kind}"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("model", ["mlp", "cropnet-1d-harmonic"])
+def test_no_network_is_made_before_its_weights_fit(path, monkeypatch, model):
+    values, tensors = _contents(path)
+    sizes = {key: values["config"][key] for key in ("bands", "classes")}
+    config = {"model": model, "bins": len(Recipe.from_dict(values["recipe"]).window), **sizes}
+    _rewrite(path, values | {"config": config}, tensors)
+    made = []
+    monkeypatch.setattr(torch.nn.Linear, "__init__", _noting(torch.nn.Linear.__init__, made))
+    with pytest.raises(MismatchError, match="must fit the configuration"):
+        load_checkpoint(path)
+    assert {layer.weight.device.type for layer in made} == {"meta"}
+
+
+def _noting(init, made):
+    def noted(self, *args, **options):
+        init(self, *args, **options)
+        made.append(self)
+
+    return noted
+
+
+def test_a_network_of_thousands_of_blocks_is_refused(path):
+    values, tensors = _contents(path)
+    many = {"channels": [1] * 3_000, "strides": [1] * 3_000, "dropout": [0.1] * 3_000}
+    _rewrite(path, values | {"config": values["config"] | many}, tensors)
+    with pytest.raises(CorruptFileError, match="at most 64 blocks"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"provenance": []},
+        {"metrics": "good"},
+        {"provenance": {"year": "2021"}},
+        {"provenance": {"season_start": 20210101}},
+        {"provenance": {"season_start": "spring"}},
+    ],
+)
+def test_facts_of_another_kind_are_damage(path, change):
+    values, tensors = _contents(path)
+    _rewrite(path, values | change, tensors)
+    with pytest.raises(CorruptFileError, match=r"metadata of .* is damaged"):
+        load_checkpoint(path)
+
+
+def test_metadata_nested_beyond_reason_is_damage(path):
+    _rewrite(path, "[" * 10_000, _contents(path)[1])
+    with pytest.raises(CorruptFileError, match="nested too deeply"):
+        load_checkpoint(path)
+
+
+def test_a_file_larger_than_any_model_is_not_read(path, monkeypatch):
+    monkeypatch.setattr("inference.models.model_file.LARGEST_MODEL", 1_000)
+    with pytest.raises(CorruptFileError, match=r"at most 1,000 bytes"):
         load_checkpoint(path)

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from gee_pipeline.observations import ValueStatistics
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.source import SceneCounts
-from gee_pipeline.value_statistics import ValueStatistics
 from inference.models.checkpoint import default_checkpoint, load_checkpoint
 from inference.models.networks.normalisation import Normalisation
 from inference.product.plausibility import Check

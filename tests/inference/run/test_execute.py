@@ -1,6 +1,7 @@
 import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import shapely
 import torch
 
 from gee_pipeline.bands import NODATA
-from gee_pipeline.errors import DiskFullError, IncompleteRunError, InputError, MismatchError
+from gee_pipeline.errors import DiskFullError, IncompleteRunError, InputError, MismatchError, PlaceError
 from inference.models.series import model_input
 from inference.run import cell_task
 from inference.run.cropland import CroplandMask
@@ -449,3 +450,44 @@ def test_a_cell_wholly_outside_in_pixels_is_written_without_a_look_at_scenes(tmp
     assert (summary.done, summary.skipped) == (1, 1)
     assert source.called() == ["r0000_c0000"]
     assert summary.pixels[0] == SIZE * SIZE
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_place_that_cannot_be_written_ends_the_run_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    source = FakeSource(tmp_path / "calls.txt")
+    plan, _ = open_or_create(tmp_path / "run", export_plan(source))
+
+    def refused(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with monkeypatch.context() as patch:
+        patch.setattr("inference.run.lock.write_json", lambda path, values: path.touch())
+        with pytest.raises(PlaceError, match=rf"{os.strerror(number)}\. .*another --out"):
+            run(tmp_path / "run", plan, workers=0)
+    assert len(source.called()) == 1
+
+
+def test_a_run_folder_that_is_deleted_is_not_made_again_half(tmp_path: Path) -> None:
+    plan, _ = open_or_create(tmp_path / "run", export_plan(FakeSource()))
+
+    def vandal(progress: Progress) -> None:
+        if progress.done == 2:
+            shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(PlaceError, match="was deleted or moved"):
+        run(tmp_path / "run", plan, workers=0, on_progress=vandal)
+    assert not list(tmp_path.glob("run/composites"))
+
+
+def test_a_flipped_bit_in_the_middle_of_a_composite_is_found(tmp_path: Path) -> None:
+    plan = export_plan(FakeSource())
+    carry_out(tmp_path / "run", plan)
+    path = tmp_path / "run" / "composites" / "r0001_c0001.tif"
+    with rasterio.open(path, "r+") as file:
+        band = file.count // 2
+        file.write(file.read(band) ^ 1, band)
+    summary = carry_out(tmp_path / "run", plan)
+    assert (summary.done, summary.remade) == (6, ("r0001_c0001",))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gee_pipeline.errors import DiskFullError, InputError
+from gee_pipeline.source import Spent
 from inference.run.ledger import CellRecord, Ledger, open_ledger, read_ledger, read_observed, status
 from inference.run.lock import run_lock
 from inference.run.planning import open_or_create
@@ -148,3 +149,30 @@ def test_status_sees_that_a_process_is_at_work(tmp_path: Path) -> None:
 def test_a_folder_without_a_run_has_no_status(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
         status(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"time": 1, "cell": "x"}',  # no state
+        '{"time": 1, "cell": ["x"], "state": "done"}',
+        '{"time": 1, "cell": "x", "state": "done", "pixels": "many"}',
+        '{"time": "noon", "cell": "x", "state": "done"}',
+        '{"time": NaN, "start": "composites"}',
+        '{"time": 1, "start": ["map"]}',
+        '{"time": 1, "spent": {"dollars": 3}}',
+        '{"time": 1, "spent": 3}',
+        '{"time": 1, "spent": {"requests": "3"}}',
+        '{"level": "info", "time": 1}',
+        "[" * 10_000,
+        '{"time": ' + "9" * 9_000 + "}",
+    ],
+)
+def test_a_line_that_is_not_ours_is_passed_over(tmp_path: Path, line: str) -> None:
+    write(tmp_path, CellRecord("a", "done", pixels=10))
+    with (tmp_path / "ledger.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with open_ledger(tmp_path) as ledger:
+        ledger.add(CellRecord("c", "done", pixels=30))
+    found = read_ledger(tmp_path, "composites")
+    assert (found.done, found.failed, found.spent) == ({"a": 10, "c": 30}, {}, Spent())

@@ -318,3 +318,11 @@ def test_a_damaged_run_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(CorruptFileError, match=r"run\.json is damaged.*another --out"):
         open_or_create(tmp_path / "run", map_plan(tmp_path, FakeSource()))
+
+
+def test_a_changed_run_json_is_found(tmp_path: Path) -> None:
+    open_or_create(tmp_path / "run", export_plan(FakeSource()))
+    path = tmp_path / "run" / "run.json"
+    path.write_text(path.read_text().replace('"cells": 6', '"cells": 5'))
+    with pytest.raises(CorruptFileError, match=r"run\.json is damaged.*digest.*another --out"):
+        load_plan(tmp_path / "run")

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from gee_pipeline.errors import IncompleteRunError, InputError
 from inference.run import scheduler
@@ -21,7 +23,7 @@ from inference.run.execute import Progress, run
 from inference.run.ledger import status
 from inference.run.planning import open_or_create
 from inference.run.prefetch import PlannedCells
-from inference.run.scheduler import WorkerPlan, plan_workers
+from inference.run.scheduler import SCRATCH, WorkerPlan, interrupts_held, plan_workers, sweep_scratch
 from tests.support.fake_runs import FakeSource, carry_out, map_plan, predictions
 
 pytestmark = pytest.mark.slow
@@ -180,3 +182,34 @@ def window_with_one_cell(folder: Path, client_status: str) -> tuple[scheduler._W
     window = scheduler._Window(setup, client, PlannedCells([]))  # type: ignore[arg-type]
     window._cells["key"] = ReadyCell(2, 3)
     return window, SimpleNamespace(key="key", status="lost")
+
+
+def _interrupted(over: list[int]) -> None:
+    with interrupts_held():
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"])
+        os.kill(child.pid, signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        over.append(child.wait())
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows holds no signals")
+def test_an_interruption_waits_and_spares_the_processes_that_begin(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    over: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(over)
+    assert over == [0]
+    assert signal.getsignal(signal.SIGINT) == before
+    with interrupts_held():  # nothing came
+        pass
+
+
+def test_temporary_folders_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    dead, alive, other = (tmp_path / f"{SCRATCH}{name}" for name in ("dead", "alive", "other"))
+    for folder in (dead, alive, other):
+        folder.mkdir()
+    (dead / "cropmap.lock").touch()
+    (dead / "worker").mkdir()
+    with FileLock(alive / "cropmap.lock"):
+        sweep_scratch(tmp_path)
+    assert (dead.exists(), alive.exists(), other.exists()) == (False, True, True)

@@ -70,3 +70,11 @@ def test_distance_is_between_the_nearest_edges(other: shapely.Polygon, point: tu
 def test_distance_crosses_the_antimeridian_the_short_way() -> None:
     west, east = shapely.box(178, 0, 179, 1), shapely.box(-179, 0, -178, 1)
     assert distance_km(west, east) == pytest.approx(2 * 111.3, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "footprint", [3, [], {}, {"type": "Polygon"}, {"type": "Polygon", "coordinates": [[1]]}]
+)
+def test_a_footprint_that_cannot_be_read_is_said(make_checkpoint, footprint) -> None:
+    model = make_checkpoint(provenance={"footprint": footprint})
+    assert "where it was trained" in (training_gap(model, shapely.box(0, 0, 1, 1)) or "")

@@ -14,6 +14,7 @@ from training.fit.augment import Augmentation
 from training.fit.loop import fit
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.resume_state import (
+    FACTS_FILE,
     LOCK_FILE,
     STATE_FILE,
     ResumeState,
@@ -144,6 +145,51 @@ def test_a_damaged_state_is_no_training(train, monkeypatch, tmp_path):
     train()
     path = tmp_path / "m.progress" / STATE_FILE
     path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CorruptFileError, match=r"state\.pt is damaged.*--restart"):
+        train()
+
+
+@pytest.mark.parametrize("place", np.linspace(0, 1, 24, endpoint=False))
+def test_a_flipped_bit_of_a_state_is_found(tmp_path, place):
+    state = ResumeState(tmp_path, {"epochs": 3})
+    state.keep({"network": {"w": torch.arange(400.0)}, "losses": torch.ones(3)})
+    assert torch.equal(state.read()["network"]["w"], torch.arange(400.0))
+    content = bytearray(state.path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    state.path.write_bytes(content)
+    with pytest.raises(CorruptFileError, match=r"state\.pt is damaged.*--restart"):
+        state.read()
+
+
+def test_a_changed_fact_is_found(tmp_path):
+    state = ResumeState(tmp_path, {"epochs": 3})
+    state.keep({})
+    path = tmp_path / FACTS_FILE
+    path.write_text(path.read_text().replace("3,", "4,"))
+    with pytest.raises(CorruptFileError, match=r"training\.json is damaged.*--restart"):
+        ResumeState(tmp_path, {"epochs": 4}).read()
+
+
+def test_a_state_without_its_facts_is_refused(tmp_path):
+    state = ResumeState(tmp_path, {"epochs": 3})
+    state.keep({})
+    (tmp_path / FACTS_FILE).unlink()
+    with pytest.raises(InputError, match=r"training\.json cannot be read"):
+        state.read()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},  # nothing in it
+        [1, 2],
+        {"network": {}, "optimiser": 3},
+        {"network": {"blocks.0.0.weight": torch.zeros(1)}},  # of another network
+    ],
+    ids=["empty", "list", "number", "network"],
+)
+def test_a_state_of_something_else_is_refused(train, tmp_path, state):
+    ResumeState(tmp_path / "m.progress", {"epochs": 3}).keep(state)
     with pytest.raises(CorruptFileError, match=r"state\.pt is damaged.*--restart"):
         train()
 

@@ -366,3 +366,98 @@ def _iso(name):
     if not tail.isdigit():
         return name
     return f"B{head[1:].upper().lstrip('0')}_{tail[:4]}-{tail[4:6]}-{tail[6:]}"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_true_and_false_are_names_not_the_labels_1_and_0(tmp_path, kind):
+    table = frame(label=np.array([True, False, True, False]))
+    path = in_csv(tmp_path / "t.csv", table) if kind == "csv" else tmp_path / "t.parquet"
+    if kind == "parquet":
+        table.to_parquet(path)
+    with pytest.raises(InputError, match=r"column label must be a label .* row 1 has True"):
+        read(path)
+    legend = ClassLegend(
+        (LegendClass("no crop", "#ffd300", ("false",)), LegendClass("crop", "#00a8e2", ("TRUE",)))
+    )
+    assert read(path, legend=legend).labels.tolist() == [1, 0, 1, 0]
+
+
+def test_groups_keep_their_zeros(tmp_path):
+    written = in_csv(tmp_path / "t.csv", frame(group=["001", "01", "1", "1.0"]))
+    assert read(written).groups.tolist() == ["001", "01", "1", "1"]
+
+
+def test_large_numbers_of_labels_stay_apart(tmp_path):
+    large = 2**53
+    frame(label=np.array([large, large + 1] * 2)).to_parquet(tmp_path / "t.parquet")
+    legend = ClassLegend((LegendClass("a", "#ffd300", (large,)), LegendClass("b", "#00a8e2", (large + 1,))))
+    assert read(tmp_path / "t.parquet", legend=legend).labels.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("value", [True, date(2021, 5, 3), [1.0]], ids=["truth", "day", "list"])
+def test_what_is_not_a_number_does_not_become_one(tmp_path, value):
+    table = frame()
+    table["lon"] = pd.Series([value] * 4)
+    table.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="column lon must hold numbers; row 1 has"):
+        read(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "B2_03.05.2021",  # day first
+        "B2_2021/05/03",
+        "B2_2021-5-3",
+        "B2_2021123",  # day of the year
+        "2021-05-03T10:50:31Z_B2",
+        "20210503T105619_20210503T105621_T31UFU_B2",  # as Earth Engine names an image's bands
+        "S2_B2_2021-05-03",
+        "VV_2021/05/03",
+    ],
+)
+def test_a_band_and_a_date_that_are_not_understood_are_not_dropped(tmp_path, name):
+    table = frame(**{name: np.full(4, 300.0)})
+    with pytest.raises(InputError, match=f"the columns {name} seem to hold a band and a date"):
+        read(in_csv(tmp_path / "t.csv", table))
+
+
+@pytest.mark.parametrize(
+    "name", ["B2_mean", "survey_2021-05-03", "NDVI_2021-05-03", "field_20210503_b", "b_count_2021"]
+)
+def test_other_columns_are_ignored(tmp_path, name):
+    assert len(read(in_csv(tmp_path / "t.csv", frame(**{name: np.full(4, 300.0)})))) == 4
+
+
+def test_another_encoding_is_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"label,lon,lat\nf\xf6hr,127,36\n")
+    with pytest.raises(CorruptFileError, match=r"not in UTF-8.*Save it as CSV in UTF-8"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson", "a.xlsx"])
+def test_files_of_another_kind_are_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"SQLite format 3")
+    with pytest.raises(InputError, match="no file of samples, which is an npz, a CSV"):
+        read(tmp_path / name)
+
+
+def test_a_table_without_a_line_end_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.samples.table_file.LONGEST_HEADER", 1_000)
+    with gzip.open(tmp_path / "t.csv.gz", "wb") as file:
+        file.write(b"a" * 100_000)
+    with pytest.raises(CorruptFileError, match="no line end"):
+        read(tmp_path / "t.csv.gz")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet"])
+def test_a_table_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("training.samples.table_file.LARGEST_SAMPLES", 20_000)
+    table, path = frame(rows=60), tmp_path / name
+    if name == "t.parquet":
+        table.to_parquet(path)
+    else:
+        in_csv(path, table)
+    with pytest.raises(InputError, match=r"19\.5 KiB.*Split it"):
+        read(path)

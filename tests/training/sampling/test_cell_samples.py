@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.source import Spent
 from training.sampling.cell_samples import CellSamples, Facts, PartFolder
 from training.sampling.grid import SampleCell
@@ -118,3 +119,38 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "samples.npz.parts").touch()
     with pytest.raises(InputError, match="--out"), PartFolder(tmp_path / "samples.npz").held(REQUEST):
         pass
+
+
+@pytest.mark.parametrize("place", np.linspace(0, 1, 40, endpoint=False))
+def test_no_flipped_bit_gives_other_samples(parts: PartFolder, place: float) -> None:
+    with parts.held(REQUEST):
+        parts.write(CELL, SAMPLES)
+        (path,) = parts.folder.glob("*.npz")
+        content = bytearray(path.read_bytes())
+        content[int(place * len(content))] ^= 4
+        path.write_bytes(content)
+        if (found := parts.read(CELL)) is not None:
+            same(found, SAMPLES)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": SAMPLES.labels[:1]},
+        {"series": SAMPLES.series[0]},
+        {"left_out": np.array([1, 2])},
+        {"candidates": "many"},
+    ],
+)
+def test_a_square_of_other_shapes_is_damaged(parts: PartFolder, change: dict[str, Any]) -> None:
+    with parts.held(REQUEST):
+        np.savez(parts.folder / f"{CELL.name}.npz", **{**vars(SAMPLES), **change})
+        assert parts.read(CELL) is None
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"scenes": 3}', '{"scenes": 3, "spent": {"dollars": 1}}'])
+def test_damaged_facts_say_what_to_do(parts: PartFolder, text: str) -> None:
+    with parts.held(REQUEST):
+        (parts.folder / "facts.json").write_text(text)
+        with pytest.raises(CorruptFileError, match=r"facts\.json .* Delete .*samples\.npz\.parts"):
+            _ = parts.facts

@@ -204,6 +204,9 @@ def test_a_damaged_record_is_named(regions, tmp_path):
     path.write_text(json.dumps(values | {"facts": {}}), encoding="utf-8")
     with pytest.raises(CorruptFileError, match="cropnet_none_seed1"):
         run_benchmark(asked, tmp_path)
+    path.write_text(json.dumps(values | {"held_out_accuracy": 1.0}), encoding="utf-8")  # a result, not a fact
+    with pytest.raises(CorruptFileError, match=r"cropnet_none_seed1.*digest"):
+        run_benchmark(asked, tmp_path)
 
 
 def test_a_run_that_fails_does_not_end_the_others(regions, tmp_path, monkeypatch):

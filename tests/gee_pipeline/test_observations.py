@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gee_pipeline.value_statistics import ValueStatistics
+from gee_pipeline.observations import ValueStatistics
 
 
 @pytest.fixture

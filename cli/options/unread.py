@@ -1,0 +1,31 @@
+"""Options that another option's value leaves unread: given on the command line, they are refused."""
+
+from __future__ import annotations
+
+import click
+from click.core import ParameterSource
+
+
+def refuse_unread(when: bool, why: str, *names: str) -> None:
+    """Refuse options of the command that runs now, where it would not read them.
+
+    A file of --config may hold them: it may serve several commands and models.
+
+    Args:
+        when: Whether they stay unread.
+        why: What is said of them: `are of --augmentation field`.
+        *names: Parameters of the command; those that it does not have are not given.
+
+    Raises:
+        click.UsageError: One was given on the command line; it is named.
+    """
+    ctx = click.get_current_context()
+    given = [
+        "/".join(param.opts)
+        for param in ctx.command.params
+        if param.name in names and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]
+    if when and given:
+        raise click.UsageError(
+            f"{', '.join(given)} would not be read: such options {why}. Leave them out.", ctx
+        )
