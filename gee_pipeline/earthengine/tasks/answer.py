@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import ee
-
-from gee_pipeline.earthengine.client.faults import FAILURES, Fault, fault_of
+if TYPE_CHECKING:
+    from gee_pipeline.earthengine.client.faults import Fault
 
 
 class Remedy(Enum):
@@ -81,6 +80,10 @@ def list_operations() -> list[dict[str, Any]]:
     Raises:
         Fault: The request failed.
     """
+    import ee  # runs on scenes read lists of tasks too, which need no Earth Engine
+
+    from gee_pipeline.earthengine.client.faults import FAILURES, fault_of
+
     try:
         return list(ee.data.listOperations())
     except FAILURES as error:
