@@ -354,3 +354,14 @@ def require_year(year: int) -> None:
     """
     if not 1000 <= year <= 9998:
         raise InputError(f"A year has four digits, such as 2023; got --year {year}.")
+
+
+def require_begun_year(year: int) -> None:
+    """Refuse a year whose season cannot have begun anywhere: one begins in its year, or in the year before.
+
+    Raises:
+        InputError: The year is to come.
+    """
+    latest = date.today().year + 1
+    if year > latest:
+        raise InputError(f"Seasons begin up to {latest} at most, got {year}. Choose an earlier --year.")

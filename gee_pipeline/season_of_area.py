@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Final
 
 import numpy as np
@@ -72,12 +73,18 @@ def season_of_area(
         notice: Takes a sentence where a part of the area lies on the other side.
 
     Raises:
-        InputError: The year has not four digits, or the area lies on both sides of the equator.
+        InputError: The year has not four digits, its season is to come, or the area lies on both sides of
+            the equator.
     """
     side, beyond = hemisphere_of(aoi, recipe.season, hemisphere)
     if beyond:
         notice(beyond)
-    return recipe.season.season(year, side)
+    season = recipe.season.season(year, side)
+    if season.start > date.today():
+        raise InputError(
+            f"The season of {year} begins on {season.start}, which is to come. Choose an earlier --year."
+        )
+    return season
 
 
 def require_imagery(recipe: Recipe, season: Season) -> None:

@@ -34,7 +34,7 @@ def read_vectors(path: Path, layer: str | None = None) -> geopandas.GeoDataFrame
     Raises:
         InputError: The file is missing, is no vector file, lacks a part, or does not have that one layer.
     """
-    _require_whole(path)
+    require_vector_file(path)
     import geopandas
     from pyogrio.errors import DataLayerError, DataSourceError
 
@@ -80,8 +80,12 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more if names else "none"
 
 
-def _require_whole(path: Path) -> None:
-    """Refuse what can be seen to be wrong without a look into the geometries."""
+def require_vector_file(path: Path) -> None:
+    """Refuse what can be seen to be wrong with a file in no time, without a look into its geometries.
+
+    Raises:
+        InputError: It is missing, lacks a part, or is of a kind that is not read.
+    """
     if not path.exists():
         raise InputError(
             f"The area {path} does not exist. Give a GeoJSON, GeoPackage or Shapefile with --aoi."

@@ -206,11 +206,29 @@ hemisphere_option = click.option(
     help="Side of the equator whose season is meant.  [default: that of the area, where it lies on one side]",
 )
 
+
+def _checked_area(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
+    """The path of an area, looked at before anything heavy is imported."""
+    from gee_pipeline.vector_file import require_vector_file
+
+    require_vector_file(path)
+    return path
+
+
+def _checked_year(ctx: click.Context, param: click.Parameter, year: int) -> int:
+    """The year of a season that can have begun; which day it begins on is known with the area."""
+    from gee_pipeline.season import require_begun_year
+
+    require_begun_year(year)
+    return year
+
+
 aoi_options = apply(
     click.option(
         "--aoi",
         type=click.Path(path_type=Path),
         required=True,
+        callback=_checked_area,
         help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
     ),
     click.option("--layer", metavar="NAME", help="Layer of the --aoi file.  [default: its only one]"),
@@ -218,7 +236,13 @@ aoi_options = apply(
 
 place_options = apply(
     aoi_options,
-    click.option("--year", type=int, required=True, help="Year of the season, 2017 or later."),
+    click.option(
+        "--year",
+        type=int,
+        required=True,
+        callback=_checked_year,
+        help="Year of the season, 2017 or later.",
+    ),
     hemisphere_option,
 )
 

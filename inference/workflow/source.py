@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gee_pipeline.aoi import Aoi
-from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.source import Source, Survey
 from gee_pipeline.stac.choice import SceneChoice
-from gee_pipeline.stac.source import StacSource
 from inference.run.plan import RunPlan
 from inference.workflow.request import Listener, Request, SceneRequest
+
+if TYPE_CHECKING:
+    from gee_pipeline.earthengine.composites.source import EarthEngineSource
 
 
 def open_source(request: SceneRequest, recipe: Recipe) -> Source:
@@ -19,6 +22,8 @@ def open_source(request: SceneRequest, recipe: Recipe) -> Source:
         InputError: The source cannot be opened.
     """
     if request.source is not None:
+        from gee_pipeline.stac.source import StacSource  # seconds that a run on Earth Engine is spared
+
         choice = SceneChoice(request.leave_out_scene, request.bad_scenes)
         return StacSource(request.source, recipe, collection=request.collection, choice=choice)
     return open_earth_engine(request, recipe)
@@ -26,6 +31,8 @@ def open_source(request: SceneRequest, recipe: Recipe) -> Source:
 
 def open_earth_engine(request: Request, recipe: Recipe) -> EarthEngineSource:
     """Earth Engine as a source of composites; nothing is asked yet."""
+    from gee_pipeline.earthengine.composites.source import EarthEngineSource  # so is a run on scenes
+
     return EarthEngineSource(recipe, request.settings, cropland=request.cropland)
 
 

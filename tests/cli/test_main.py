@@ -157,3 +157,33 @@ def test_a_misspelt_command_is_suggested(words: list[str], suggested: str) -> No
     result = CliRunner().invoke(cropmap, words)
     assert result.exit_code == 2
     assert f"'{suggested}'" in result.stderr.partition("Did you mean")[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--aoi", "nowhere.geojson", "--year", "2021"), "nowhere.geojson does not exist"),
+        (("--aoi", "nowhere.geojson", "--year", "2999"), "does not exist"),
+        (("--aoi", "setup.cfg", "--year", "2999"), "Choose an earlier --year"),
+    ],
+)
+@pytest.mark.parametrize("command", ["predict", "export", "estimate"])
+def test_a_wrong_place_or_year_is_refused_before_anything_heavy_is_imported(
+    command: str, options: tuple[str, ...], words: str
+) -> None:
+    code = (
+        "import sys; from cli.main import cropmap\n"
+        f"try: cropmap({[command, *options]!r})\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'ee', 'pystac', 'numba', 'numpy', 'rasterio', 'dask', 'geopandas', 'xarray'}\n"
+        "print(','.join(sorted(heavy & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert words in done.stderr
+    assert done.stdout == "\n"
+
+
+def test_a_run_on_scenes_does_not_import_earth_engine() -> None:
+    code = "import sys, inference.workflow.crop_map; print('ee' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout == "False\n"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import ee
 import pyproj
 from odc.geo.geobox import GeoBox
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    import ee
 
 TILE: Final = 256
 """Pixels along one side of the squares that Earth Engine computes at a time; its own default."""
@@ -104,6 +106,8 @@ def export_request(
         options["formatOptions"] = {"noData": nodata}
     if (side := math.gcd(tile, file_size)) != TILE:  # a file is a whole number of squares
         options["shardSize"] = side
+    import ee  # runs on scenes read lists of tasks too, which need no Earth Engine
+
     if destination.kind == "gcs":
         task = ee.batch.Export.image.toCloudStorage(image, bucket=destination.place, **options)
     else:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from gee_pipeline.earthengine.client.faults import Fault
+if TYPE_CHECKING:
+    from gee_pipeline.earthengine.client.faults import Fault
 
 
 class Remedy(Enum):
