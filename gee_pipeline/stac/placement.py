@@ -9,6 +9,7 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import SceneReadError
+from gee_pipeline.incoming.geometry import on_globe
 from gee_pipeline.stac.assets import BandAsset
 from gee_pipeline.stac.reading import read_profile
 from gee_pipeline.stac.scene import Scene
@@ -87,7 +88,7 @@ def _require_footprint(scene: Scene, asset: BandAsset, box: GeoBox) -> None:
 @lru_cache(maxsize=16_384)
 def _outline(href: str) -> BaseGeometry:
     """The outline of a file in EPSG:4326."""
-    return read_profile(href).box.extent.to_crs("EPSG:4326").geom
+    return on_globe(read_profile(href).box.extent.to_crs("EPSG:4326").geom)
 
 
 def _misplaced(scene: Scene, found: str, rule: str) -> SceneReadError:

@@ -101,7 +101,7 @@ def _table(folder: Path) -> Path:
             "metres, as of UTM",
         ),
         (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(36, 126, 37, 127))), "longitude first"),
-        (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(200, 10, 201, 11))), "check its CRS"),
+        (lambda d: _geojson(d / "a.geojson", _geometry(shapely.box(400, 10, 401, 11))), "check its CRS"),
         (_without_crs, "no CRS"),
         (_table, "without geometry"),
     ],
@@ -171,7 +171,7 @@ def _tin(folder: Path) -> Path:
 )
 def test_a_geometry_that_geos_refuses_is_named(tmp_path: Path, make: Any) -> None:
     path = make(tmp_path)
-    with pytest.raises(InputError, match=r"cannot be") as caught:
+    with pytest.raises(InputError, match=r"cannot be|holds no polygon") as caught:
         read_aoi(path)
     assert str(path) in str(caught.value)
 
