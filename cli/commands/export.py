@@ -51,7 +51,8 @@ def export(
       cropmap export --aoi country.geojson --year 2021 --to gcs://my-bucket/country --out run/
       cropmap export --config run/run.toml --collect
     """
-    refuse_unread(bool(options["scheduler"]), "are of workers on this machine, not of --scheduler", "workers")
+    both = bool(options["scheduler"] and options["workers"])  # 0 starts none
+    refuse_unread(both, "are of workers on this machine, not of --scheduler", "workers")
     from cli.output.progress import listener
     from cli.output.results import export_request, show_collected, show_export, show_tasks
     from inference.workflow.composites import collect_files, export_composites, start_tasks

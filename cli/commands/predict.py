@@ -51,7 +51,8 @@ def predict(quiet: bool, as_json: bool, **options: Any) -> None:
     Example:
       cropmap predict --aoi region.geojson --year 2021 --source scenes/catalog.json --out run/
     """
-    refuse_unread(bool(options["scheduler"]), "are of workers on this machine, not of --scheduler", "workers")
+    both = bool(options["scheduler"] and options["workers"])  # 0 starts none
+    refuse_unread(both, "are of workers on this machine, not of --scheduler", "workers")
     from cli.output.progress import listener
     from cli.output.results import show_map
     from inference.workflow.crop_map import make_map

@@ -217,8 +217,9 @@ def _checked_area(ctx: click.Context, param: click.Parameter, path: Path) -> Pat
 
 def _checked_year(ctx: click.Context, param: click.Parameter, year: int) -> int:
     """The year of a season that can have begun; which day it begins on is known with the area."""
-    from gee_pipeline.season import require_begun_year
+    from gee_pipeline.season import require_begun_year, require_year
 
+    require_year(year)
     require_begun_year(year)
     return year
 

@@ -29,6 +29,7 @@ def test_an_option_that_would_not_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], option: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("a.geojson").touch()
     result = run_cropmap(*command)
     assert result.exit_code == 2
     assert f"{option} would not be read" in result.stderr
