@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,8 @@ from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError, Pla
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+_DEEP: Final = re.compile(r"(?:[\[{]\s*){500}")
 
 DIGEST_KEY: Final = "sha256"
 """Key of the digest of all other values in a JSON object of ours."""
@@ -170,7 +173,10 @@ def parse_toml(content: str | bytes, owner: object) -> dict[str, Any]:
 
 def _parsed(loads: Callable[[str], Any], content: str | bytes, owner: object, kind: str) -> Any:
     try:
-        return loads(content if isinstance(content, str) else content.decode("utf-8-sig"))
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+        if _DEEP.search(text):  # a limit of its own, for other packages raise the interpreter's
+            raise RecursionError
+        return loads(text)
     except RecursionError as error:
         raise CorruptFileError(f"{owner} is not valid {kind}: it is nested too deeply.") from error
     except ValueError as error:  # also bytes that are not UTF-8, and whole numbers of thousands of digits

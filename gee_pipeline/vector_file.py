@@ -7,8 +7,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import shapely
-
 from gee_pipeline.errors import InputError
 from gee_pipeline.incoming.addresses import is_endless
 
@@ -36,6 +34,7 @@ def read_vectors(path: Path, layer: str | None = None) -> geopandas.GeoDataFrame
     """
     require_vector_file(path)
     import geopandas
+    import shapely
     from pyogrio.errors import DataLayerError, DataSourceError
 
     try:

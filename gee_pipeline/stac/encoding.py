@@ -41,10 +41,10 @@ class Encoding:
     """Value of number 0."""
     nodata: float
     """Number without meaning besides NaN; NaN where there is no other."""
-    undeclared: bool = False
-    """Whether numbers that are commonly nodata are so too, because nothing is declared."""
     power: bool = False
     """Whether the values are powers, of which decibels are made: ten times the decimal logarithm."""
+    undeclared: bool = False
+    """Whether numbers that are commonly nodata are so too, because nothing is declared."""
 
 
 def needs_file(asset: BandAsset) -> bool:

@@ -23,6 +23,7 @@ from gee_pipeline.source import SceneSource, Source
 from gee_pipeline.store import composite_path
 from inference.models.crop_class import CropClass
 from inference.run.cropland import CroplandMask
+from inference.run.ledger import read_ledger
 from inference.run.lock import LOCK_FILE, OWNER_FILE, run_lock
 from inference.run.plan import (
     AREA_FILE,
@@ -217,12 +218,18 @@ def _fingerprints(source: Source, aoi: Aoi, season: Season, bins: range) -> dict
 def _require_same_files(former: RunPlan, plan: RunPlan, folder: Path) -> None:
     """Refuse to mix: a finished cell shows what its scenes were, the next ones what they are now.
 
-    A scene that no finished cell shows may change: so a file that could not be read can be restored. Scenes
+    A scene that no finished cell shows may change, and one for which a cell failed: so a file that could not
+    be read can be restored. Scenes
     that are added or removed make another source already (`Source.describe`). A run of version 0.1.0 does not
     say what its scenes were.
     """
     known, now = former.scenes, plan.scenes
-    changed = sorted(name for name in known.keys() & now.keys() if known[name] != now[name])
+    failed = " ".join(read_ledger(folder, "map" if former.model else "composites").failed.values())
+    changed = sorted(
+        name
+        for name in known.keys() & now.keys()
+        if known[name] != now[name] and f"scene {name.partition(' ')[0]} " not in failed
+    )
     source = plan.reader
     if not changed or not isinstance(source, SceneSource):
         return

@@ -13,12 +13,10 @@ from tests.support.tiny_place import Place, tiny_model
 torch.set_num_threads(1)  # networks this small only wait for one another
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _coarse_quicklooks() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def _coarse_quicklooks(monkeypatch: pytest.MonkeyPatch) -> None:
     """As large on paper, with a ninth of the dots to draw: no test of a command looks at them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inference.product.quicklook.DPI", 50)
-        yield
+    monkeypatch.setattr("inference.product.quicklook.DPI", 50)
 
 
 @pytest.fixture(scope="session")

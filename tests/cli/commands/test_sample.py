@@ -109,6 +109,7 @@ def test_options_become_the_request(tmp_path: Path) -> None:
 
 def test_defaults_are_those_of_the_request(tmp_path: Path) -> None:
     area, out = tmp_path / "area.geojson", tmp_path / "s.npz"
+    area.touch()
     request = request_for("--aoi", area, "--year", 2021, "--reference", "cdl", "--out", out)
     assert request == SampleRequest(area, 2021, "cdl", out)
 

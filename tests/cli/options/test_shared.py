@@ -20,6 +20,14 @@ def tell(**options: Any) -> None:
     seen.update(given(options))
 
 
+@pytest.fixture(autouse=True)
+def _areas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Areas that are there: a wrong path is refused before any other option is looked at."""
+    for name in ("a", "3", "a.gpkg", "a.geojson"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+
+
 def _run(*args: str) -> Any:
     return CliRunner().invoke(tell, args)
 

@@ -7,7 +7,6 @@ import pytest
 import shapely
 from shapely.geometry import mapping
 
-from gee_pipeline.errors import CorruptFileError
 from inference.models.checkpoint import Checkpoint
 from inference.workflow.footprint import distance_km, training_gap
 
@@ -22,14 +21,6 @@ def checkpoint(make_checkpoint: Callable[..., Checkpoint]) -> Checkpoint:
 
 def test_an_area_inside_the_training_places_gets_no_warning(checkpoint: Checkpoint) -> None:
     assert training_gap(checkpoint, INSIDE) is None
-
-
-@pytest.mark.parametrize(
-    "footprint", [{"type": "Polygon", "coordinates": [[[0, 0], [math.nan, 1]]]}, "POLYGON"]
-)
-def test_a_footprint_that_is_no_geometry_is_a_damaged_file(checkpoint: Checkpoint, footprint: object) -> None:
-    with pytest.raises(CorruptFileError, match="footprint"):
-        training_gap(replace(checkpoint, provenance={"footprint": footprint}), INSIDE)
 
 
 def test_an_area_far_away_is_told_the_distance_and_the_classes(checkpoint: Checkpoint) -> None:

@@ -64,7 +64,7 @@ def test_classes_are_named_as_in_the_model():
     checkpoint = passing_checkpoint()
     assert chosen_classes(checkpoint, None) == (0, 1)
     assert chosen_classes(checkpoint, ("Rice",)) == (1,)
-    with pytest.raises(InputError, match=r"corn, rice apart; got --classes with potatoes"):
+    with pytest.raises(InputError, match=r"corn, rice; got --classes with potatoes"):
         chosen_classes(checkpoint, ("rice", "potatoes"))
 
 

@@ -23,6 +23,7 @@ import inference.product.map_writer
 import inference.workflow.forest_map
 import inference.workflow.tasks
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
+from gee_pipeline.files import DIGEST_KEY
 from inference.deployment.deployment import deployment_path, load_deployment
 from inference.models.forest_model import save_forest
 from inference.workflow.request import ForestRequest, Listener
@@ -387,7 +388,8 @@ def test_a_missing_asset_is_refused_before_anything_is_written(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
     path = deployment_path(place.model)
-    path.write_text(path.read_text().replace(ASSET, f"{ASSET}_gone"))
+    values = json.loads(path.read_text().replace(ASSET, f"{ASSET}_gone"))
+    path.write_text(json.dumps({key: value for key, value in values.items() if key != DIGEST_KEY}))
     refused(place.predict(tmp_path / "run"), f"there is no asset {ASSET}_gone")
     assert not (tmp_path / "run").exists()
 

@@ -73,7 +73,7 @@ def test_json_is_one_document_and_the_report_beside_the_file(finished: Path, tmp
         (["--classes-table", "cdl"], "--reference"),
         (["--reference", "nowhere.tif"], "nowhere.tif"),
         (["--also", "nowhere.safetensors"], "nowhere.safetensors"),
-        (["--min-clear", 200, "--passes", 0], "two classes or more"),
+        (["--min-clear", 200, "--passes", 0], "two or more classes"),
         (["--run", "nowhere"], "holds no run"),
         (["--device", "abacus", "--passes", 0], "abacus"),
     ],

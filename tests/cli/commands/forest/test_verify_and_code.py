@@ -19,6 +19,7 @@ from click.testing import Result
 from rasterio.io import MemoryFile
 
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
+from gee_pipeline.files import DIGEST_KEY
 from inference.models.forest_model import Tree, load_forest, save_forest
 from tests.support.ee_emulator.server import Emulator
 from tests.support.forest_map_place import (
@@ -66,7 +67,8 @@ def call(place: ForestPlace, command: str, *words: Any, access: bool = True) -> 
 
 
 def records(place: ForestPlace) -> list[dict[str, Any]]:
-    return json.loads((place.folder / "forest.verifications.json").read_text(encoding="utf-8"))
+    found = json.loads((place.folder / "forest.verifications.json").read_text(encoding="utf-8"))
+    return [{key: value for key, value in one.items() if key != DIGEST_KEY} for one in found]
 
 
 def like(place: ForestPlace, left: float, top: float) -> Path:

@@ -80,7 +80,7 @@ def test_a_table_has_a_point_the_order_and_no_line_ends() -> None:
 
 def test_the_size_is_that_of_the_body_as_the_client_sends_it() -> None:
     request = classifier_request([TREE], "RAW", ASSET, "name-1", overwrite=False)
-    sent = {**request.body, "requestId": "name-1"}
+    sent = {**request.body, "requestId": "name-1", "workloadTag": "cropmap"}
     assert request.bytes == len(json.dumps(sent).encode())
 
 
