@@ -9,6 +9,7 @@ import click
 
 from cli.lazy import LazyGroup
 from gee_pipeline.errors import CropmapError
+from gee_pipeline.incoming.addresses import without_secrets
 
 COMMANDS: Final = {
     "predict": "cli.commands.predict:predict",
@@ -51,7 +52,7 @@ class Cropmap(LazyGroup):
         except Exception as error:  # the border to the user: what is not cropmap's own is one line too
             if os.environ.get(TRACEBACK_VARIABLE):
                 raise
-            click.echo(f"Error: {_unexpected(error)}", err=True)
+            click.echo(f"Error: {without_secrets(_unexpected(error))}", err=True)
             ctx.exit(CropmapError.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted. What was finished is kept; give the same command to continue.", err=True)
