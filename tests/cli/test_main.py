@@ -129,7 +129,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> N
         (OSError(30, "Read-only file system", "out/run.toml"), "Read-only file system: out/run.toml."),
         (MemoryError(), "The memory of this machine"),
         (KeyError("colour"), "KeyError: 'colour'. cropmap did not expect this; set CROPMAP_TRACEBACK=1"),
-        (ValueError("no https://me:pw@host/a?token=T"), "ValueError: no https://host/a. cropmap did not"),
+        (ValueError("no https://me:pw@host/a?token=T"), "ValueError: no https://host/a cropmap did not"),
         (RecursionError("maximum\nrecursion depth"), "RecursionError: maximum recursion depth."),
     ],
 )
