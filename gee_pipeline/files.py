@@ -173,16 +173,24 @@ def parse_toml(content: str | bytes, owner: object) -> dict[str, Any]:
 
 def _parsed(loads: Callable[[str], Any], content: str | bytes, owner: object, kind: str) -> Any:
     try:
-        text = content if isinstance(content, str) else content.decode("utf-8-sig")
-        if _DEEP.search(text):  # a limit of its own, for other packages raise the interpreter's
-            raise RecursionError
-        return loads(text)
+        return loads(shallow(content if isinstance(content, str) else content.decode("utf-8-sig")))
     except RecursionError as error:
         raise CorruptFileError(f"{owner} is not valid {kind}: it is nested too deeply.") from error
     except ValueError as error:  # also bytes that are not UTF-8, and whole numbers of thousands of digits
         raise CorruptFileError(
             f"{owner} is not valid {kind}: {str(error).rstrip('.')}. Restore it."
         ) from error
+
+
+def shallow(text: str) -> str:
+    """The same JSON or TOML text: the limit of its depth is our own, for other packages raise Python's.
+
+    Raises:
+        RecursionError: It is nested beyond reason.
+    """
+    if _DEEP.search(text):
+        raise RecursionError
+    return text
 
 
 def read_limited(path: Path, limit: int = LARGEST_TEXT) -> bytes:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE, VALID_MAX, VALID_MIN
+from gee_pipeline.composite import kernel
 
 _COLUMNS: Final = ("values", "zeros", "ones", "negative", "clipped", "sum", "squares")
 
@@ -120,7 +120,7 @@ class ValueStatistics:
         return np.divide(self._column(name), count, out=np.full(len(count), np.nan), where=count > 0)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _count(values, table):  # type: ignore[no-untyped-def]
     for index in range(values.shape[0]):
         for band in range(values.shape[1]):

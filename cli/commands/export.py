@@ -17,7 +17,7 @@ from cli.options.shared import (
     work_options,
 )
 from cli.options.tasks import require_together, task_options
-from cli.options.unread import refuse_unread
+from cli.options.unread import refuse_unread, refuse_workers_of_scheduler
 
 
 @click.command(short_help="Write 5-day median composites only, without a map.")
@@ -51,8 +51,7 @@ def export(
       cropmap export --aoi country.geojson --year 2021 --to gcs://my-bucket/country --out run/
       cropmap export --config run/run.toml --collect
     """
-    both = bool(options["scheduler"] and options["workers"])  # 0 starts none
-    refuse_unread(both, "are of workers on this machine, not of --scheduler", "workers")
+    refuse_workers_of_scheduler(options)
     from cli.output.progress import listener
     from cli.output.results import export_request, show_collected, show_export, show_tasks
     from inference.workflow.composites import collect_files, export_composites, start_tasks

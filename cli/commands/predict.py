@@ -18,7 +18,7 @@ from cli.options.shared import (
     talk_options,
     work_options,
 )
-from cli.options.unread import refuse_unread
+from cli.options.unread import refuse_workers_of_scheduler
 
 
 @click.command()
@@ -51,8 +51,7 @@ def predict(quiet: bool, as_json: bool, **options: Any) -> None:
     Example:
       cropmap predict --aoi region.geojson --year 2021 --source scenes/catalog.json --out run/
     """
-    both = bool(options["scheduler"] and options["workers"])  # 0 starts none
-    refuse_unread(both, "are of workers on this machine, not of --scheduler", "workers")
+    refuse_workers_of_scheduler(options)
     from cli.output.progress import listener
     from cli.output.results import show_map
     from inference.workflow.crop_map import make_map

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 from click.core import ParameterSource
+
+
+def refuse_workers_of_scheduler(options: Mapping[str, Any]) -> None:
+    """Refuse workers on this machine where a scheduler has its own; 0 starts none."""
+    both = bool(options["scheduler"] and options["workers"])
+    refuse_unread(both, "are of workers on this machine, not of --scheduler", "workers")
 
 
 def refuse_unread(when: bool, why: str, *names: str) -> None:

@@ -73,9 +73,8 @@ def _require_declared(scene: Scene, asset: BandAsset, box: GeoBox) -> None:
 
 
 def _require_footprint(scene: Scene, asset: BandAsset, box: GeoBox) -> None:
-    outline, footprint = _outline(asset.href), scene.footprint
+    (outline, reached), footprint = _outline(asset.href), scene.footprint
     cut = outline.area < _ABOUT * footprint.area
-    reached = outline.buffer(_TOLERANCE)
     if reached.intersects(footprint) if cut else reached.contains(footprint):
         return
     raise _misplaced(
@@ -86,9 +85,10 @@ def _require_footprint(scene: Scene, asset: BandAsset, box: GeoBox) -> None:
 
 
 @lru_cache(maxsize=16_384)
-def _outline(href: str) -> BaseGeometry:
-    """The outline of a file in EPSG:4326."""
-    return on_globe(read_profile(href).box.extent.to_crs("EPSG:4326").geom)
+def _outline(href: str) -> tuple[BaseGeometry, BaseGeometry]:
+    """The outline of a file in EPSG:4326, and how far its footprint may reach; cells ask for it again."""
+    outline = on_globe(read_profile(href).box.extent.to_crs("EPSG:4326").geom)
+    return outline, outline.buffer(_TOLERANCE)
 
 
 def _misplaced(scene: Scene, found: str, rule: str) -> SceneReadError:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import requests
 from requests import RequestException, Response, Session
 
+from gee_pipeline.files import shallow
 from gee_pipeline.incoming.addresses import is_remote, without_secrets
 from gee_pipeline.incoming.item_table import TableError, is_table, item_collection
 
@@ -227,7 +228,7 @@ def parsed(content: bytes) -> Document:
         DocumentError: They are no JSON, no object, or nested too deeply.
     """
     try:
-        values = json.loads(content.decode("utf-8-sig"))
+        values = json.loads(shallow(content.decode("utf-8-sig")))
     except RecursionError as error:
         raise DocumentError("its JSON is nested too deeply") from error
     except ValueError as error:

@@ -96,7 +96,6 @@ class Check:
         return np.array([group.sensor.unit == "reflectance" for group in groups for _ in group.bands])
 
     def _numbers(self, values: ValueStatistics) -> list[str]:
-        clipped = self._worst(values.clipped, MUCH_CLIPPED)
         return [
             self._shares(
                 self._worst(values.negative, MUCH_NEGATIVE, self._reflectance),
@@ -113,7 +112,7 @@ class Check:
                 "of the observed reflectances are exactly 1. The numbers are saturated or no reflectance.",
             ),
             self._shares(
-                clipped,
+                self._worst(values.clipped, MUCH_CLIPPED),
                 "of the observed values lie outside what can be stored and were clipped. Check scale and "
                 "offset in the items (STAC raster extension).",
             ),
@@ -124,11 +123,11 @@ class Check:
         if self.normalisation is None:
             return []
         mean, deviation = (np.array(part) for part in (self.normalisation.mean, self.normalisation.std))
-        distance = (values.mean / self._scales - mean) / deviation
+        seen = values.mean / self._scales
+        distance = (seen - mean) / deviation
         far = [place for place in np.argsort(-np.abs(distance)) if abs(distance[place]) > FAR]
         if not far:
             return []
-        seen = values.mean / self._scales
         named = ", ".join(f"{self.recipe.bands[p]} {seen[p]:.3f} (training {mean[p]:.3f})" for p in far)
         return [
             "The observed values are not like those that the model was trained on. Mean of "

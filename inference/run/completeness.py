@@ -18,7 +18,7 @@ from gee_pipeline.grid import Cell
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from gee_pipeline.source import Spent
 from inference.run.cell_worker import has_composite
-from inference.run.ledger import CellRecord, Goal, read_ledger
+from inference.run.ledger import CellRecord, Goal, Observed, read_observed
 from inference.run.plan import CONFIG_FILE, RunPlan
 from inference.run.prediction import bounded_gdal, prediction_path, read_finished
 
@@ -98,8 +98,8 @@ class RunSummary:
     """What a server was asked for, by all starts of the run."""
     stopped: str | None = None
     """Why the run ended before its last cell; None where it did not."""
-    scenes_left_out: int = 0
-    """Scenes that could not be used and were left out; one counts in each cell that it was left out of."""
+    observed: Observed = field(default_factory=Observed)
+    """What the composites are like; a scene that was left out counts in each cell."""
     command: str = "predict"
     """The subcommand of cropmap that continues the run."""
 
@@ -123,7 +123,7 @@ class RunSummary:
             "skipped": self.skipped,
             "failed": self.failed,
             "remade": len(self.remade),
-            "scenes_left_out": self.scenes_left_out,
+            "scenes_left_out": self.observed.scenes.left_out,
             "pixels": {str(code): count for code, count in sorted(self.pixels.items())},
             "coverage": self.coverage.shares,
         }
@@ -199,7 +199,7 @@ def check_completeness(
         pixels=dict(sorted(pixels.items())),
         unseen=unseen,
         seconds=round(time.monotonic() - start, 3),
-        scenes_left_out=sum(read_ledger(folder, goal).left_out.values()),
+        observed=read_observed(folder),
         command=plan.command,
     )
 

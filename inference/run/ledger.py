@@ -66,8 +66,6 @@ class LedgerState:
     """Cells that were computed, or failed, since the last start."""
     pixels: int = 0
     """Pixels that were computed since the last start."""
-    left_out: dict[str, int] = field(default_factory=dict)
-    """Scenes that could not be used and were left out of each cell."""
     started: float = 0.0
     """Time of the last start, in seconds since 1970."""
     last: float = 0.0
@@ -89,8 +87,6 @@ class LedgerState:
         if event["state"] == "failed":
             self.failed[event["cell"]] = str(event.get("error"))
             return
-        if left_out := event.get("scenes", {}).get("left_out"):
-            self.left_out[event["cell"]] = int(left_out)
         pixels = int(event.get("pixels", 0))
         self.failed.pop(event["cell"], None)
         self.done[event["cell"]] = pixels

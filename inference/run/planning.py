@@ -219,26 +219,21 @@ def _require_same_files(former: RunPlan, plan: RunPlan, folder: Path) -> None:
     """Refuse to mix: a finished cell shows what its scenes were, the next ones what they are now.
 
     A scene that no finished cell shows may change, and one for which a cell failed: so a file that could not
-    be read can be restored. Scenes
-    that are added or removed make another source already (`Source.describe`). A run of version 0.1.0 does not
-    say what its scenes were.
+    be read can be restored. Scenes that are added or removed make another source already
+    (`Source.describe`). A run of version 0.1.0 does not say what its scenes were.
     """
-    known, now = former.scenes, plan.scenes
-    failed = " ".join(read_ledger(folder, "map" if former.model else "composites").failed.values())
-    changed = sorted(
-        name
-        for name in known.keys() & now.keys()
-        if known[name] != now[name] and f"scene {name.partition(' ')[0]} " not in failed
-    )
-    source = plan.reader
+    known, now, source = former.scenes, plan.scenes, plan.reader
+    changed = {name for name in known.keys() & now.keys() if known[name] != now[name]}
     if not changed or not isinstance(source, SceneSource):
         return
+    failed = " ".join(read_ledger(folder, "map" if former.model else "composites").failed.values())
+    changed = {name for name in changed if f"scene {name.partition(' ')[0]} " not in failed}
     finished = (cell for cell in former.grid.cells(former.cells) if _is_begun(folder, cell))
     shown = [cell.name for cell in finished if source.shows(cell, former.season, former.bins, changed)]
     if shown:
         raise MismatchError(
             f"A run never mixes two sources. The files of {len(changed):,} scenes have changed since (link, "
-            f"scale, offset, nodata, size or time of change), first {changed[0]}; {len(shown):,} finished "
+            f"scale, offset, nodata, size or time of change), first {min(changed)}; {len(shown):,} finished "
             f"cells of {folder} show them. Choose another --out, or put the files back as they were."
         )
 

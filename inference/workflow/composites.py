@@ -34,8 +34,8 @@ def export_composites(request: ExportRequest, listener: Listener | None = None) 
     plan, workers = _planned_export(request, source, listener), workers_of(request)
     plan = open_folder(request, plan, listener)
     summary = work_through(request, plan, listener, since=since, workers=workers)
-    for text in checked(request.folder, plan).notices():
-        listener.notice(f"Warning: {text}")
+    for text in checked(summary, plan).notices():
+        listener.warn(text)
     return summary
 
 

@@ -172,11 +172,7 @@ class _ServedMap:
 
     def __init__(self, request: ForestRequest, planned: PlannedForest) -> None:
         self._asked, self._planned = request, planned
-
-    @property
-    def request(self) -> ForestRequest:
-        """The request that its run keeps: what was once mapped unverified stays so."""
-        return _remembering(self._asked)
+        self.request = _remembering(request)
 
     @property
     def plan(self) -> RunPlan:
@@ -213,7 +209,7 @@ def require_same(request: ForestRequest, planned: PlannedForest, listener: Liste
         InputError: There is nothing to compare.
     """
     if request.unverified:
-        listener.notice(f"Warning: {UNVERIFIED}")
+        listener.warn(UNVERIFIED)
         return (UNVERIFIED,)
     found = passed_verification(
         verifications_path(request.forest),
@@ -225,7 +221,7 @@ def require_same(request: ForestRequest, planned: PlannedForest, listener: Liste
     )
     if not _begun_unverified(request.folder):
         return (found.summary,)
-    listener.notice(f"Warning: {BEGUN_UNVERIFIED}")
+    listener.warn(BEGUN_UNVERIFIED)
     return found.summary, BEGUN_UNVERIFIED
 
 

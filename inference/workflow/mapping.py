@@ -175,10 +175,10 @@ def finish_map(
         CorruptFileError: A prediction cannot be read.
         DiskFullError: The disk has no room for the map.
     """
-    check = checked(request.folder, plan, background.model)
+    check = checked(summary, plan, background.model)
     empty = (*_little_mapped(summary, plan), *check.notices())
     for text in empty:
-        listener.notice(f"Warning: {text}")
+        listener.warn(text)
     aoi, survey = background.aoi, background.survey
     notices = (*aoi.notices, *survey.notices, *background.notices, *made_again(summary), *empty)
     facts = replace(_facts(request, plan, summary, background, notices), observed=check.report())

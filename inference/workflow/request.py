@@ -264,6 +264,10 @@ class Listener:
     progress: Callable[[Progress], None] | None = None
     """Takes the state of the cells."""
 
+    def warn(self, text: str) -> None:
+        """Give the user one sentence that asks for a decision."""
+        self.notice(f"Warning: {text}")
+
 
 def _cloud_options(recipe: Recipe) -> dict[str, Any]:
     for group in recipe.sensors:

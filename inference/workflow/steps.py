@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from gee_pipeline.files import write_bytes
@@ -13,7 +12,6 @@ from inference.models.predictor import resolve_device
 from inference.product.plausibility import Check
 from inference.run.completeness import NAMED, RunSummary
 from inference.run.execute import MEMORY_BUDGET, run
-from inference.run.ledger import read_observed
 from inference.run.plan import CONFIG_FILE, RunPlan, read_run_file
 from inference.run.planning import open_or_create
 from inference.run.scheduler import require_scheduler
@@ -115,10 +113,10 @@ def work_through(
     return summary
 
 
-def checked(folder: Path, plan: RunPlan, model: TrainedModel | None = None) -> Check:
+def checked(summary: RunSummary, plan: RunPlan, model: TrainedModel | None = None) -> Check:
     """The observed values of a run, against its recipe and the model's training values."""
     known = model.normalisation if isinstance(model, Checkpoint) else None
-    return Check(read_observed(folder), plan.recipe, known)
+    return Check(summary.observed, plan.recipe, known)
 
 
 def made_again(summary: RunSummary) -> tuple[str, ...]:

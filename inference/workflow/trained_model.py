@@ -42,5 +42,5 @@ def warn_of_gap(model: TrainedModel, aoi: Aoi, listener: Listener) -> tuple[str,
     """A warning where the area lies outside the training places of a model; also for its map's report."""
     gap = training_gap(model, aoi.lonlat)
     if gap:
-        listener.notice(f"Warning: {gap}")
+        listener.warn(gap)
     return (gap,) if gap else ()
