@@ -145,12 +145,10 @@ def carry_out(work: MapWork, listener: Listener) -> MapSummary:
     background, workers = work.prepare(listener)
     plan = open_folder(work.request, work.plan, listener)
     summary = work_through(work.request, plan, listener, since=since, workers=workers)
-    made = finish_map(work.request, plan, summary, background, listener)
-    require_mapped(work.request, plan, summary)
-    return made
+    return finish_map(work.request, plan, summary, background, listener)
 
 
-def require_mapped(request: Request, plan: RunPlan, summary: RunSummary) -> None:
+def _require_mapped(request: Request, plan: RunPlan, summary: RunSummary) -> None:
     """Refuse to call a map complete that holds less than was asked for; it stays as it is.
 
     Raises:
@@ -174,6 +172,7 @@ def finish_map(
     Raises:
         CorruptFileError: A prediction cannot be read.
         DiskFullError: The disk has no room for the map.
+        IncompleteRunError: It is written, but fewer pixels have a class than `min_mapped` asks for.
     """
     check = checked(summary, plan, background.model)
     empty = (*_little_mapped(summary, plan), *check.notices())
@@ -182,7 +181,9 @@ def finish_map(
     aoi, survey = background.aoi, background.survey
     notices = (*aoi.notices, *survey.notices, *background.notices, *made_again(summary), *empty)
     facts = replace(_facts(request, plan, summary, background, notices), observed=check.report())
-    return write_map(request.folder, plan.grid, plan.cells, background.model.classes, facts)
+    made = write_map(request.folder, plan.grid, plan.cells, background.model.classes, facts)
+    _require_mapped(request, plan, summary)
+    return made
 
 
 def _holes(summary: RunSummary, plan: RunPlan) -> str:

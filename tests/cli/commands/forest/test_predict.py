@@ -322,6 +322,11 @@ def test_the_map_of_batch_tasks_is_that_of_a_loop_over_pixels_and_trees(
     assert told["spent"]["eecu_hours"] > 0
     assert any("are the same on Earth Engine and here" in text for text in told["notices"])
     assert not (run / "composites").exists()
+    found = mapped(run)[0]
+    share = ((found > 0) & (found < 254)).sum() / ((found > 0) & (found != 254)).sum()
+    words = (*look_again.split()[1:], "--collect", "--min-mapped")
+    refused(run_cropmap(*words, share + 0.01), "--min-mapped asks for a class on", code=3)
+    succeeds(run_cropmap(*words, share - 0.01))
 
 
 def test_files_of_tasks_are_single_byte_predictions_on_the_grid_of_the_run(
