@@ -143,8 +143,10 @@ def open_or_create(folder: Path, plan: RunPlan) -> tuple[RunPlan, bool]:
     with run_lock(folder):
         there = (folder / RUN_FILE).exists()
         merged = going_on(folder, plan)
-        if plan.model is not None or not there or merged.scenes != load_plan(folder).scenes:
+        if plan.model is not None or not there:
             merged.save(folder)
+        elif merged.scenes != (kept := load_plan(folder)).scenes:
+            replace(kept, scenes=merged.scenes).save(folder)  # an export takes no model away from a map
         return merged, there
 
 

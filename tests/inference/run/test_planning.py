@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -326,3 +326,26 @@ def test_a_changed_run_json_is_found(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"cells": 6', '"cells": 5'))
     with pytest.raises(CorruptFileError, match=r"run\.json is damaged.*digest.*another --out"):
         load_plan(tmp_path / "run")
+
+
+@dataclass(frozen=True)
+class FileSource(FakeSource):
+    """A source that knows its files."""
+
+    prints: dict[str, str] = field(default_factory=dict)
+
+    def fingerprints(self, area: Any, season: Any, bins: range) -> dict[str, str]:
+        return self.prints
+
+    def shows(self, cell: Any, season: Any, bins: range, scenes: Any) -> bool:
+        return True
+
+
+def test_an_export_into_the_folder_of_a_map_leaves_it_a_map(tmp_path: Path) -> None:
+    """Also where a file was restored that no finished cell shows."""
+    run = tmp_path / "run"
+    open_or_create(run, map_plan(tmp_path, FileSource(prints={"S1": "damaged", "S2": "whole"})))
+    model = load_plan(run).model
+    open_or_create(run, export_plan(FileSource(prints={"S1": "restored", "S2": "whole"})))
+    assert load_plan(run).model == model is not None
+    assert load_plan(run).scenes == {"S1": "restored", "S2": "whole"}
