@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE, VALID_MAX, VALID_MIN
 from gee_pipeline.composite import kernel
 
-_COLUMNS: Final = ("values", "zeros", "ones", "negative", "clipped", "sum", "squares")
+COLUMNS: Final = ("values", "zeros", "ones", "negative", "clipped", "sum", "squares")
+"""What `ValueStatistics` counts of a band."""
 
 _STRIDE: Final = 4
 """A sixteenth of the pixels says what values are like, and costs a cell a few milliseconds."""
@@ -55,19 +56,19 @@ class ValueStatistics:
     """Counts and moments of the observed values of some cells, as stored."""
 
     table: NDArray[np.int64]
-    """`(band, column)`, see `_COLUMNS`."""
+    """`(band, column)`, see `COLUMNS`."""
 
     @classmethod
     def of(cls, values: NDArray[np.int16]) -> ValueStatistics:
         """Those of a composite `(bin, band, y, x)`, of every fourth row and column; nodata is not counted."""
-        table = np.zeros((values.shape[1], len(_COLUMNS)), np.int64)
+        table = np.zeros((values.shape[1], len(COLUMNS)), np.int64)
         _count(values[..., ::_STRIDE, ::_STRIDE], table)
         return cls(table)
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[int]]) -> ValueStatistics:
         """Those that `rows` gave."""
-        return cls(np.array(rows, np.int64).reshape(-1, len(_COLUMNS)))
+        return cls(np.array(rows, np.int64).reshape(-1, len(COLUMNS)))
 
     @property
     def rows(self) -> list[list[int]]:
@@ -113,7 +114,7 @@ class ValueStatistics:
         return self._per_value("clipped")
 
     def _column(self, name: str) -> NDArray[np.int64]:
-        return self.table[:, _COLUMNS.index(name)]
+        return self.table[:, COLUMNS.index(name)]
 
     def _per_value(self, name: str) -> NDArray[np.float64]:
         count = self._column("values").astype(np.float64)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal, get_args
 
 from gee_pipeline.files import room_for
-from gee_pipeline.observations import ValueStatistics
+from gee_pipeline.observations import COLUMNS, ValueStatistics
 from gee_pipeline.source import SceneCounts, Spent
 from inference.run.json_lines import open_lines, read_lines
 from inference.run.lock import is_running
@@ -197,8 +197,8 @@ class Observed:
 def read_observed(folder: Path) -> Observed:
     """What the composites of a run folder are like; a cell that was made twice counts once."""
     seen, values, scenes, without = set(), None, SceneCounts(), 0
-    for event in _events(folder / LEDGER_FILE):
-        if event.get("values") and event["cell"] not in seen:
+    for event in filter(_is_observed, _events(folder / LEDGER_FILE)):
+        if event["cell"] not in seen:
             seen.add(event["cell"])
             found = ValueStatistics.from_rows(event["values"])
             values = found if values is None else values + found
@@ -249,6 +249,20 @@ def _is_ours(event: Mapping[str, Any]) -> bool:
         return event["start"] in get_args(Goal)
     whole = type(event.get("pixels", 0)) is int
     return isinstance(event.get("cell"), str) and event.get("state") in get_args(CellState) and whole
+
+
+def _is_observed(event: Mapping[str, Any]) -> bool:
+    """Whether a line says what a composite is like."""
+    rows, scenes = event.get("values"), event.get("scenes")
+    if not rows or not isinstance(rows, list) or not isinstance(scenes, dict):
+        return False
+    whole = all(isinstance(row, list) and len(row) == len(COLUMNS) for row in rows)
+    known = set(scenes) <= set(SceneCounts.__dataclass_fields__)
+    if not whole or not known:
+        return False
+    return all(type(n) is int for row in rows for n in row) and all(
+        n is None or type(n) is int for n in scenes.values()
+    )
 
 
 def _is_spent(values: Mapping[str, Any]) -> bool:

@@ -68,6 +68,30 @@ def test_values_of_cells_add_up_and_a_cell_counts_once(tmp_path: Path) -> None:
     assert read_observed(tmp_path / "nowhere").values is None
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"scenes": 3},
+        {"scenes": None},
+        {"scenes": {"dollars": 3}},
+        {"scenes": {"empty": "3"}},
+        {"values": 3},
+        {"values": [[1, 2]]},
+        {"values": [[1] * 14]},
+        {"values": [["1", 0, 0, 0, 0, 0, 0]]},
+    ],
+)
+def test_statistics_that_are_not_ours_are_passed_over(tmp_path: Path, odd: dict[str, object]) -> None:
+    good = {"scenes": {"scenes": 3, "duplicates_dropped": None}, "values": [[4, 1, 0, 0, 0, 100, 3_000]]}
+    lines = [{"time": 1.0, "cell": name, "state": "done", **good} for name in "ab"]
+    lines[1] |= odd
+    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = read_observed(tmp_path)
+    assert (found.cells, found.scenes.scenes) == (1, 3)
+    assert found.values is not None
+    assert found.values.rows == good["values"]
+
+
 @pytest.mark.parametrize("cut", [1, 5, 20])
 def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path: Path, cut: int) -> None:
     write(tmp_path, CellRecord("a", "done", pixels=10), CellRecord("b", "done", pixels=20))
