@@ -298,7 +298,7 @@ def test_a_folder_in_use_is_refused_until_the_other_process_dies(tmp_path: Path)
         holder.wait()
     started = time.monotonic()
     open_or_create(folder, plan)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_the_lock_leaves_no_owner_behind(tmp_path: Path) -> None:

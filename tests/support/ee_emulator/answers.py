@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -34,6 +35,8 @@ class Answer:
     """Google's error details."""
     delay: float = 0.0
     """Seconds until the answer begins."""
+    gate: threading.Barrier | None = None
+    """The answer begins when as many requests as the barrier holds wait at it."""
     body: bytes | None = None
     """Bytes sent in place of what was computed."""
     change: Callable[[bytes], bytes] | None = None
@@ -57,6 +60,11 @@ class Answer:
     def slow(cls, seconds: float) -> Answer:
         """The true answer, later."""
         return cls(delay=seconds)
+
+    @classmethod
+    def together(cls, count: int) -> list[Answer]:
+        """The true answers to `count` requests, none before all of them have come."""
+        return [cls(gate=threading.Barrier(count, timeout=60))] * count
 
     @classmethod
     def silent(cls) -> Answer:

@@ -113,6 +113,8 @@ class Handler(BaseHTTPRequestHandler):
         answer = call.emulator.answer_for(call.entry)
         if answer.delay:
             call.emulator.stopped.wait(answer.delay)
+        if answer.gate:
+            answer.gate.wait()
         if answer.manner is Manner.SILENT:
             self._wait_for_the_end(call)
         if answer.manner in (Manner.SILENT, Manner.CLOSED):

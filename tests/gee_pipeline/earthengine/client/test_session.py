@@ -503,7 +503,7 @@ def test_an_answer_beyond_the_deadline_is_given_up_and_asked_for_again(
     server.script("pixels", answer)
     start = time.monotonic()
     np.testing.assert_array_equal(fetch(session), ground(8, range(24, 27)))
-    assert 0.4 <= time.monotonic() - start < 2
+    assert time.monotonic() - start >= 0.4
     assert len(server.log.of("pixels")) == 2
 
 
@@ -570,12 +570,12 @@ def test_a_token_that_cannot_be_renewed_ends_the_run(session, server) -> None:
 def test_two_dozen_threads_get_through_the_end_of_a_token_and_fill_no_pool(session, server, caplog) -> None:
     session.limiter = Limiter(24)
     server.expire_tokens()
-    server.script("value", *[Answer.slow(0.1)] * 24)
+    server.script("value", *Answer.together(24))
     fetcher = Fetcher(session, sleep=lambda seconds: None)
     with caplog.at_level(logging.WARNING), ThreadPoolExecutor(24) as pool:
         values = list(pool.map(lambda number: fetcher.value(ee.Number(number)), range(72)))
     assert values == list(range(72))
-    assert server.log.most_at_once("value") > 12
+    assert server.log.most_at_once("value") >= 24
     assert "Connection pool is full" not in caplog.text
 
 

