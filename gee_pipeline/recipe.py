@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from gee_pipeline.bands import REFLECTANCE_SCALE
 from gee_pipeline.errors import InputError, MismatchError
@@ -22,6 +22,7 @@ from gee_pipeline.season import (
     SUMMER,
     YEAR,
     BinLength,
+    Clock,
     MonthDay,
     Season,
     SeasonRule,
@@ -167,6 +168,8 @@ class Recipe:
     """Length of a bin in days, or "month"."""
     min_clear_bins: int = 8
     """A series with fewer observed bins of any group in the window is mapped as "not enough observations"."""
+    clock: Clock = "utc"
+    """By which clock an observation belongs to a day; of those of one day the last counts."""
 
     def __post_init__(self) -> None:
         names = [group.name for group in self.sensors]
@@ -189,6 +192,8 @@ class Recipe:
             )
         if not self.min_clear_bins >= 0:
             raise InputError(f"The least clear bins are 0 or more, got {self.min_clear_bins}.")
+        if self.clock not in get_args(Clock):
+            raise InputError(f"Days are counted by {' or '.join(get_args(Clock))}, got {self.clock!r}.")
 
     @classmethod
     def of(
@@ -200,6 +205,7 @@ class Recipe:
         window: tuple[int, int] | None = None,
         bin_days: BinLength = 5,
         min_clear_bins: int = 8,
+        clock: Clock = "utc",
     ) -> Recipe:
         """The recipe of some bands, by what people say.
 
@@ -210,12 +216,13 @@ class Recipe:
             window: First and last day of the model window, counted from 1; None is that of the season.
             bin_days: Length of a bin.
             min_clear_bins: Fewest observed bins of a series that is mapped.
+            clock: By which clock days are counted.
 
         Raises:
             InputError: A value is out of range.
         """
         rule = season if window is None else season.with_window(*window)
-        return cls(sensor_groups(bands, clear), rule, bin_days, min_clear_bins)
+        return cls(sensor_groups(bands, clear), rule, bin_days, min_clear_bins, clock)
 
     def with_window(self, first_day: int, last_day: int) -> Recipe:
         """The same recipe with other days of the model window."""
@@ -299,13 +306,13 @@ class Recipe:
     @property
     def composite_part(self) -> Recipe:
         """The recipe with the fields that do not decide a composite at their defaults."""
-        return Recipe(sensors=self.sensors, bin_days=self.bin_days)
+        return Recipe(sensors=self.sensors, bin_days=self.bin_days, clock=self.clock)
 
     @property
     def series_part(self) -> Recipe:
         """The recipe with the fields that do not decide the series of a whole season at their defaults."""
         rule = self.season.with_window(SUMMER.first_day, SUMMER.last_day)
-        return Recipe(sensors=self.sensors, season=rule, bin_days=self.bin_days)
+        return Recipe(sensors=self.sensors, season=rule, bin_days=self.bin_days, clock=self.clock)
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON values: in format 1 where that can say it, else what differs from defaults."""
@@ -360,6 +367,7 @@ class Recipe:
             "season": self.season.days,
             "clear pixels": ", ".join(f"{name} with {rule}" for name, rule in clear.items()) or "all",
             "min_clear_bins": str(self.min_clear_bins),
+            "clock": self.clock,
         }
 
     def differences(self, other: Recipe) -> list[str]:
@@ -473,6 +481,10 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
+USUAL: Final = Recipe(clock="solar")
+"""What commands take where nothing is said. A recipe's own default is what files without a clock mean."""
+
+
 @dataclass(frozen=True)
 class RecipeOptions:
     """What a user says of a recipe; what is None is left as the files have it, or at its default."""
@@ -495,8 +507,10 @@ class RecipeOptions:
     """Length of a bin."""
     min_clear_bins: int | None = None
     """Fewest observed bins of a series that is mapped."""
+    clock: Clock | None = None
+    """By which clock days are counted."""
 
-    def applied(self, recipe: Recipe = Recipe(), year: int | None = None) -> Recipe:  # noqa: B008, RUF100
+    def applied(self, recipe: Recipe = USUAL, year: int | None = None) -> Recipe:
         """A recipe with what the user says.
 
         Args:
@@ -508,13 +522,14 @@ class RecipeOptions:
         """
         sensors = self._sensors(recipe)
         if self._asks_years(sensors, recipe):
-            recipe = Recipe(sensors, YEAR, DAYS, min_clear_bins=1)
+            recipe = Recipe(sensors, YEAR, DAYS, min_clear_bins=1, clock=recipe.clock)
         return replace(
             recipe,
             sensors=sensors,
             season=self._season(recipe.season, year),
             bin_days=recipe.bin_days if self.bin_days is None else self.bin_days,
             min_clear_bins=recipe.min_clear_bins if self.min_clear_bins is None else self.min_clear_bins,
+            clock=recipe.clock if self.clock is None else self.clock,
         )
 
     def _sensors(self, recipe: Recipe) -> tuple[SensorGroup, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import re
 from dataclasses import dataclass, field, fields, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from gee_pipeline.errors import InputError
@@ -22,19 +22,43 @@ Hemisphere = Literal["north", "south"]
 BinLength = int | Literal["month"]
 """Days of a bin, or calendar months."""
 
+Clock = Literal["utc", "solar"]
+"""The clock by which days are counted: UTC, or mean solar time of the area to the hour. In eastern Australia
+satellites pass at midnight UTC, so that days of UTC cut an overpass in two; by the sun it is mid-morning."""
+
 
 @dataclass(frozen=True)
 class TimeBin:
-    """A half-open span of days that becomes one composite."""
+    """A half-open span of days that become one composite."""
 
     start: date
     """First day, included."""
     end: date
     """Day after the last, excluded."""
+    hours_ahead: int = 0
+    """Hours by which the clock of its days is ahead of UTC."""
 
     def __post_init__(self) -> None:
         if self.start >= self.end:
             raise InputError(f"A bin must start before it ends, got start={self.start}, end={self.end}.")
+
+    @property
+    def instants(self) -> tuple[datetime, datetime]:
+        """When it begins, and when it is over, UTC."""
+        begin, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (self.start, self.end))
+        ahead = timedelta(hours=self.hours_ahead)
+        return begin - ahead, end - ahead
+
+    @property
+    def by_utc(self) -> TimeBin:
+        """The same days counted by UTC."""
+        return replace(self, hours_ahead=0)
+
+    @property
+    def single_days(self) -> list[TimeBin]:
+        """Its days, one by one."""
+        firsts = (self.start + timedelta(days=i) for i in range((self.end - self.start).days))
+        return [TimeBin(day, day + timedelta(days=1), self.hours_ahead) for day in firsts]
 
 
 @dataclass(frozen=True)
@@ -120,6 +144,8 @@ class Season:
     """The year that names the season."""
     start: date
     """First day of bin 0."""
+    hours_ahead: int = 0
+    """Hours by which the clock that its days are counted by is ahead of UTC."""
 
     def __post_init__(self) -> None:
         require_year(self.year)
@@ -148,11 +174,13 @@ class Season:
         last = bins_in_season(length) - 1
         if not 0 <= index <= last:
             raise InputError(f"A season has bins 0 to {last} of {length_text(length)}, got bin {index}.")
-        return TimeBin(self._first_day(index, length), self._first_day(index + 1, length))
+        first, after = (self._first_day(i, length) for i in (index, index + 1))
+        return TimeBin(first, after, self.hours_ahead)
 
     def span(self, bins: range, length: BinLength = 5) -> TimeBin:
         """The days from the first to the last of some bins, as one span."""
-        return TimeBin(self.bin(bins[0], length).start, self.bin(bins[-1], length).end)
+        first, last = (self.bin(bins[place], length) for place in (0, -1))
+        return replace(first, end=last.end)
 
     def bin_of(self, day: date, length: BinLength = 5) -> int | None:
         """Index of the bin that holds a day, or None outside the season's bins."""
@@ -161,6 +189,10 @@ class Season:
         else:
             index = (day - self.start).days // length
         return index if 0 <= index < bins_in_season(length) else None
+
+    def day_of(self, time: datetime) -> date:
+        """The day that an instant belongs to."""
+        return counted_day(time, self.hours_ahead)
 
     def edges(self, bins: range, length: BinLength = 5) -> list[tuple[int, int]]:
         """First day of each bin and the day after its last, in days since the season's start."""
@@ -177,6 +209,26 @@ class Season:
             )
         months = self.start.month - 1 + index
         return date(self.start.year + months // MONTHS, months % MONTHS + 1, 1)
+
+
+def counted_day(time: datetime, hours_ahead: int) -> date:
+    """The day of an instant by a clock that is some hours ahead of UTC.
+
+    Args:
+        time: An instant, UTC.
+        hours_ahead: 0 for UTC; may be negative.
+    """
+    return (time + timedelta(hours=hours_ahead)).date()
+
+
+def hours_ahead(clock: Clock, longitude: float) -> int:
+    """Whole hours by which a clock is ahead of UTC at a longitude.
+
+    Args:
+        clock: By which days are counted.
+        longitude: Degrees east.
+    """
+    return 0 if clock == "utc" else round(longitude / 15)
 
 
 def bins_in_season(length: BinLength) -> int:

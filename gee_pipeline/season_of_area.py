@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Hemisphere, Season, SeasonRule
+from gee_pipeline.season import Hemisphere, Season, SeasonRule, hours_ahead
 
 MOST_BEYOND: Final = 0.05
 """Share of an area that may lie beyond the equator and still be mapped in the season of the rest."""
@@ -67,7 +68,7 @@ def season_of_area(
 
     Args:
         aoi: Area of interest.
-        recipe: Its season rule.
+        recipe: Its season rule and its clock.
         year: The year that names the season.
         hemisphere: Side of the equator; None takes that of the area.
         notice: Takes a sentence where a part of the area lies on the other side.
@@ -79,7 +80,8 @@ def season_of_area(
     side, beyond = hemisphere_of(aoi, recipe.season, hemisphere)
     if beyond:
         notice(beyond)
-    season = recipe.season.season(year, side)
+    ahead = hours_ahead(recipe.clock, aoi.lonlat.centroid.x)
+    season = replace(recipe.season.season(year, side), hours_ahead=ahead)
     if season.start > date.today():
         raise InputError(
             f"The season of {year} begins on {season.start}, which is to come. Choose an earlier --year."

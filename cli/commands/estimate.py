@@ -9,6 +9,7 @@ import click
 
 from cli.options.shared import (
     bin_options,
+    clock_option,
     config_option,
     cropland_option,
     earth_engine_options,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @place_options
 @sensor_options
 @bin_options
+@clock_option
 @grid_options
 @click.option("--whole-season", is_flag=True, help="All bins of the season instead of the model window.")
 @cropland_option

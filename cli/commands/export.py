@@ -9,6 +9,7 @@ import click
 from cli.options.shared import (
     area_options,
     bin_options,
+    clock_option,
     cloud_options,
     given,
     sensor_options,
@@ -24,6 +25,7 @@ from cli.options.unread import refuse_unread, refuse_workers_of_scheduler
 @area_options
 @sensor_options
 @bin_options
+@clock_option
 @cloud_options
 @click.option("--whole-season", is_flag=True, help="All bins of the season instead of the model window.")
 @task_options

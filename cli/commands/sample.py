@@ -15,6 +15,7 @@ import click
 
 from cli.options.shared import (
     apply,
+    clock_option,
     cloud_options,
     config_option,
     earth_engine_options,
@@ -107,6 +108,7 @@ _rule_options = apply(
 @place_options
 @sensor_options
 @recipe_options
+@clock_option
 @_reference_options
 @_rule_options
 @cloud_options

@@ -11,6 +11,7 @@ import click
 from cli.options.shared import (
     Names,
     apply,
+    clock_option,
     hemisphere_option,
     recipe_options,
     sensor_options,
@@ -47,6 +48,7 @@ file_options = apply(
     hemisphere_option,
     sensor_options,
     recipe_options,
+    clock_option,
 )
 """What the values of files mean."""
 

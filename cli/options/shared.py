@@ -281,6 +281,13 @@ bin_options = apply(
 )
 """Season and bins of composites."""
 
+clock_option = click.option(
+    "--clock",
+    type=click.Choice(["solar", "utc"]),
+    help="By which clock observations belong to days: mean solar time of the area, whose midnight cuts no "
+    "overpass, or utc as in version 0.1.0.  [default: solar; of a run or files, theirs]",
+)
+
 sensor_options = apply(
     click.option(
         "--sensors",
@@ -482,7 +489,7 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 _OF_RECIPES = {
     "cloud_band": "score_band",
     "cloud_threshold": "threshold",
-    **{name: name for name in ("sensors", "bands", "season", "season_start", "window", "bin_days")},
+    **{name: name for name in ("sensors", "bands", "season", "season_start", "window", "bin_days", "clock")},
     "min_clear_bins": "min_clear_bins",
 }
 """Options of a recipe, and the fields of `RecipeOptions`."""

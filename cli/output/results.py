@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,12 +86,15 @@ def show_status(status: RunStatus, as_json: bool) -> None:
 
 
 def export_request(options: dict[str, Any]) -> ExportRequest:
-    """The request of `cropmap export`, its recipe put together from the options."""
+    """The request of `cropmap export`, its recipe put together from the options; a run keeps its clock."""
+    from inference.run.plan import clock_of
     from inference.workflow.request import ExportRequest
 
     values = given(options)
-    recipe = take_recipe(values)
-    return ExportRequest(recipe=recipe, **values)
+    said = "clock" in values
+    request = ExportRequest(recipe=take_recipe(values), **values)
+    kept = None if said else clock_of(request.folder)
+    return request if kept is None else replace(request, recipe=replace(request.recipe, clock=kept))
 
 
 def _state(status: RunStatus) -> str:

@@ -69,7 +69,8 @@ class StaticCatalog:
         if not touching:
             raise nothing_here(self._href, area, self._index.bounds)
         if not (found := within(touching, span)):
-            raise nothing_then(self._href, span, touching[0].day, touching[-1].day)
+            first, last = (touching[place].day(span.hours_ahead) for place in (0, -1))
+            raise nothing_then(self._href, span, first, last)
         return Found(found, len(found), self._left_out)
 
     def known(self, area: BaseGeometry, span: TimeBin) -> list[Scene]:

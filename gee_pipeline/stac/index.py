@@ -81,7 +81,7 @@ def _key(scene: Scene) -> tuple[Any, ...]:
 
 def within(scenes: Iterable[Scene], span: TimeBin) -> list[Scene]:
     """The scenes acquired on a day of a span."""
-    return [scene for scene in scenes if span.start <= scene.day < span.end]
+    return [scene for scene in scenes if span.start <= scene.day(span.hours_ahead) < span.end]
 
 
 def nothing_here(href: str, area: BaseGeometry, covered: tuple[float, float, float, float]) -> InputError:

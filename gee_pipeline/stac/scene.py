@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 
 import pystac
 from shapely.geometry.base import BaseGeometry
@@ -14,6 +14,7 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.errors import InputError
 from gee_pipeline.incoming.geometry import GeometryError, box_of, footprint_of
 from gee_pipeline.recipe import Recipe, SensorGroup
+from gee_pipeline.season import counted_day
 from gee_pipeline.sensors import SENSORS, Sensor
 from gee_pipeline.stac.acquisition import Processing, processing_of, tile_of
 from gee_pipeline.stac.assets import BandAsset, find_bands, find_layer
@@ -47,10 +48,17 @@ class Scene:
     processing: Processing
     """How new the processing of the acquisition is."""
 
-    @property
-    def day(self) -> date:
-        """Day of acquisition, UTC."""
-        return self.time.date()
+    def day(self, hours_ahead: int = 0) -> date:
+        """The day that it counts for.
+
+        Where catalogs know the day only, the time is midnight UTC; that, and the time of a yearly image, is a
+        date.
+
+        Args:
+            hours_ahead: Hours by which the clock that days are counted by is ahead of UTC.
+        """
+        dated = self.group.sensor.yearly or self.time.time() == time()
+        return self.time.date() if dated else counted_day(self.time, hours_ahead)
 
     @property
     def mask(self) -> BandAsset | None:

@@ -21,6 +21,10 @@ _WITHOUT_NEW: Final = 20
 _PAGE: Final = 100
 """Items of a page."""
 
+_SECOND: Final = timedelta(seconds=1)
+
+_RFC_3339: Final = "%Y-%m-%dT%H:%M:%SZ"
+
 Box = tuple[float, float, float, float]
 """West, south, east, north, degrees."""
 
@@ -60,12 +64,18 @@ class Search:
 
     def _request(self, names: list[str], box: Box, span: TimeBin | None) -> Request:
         href = resolved(self._link["href"], self._href)
-        last = span.end - timedelta(days=1) if span else None
-        when = {"datetime": f"{span.start}T00:00:00Z/{last}T23:59:59Z"} if span else {}
+        when = {"datetime": _interval(span)} if span else {}
         if self._post:
             return Request(href, {"collections": names, "bbox": list(box), "limit": _PAGE, **when})
         asked = {"collections": ",".join(names), "bbox": ",".join(map(str, box)), "limit": str(_PAGE), **when}
         return Request(href, parameters=tuple(asked.items()))
+
+
+def _interval(span: TimeBin) -> str:
+    """The instants of a span's days, by its own clock and by UTC: some items have a date and no time."""
+    begins, ends = zip(span.instants, span.by_utc.instants, strict=True)
+    last = max(ends) - _SECOND
+    return f"{min(begins):{_RFC_3339}}/{last:{_RFC_3339}}"
 
 
 def pages(reader: Reader, request: Request) -> Iterator[tuple[str, Document]]:

@@ -217,7 +217,7 @@ def _covers(scene: Scene, cell: Cell) -> bool:
 
 def _counted_day(scene: Scene, span: TimeBin) -> date:
     """The day that a scene counts for: one image a year counts once, whatever day it is dated."""
-    return span.start if scene.group.sensor.yearly else scene.day
+    return span.start if scene.group.sensor.yearly else scene.day(span.hours_ahead)
 
 
 def _require_sensors(found: Found, recipe: Recipe, season: Season) -> None:

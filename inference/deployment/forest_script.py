@@ -271,8 +271,10 @@ def _rules(request: ScriptRequest) -> Iterator[Settings]:
         SCORE_MARGIN=graph.SCORE_MARGIN,
     )
     yield _about(
-        "The season: its first day, days of a bin, and the bins that the forest looks at.",
+        "The season: its first day, hours by which the clock of its days is ahead of UTC, days of a bin, and "
+        "the bins that the forest looks at.",
         SEASON_START=request.season.start.isoformat(),
+        HOURS_AHEAD=request.season.hours_ahead,
         BIN_DAYS=_days(recipe),
         FIRST_BIN=window[0],
         LAST_BIN=window[-1],

@@ -26,7 +26,7 @@ from gee_pipeline.grid import Grid
 from gee_pipeline.incoming.addresses import without_secrets
 from gee_pipeline.layers import LayerName, band_names, in_order
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import Season
+from gee_pipeline.season import Clock, Season
 from gee_pipeline.source import Source
 from inference.run.cropland import CroplandMask
 
@@ -166,7 +166,7 @@ class RunPlan:
         return {
             "grid": _grid_to_dict(self.grid),
             "area": {"file": AREA_FILE, "sha256": hashlib.sha256(shapely.to_wkb(self.area)).hexdigest()},
-            "season": {"year": self.season.year, "start": self.season.start.isoformat()},
+            "season": _season_to_dict(self.season),
             "recipe": self.recipe.to_dict(),
             "bins": [self.bins.start, self.bins.stop],
             "source": dict(self.source),
@@ -184,6 +184,15 @@ class RunPlan:
         if self.model:
             _keep(self.model.path, folder / MODEL_FILES[self.model.kind])
         write_sealed(folder / RUN_FILE, self.to_dict())
+
+
+def _season_to_dict(season: Season) -> dict[str, Any]:
+    clock = {"hours_ahead": season.hours_ahead} if season.hours_ahead else {}
+    return {"year": season.year, "start": season.start.isoformat(), **clock}
+
+
+def _season_from_dict(values: dict[str, Any]) -> Season:
+    return Season(values["year"], date.fromisoformat(values["start"]), values.get("hours_ahead", 0))
 
 
 def _keep(path: Path, kept: Path) -> None:
@@ -206,11 +215,10 @@ def load_plan(folder: Path) -> RunPlan:
     """
     values = read_run_file(folder)
     try:
-        start = date.fromisoformat(values["season"]["start"])
         return RunPlan(
             grid=_grid_from_dict(values["grid"]),
             area=_load_area(folder, values["area"]["sha256"]),
-            season=Season(values["season"]["year"], start),
+            season=_season_from_dict(values["season"]),
             recipe=Recipe.from_dict(values["recipe"]),
             bins=range(*values["bins"]),
             source=values["source"],
@@ -222,6 +230,16 @@ def load_plan(folder: Path) -> RunPlan:
         )
     except (*ODD_VALUES, ProjError) as error:
         raise _damaged(folder / RUN_FILE, repr(error)) from error
+
+
+def clock_of(folder: Path) -> Clock | None:
+    """By which clock the run in a folder counts days; None where there is no run.
+
+    Raises:
+        CorruptFileError: run.json is damaged.
+        MismatchError: Another version of cropmap wrote it.
+    """
+    return load_plan(folder).recipe.clock if (folder / RUN_FILE).is_file() else None
 
 
 def read_run_file(folder: Path) -> dict[str, Any]:

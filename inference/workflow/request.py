@@ -16,7 +16,7 @@ from gee_pipeline.errors import InputError
 from gee_pipeline.grid import CELL_SIZE, require_cell_size, require_one_crs
 from gee_pipeline.incoming.addresses import is_remote, without_secrets
 from gee_pipeline.layers import LayerName, in_order
-from gee_pipeline.recipe import Recipe
+from gee_pipeline.recipe import USUAL, Recipe
 from gee_pipeline.season import SEASONS, Hemisphere, MonthDay
 from gee_pipeline.stac.choice import BadScenes
 from inference.run.cropland import CroplandMask
@@ -203,7 +203,7 @@ class MapRequest(SceneRequest, ModelRequest):
 class ExportRequest(SceneRequest):
     """What `cropmap export` is asked for."""
 
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = USUAL
     """How the composites are made."""
     whole_season: bool = False
     """True for all 73 bins, False for the model window."""
@@ -228,6 +228,7 @@ class ExportRequest(SceneRequest):
             **_cloud_options(recipe),
             "season": recipe.season.name if known else recipe.season.to_dict(),
             "bin_days": recipe.bin_days,
+            "clock": recipe.clock,
         }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gee_pipeline.errors import InputError, MismatchError
-from gee_pipeline.recipe import CloudRule, Recipe, RecipeOptions, SensorGroup
+from gee_pipeline.recipe import USUAL, CloudRule, Recipe, RecipeOptions, SensorGroup
 from gee_pipeline.season import WINTER, YEAR, MonthDay, SeasonRule, Start
 
 
@@ -209,3 +209,17 @@ def test_a_recipe_with_missing_or_unknown_fields_is_refused(spoil: object) -> No
     spoil(values)  # type: ignore[operator]
     with pytest.raises(InputError, match="fields"):
         Recipe.from_dict(values)
+
+
+def test_the_clock_is_written_where_it_is_not_utc_and_makes_other_composites() -> None:
+    solar = Recipe(clock="solar")
+    assert solar.to_dict() == {"format": 2, "clock": "solar"}
+    assert Recipe.from_dict(solar.to_dict()) == solar
+    assert Recipe.from_dict(Recipe().to_dict()).clock == "utc"
+    assert solar.composite_digest != Recipe().composite_digest
+    assert solar.differences(Recipe()) == ["clock: solar against utc"]
+    with pytest.raises(InputError, match="utc or solar, got 'local'"):
+        Recipe.from_dict({"format": 2, "clock": "local"})
+    assert RecipeOptions().applied() == USUAL == solar
+    assert RecipeOptions().applied(Recipe()).clock == "utc"  # what files say holds
+    assert RecipeOptions(clock="utc").applied() == Recipe()

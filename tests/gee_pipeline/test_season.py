@@ -1,4 +1,5 @@
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from gee_pipeline.season import (
     Start,
     TimeBin,
     bins_in_season,
+    hours_ahead,
 )
 
 
@@ -181,3 +183,35 @@ def test_bins_cover_each_of_their_days_once(year, side, length):
 def test_a_bin_must_start_before_it_ends():
     with pytest.raises(InputError, match="start before"):
         TimeBin(date(2023, 1, 2), date(2023, 1, 2))
+
+
+def test_days_by_the_sun_begin_before_those_of_utc_in_the_east():
+    span = TimeBin(date(2021, 6, 10), date(2021, 6, 12), hours_ahead=10)
+    assert span.instants == (datetime(2021, 6, 9, 14, tzinfo=UTC), datetime(2021, 6, 11, 14, tzinfo=UTC))
+    assert span.by_utc.instants == (datetime(2021, 6, 10, tzinfo=UTC), datetime(2021, 6, 12, tzinfo=UTC))
+    assert [(day.start, day.hours_ahead) for day in span.single_days] == [
+        (date(2021, 6, 10), 10),
+        (date(2021, 6, 11), 10),
+    ]
+
+
+@given(st.datetimes(datetime(2021, 1, 3), datetime(2021, 12, 28)), st.integers(-12, 12))
+def test_an_instant_lies_within_the_bin_of_its_day(time, hours):
+    time = time.replace(tzinfo=UTC)
+    season = replace(SUMMER.season(2021, "north"), hours_ahead=hours)
+    begin, end = season.bin(season.bin_of(season.day_of(time))).instants
+    assert begin <= time < end
+
+
+@pytest.mark.parametrize(
+    ("clock", "longitude", "hours"),
+    [
+        ("utc", 151.5, 0),
+        ("solar", 151.5, 10),
+        ("solar", -91.0, -6),
+        ("solar", 7.4, 0),
+        ("solar", -179.9, -12),
+    ],
+)
+def test_the_sun_is_an_hour_ahead_for_fifteen_degrees(clock, longitude, hours):
+    assert hours_ahead(clock, longitude) == hours

@@ -10,7 +10,7 @@ from gee_pipeline import season_of_area as module
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import require_begun_year
+from gee_pipeline.season import Clock, require_begun_year
 from gee_pipeline.season_of_area import season_of_area
 
 NORTH = Aoi(shapely.box(11, 48, 11.1, 48.1), pyproj.CRS("EPSG:4326"))
@@ -44,3 +44,9 @@ def test_no_season_of_the_year_after_next_has_begun() -> None:
     require_begun_year(this_year + 1)
     with pytest.raises(InputError, match="earlier --year"):
         require_begun_year(this_year + 2)
+
+
+@pytest.mark.parametrize(("clock", "hours"), [("utc", 0), ("solar", 10)])
+def test_days_are_counted_by_the_clock_of_the_recipe(clock: Clock, hours: int) -> None:
+    australia = Aoi(shapely.box(151.4, -30.1, 151.6, -29.9), pyproj.CRS("EPSG:4326"))
+    assert season_of_area(australia, Recipe(clock=clock), 2021).hours_ahead == hours

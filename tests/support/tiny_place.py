@@ -27,7 +27,7 @@ from inference.models.networks.normalisation import Normalisation
 YEAR = 2021
 CROPS = ("corn", "soybeans", "rice", "cotton", "other")
 ARKANSAS = {"type": "Polygon", "coordinates": [[[-91, 35], [-90, 35], [-90, 36], [-91, 36], [-91, 35]]]}
-RECIPE = Recipe.of(bands=("B2", "B4", "B8"), window=(151, 240), min_clear_bins=2)
+RECIPE = Recipe.of(bands=("B2", "B4", "B8"), window=(151, 240), min_clear_bins=2, clock="solar")
 CELL_SIZE = 64
 """Pixels along a side of the cells that meet here; those of the usual 256 would be empty but for a corner."""
 BINS = 18

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -139,7 +139,7 @@ def _guards(
         "classes": ", ".join(samples.class_names),
         "samples": f"{len(samples):,} with digest {samples_digest(samples)}",
         "network": repr(config),
-        "recipe": recipe.digest,
+        "recipe": replace(recipe, clock="utc").digest,  # the series have their days already
         "cropmap": importlib.metadata.version("cropmap"),
         "torch": torch.__version__,
     }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import ODD_VALUES, parse_json
-from gee_pipeline.recipe import Recipe, RecipeOptions
+from gee_pipeline.recipe import USUAL, Recipe, RecipeOptions
 from gee_pipeline.season import Season
 
 METADATA: Final = "metadata"
@@ -76,7 +76,7 @@ def joint_recipe(
     Raises:
         MismatchError: Two files, or a file and the caller, differ in what decides a series.
     """
-    base = recipe or (origins[0].recipe if origins else Recipe())
+    base = recipe or (origins[0].recipe if origins else USUAL)
     chosen = asked.applied(base, year).require_enough_bins()
     pairs = [(f"The samples {origin.path}", origin.recipe) for origin in origins]
     whom = "the options given" if asked != RecipeOptions() else "the model or training that reads them"

@@ -11,7 +11,7 @@ from typing import Any
 from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.earthengine.client.budget import require_hours
 from gee_pipeline.earthengine.client.settings import EarthEngineSettings
-from gee_pipeline.recipe import Recipe
+from gee_pipeline.recipe import USUAL, Recipe
 from gee_pipeline.season import Hemisphere, Season
 from gee_pipeline.season_of_area import require_imagery, season_of_area
 from training.sampling.grid import SampleCell, cells_touching
@@ -35,7 +35,7 @@ class SampleRequest:
     """TOML file of classes."""
     rule: SamplingRule = field(default_factory=SamplingRule)
     """How samples are drawn."""
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = USUAL
     """How series are made."""
     layer: str | None = None
     """Layer of the vector file; None takes its only one."""

@@ -21,7 +21,7 @@ from gee_pipeline.earthengine.composites.fetch import plan_requests
 from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.errors import EarthEngineError, InputError, NoCredentialsError
 from gee_pipeline.grid import CELL_SIZE, Cell, Grid, make_grid, on_grid, require_cell_size
-from gee_pipeline.recipe import Recipe
+from gee_pipeline.recipe import USUAL, Recipe
 from gee_pipeline.season import Hemisphere, Season
 from gee_pipeline.season_of_area import require_imagery, season_of_area
 from gee_pipeline.source import Composite, RemoteSource, Spent
@@ -110,7 +110,7 @@ class EstimateRequest:
     """Chooses which cells; the same seed chooses the same ones."""
     cropland: Cropland = "none"
     """Cropland mask that Earth Engine applies; cells without cropland are not fetched."""
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = USUAL
     """How the composites are made."""
     settings: EarthEngineSettings = field(default_factory=EarthEngineSettings)
     """Access, endpoint and limits."""

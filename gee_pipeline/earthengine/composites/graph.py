@@ -11,6 +11,7 @@ in the whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -104,11 +105,11 @@ def scenes(region: ee.Geometry, span: TimeBin, group: SensorGroup = _OPTICAL) ->
 
     Args:
         region: Where scenes are looked for: a polygon of known corners in EPSG:4326.
-        span: UTC days.
+        span: Days, by their own clock.
         group: The sensor, and the bands that they must have.
     """
     sensor = group.sensor
-    found = _within(ee.ImageCollection(sensor.collection), span).filterBounds(region)
+    found = _within(ee.ImageCollection(sensor.collection), _dated(span, sensor)).filterBounds(region)
     for name, value in sensor.image_properties:
         found = found.filter(ee.Filter.eq(name, value))
     for band in group.bands if sensor.bands_listed_in else ():
@@ -134,7 +135,7 @@ def scene_list(region: ee.Geometry, span: TimeBin, group: SensorGroup = _OPTICAL
 
     Args:
         region: Where scenes are looked for: a polygon of known corners in EPSG:4326.
-        span: UTC days.
+        span: Days, by their own clock.
         group: The sensor, and the bands that they must have.
     """
     times = scenes(region, span, group).aggregate_array(_TIME)
@@ -166,7 +167,9 @@ def _median(region: ee.Geometry, span: TimeBin, group: SensorGroup, index: int) 
     """Median of a sensor over the days of one bin, not rounded, masked where there is none."""
     observations = _observations(region, span, group)
     blank = _blank(group.bands)
-    days = [_of_span(observations, blank, one) for one in _counted_once(span, group.sensor)]
+    days = [
+        _of_span(observations, blank, one) for one in _counted_once(_dated(span, group.sensor), group.sensor)
+    ]
     return ee.ImageCollection(days).median().rename(band_names(group.bands, index))
 
 
@@ -174,12 +177,16 @@ def _counted_once(span: TimeBin, sensor: Sensor) -> list[TimeBin]:
     """Spans of which the last observation counts: days, or the bin where there is one image a year."""
     if sensor.yearly:
         return [span]
-    firsts = [span.start + timedelta(days=i) for i in range((span.end - span.start).days)]
-    return [TimeBin(day, day + timedelta(days=1)) for day in firsts]
+    return span.single_days
+
+
+def _dated(span: TimeBin, sensor: Sensor) -> TimeBin:
+    """A span by the clock that the images of a sensor are dated by: yearly ones have dates, no times."""
+    return span.by_utc if sensor.yearly else span
 
 
 def _of_span(observations: ee.ImageCollection, blank: ee.ImageCollection, span: TimeBin) -> ee.Image:
-    """One image of some UTC days, the last observation on top; all masked where there is none."""
+    """One image of some days, the last observation on top; all masked where there is none."""
     return _within(observations, span).merge(blank).sort(_ORDER).mosaic()
 
 
@@ -276,13 +283,13 @@ def _clear_by_classes(scene: ee.Image, cloud: CloudRule, clouds: CloudMask) -> e
 
 def _scores(region: ee.Geometry, span: TimeBin, clouds: CloudMask) -> ee.ImageCollection:
     """The scores among which the partners of `scenes` are, found generously."""
-    days = TimeBin(span.start - _SCORE_DAYS, span.end + _SCORE_DAYS)
+    days = replace(span, start=span.start - _SCORE_DAYS, end=span.end + _SCORE_DAYS)
     return _within(ee.ImageCollection(clouds.score_collection), days).filterBounds(_widened(region))
 
 
 def _within(images: ee.ImageCollection, span: TimeBin) -> ee.ImageCollection:
-    """The images acquired on a UTC day of a span."""
-    return images.filterDate(span.start.isoformat(), span.end.isoformat())
+    """The images acquired on a day of a span."""
+    return images.filterDate(*(f"{instant:%Y-%m-%dT%H:%M:%S}" for instant in span.instants))
 
 
 def _widened(region: ee.Geometry) -> ee.Geometry:

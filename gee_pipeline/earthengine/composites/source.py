@@ -26,7 +26,7 @@ from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import CloudRule, Recipe, SensorGroup
-from gee_pipeline.season import BinLength, Season, TimeBin
+from gee_pipeline.season import BinLength, Season, TimeBin, counted_day
 from gee_pipeline.sensors import Sensor
 from gee_pipeline.source import Composite, SceneCounts, Spent, Survey, same_day
 
@@ -198,7 +198,7 @@ def count_scenes(
     Args:
         fetcher: Asks Earth Engine.
         geobox: The pixels.
-        span: UTC days.
+        span: Days, by their own clock.
         recipe: Whose sensors are counted.
 
     Raises:
@@ -211,7 +211,7 @@ def count_scenes(
     return list(chain(*by_sensor)), SceneCounts(
         scenes=sum(map(len, by_sensor)),
         without_score=sum(int(one["without_score"]) for one in found),
-        same_day=sum(same_day(time.date() for time in times) for times in by_sensor),
+        same_day=sum(same_day(counted_day(time, span.hours_ahead) for time in times) for times in by_sensor),
         duplicates_dropped=None,
     )
 
@@ -225,7 +225,7 @@ def seen_bins(times: list[datetime], season: Season, bins: range, bin_days: BinL
         bins: Bins to look at.
         bin_days: Length of a bin.
     """
-    found = {season.bin_of(time.date(), bin_days) for time in times}
+    found = {season.bin_of(season.day_of(time), bin_days) for time in times}
     there = sorted(index for index in found if index is not None and index in bins)
     return range(there[0], there[-1] + 1) if there else range(0)
 

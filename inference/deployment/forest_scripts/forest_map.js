@@ -16,9 +16,10 @@ function imagesOf(tile) {
   };
 }
 
-// The text of a day, counted from the first day of the season, in UTC.
+// The text of the instant, in UTC, at which a day begins that is counted from the first day of the season.
 function dayText(number) {
-  return new Date(Date.parse(SEASON_START) + number * 86400000).toISOString().slice(0, 10);
+  var hours = 24 * number - HOURS_AHEAD;
+  return new Date(Date.parse(SEASON_START) + hours * 3600000).toISOString().slice(0, 19);
 }
 
 // The images of a collection from one day until, not including, another.

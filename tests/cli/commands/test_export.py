@@ -10,6 +10,7 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
+from gee_pipeline.recipe import CloudRule, Recipe
 from tests.support.tiny_place import BINS, CELL_SIZE, FILES, Place, codes, files, run_cropmap, times
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ def test_the_whole_season_has_73_bins_and_the_bands_asked_for(place: Place, tmp_
     assert place.export(tmp_path / "run", "--whole-season", bands="B11,B4").exit_code == 0
     _, names, recipe = composite(tmp_path / "run")
     assert names == tuple(f"{band}_{index}" for index in range(73) for band in ("B11", "B4"))
-    assert recipe["bands"] == ["B11", "B4"]
+    assert Recipe.from_dict(recipe).bands == ("B11", "B4")
 
 
 def test_a_lower_threshold_keeps_more_pixels(place: Place, tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_lower_threshold_keeps_more_pixels(place: Place, tmp_path: Path) -> No
         run = tmp_path / f"run{threshold}"
         assert place.export(run, bands="B4", cloud_threshold=threshold).exit_code == 0
         values, _, recipe = composite(run)
-        assert recipe["cloud"]["threshold"] == threshold
+        assert Recipe.from_dict(recipe).sensors[0].clear == CloudRule(threshold=threshold)
         seen[threshold] = (values != -9999).sum()
     assert seen[0.2] > 1.1 * seen[0.95]
 
@@ -157,3 +158,13 @@ def test_the_run_toml_of_a_map_tells_an_export_its_area_too(place: Place, tmp_pa
     assert composite(out)[1][0] == "B2_24"
     config.write_text(config.read_text() + "devise = 'auto'\n")
     assert "unknown option devise." in run_cropmap("export", "--config", config).stderr
+
+
+def test_an_export_keeps_the_clock_of_its_run(place: Place, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert place.export(run, bands="B4", clock="utc").exit_code == 0
+    assert tomllib.loads((run / "run.toml").read_text())["clock"] == "utc"
+    assert place.export(run, bands="B4").exit_code == 0
+    result = place.export(run, bands="B4", clock="solar")
+    assert result.exit_code == 2
+    assert "clock: utc in the run, solar now" in result.stderr

@@ -288,7 +288,7 @@ def test_south_of_the_equator_the_season_starts_half_a_year_earlier(southern: Pl
     result = southern.predict(tmp_path / "run", model=None)
     assert result.exit_code == 0, result.stderr
     plan = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert plan["season"] == {"year": 2021, "start": "2020-07-01"}
+    assert plan["season"] == {"year": 2021, "start": "2020-07-01", "hours_ahead": -3}
     assert "EPSG:32722" in plan["grid"]["crs"] or "22S" in plan["grid"]["crs"]
     assert report(tmp_path / "run")["model_window"]["first_day"] == "2020-10-29"  # day 121 from 1 July
     with rasterio.open(tmp_path / "run" / "map" / "clear_observations.tif") as file:

@@ -92,7 +92,7 @@ def test_a_model_is_mapped_in_the_season_it_was_trained_for(
     assert "1 October of the year before" in card
     result = place.predict(tmp_path / "run", model=out)
     assert result.exit_code == 0, result.stderr
-    assert plan_of(tmp_path / "run")["season"] == {"year": 2021, "start": OCTOBER}
+    assert plan_of(tmp_path / "run")["season"] == {"year": 2021, "start": OCTOBER, "hours_ahead": -6}
     refused = place.predict(tmp_path / "other", model=out, season_start="01-01")
     assert refused.exit_code == 2
     assert OCTOBER in refused.stderr

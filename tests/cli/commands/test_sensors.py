@@ -88,7 +88,7 @@ def served(monkeypatch, tmp_path):
 # ---- two sensors ----
 
 
-RADAR = Recipe.of(bands=("B4", "B8", "VV", "VH"), window=(121, 150), min_clear_bins=3)
+RADAR = Recipe.of(bands=("B4", "B8", "VV", "VH"), window=(121, 150), min_clear_bins=3, clock="solar")
 """Six bins."""
 
 WHEAT_OR_MAIZE = (("winter wheat", 1110), ("maize", 1200))
@@ -140,7 +140,7 @@ CASES = {"radar": (RADAR.bands, RADAR_SCALE, radar), "made up": (MADE_BANDS, MAD
 def test_scenes_of_two_sensors_become_a_map(case, tmp_path, monkeypatch, served):
     monkeypatch.setitem(sensors.SENSORS, MADE_UP.name, MADE_UP)
     bands, normalisation, other = CASES[case]
-    recipe = Recipe.of(bands=bands, window=(121, 150), min_clear_bins=3)
+    recipe = Recipe.of(bands=bands, window=(121, 150), min_clear_bins=3, clock="solar")
     optical_bands = tuple(band for band in recipe.bands if band.startswith("B"))
     scenes = SensorScenes(tmp_path / "scenes").save(*shots(other, optical_bands))
     model = tiny_model(tmp_path / "model.safetensors", recipe, normalisation=normalisation)

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pyproj
@@ -246,6 +247,20 @@ def test_the_day_is_the_day_in_utc(tmp_path):
     catalog.add("S2", "2021-05-02T12:00:00Z", {"B04": Layer(numbers(2), fields=RAW), "cs": CLEAR})
     composite = read(catalog.save(), ONE_BAND)  # 23:30 at -02:00 is 2 May: one day, the later wins
     np.testing.assert_array_equal(composite.values[0, 0], numbers(2)[:24, :24].astype(int) - 1_000)
+
+
+@pytest.mark.parametrize(
+    ("time", "bins_seen"), [("T00:00:00Z", [True, False]), ("T03:59:59Z", [False, True])]
+)
+def test_where_only_the_day_is_known_no_clock_moves_it(tmp_path, time, bins_seen):
+    """Four hours west of UTC 03:59 is on the day before; midnight is how catalogs write a day."""
+    catalog = FakeCatalog(tmp_path)
+    catalog.add("S1", f"2021-05-06{time}", {"B04": Layer(numbers(1), fields=RAW), "cs": CLEAR})
+    season = replace(SEASON, hours_ahead=-4)
+    source = StacSource(str(catalog.save()), ONE_BAND)
+    seen = source.read_cell(cell_at(), season, BINS).values != NODATA
+    assert seen.any(axis=(1, 2, 3)).tolist() == bins_seen[::-1]
+    assert source.survey(HERE, season, BINS).scenes == 1
 
 
 def test_bands_are_not_read_where_nothing_is_clear(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gee_pipeline.errors import InputError, MismatchError
-from gee_pipeline.recipe import CloudRule, Recipe, RecipeOptions
+from gee_pipeline.recipe import USUAL, CloudRule, Recipe, RecipeOptions
 from gee_pipeline.season import SUMMER, MonthDay, Season
 from training.samples.samples import read_samples
 
@@ -71,7 +71,7 @@ def test_another_season_than_that_of_the_file_is_refused(write: Write) -> None:
 
 def test_a_file_that_tells_nothing_has_the_default_recipe(write: Write) -> None:
     samples = read_samples([write("a.npz")])
-    assert (samples.recipe, samples.season, samples.source) == (Recipe(), None, "Samples of a.npz.")
+    assert (samples.recipe, samples.season, samples.source) == (USUAL, None, "Samples of a.npz.")
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "{}", "[1]", '{"recipe": 3}', "null"])

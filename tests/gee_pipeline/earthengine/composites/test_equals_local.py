@@ -6,8 +6,8 @@ the loop below knows neither of them.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import ee
@@ -57,14 +57,14 @@ class Shot:
 
 
 def loop(
-    shots: Iterable[Shot], geobox: GeoBox, start: date, bins: Sequence[int], recipe: Recipe = TWO_BANDS
+    shots: Iterable[Shot], geobox: GeoBox, season: Season, bins: Sequence[int], recipe: Recipe = TWO_BANDS
 ) -> np.ndarray:
     """`(bin, band, y, x)`: what METHOD says, one pixel at a time, in Python numbers."""
     ordered = sorted(shots, key=lambda shot: (shot.when, shot.id))
-    looks = [(days(shot, start), pixels_of(shot, geobox, recipe)) for shot in ordered]
+    looks = [(days(shot, season), pixels_of(shot, geobox, recipe)) for shot in ordered]
     out = np.full((len(bins), len(recipe.bands), *geobox.shape), NODATA, np.int16)
     for place, index in enumerate(bins):
-        there = [(day, pixels) for day, pixels in looks if bin_of(day, start, recipe) == index]
+        there = [(day, pixels) for day, pixels in looks if bin_of(day, season.start, recipe) == index]
         for y, x in np.ndindex(*geobox.shape):
             last_of_day = {day: pixels[y][x] for day, pixels in there if pixels[y][x] is not None}
             for band in range(len(recipe.bands) if last_of_day else 0):
@@ -82,8 +82,9 @@ def bin_of(day: int, start: date, recipe: Recipe) -> int:
     return 12 * (when.year - start.year) + when.month - start.month
 
 
-def days(shot: Shot, start: date) -> int:
-    return (shot.when.date() - start).days
+def days(shot: Shot, season: Season) -> int:
+    when = shot.when + timedelta(hours=season.hours_ahead)
+    return (when.date() - season.start).days
 
 
 def pixels_of(shot: Shot, geobox: GeoBox, recipe: Recipe) -> list[list[tuple[int, ...] | None]]:
@@ -129,7 +130,7 @@ class Scenes:
         return computed(image, self.archive, cell, bins, recipe)
 
     def loop(self, cell: Cell, season: Season, bins: range, recipe: Recipe = TWO_BANDS) -> np.ndarray:
-        return loop(self.shots, cell.geobox, season.start, bins, recipe)
+        return loop(self.shots, cell.geobox, season, bins, recipe)
 
 
 def computed(image: ee.Image, archive: Archive, cell: Cell, bins: range, recipe: Recipe) -> np.ndarray:
@@ -252,7 +253,7 @@ def test_a_score_does_not_put_a_scene_on_top_of_another(tmp_path, scored):
         tmp_path, *(shot(name, time, i, score=name == scored, clear=0.8) for i, name in enumerate("BA"))
     )
     clear = np.stack(
-        [~gaps(loop([each], cell_at(size=16).geobox, SEASON.start, MAY))[0] for each in scenes.shots]
+        [~gaps(loop([each], cell_at(size=16).geobox, SEASON, MAY))[0] for each in scenes.shots]
     )
     assert clear.all(0).any()
     agreed(scenes)
@@ -483,8 +484,34 @@ def test_the_southern_season_begins_in_july_and_passes_the_year_border(tmp_path)
     for bins, shots in ((range(2), 1), (range(35, 38), 4), (range(72, 73), 1)):
         found = agreed(scenes, bins, cell, season)
         assert not gaps(found).all()
-        only = [each for each in scenes.shots if days(each, season.start) // 5 in bins]
+        only = [each for each in scenes.shots if days(each, season) // 5 in bins]
         assert len(only) == shots
+
+
+@pytest.mark.parametrize(("hours", "bins_seen"), [(0, 2), (10, 1)])
+def test_an_overpass_across_midnight_utc_is_one_observation_by_the_sun(tmp_path, hours, bins_seen):
+    """Two tiles of one overpass over eastern Australia, 14 seconds apart; by UTC in two bins."""
+    place = {"left": 299_840, "top": 6_256_640, "crs": "EPSG:32756"}
+    scenes = Scenes(
+        tmp_path,
+        shot("A", "2021-12-27T23:59:58Z", 1, **place),
+        shot("B", "2021-12-28T00:00:12Z", 2, **place),
+    )
+    season = replace(SUMMER.season(2022, "south"), hours_ahead=hours)
+    found = agreed(scenes, range(35, 37), cell_at(299_840, 6_256_640, 12, "EPSG:32756"), season)
+    assert (~gaps(found)).all(axis=(1, 2)).sum() == bins_seen
+
+
+@pytest.mark.parametrize("hours", [-6, 10])
+def test_days_of_another_clock_begin_and_end_elsewhere(tmp_path, hours):
+    """Random times of three days around the border of two bins."""
+    rng, first = np.random.default_rng(hours + 6), datetime(2021, 5, 4, tzinfo=UTC)
+    times = sorted(first + timedelta(seconds=int(second)) for second in rng.integers(0, 3 * 86_400, 8))
+    scenes = Scenes(
+        tmp_path, *(shot(f"S{i}", f"{t:%Y-%m-%dT%H:%M:%SZ}", i, clear=0.5) for i, t in enumerate(times))
+    )
+    utc = agreed(scenes)
+    assert (agreed(scenes, season=replace(SEASON, hours_ahead=hours)) != utc).any()
 
 
 @pytest.mark.parametrize(
@@ -511,7 +538,7 @@ def test_bins_of_other_lengths(tmp_path, bin_days):
     scenes = Scenes(
         tmp_path, *(shot(f"S{i}", f"{day}T10:30:00Z", i, clear=0.6) for i, day in enumerate(times))
     )
-    first = days(scenes.shots[2], SEASON.start) // bin_days
+    first = days(scenes.shots[2], SEASON) // bin_days
     agreed(scenes, range(first, first + 2), cell_at(size=8), recipe=recipe)
 
 
@@ -547,7 +574,7 @@ def test_scenes_of_two_utm_zones_in_one_crs(tmp_path):
     assert sure.mean() > 0.9
     np.testing.assert_array_equal(scenes.local(cell, SEASON, MAY)[..., sure], expected[..., sure])
     assert scenes.loop(cell, SEASON, MAY).shape == expected.shape
-    alone = [loop([each], cell.geobox, SEASON.start, MAY)[0, 0] for each in scenes.shots]
+    alone = [loop([each], cell.geobox, SEASON, MAY)[0, 0] for each in scenes.shots]
     assert all((expected[0, 0] == one).mean() > 0.2 for one in alone)  # both zones show
 
 

@@ -241,7 +241,7 @@ def test_a_cell_takes_what_was_spent_while_it_was_read(workload: module.Workload
     assert all(0 < cell.disk_bytes < 256 * 256 * 43 * 10 * 2 for cell in measured)
     assert failed == []
     assert lines == ["1 of 2 cells measured: r0000_c0002", "2 of 2 cells measured: r0000_c0000"]
-    assert source.asked[0][1:] == (Season(2021, date(2021, 1, 1)), range(24, 67))
+    assert source.asked[0][1:] == (Season(2021, date(2021, 1, 1), hours_ahead=-6), range(24, 67))
 
 
 def test_profiles_are_read_before_the_first_cell_and_after_each(workload: module.Workload) -> None:

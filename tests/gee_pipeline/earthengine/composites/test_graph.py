@@ -206,9 +206,9 @@ def test_the_days_of_the_southern_season_begin_in_july_of_the_year_before():
         if isinstance(value, str) and value.startswith("20")
     ]
     # 30 June and 7 July only bound the search for scores, a day wider.
-    assert min(days) == "2021-06-30"
-    assert max(days) == "2021-07-07"
-    assert {f"2021-07-0{day}" for day in range(1, 7)} <= set(days)
+    assert min(days) == "2021-06-30T00:00:00"
+    assert max(days) == "2021-07-07T00:00:00"
+    assert {f"2021-07-0{day}T00:00:00" for day in range(1, 7)} <= set(days)
 
 
 @pytest.mark.parametrize(
