@@ -34,6 +34,7 @@ from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.grid import Grid, inside
 from gee_pipeline.layers import ON_REQUEST
 from gee_pipeline.recipe import CloudRule, Recipe
+from gee_pipeline.season import Season
 from inference.deployment import forest_script
 from inference.deployment.deployment import Deployment, ensembles, voters
 from inference.deployment.forest_script import ScriptRequest, notices, write_script
@@ -77,6 +78,7 @@ def request_of(
     features: str = "median",
     confidence: str = "votes",
     way: str = "inline",
+    season: Season = SEASON,
     **changes: Any,
 ) -> ScriptRequest:
     names = feature_names(recipe, features)
@@ -87,7 +89,7 @@ def request_of(
     model = model_of(grown(rows, labels, 6, max_leaf_nodes=9), 3, recipe=recipe, features=features)
     assets = () if way == "inline" else ("projects/p/assets/forest",)
     deployment = Deployment(way, confidence, assets, model.digest, 3, 6, 1)
-    return ScriptRequest(model, deployment, grid(), area(), SEASON, "north_2021", **changes)
+    return ScriptRequest(model, deployment, grid(), area(), season, "north_2021", **changes)
 
 
 VARIANTS = {
@@ -106,6 +108,7 @@ VARIANTS = {
     "layers of votes": lambda: request_of(layers=ALL, cropland="worldcover"),
     "layers of probabilities": lambda: request_of(confidence="probability", layers=ALL),
     "entropy alone": lambda: request_of(layers=("entropy",)),
+    "days by the sun": lambda: request_of(season=replace(SEASON, hours_ahead=-14)),
     "margin alone": lambda: request_of(layers=("margin",)),
 }
 """What a script can look like."""
@@ -124,7 +127,7 @@ def own_image(request: ScriptRequest, geobox: GeoBox) -> ee.Image:
     model, region = request.model, graph.search_region(geobox)
     who = voters(request.deployment, model)
     return prediction_graph.prediction(
-        region, SEASON, model.recipe, model.features, who, cropland=mask, layers=request.layers
+        region, request.season, model.recipe, model.features, who, cropland=mask, layers=request.layers
     )
 
 
@@ -206,7 +209,7 @@ def run_javascript(texts: list[str], folder: Path, modules: str) -> list[dict[st
 
 IN_JAVASCRIPT = (
     "votes", "probability", "cropland", "without scene classes", "one bin", "harmonic", "layers of votes",
-    "layers of probabilities",
+    "layers of probabilities", "days by the sun",
 )  # fmt: skip
 """Variants that node runs; building a graph takes its client a second."""
 

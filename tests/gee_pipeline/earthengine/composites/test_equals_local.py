@@ -252,9 +252,7 @@ def test_a_score_does_not_put_a_scene_on_top_of_another(tmp_path, scored):
     scenes = Scenes(
         tmp_path, *(shot(name, time, i, score=name == scored, clear=0.8) for i, name in enumerate("BA"))
     )
-    clear = np.stack(
-        [~gaps(loop([each], cell_at(size=16).geobox, SEASON, MAY))[0] for each in scenes.shots]
-    )
+    clear = np.stack([~gaps(loop([each], cell_at(size=16).geobox, SEASON, MAY))[0] for each in scenes.shots])
     assert clear.all(0).any()
     agreed(scenes)
 
