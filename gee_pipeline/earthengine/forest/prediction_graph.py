@@ -274,7 +274,7 @@ def _observed_bins(composites: list[ee.Image], recipe: Recipe) -> ee.Image:
 
 
 def _count_seen(composites: list[ee.Image]) -> ee.Image:
-    seen = ee.Image.cat([_is_seen(composite) for composite in composites])
+    seen = ee.Image.cat([_is_seen(composite) for composite in composites]).toInt32()
     return seen.reduce(ee.Reducer.sum())
 
 
@@ -349,9 +349,15 @@ def _bins(series: ee.Image, band: str, recipe: Recipe) -> ee.Image:
 
 
 def _counts(votes: ee.Image, classes: int) -> ee.Image:
-    """How many trees vote for each class, one band a class, of the array of their votes."""
+    """How many trees vote for each class, one band a class, of the array of their votes.
+
+    A comparison answers bytes, and whether a sum of bytes is wider is not documented: they are made wider.
+    """
     return ee.Image.cat(
-        [votes.eq(code).arrayReduce(ee.Reducer.sum(), [0]).arrayGet(0) for code in range(1, classes + 1)]
+        [
+            votes.eq(code).toInt32().arrayReduce(ee.Reducer.sum(), [0]).arrayGet(0)
+            for code in range(1, classes + 1)
+        ]
     )
 
 

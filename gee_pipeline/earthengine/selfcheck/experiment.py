@@ -46,8 +46,8 @@ def masked(*values: float) -> ee.Image:
 
 
 def shown(image: ee.Image) -> ee.Image:
-    """Masked pixels become -1."""
-    return image.unmask(-1, False)
+    """Masked pixels become -1, which bands of bytes would not hold."""
+    return image.toDouble().unmask(-1, False)
 
 
 def everywhere(**values: float) -> dict[str, Any]:

@@ -114,7 +114,7 @@ EXPERIMENTS: Final = (
     Experiment(
         "S01",
         "The median of an even number is the mean of the middle two",
-        lambda: _stack(bands(20), bands(1), bands(10), bands(3)).median(),
+        lambda: _stack(*(bands(value).toInt16() for value in (20, 1, 10, 3))).median(),
         everywhere(a=6.5),
         "pixels",
     ),
@@ -134,9 +134,9 @@ EXPERIMENTS: Final = (
     ),
     Experiment(
         "S02",
-        "A count of masked pixels is 0, and valid",
+        "A count of masked pixels is masked",
         lambda: shown(_stack(masked(1), masked(2)).count()),
-        everywhere(a=0),
+        everywhere(a=-1),
         "pixels",
     ),
     Experiment(
@@ -176,21 +176,21 @@ EXPERIMENTS: Final = (
     Experiment(
         "S08",
         "unmask() keeps values and fills masked pixels",
-        lambda: _half_seen().unmask(NODATA, False),
+        lambda: _half_seen().toInt16().unmask(NODATA, False),
         everywhere(a=1, b=NODATA),
         "pixels",
     ),
     Experiment(
         "S08",
         "unmask() fills beyond the footprint when sameFootprint is False",
-        lambda: _within(PLACE[:, :1], 5).unmask(NODATA, False),
+        lambda: _within(PLACE[:, :1], 5).toInt16().unmask(NODATA, False),
         {"a": [[5, NODATA]]},
         "pixels",
     ),
     Experiment(
         "S08",
         "unmask() fills the footprint alone otherwise",
-        lambda: shown(_within(PLACE[:, :1], 5).updateMask(0).unmask(NODATA)),
+        lambda: shown(_within(PLACE[:, :1], 5).updateMask(0).toInt16().unmask(NODATA)),
         {"a": [[NODATA, -1]]},
         "pixels",
     ),
@@ -267,6 +267,14 @@ EXPERIMENTS: Final = (
         "filterDate takes its first day and leaves its last out",
         lambda: _names(_timed(-1, 0, _DAY - 1, _DAY).filterDate("2021-06-01", "2021-06-02")),
         ["0", str(_DAY - 1)],
+    ),
+    Experiment(
+        "S13",
+        "filterDate takes instants too, in UTC",
+        lambda: _names(
+            _timed(-1, 0, _DAY - 1, _DAY).filterDate("2021-05-31T14:00:00", "2021-06-01T14:00:00")
+        ),
+        ["-1", "0"],
     ),
     Experiment("S17", "A time that is set within a map is the one that counts", _set_within_a_map, ["0"]),
     Experiment(
@@ -395,7 +403,7 @@ EXPERIMENTS: Final = (
         "profile",
     ),
     Experiment(
-        "S33", "An expression of 100 steps, one in the other, is computed", lambda: _sum_of_ones(100), 100
+        "S33", "An expression of 150 steps, one in the other, is computed", lambda: _sum_of_ones(150), 150
     ),
     *TREE_EXPERIMENTS,
 )

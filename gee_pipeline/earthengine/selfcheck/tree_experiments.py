@@ -188,6 +188,13 @@ TREE_EXPERIMENTS: Final = (
     ),
     Experiment(
         "S56",
+        "More votes are counted than a byte can say",
+        lambda: _counted(*[2] * 290, *[1] * 10),
+        everywhere(**{"class": 2, "confidence": 97}),
+        "pixels",
+    ),
+    Experiment(
+        "S56",
         "Votes are counted to a class and its percentage; of equal classes the smallest wins",
         lambda: ee.Image.cat([_counted(2, 3, 3), _counted(3, 2, 2, 3), _counted(*[1] * 5, *[2] * 3)]),
         everywhere(

@@ -227,7 +227,7 @@ function classifiers() {
 function strengths(features) {
   var votes = features.classify(classifiers()[0]);  // an array: the code that each tree votes for
   return CLASSES.map(function(crop) {
-    return votes.eq(crop.code).arrayReduce(ee.Reducer.sum(), [0]).arrayGet([0]);
+    return votes.eq(crop.code).toInt32().arrayReduce(ee.Reducer.sum(), [0]).arrayGet([0]);
   });
 }
 

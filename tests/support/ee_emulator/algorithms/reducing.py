@@ -105,7 +105,7 @@ def _sum(stack: Stack, mask: Mask) -> list[tuple[NDArray[Any], Mask]]:
 
 def _count(stack: Stack, mask: Mask) -> list[tuple[NDArray[Any], Mask]]:
     count = mask.sum(axis=0)
-    return [(count, np.ones(count.shape, bool))]
+    return [(count, count > 0)]
 
 
 def _mean(stack: Stack, mask: Mask) -> list[tuple[NDArray[Any], Mask]]:
