@@ -7,6 +7,8 @@ import torch
 from benchmarks import training
 from training.fit.resample import CODE, PAPER, draw
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("moves", [PAPER, CODE])
 def test_the_loop_changes_as_many_samples_as_far(moves):

@@ -184,6 +184,7 @@ def test_a_wrong_place_or_year_is_refused_before_anything_heavy_is_imported(
     assert done.stdout == "\n"
 
 
+@pytest.mark.slow
 def test_a_run_on_scenes_does_not_import_earth_engine() -> None:
     code = "import sys, inference.workflow.crop_map; print('ee' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)

@@ -35,6 +35,8 @@ from gee_pipeline.grid import inside, make_grid
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER
 
+pytestmark = pytest.mark.slow
+
 SMALL = Settings(size=64, acquisitions=16)
 
 

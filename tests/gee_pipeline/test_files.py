@@ -140,6 +140,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
             lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=8,
         ),
     )
 )

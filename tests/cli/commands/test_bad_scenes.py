@@ -9,6 +9,8 @@ import pytest
 from gee_pipeline.stac import catalog
 from tests.support.tiny_place import Place, run_cropmap
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def spoiled(place: Place, tmp_path: Path) -> tuple[Place, str]:

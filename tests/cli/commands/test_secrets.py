@@ -10,6 +10,8 @@ from click.testing import Result
 from tests.support.stac_server import Server, refuse, serving
 from tests.support.tiny_place import Place
 
+pytestmark = pytest.mark.slow
+
 SECRETS = (b"PASSWORD", b"TOKEN", b"SIGNATURE")
 
 

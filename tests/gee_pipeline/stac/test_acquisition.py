@@ -85,6 +85,7 @@ def stored(folder, number, **fields):
     return {"B04": layer, "cs": Layer(np.ones((40, 40), np.float32))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", list(permutations(("S1", "S2", "S3"))))
 def test_the_newest_processing_is_what_a_composite_shows_whatever_ids_say(tmp_path, names):
     catalog = FakeCatalog(tmp_path)

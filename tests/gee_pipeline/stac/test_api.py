@@ -18,6 +18,8 @@ from gee_pipeline.stac.reading import ReadFailure, read_bands, retried
 from gee_pipeline.stac.source import StacSource
 from tests.support.fake_catalog import LEFT, FakeCatalog, Layer, cell_at, raster_v1
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe.of(bands=("B4", "B11"))
 SEASON = SUMMER.season(2021, "north")
 BINS = range(24, 26)

@@ -21,6 +21,8 @@ from gee_pipeline.stac.source import StacSource
 from tests.support.fake_catalog import FakeCatalog, Layer, cell_at, raster_v1
 from tests.support.stac_server import refuse, serving
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe.of(bands=("B4",))
 SEASON = SUMMER.season(2021, "north")
 BINS = range(24, 25)

@@ -63,6 +63,7 @@ def test_the_class_of_the_map_counts_also_where_another_part_is_larger_now() -> 
     assert layer_values(ALL, prediction, scores)[:, 0].tolist() == [1, 0, 100, 50, 50]
 
 
+@pytest.mark.slow
 def test_a_network_gives_layers_of_its_softmax_beside_the_same_prediction(make_checkpoint) -> None:
     checkpoint = make_checkpoint(temperature=0.2)
     series = np.random.default_rng(1).integers(0, 5_000, (90, 10, 43)).astype(np.int16)

@@ -9,6 +9,7 @@ from inference.models.networks.cropnet import CropNetConfig
 FORMS = [DirectCropNet, WinogradCropNet]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("preset", ["compact", "paper"])
 def test_each_form_gives_the_networks_logits(form, preset, make_network):

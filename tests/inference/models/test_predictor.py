@@ -11,6 +11,8 @@ from inference.models.networks.cropnet import CropNetConfig
 from inference.models.predictor import CPU_BATCH, Predictor, resolve_device
 from inference.models.series import model_input
 
+pytestmark = pytest.mark.slow
+
 NARROW = replace(CropNetConfig.of("compact", 5), preset="narrow", channels=(32,) * 4)
 """For tests of what is made of logits: sixteen times as fast."""
 

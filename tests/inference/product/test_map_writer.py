@@ -32,6 +32,8 @@ from tests.support.made_runs import (
     write_prediction,
 )
 
+pytestmark = pytest.mark.slow
+
 FILES = [
     "clear_observations.tif",
     "confidence.tif",

@@ -47,6 +47,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> MapSummary:
     return written(tmp_path_factory.mktemp("simulated"), simulated=True)
 
 
+@pytest.mark.slow
 def test_every_raster_says_where_it_comes_from(real: MapSummary) -> None:
     assert [path.stem for path in real.rasters] == [layer.name for layer in (*BASE, *ON_REQUEST)]
     expected = {
@@ -102,6 +103,7 @@ def test_bands_say_what_they_hold_and_in_which_unit(real: MapSummary, name: str,
         assert list(file.descriptions) == names
 
 
+@pytest.mark.slow
 def test_simulated_scenes_are_said_and_nobody_is_credited(simulated: MapSummary) -> None:
     for path in simulated.rasters:
         with rasterio.open(path) as file:

@@ -41,6 +41,7 @@ def built(**given) -> dict:
     return build_item(grid.geobox, legend, summary, made_facts(**given))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [{}, {"simulated": True}, {"season": SUMMER.season(2021, "south")}])
 def test_the_item_is_valid_stac(given):
     import jsonschema  # slow to import
@@ -141,6 +142,7 @@ def test_without_an_area_the_footprint_is_the_outline_of_the_grid():
     assert all(footprint.exterior.distance(point) < 1e-4 for point in (*corners, middle_of_top))
 
 
+@pytest.mark.slow
 def test_a_large_border_is_written_with_the_points_that_a_pixel_can_tell():
     angles = np.linspace(0, 2 * np.pi, 200_000, endpoint=False)
     area = shapely.Polygon(np.column_stack([-90 + np.cos(angles), 35 + np.sin(angles)]))

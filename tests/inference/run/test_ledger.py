@@ -119,6 +119,7 @@ def test_composites_that_are_done_are_not_yet_a_map(tmp_path: Path) -> None:
     assert list(read_ledger(tmp_path, "composites").done) == ["a", "c"]
 
 
+@pytest.mark.slow
 def test_a_ledger_of_a_million_cells_is_read_in_seconds(tmp_path: Path) -> None:
     start = '{"start":"map","planned":1000000,"time":1.0}\n'
     line = '{"cell":"r%04d_c%04d","state":"done","pixels":65536,"time":2.0}\n'

@@ -94,6 +94,7 @@ def test_run_json_stays_small_with_a_complex_border_and_a_hundred_thousand_cells
     assert shapely.equals_exact(load_plan(tmp_path / "run").area, star)
 
 
+@pytest.mark.slow
 def test_the_same_plan_continues(tmp_path: Path) -> None:
     plan = map_plan(tmp_path, FakeSource())
     open_or_create(tmp_path / "run", plan)

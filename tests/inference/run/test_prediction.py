@@ -46,6 +46,7 @@ def test_a_file_of_another_run_or_place_is_not_finished(path: Path) -> None:
     assert read_finished(path.with_name("none.tif"), CELL, "run 1") is None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_no_flipped_bit_is_taken_for_a_prediction(
     path: Path, bands: NDArray[np.uint8], caplog: pytest.LogCaptureFixture

@@ -107,6 +107,7 @@ def test_a_rule_out_of_range_is_refused(wrong):
         SplitRule(**wrong)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     rule=st.sampled_from(RULES),

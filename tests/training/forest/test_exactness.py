@@ -118,6 +118,7 @@ def _require_same_votes(forest, classes, rows):
     assert np.array_equal(model.votes(rows), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "rows"),
     [

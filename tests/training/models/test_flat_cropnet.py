@@ -26,6 +26,7 @@ def brighter_by_class(samples):
     return replace(samples, series=series)
 
 
+@pytest.mark.slow
 def test_a_cropnet_along_the_flat_series_is_trained_saved_and_maps(made_samples, tmp_path):
     config = CropNetConfig("compact", (16, 16), (2, 2), (0.0, 0.0), 10, 3, dimensions=1)
     options = TrainingOptions(epochs=12, batch_size=32, learning_rate=0.01, device="cpu")

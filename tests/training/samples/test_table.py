@@ -75,6 +75,7 @@ def read(path, **options):
     return read_samples([path], legend=options.pop("legend", None), **options)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     offsets=st.sets(st.integers(-3, 370), min_size=20, max_size=60),
@@ -140,6 +141,7 @@ def test_other_separators_and_the_mark_of_spreadsheets(tmp_path, mark):
     np.testing.assert_array_equal(read(tmp_path / "b.csv").series, same)
 
 
+@pytest.mark.slow
 def test_every_kind_of_file_gives_the_same(tmp_path):
     table = frame(6)
     table.iloc[2, 10] = np.nan
@@ -333,6 +335,7 @@ def test_damaged_files_are_corrupt(tmp_path):
         read(tmp_path / "nowhere.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sample_us.csv.gz", "sample_nj.csv.gz"])
 def test_real_parcels_with_true_acquisition_dates(name):
     path = KOREA / name

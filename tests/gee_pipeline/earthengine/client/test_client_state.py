@@ -13,6 +13,8 @@ from gee_pipeline.earthengine.client.session import Session, connect, disconnect
 from gee_pipeline.earthengine.client.settings import EarthEngineSettings
 from tests.support.ee_emulator.server import Emulator
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Emulator]:

@@ -31,6 +31,8 @@ from tests.support.ee_emulator.answers import Answer
 from tests.support.ee_emulator.log import LoggedRequest
 from tests.support.ee_emulator.server import Emulator
 
+pytestmark = pytest.mark.slow
+
 LEFT, TOP = 640_000, 4_820_480
 BANDS = ("B2", "B8")
 
