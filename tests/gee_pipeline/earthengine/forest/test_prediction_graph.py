@@ -23,16 +23,21 @@ from gee_pipeline.earthengine.forest import prediction_graph
 from gee_pipeline.earthengine.forest.prediction_graph import Voters
 from gee_pipeline.errors import InputError
 from gee_pipeline.features.feature_names import feature_names
+from gee_pipeline.map_codes import NOT_ENOUGH
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER
 from gee_pipeline.stac.source import StacSource
+from inference.deployment.deployment import ensembles
 from inference.models.forest_features import forest_features
+from inference.models.forest_predictor import ForestPredictor
 from inference.models.series import pixel_series
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 from tests.support.ee_emulator.catalog import archive_of_catalog
 from tests.support.ee_emulator.evaluate import evaluate, image_pixels
 from tests.support.ee_emulator.grid import Grid
 from tests.support.fake_catalog import LEFT, TOP, UTM32, FakeCatalog, Layer, cell_at, raster_v1
+from tests.support.made_forests import grown, model_of
+from tests.support.sensor_scenes import SensorScenes, optical, radar
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("offline_client")]
 
@@ -480,3 +485,35 @@ def test_equal_arguments_give_the_same_text_and_nothing_is_sent(monkeypatch):
 def test_probabilities_take_a_classifier_a_class():
     with pytest.raises(AssertionError, match="probability takes 5"):
         Voters("probability", (ee.Classifier.load("projects/p/assets/forest"),), 5)
+
+
+def test_a_forest_of_two_sensors_says_the_same_on_both_sides(tmp_path):
+    """Each sensor is filled from its own observations, and enough of each must be seen."""
+    recipe = Recipe.of(bands=("VV", "VH", "B4", "B11"), window=(121, 140), min_clear_bins=2)
+    days = (1, 3, 7, 12, 14, 18)
+    scenes = SensorScenes(tmp_path).save(
+        *(optical(f"S2_{day}", f"2021-05-{day:02}T10:30:00", day, ("B4", "B11")) for day in days),
+        *(radar(f"S1_{day}", f"2021-05-{day:02}T05:30:00", 40 + day) for day in days[:4]),
+    )
+    cell = cell_at(size=20)
+    local = StacSource(str(scenes.path), recipe).read_cell(cell, SEASON, recipe.window).values
+    seen = [(local[:, row] != NODATA).sum(axis=0) for row in (0, 2)]
+    enough = np.minimum(*seen) >= 2
+    series = pixel_series(local, enough)
+    rows = forest_features(series, recipe, "median")
+    middle = np.median(rows, axis=0)
+    labels = (rows[:, 0] > middle[0]).astype(int) + (rows[:, -1] > middle[-1])
+    model = model_of(grown(rows, labels, TREES, max_leaf_nodes=12), 3, recipe=recipe)
+    expected = ForestPredictor(model, memory_budget=2**28).predict(series)
+    assert {1, 2, 3} <= set(expected.codes.tolist())
+
+    (trees,) = ensembles(model, "votes")
+    voters = Voters("votes", (ee.Classifier.decisionTreeEnsemble(list(trees)).setOutputMode("RAW"),), 3)
+    region = graph.search_region(cell.geobox)
+    image = prediction_graph.prediction(region, SEASON, recipe, "median", voters, cropland=None)
+    found = {name: values.data for name, values in scenes.pixels(image, cell.geobox).items()}
+    np.testing.assert_array_equal(found["class"][enough], expected.codes)
+    np.testing.assert_array_equal(found["confidence"][enough], expected.confidence)
+    np.testing.assert_array_equal(found["clear"], np.minimum(*seen))
+    assert (found["class"][~enough] == NOT_ENOUGH).all()
+    assert 0.05 < enough.mean() < 1
