@@ -145,7 +145,10 @@ class SceneSource(Source, Protocol):
     """A source that knows the files of its scenes, and so what has changed since a cell was made."""
 
     def fingerprints(self, area: BaseGeometry, season: Season, bins: range) -> dict[str, str]:
-        """What decides the pixels of each scene, sixteen hex digits by its name; empty where not known."""
+        """What decides the pixels of each scene, sixteen hex digits by its name; "" where that is not known.
+
+        Empty where the scenes are not known.
+        """
 
     def shows(self, cell: Cell, season: Season, bins: range, scenes: Collection[str]) -> bool:
         """Whether a cell is made of any of some scenes, by their names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import chain, islice
@@ -15,7 +16,7 @@ from gee_pipeline.incoming.addresses import AddressError, resolved, without_secr
 from gee_pipeline.incoming.geometry import GeometryError, box_of, boxes_around
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
-from gee_pipeline.stac.choice import SceneChoice
+from gee_pipeline.stac.choice import LeftOut, SceneChoice
 from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
 from gee_pipeline.stac.items import scenes_among
 from gee_pipeline.stac.listing import link_to
@@ -26,8 +27,8 @@ from gee_pipeline.stac.web import Document, DocumentError, Reader, Request
 LATTICE = 0.25
 """Degrees. A search is widened to this lattice, so that the cells of a block (about 80) share one answer."""
 
-SURVEYED = 500
-"""Scenes that are looked at before a run starts; the others are checked when they are read."""
+SURVEYED = 2_000
+"""Items that are looked at before a run starts; the scenes of the others are checked when they are read."""
 
 _NAMED = 20
 """Collections that a message names."""
@@ -36,6 +37,18 @@ _FAILURES: Final = (DocumentError, AddressError)
 """What asking an API raises."""
 
 _EVERYWHERE: Final = (-180.0, -90.0, 180.0, 90.0)
+
+
+@dataclass(frozen=True)
+class _First:
+    """What the first items of a search are."""
+
+    index: SceneIndex
+    """Those that are scenes, and used."""
+    left_out: tuple[LeftOut, ...]
+    """Items that cannot be used."""
+    all: bool
+    """Whether there are no more."""
 
 
 class ApiCatalog:
@@ -64,13 +77,14 @@ class ApiCatalog:
         """The first scenes that touch the area within the span, and how many there are."""
         names, boxes = collection_names(self._collection), boxes_around(area)
         try:
-            items = chain.from_iterable(self._search.items(names, box, span) for box in boxes)
-            scenes = scenes_among(islice(items, SURVEYED), self._recipe, self._choice)
-            found = within(SceneIndex.of(scenes.used).touching(area), span)
+            first = self._first(tuple(boxes), span)
+            found = within(first.index.touching(area), span)
             if not found:
                 raise self._nothing(boxes, area, span)
+            if first.all:
+                return Found(found, len(found), first.left_out)
             matched = sum(self._search.matched(names, box, span) or 0 for box in boxes)
-            return Found(found, max(matched, len(found)), scenes.left_out)
+            return Found(found, max(matched, len(found)), first.left_out)
         except _FAILURES as error:
             raise InputError(
                 f"The STAC API {self._shown} does not answer a search: {error}. Check --source, or try again "
@@ -78,13 +92,30 @@ class ApiCatalog:
             ) from error
 
     def known(self, area: BaseGeometry, span: TimeBin) -> list[Scene]:
-        """None: an archive grows, and only a search tells what it holds."""
-        return []
+        """The scenes of the survey, where these are all."""
+        try:
+            first = self._first(tuple(boxes_around(area)), span)
+        except _FAILURES:
+            return []  # the survey, which comes next, says why
+        return within(first.index.touching(area), span) if first.all else []
 
     def around(self, area: BaseGeometry, span: TimeBin) -> SceneIndex:
         """All scenes of the lattice blocks around the area, from one search for many cells."""
         blocks = [self._block(_widened(box), span) for box in boxes_around(area)]
         return blocks[0] if len(blocks) == 1 else SceneIndex.of(s for block in blocks for s in block.scenes)
+
+    @lru_cache(maxsize=4)  # noqa: B019 - a process keeps at most eight catalogs
+    def _first(self, boxes: tuple[Box, ...], span: TimeBin) -> _First:
+        """The scenes among the first items of a search.
+
+        Raises:
+            DocumentError: The API does not answer, not with items, or does not come to an end.
+            AddressError: A link to a next page leads elsewhere.
+        """
+        names = collection_names(self._collection)
+        items = chain.from_iterable(self._search.items(names, box, span) for box in boxes)
+        scenes = scenes_among(islice(items, SURVEYED), self._recipe, self._choice)
+        return _First(SceneIndex.of(scenes.used), scenes.left_out, next(items, None) is None)
 
     @lru_cache(maxsize=64)  # noqa: B019 - a process keeps at most eight catalogs
     def _block(self, box: Box, span: TimeBin) -> SceneIndex:

@@ -63,9 +63,9 @@ class StacSource:
         return self._catalog.describe() | self.choice.describe()
 
     def fingerprints(self, area: BaseGeometry, season: Season, bins: range) -> dict[str, str]:
-        """What decides the pixels of each scene, sixteen hex digits by its name.
+        """What decides the pixels of each scene, sixteen hex digits by its name; "" where its files are gone.
 
-        Of an API nothing is known, and neither of scenes whose files were deleted after they were used.
+        Of an API with more scenes than a survey looks at nothing is known.
 
         Args:
             area: Polygon in EPSG:4326.
@@ -76,7 +76,7 @@ class StacSource:
             InputError: There is no catalog.
         """
         found = self._catalog.known(area, season.span(bins, self.recipe.bin_days))
-        return {scene.name: digest for scene in found if (digest := scene.fingerprint)}
+        return {scene.name: scene.fingerprint or "" for scene in found}
 
     def shows(self, cell: Cell, season: Season, bins: range, scenes: Collection[str]) -> bool:
         """Whether a cell is made of any of some scenes, by their names."""

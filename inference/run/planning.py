@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -205,7 +205,7 @@ def _continued(former: RunPlan, plan: RunPlan, folder: Path) -> RunPlan:
         reader=plan.reader,
         version=plan.version,
         model=plan.model,
-        scenes={**former.scenes, **plan.scenes},
+        scenes={**former.scenes, **{name: digest for name, digest in plan.scenes.items() if digest}},
     )
     if plan.model is None:
         return changed
@@ -221,27 +221,60 @@ def _require_same_files(former: RunPlan, plan: RunPlan, folder: Path) -> None:
     """Refuse to mix: a finished cell shows what its scenes were, the next ones what they are now.
 
     A scene that no finished cell shows may change, and one for which a cell failed: so a file that could not
-    be read can be restored. Scenes that are added or removed make another source already
-    (`Source.describe`). A run of version 0.1.0 does not say what its scenes were.
+    be read can be restored. Scenes that are added to a catalog, or removed, make another source already
+    (`Source.describe`); of an API those that are gone are refused here, and `added_scenes` counts the others.
+    A run of version 0.1.0 does not say what its scenes were.
     """
-    known, now, source = former.scenes, plan.scenes, plan.reader
-    changed = {name for name in known.keys() & now.keys() if known[name] != now[name]}
-    if not changed or not isinstance(source, SceneSource):
-        return
+    known, now = former.scenes, plan.scenes
+    gone = sorted(known.keys() - now.keys()) if now and former.bins == plan.bins else []
+    if gone and any(_begun(former, folder)):
+        raise MismatchError(
+            f"A run never mixes two sources. {len(gone):,} scenes of the run in {folder} are gone, "
+            f"first {gone[0]}. Choose another --out, or a source that still has them."
+        )
+    both = ((name, known[name], now[name]) for name in known.keys() & now.keys())
+    changed = {name for name, was, is_now in both if was and is_now and was != is_now}
     failed = " ".join(read_ledger(folder, "map" if former.model else "composites").failed.values())
     changed = {name for name in changed if f"scene {name.partition(' ')[0]} " not in failed}
-    finished = (cell for cell in former.grid.cells(former.cells) if _is_begun(folder, cell))
-    shown = [cell.name for cell in finished if source.shows(cell, former.season, former.bins, changed)]
-    if shown:
+    if shown := _showing(former, plan, folder, changed):
         raise MismatchError(
             f"A run never mixes two sources. The files of {len(changed):,} scenes have changed since (link, "
-            f"scale, offset, nodata, size or time of change), first {min(changed)}; {len(shown):,} finished "
+            f"scale, offset, nodata, size or time of change), first {min(changed)}; {shown:,} finished "
             f"cells of {folder} show them. Choose another --out, or put the files back as they were."
         )
 
 
-def _is_begun(folder: Path, cell: Cell) -> bool:
-    return composite_path(folder, cell).exists() or prediction_path(folder, cell).exists()
+def added_scenes(folder: Path, plan: RunPlan) -> tuple[int, int]:
+    """How many scenes came since a run began, and how many of its finished cells lack one of them.
+
+    Args:
+        folder: Folder of the run, which need not exist.
+        plan: What shall be done.
+
+    Raises:
+        CorruptFileError: The folder's run.json is damaged.
+    """
+    former = load_plan(folder) if (folder / RUN_FILE).exists() else None
+    if former is None or not former.scenes:
+        return 0, 0
+    added = plan.scenes.keys() - former.scenes.keys()
+    return len(added), _showing(former, plan, folder, added)
+
+
+def _showing(former: RunPlan, plan: RunPlan, folder: Path, scenes: Collection[str]) -> int:
+    """How many finished cells of a run are made of any of some scenes."""
+    source = plan.reader
+    if not scenes or not isinstance(source, SceneSource):
+        return 0
+    cells = _begun(former, folder)
+    return sum(source.shows(cell, former.season, former.bins, scenes) for cell in cells)
+
+
+def _begun(plan: RunPlan, folder: Path) -> Iterator[Cell]:
+    """The cells of a run that have a composite or a prediction."""
+    for cell in plan.grid.cells(plan.cells):
+        if composite_path(folder, cell).exists() or prediction_path(folder, cell).exists():
+            yield cell
 
 
 def _recipes(former: RunPlan, plan: RunPlan) -> dict[str, tuple[Any, Any]]:

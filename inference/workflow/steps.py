@@ -13,7 +13,7 @@ from inference.product.plausibility import Check
 from inference.run.completeness import NAMED, RunSummary
 from inference.run.execute import MEMORY_BUDGET, run
 from inference.run.plan import CONFIG_FILE, RunPlan, read_run_file
-from inference.run.planning import open_or_create
+from inference.run.planning import added_scenes, open_or_create
 from inference.run.scheduler import require_scheduler
 from inference.workflow.request import Listener, ModelRequest, Request, SceneRequest
 from inference.workflow.trained_model import TrainedModel
@@ -62,9 +62,15 @@ def open_folder(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
         InputError: The folder holds other files, or another process works in it.
         MismatchError: The folder holds a run of something else.
     """
+    added, lacking = added_scenes(request.folder, plan)
     plan, resumed = open_or_create(request.folder, plan)
     if resumed:
         listener.notice(f"Continuing the run in {request.folder}.")
+    if lacking:
+        listener.warn(
+            f"{added:,} scenes came to the source since the run began; {lacking:,} of its finished cells "
+            "lack some of them. Another --out has them everywhere."
+        )
     if isinstance(plan.reader, RemoteSource):
         plan.reader.label(plan.workload)
     for text in request.notices():

@@ -14,6 +14,7 @@ import shapely
 from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
+from gee_pipeline.stac import api, catalog
 from gee_pipeline.stac.reading import ReadFailure, read_bands, retried
 from gee_pipeline.stac.source import StacSource
 from tests.support.fake_catalog import LEFT, FakeCatalog, Layer, cell_at, raster_v1
@@ -201,6 +202,23 @@ def test_the_only_collection_and_the_page_of_a_collection_are_enough(server):
     assert StacSource(server.url, RECIPE).describe()["collection"] == "s2"
     described = StacSource(f"{server.url}/collections/s2", RECIPE).describe()
     assert described == {"kind": "stac", "href": server.url, "collection": "s2"}
+
+
+def test_scenes_of_an_api_are_known_by_what_decides_their_pixels(server, monkeypatch):
+    def fingerprints():
+        catalog._open.cache_clear()  # as another process
+        return StacSource(server.url, RECIPE, collection="s2").fingerprints(HERE, SEASON, BINS)
+
+    first = fingerprints()
+    assert len(first) == 3
+    assert all(len(digest) == 16 for digest in first.values())
+    server.catalog.items = json.loads(json.dumps(server.catalog.items))
+    item = next(item for item in server.catalog.items if item["id"] == "S1")
+    item["assets"]["B04"]["raster:bands"][0]["offset"] = -0.2
+    changed = {name for name, digest in fingerprints().items() if digest != first[name]}
+    assert [name.partition(" ")[0] for name in changed] == ["S1"]
+    monkeypatch.setattr(api, "SURVEYED", 2)
+    assert fingerprints() == {}  # some alone would say nothing of the others
 
 
 def test_several_collections_are_named(server, monkeypatch):

@@ -17,10 +17,11 @@ from gee_pipeline.aoi import Aoi
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.recipe import CloudRule
 from gee_pipeline.season import SUMMER, Season
+from gee_pipeline.store import composite_path
 from inference.run.cropland import CroplandMask
 from inference.run.lock import run_lock
 from inference.run.plan import RunPlan, load_plan
-from inference.run.planning import open_or_create, plan_run
+from inference.run.planning import added_scenes, open_or_create, plan_run
 from tests.support.fake_runs import (
     LEFT,
     RECIPE,
@@ -350,3 +351,33 @@ def test_an_export_into_the_folder_of_a_map_leaves_it_a_map(tmp_path: Path) -> N
     open_or_create(run, export_plan(FileSource(prints={"S1": "restored", "S2": "whole"})))
     assert load_plan(run).model == model is not None
     assert load_plan(run).scenes == {"S1": "restored", "S2": "whole"}
+
+
+def begun(run: Path, prints: dict[str, str]) -> RunPlan:
+    """A run of some scenes with one finished cell."""
+    plan, _ = open_or_create(run, export_plan(FileSource(prints=prints)))
+    path = composite_path(run, next(plan.grid.cells(plan.cells)))
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return plan
+
+
+def test_scenes_that_are_gone_or_changed_end_a_run_that_has_cells(tmp_path: Path) -> None:
+    run, two = tmp_path / "run", {"S1": "a", "S2": "b"}
+    open_or_create(run, export_plan(FileSource(prints={**two, "S3": "c"})))
+    begun(run, two)  # without a cell nothing shows S3
+    with pytest.raises(MismatchError, match=r"1 scenes of the run in .* are gone, first S3"):
+        open_or_create(run, export_plan(FileSource(prints=two)))
+    with pytest.raises(MismatchError, match=r"1 scenes have changed since .*, first S1; 1 finished cells"):
+        open_or_create(run, export_plan(FileSource(prints={**two, "S1": "x", "S3": "c"})))
+    open_or_create(run, export_plan(FileSource(prints={"S1": "", "S2": "b", "S3": "c"})))  # a deleted file
+    assert load_plan(run).scenes == {"S1": "a", "S2": "b", "S3": "c"}
+    open_or_create(run, export_plan(FileSource()))  # now nothing is known
+
+
+def test_scenes_that_came_later_are_counted_with_the_cells_that_lack_them(tmp_path: Path) -> None:
+    run, prints = tmp_path / "run", {"S1": "a"}
+    assert added_scenes(run, export_plan(FileSource(prints=prints))) == (0, 0)
+    begun(run, prints)
+    assert added_scenes(run, export_plan(FileSource(prints=prints))) == (0, 0)
+    assert added_scenes(run, export_plan(FileSource(prints={**prints, "S2": "b", "S3": "c"}))) == (2, 1)
