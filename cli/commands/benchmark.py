@@ -23,7 +23,8 @@ from cli.options.shared import (
     talk_options,
 )
 from cli.options.shared import given as only_given
-from cli.options.split import split_options
+from cli.options.split import refuse_unread_of_split, split_options
+from cli.options.unread import refuse_unread
 from cli.output.progress import duration
 from training.fit.options import PRESETS
 from training.models.registry import MODELS
@@ -153,6 +154,9 @@ _fit_options = apply(
     fitting_options(Protocol),
 )
 
+_OF_NETWORKS = ("augmentations", "epochs", "batch_size", "learning_rate", "schedule", "device", "precision")
+"""Options without an effect on forests."""
+
 _split_options = split_options(Protocol, rule=None)
 
 _sensitivity_options = apply(
@@ -244,6 +248,7 @@ def benchmark(
     """
     from cli.threads import let_threads_sleep
 
+    _refuse_unread(given)
     let_threads_sleep()  # before torch is loaded
     from training.transfer.runner import run_benchmark
 
@@ -254,6 +259,16 @@ def benchmark(
         summary = run_benchmark(protocol, out, restart=restart, listen=listen)
     _show(summary, as_json)
     summary.require_complete()
+
+
+def _refuse_unread(given: dict[str, Any]) -> None:
+    """Refuse options that the choice of another leaves without an effect."""
+    if not set(given["models"]) <= MODELS.keys():
+        return  # the protocol names what there is
+    models = [MODELS[name] for name in given["models"]]
+    refuse_unread(not any(model.has_presets for model in models), "are of the CropNets", "preset")
+    refuse_unread(all(model.kind == "forest" for model in models), "are of networks", *_OF_NETWORKS)
+    refuse_unread_of_split(given["split"])
 
 
 def take_season(given: dict[str, Any]) -> dict[str, Any]:

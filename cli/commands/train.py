@@ -247,7 +247,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     given = chosen_by_preset(ctx, given)
     options = _of(TrainingOptions, given)
     split_rule = _of(SplitRule, given)
-    _refuse_unread(given)
+    _refuse_unread(given, ctx.params["choice"])
     folder = sibling(out, "progress")
     with training_lock(folder), training_progress(given["quiet"]) as progress:
         if not given["resume"]:
@@ -280,8 +280,10 @@ def chosen_by_preset(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any
     return given | {name: value for name, value in chosen.items() if name in free or name == "preset"}
 
 
-def _refuse_unread(given: dict[str, Any]) -> None:
+def _refuse_unread(given: dict[str, Any], preset: str) -> None:
     """Refuse options that the choice of another leaves without an effect."""
+    sized = MODELS[given["model"]].has_presets
+    refuse_unread(not sized and set(CHOICES[preset]) <= {"preset"}, "are of the CropNets", "choice")
     field = ("drop_observations", "time_jitter", "time_shift", "magnitude_warp")
     refuse_unread(given["augmentation"] != "field", "are of --augmentation field", *field)
     refuse_unread_of_split(given["rule"])

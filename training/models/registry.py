@@ -60,6 +60,11 @@ class ModelSpec:
     file: str | None = None
     """Name of the file with the features of a region, `{}` for its code; None makes them of series."""
 
+    @property
+    def has_presets(self) -> bool:
+        """Whether it is a CropNet, of which there are sizes."""
+        return self.name.startswith("cropnet")
+
     def build(
         self,
         classes: int,

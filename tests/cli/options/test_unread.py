@@ -9,6 +9,7 @@ from tests.support.tiny_place import run_cropmap
 TRAIN = ("train", "samples.npz", "--out", "model.safetensors")
 FOREST = ("forest", "train", "samples.npz", "--out", "forest.safetensors")
 PREDICT = ("predict", "--aoi", "a.geojson", "--year", "2021")
+BENCHMARK = ("benchmark", "--data", "data", "--source", "USA", "--in-region", "--out", "out")
 EXPORT = ("export", "--aoi", "a.geojson", "--year", "2021")
 
 
@@ -19,6 +20,10 @@ EXPORT = ("export", "--aoi", "a.geojson", "--year", "2021")
         ((*TRAIN, "--preset", "global", "--drop-observations", "0.1"), "--drop-observations"),
         ((*TRAIN, "--split", "random", "--block-size", "0.1"), "--block-size"),
         ((*TRAIN, "--group-column", "farm"), "--group-column"),
+        ((*TRAIN, "--model", "resnet50", "--preset", "paper"), "--preset"),
+        ((*BENCHMARK, "--models", "rf-harmonic,mlp", "--preset", "paper"), "--preset"),
+        ((*BENCHMARK, "--models", "rf-harmonic", "--epochs", "3"), "--epochs"),
+        ((*BENCHMARK, "--split", "random", "--block-size", "0.1"), "--block-size"),
         ((*FOREST, "--split", "column", "--block-size", "0.1"), "--block-size"),
         ((*PREDICT, "--scheduler", "tcp://host:1", "--workers", "3"), "--workers"),
         ((*EXPORT, "--scheduler", "tcp://host:1", "--workers", "3"), "--workers"),
