@@ -464,7 +464,8 @@ work_options = apply(
     ),
     click.option(
         "--scheduler",
-        help="Address of a running Dask scheduler, such as tcp://host:8786; --out must be on a shared disk.",
+        help="Address of a running Dask scheduler, such as tcp://host:8786, or tls:// with certificates "
+        "(docs/trust.md); --out must be on a shared disk.",
     ),
 )
 
