@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.options.paths import OUT_FOLDER
 from cli.options.shared import Names, talk_options
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def data() -> None:
 @data.command(short_help="Fetch CropGlobe, the samples of the paper, from the Hugging Face Hub.")
 @click.option(
     "--to",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUT_FOLDER,
     required=True,
     help="Folder for the files; it keeps to the version of its first download.",
 )

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options.paths import IN_FILE, OUT_FILE
 from cli.options.shared import (
     apply,
     cloud_options,
@@ -46,13 +46,11 @@ _reference_options = apply(
     click.option(
         "--classes-table",
         metavar="TABLE.toml",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=IN_FILE,
         help="What the values of the map mean: a TOML table [classes] with lines such as corn = [1, 4].  "
         "[required for asset:ID]",
     ),
-    click.option(
-        "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The npz file to write."
-    ),
+    click.option("--out", type=OUT_FILE, required=True, help="The npz file to write."),
 )
 
 _rule_options = apply(

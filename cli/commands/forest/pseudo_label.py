@@ -6,11 +6,11 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FILE, FileOrName
 from cli.options.shared import apply, config_option, given, talk_options
 from cli.output.progress import LOG_INTERVAL
 from training.pseudo_labels.rules import PseudoRules
@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 _file_options = apply(
     click.option(
         "--run",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=IN_FOLDER,
         required=True,
         help="Folder of a finished run of 'cropmap predict', with its composites.",
     ),
-    click.option(
-        "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The npz file to write."
-    ),
+    click.option("--out", type=OUT_FILE, required=True, help="The npz file to write."),
 )
 
 _rule_options = apply(
@@ -79,7 +77,7 @@ _rule_options = apply(
     ),
     click.option(
         "--also",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=IN_FILE,
         multiple=True,
         metavar="CHECKPOINT",
         help="Another checkpoint of the same recipe that must give the same class; may be repeated.  "
@@ -120,21 +118,21 @@ _rule_options = apply(
 _reference_options = apply(
     click.option(
         "--reference",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=IN_FILE,
         metavar="FILE",
         help="True labels to measure the noise by: a raster (.tif, .vrt, ...), or samples with places "
         "(.npz, .csv, .parquet). They choose nothing.  [default: none]",
     ),
     click.option(
         "--classes-table",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=FileOrName("cdl"),
         metavar="TABLE.toml",
         help="What the values of a reference raster mean: a TOML table [classes] with lines such as corn = "
         "[1, 4], or cdl.  [default: codes of the run's own classes]",
     ),
     click.option(
         "--legend",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=IN_FILE,
         help="TOML or JSON file that says what the labels of reference samples mean.  [default: CropGlobe's]",
     ),
 )
