@@ -25,7 +25,7 @@ from cli.options.shared import (
 )
 from cli.options.shared import given as only_given
 from cli.options.split import split_options
-from cli.output.progress import duration
+from cli.output.telling import duration
 from training.fit.options import PRESETS
 from training.models.registry import MODELS
 from training.transfer.protocol import AUGMENTATIONS, FILE, MoveRanges, Protocol

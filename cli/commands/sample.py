@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
@@ -27,7 +25,7 @@ from cli.options.shared import (
     take_recipe,
     talk_options,
 )
-from cli.output.progress import LOG_INTERVAL, duration
+from cli.output.telling import Wording, duration, telling
 from training.sampling.rule import SamplingRule
 
 if TYPE_CHECKING:
@@ -167,54 +165,21 @@ def describe(summary: SampleSummary) -> list[str]:
 
 @contextmanager
 def _listener(quiet: bool) -> Iterator[SampleListener]:
-    """Notices and progress on stderr, a bar on a terminal and one line per minute in a log; or silence."""
+    """Notices and progress on stderr, or silence."""
     from training.sampling.field_samples import SampleListener
 
-    if quiet:
-        yield SampleListener()
-    elif sys.stderr.isatty():
-        with _bar() as (write, report):
-            yield SampleListener(write, report)
-    else:
-        yield SampleListener(_to_stderr, log_lines(_to_stderr))
-
-
-def log_lines(
-    write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
-) -> Callable[[SampleProgress], None]:
-    """A reporter that writes the first state, then one line per minute, then the last."""
-    last = -LOG_INTERVAL
-
-    def report(progress: SampleProgress) -> None:
-        nonlocal last
-        if clock() - last >= LOG_INTERVAL or progress.done + progress.failed == progress.planned:
-            last = clock()
-            write(state(progress))
-
-    return report
+    with telling(WORDING, quiet) as tell:
+        yield SampleListener(tell.write, tell.report)
 
 
 def state(progress: SampleProgress) -> str:
     """One line: squares, samples, time left."""
+    under_way = f", {progress.under_way:,} under way" if progress.under_way else ""
     failed = f", {progress.failed:,} failed" if progress.failed else ""
     left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
-    return f"{progress.done:,} of {progress.planned:,} squares{failed}, {progress.samples:,} samples{left}"
+    squares = f"{progress.done:,} of {progress.planned:,} squares{under_way}{failed}"
+    return f"{squares}, {progress.samples:,} samples{left}"
 
 
-@contextmanager
-def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[SampleProgress], None]]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    with Progress(BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True)) as bar:
-        task = bar.add_task("")
-
-        def report(progress: SampleProgress) -> None:
-            finished = progress.done + progress.failed
-            bar.update(task, total=progress.planned, completed=finished, description=state(progress))
-
-        yield lambda text: bar.console.print(text, highlight=False, markup=False), report
-
-
-def _to_stderr(text: str) -> None:
-    click.echo(text, err=True)
+WORDING: Wording[SampleProgress] = Wording(state, lambda now: (now.done + now.failed, now.planned))
+"""How the states of a sampling are said."""
