@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Final
 
@@ -204,6 +205,7 @@ def interrupts_held() -> Iterator[None]:
     former = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
     mask = getattr(signal, "pthread_sigmask", None)  # processes inherit it; Windows has none
     if mask:
+        resource_tracker.ensure_running()  # Python 3.11 unblocks the signal where the tracker starts later
         mask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
