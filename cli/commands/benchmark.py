@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cli.options.fitting import fitting_options
+from cli.options.paths import IN_FOLDER, OUT_FOLDER
 from cli.options.sample_files import legend_option
 from cli.options.sections import sectioned
 from cli.options.shared import (
@@ -25,7 +26,7 @@ from cli.options.shared import (
 from cli.options.shared import given as only_given
 from cli.options.split import refuse_unread_of_split, split_options
 from cli.options.unread import refuse_unread
-from cli.output.progress import duration
+from cli.output.telling import duration
 from training.fit.options import PRESETS
 from training.models.registry import MODELS
 from training.transfer.protocol import AUGMENTATIONS, FILE, MoveRanges, Protocol
@@ -77,7 +78,7 @@ class TargetClasses(click.ParamType[tuple[str, tuple[str, ...]]]):
 _region_options = apply(
     click.option(
         "--data",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=IN_FOLDER,
         required=True,
         help=f"Folder with a file for each region, named {FILE.format('CODE')}, or the folder of 'cropmap "
         "data cropglobe'. Any region works whose file is there.",
@@ -187,7 +188,7 @@ _sensitivity_options = apply(
 _run_options = apply(
     click.option(
         "--out",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=OUT_FOLDER,
         required=True,
         help="Folder for results.csv (one row per run), table.md and table.csv (means next to the published "
         "numbers), the confusion matrices as PNG, runs/ and run.toml.",

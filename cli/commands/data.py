@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from cli.options.paths import OUT_FOLDER
 from cli.options.shared import Names, talk_options
+from cli.output.telling import Wording, telling
 
 if TYPE_CHECKING:
     from training.cropglobe.dataset import CropGlobeSummary, FetchProgress
@@ -32,7 +30,7 @@ def data() -> None:
 @data.command(short_help="Fetch CropGlobe, the samples of the paper, from the Hugging Face Hub.")
 @click.option(
     "--to",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUT_FOLDER,
     required=True,
     help="Folder for the files; it keeps to the version of its first download.",
 )
@@ -65,8 +63,8 @@ def cropglobe(to: Path, kind: str, countries: tuple[str, ...] | None, quiet: boo
     from training.cropglobe.dataset import CropGlobeRequest, fetch_cropglobe
 
     codes = tuple(code.upper() for code in countries) if countries else None
-    with _reporter(quiet) as progress:
-        summary = fetch_cropglobe(CropGlobeRequest(to, kind, codes), progress=progress)
+    with telling(WORDING, quiet) as tell:
+        summary = fetch_cropglobe(CropGlobeRequest(to, kind, codes), progress=tell.report)
     click.echo(json.dumps(summary.to_dict()) if as_json else "\n".join(describe(summary)))
 
 
@@ -88,33 +86,6 @@ def describe(summary: CropGlobeSummary) -> list[str]:
     ]
 
 
-@contextmanager
-def _reporter(quiet: bool) -> Iterator[Callable[[FetchProgress], None]]:
-    """Progress on stderr: a bar on a terminal, one line per minute in a log, or nothing."""
-    if quiet:
-        yield lambda progress: None
-    elif sys.stderr.isatty():
-        with _bar() as report:
-            yield report
-    else:
-        yield log_lines(lambda text: click.echo(text, err=True))
-
-
-def log_lines(
-    write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
-) -> Callable[[FetchProgress], None]:
-    """A reporter that writes a line when a file begins, and one per minute."""
-    last, path = -LOG_INTERVAL, ""
-
-    def report(progress: FetchProgress) -> None:
-        nonlocal last, path
-        if progress.path != path or clock() - last >= LOG_INTERVAL:
-            last, path = clock(), progress.path
-            write(state(progress))
-
-    return report
-
-
 def state(progress: FetchProgress) -> str:
     """One line: the file and how much of all is there."""
     from gee_pipeline.files import size_text
@@ -122,16 +93,5 @@ def state(progress: FetchProgress) -> str:
     return f"{progress.path}: {size_text(progress.done)} of {size_text(progress.total)}"
 
 
-@contextmanager
-def _bar() -> Iterator[Callable[[FetchProgress], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("")
-
-        def report(progress: FetchProgress) -> None:
-            bar.update(task, total=progress.total, completed=progress.done, description=progress.path)
-
-        yield report
+WORDING: Wording[FetchProgress] = Wording(state, lambda now: (now.done, now.total), lambda now: now.path)
+"""How the states of a download are said."""

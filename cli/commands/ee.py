@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options.paths import OUT_FILE
 from cli.options.shared import earth_engine_options, earth_engine_settings
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def check(as_json: bool, **options: Any) -> None:
 @earth_engine_options
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUT_FILE,
     help="File for the record of questions and answers, as JSON.",
 )
 @_json_option

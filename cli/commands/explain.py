@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cli.options.paths import IN_FILE, OUT_FOLDER
 from cli.options.sample_files import file_options
 from cli.options.shared import Names, take_recipe_options, talk_options
 from cli.options.shared import given as only_given
@@ -16,19 +17,19 @@ from training.fit.options import AUGMENTATIONS
 
 
 @click.command(short_help="Draw what a model looks at, and how alike two regions are.")
-@click.argument("model", metavar="MODEL", type=click.Path(path_type=Path, dir_okay=False))
-@click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("model", metavar="MODEL", type=IN_FILE)
+@click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=IN_FILE)
 @click.option(
     "--target",
     "targets",
     metavar="SAMPLES",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=IN_FILE,
     help="Samples of the region to map, to compare with; may be given several times.",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUT_FOLDER,
     required=True,
     help="Folder for explain.json and the pictures.",
 )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options.paths import IN_FILE
+
 if TYPE_CHECKING:
     from inference.models.checkpoint import Checkpoint
     from inference.models.forest_model import ForestModel
@@ -21,7 +23,7 @@ def model() -> None:
 
 
 @model.command(short_help="Describe a checkpoint or a forest.")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=IN_FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print all facts as JSON on stdout.")
 def info(file: Path | None, as_json: bool) -> None:
     """Print what a model knows, what it was trained on and how good it is.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from cli.options.paths import IN_FILE
 from cli.options.shared import (
     area_options,
     cropland_mask_option,
@@ -25,7 +25,7 @@ from cli.options.unread import refuse_workers_of_scheduler
 @area_options
 @click.option(
     "--model",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=IN_FILE,
     help="A trained model: a network of 'cropmap train' or a forest of 'cropmap forest train'.  [default: "
     "the network that ships with cropmap]",
 )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options.paths import IN_FILE, OUT_FILE
 from cli.options.shared import (
     apply,
     clock_option,
@@ -28,7 +26,7 @@ from cli.options.shared import (
     take_recipe,
     talk_options,
 )
-from cli.output.progress import LOG_INTERVAL, duration
+from cli.output.telling import Wording, duration, telling
 from training.sampling.rule import SamplingRule
 
 if TYPE_CHECKING:
@@ -47,13 +45,11 @@ _reference_options = apply(
     click.option(
         "--classes-table",
         metavar="TABLE.toml",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=IN_FILE,
         help="What the values of the map mean: a TOML table [classes] with lines such as corn = [1, 4].  "
         "[required for asset:ID]",
     ),
-    click.option(
-        "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The npz file to write."
-    ),
+    click.option("--out", type=OUT_FILE, required=True, help="The npz file to write."),
 )
 
 _rule_options = apply(
@@ -171,54 +167,21 @@ def describe(summary: SampleSummary) -> list[str]:
 
 @contextmanager
 def _listener(quiet: bool) -> Iterator[SampleListener]:
-    """Notices and progress on stderr, a bar on a terminal and one line per minute in a log; or silence."""
+    """Notices and progress on stderr, or silence."""
     from training.sampling.field_samples import SampleListener
 
-    if quiet:
-        yield SampleListener()
-    elif sys.stderr.isatty():
-        with _bar() as (write, report):
-            yield SampleListener(write, report)
-    else:
-        yield SampleListener(_to_stderr, log_lines(_to_stderr))
-
-
-def log_lines(
-    write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
-) -> Callable[[SampleProgress], None]:
-    """A reporter that writes the first state, then one line per minute, then the last."""
-    last = -LOG_INTERVAL
-
-    def report(progress: SampleProgress) -> None:
-        nonlocal last
-        if clock() - last >= LOG_INTERVAL or progress.done + progress.failed == progress.planned:
-            last = clock()
-            write(state(progress))
-
-    return report
+    with telling(WORDING, quiet) as tell:
+        yield SampleListener(tell.write, tell.report)
 
 
 def state(progress: SampleProgress) -> str:
     """One line: squares, samples, time left."""
+    under_way = f", {progress.under_way:,} under way" if progress.under_way else ""
     failed = f", {progress.failed:,} failed" if progress.failed else ""
     left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
-    return f"{progress.done:,} of {progress.planned:,} squares{failed}, {progress.samples:,} samples{left}"
+    squares = f"{progress.done:,} of {progress.planned:,} squares{under_way}{failed}"
+    return f"{squares}, {progress.samples:,} samples{left}"
 
 
-@contextmanager
-def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[SampleProgress], None]]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    with Progress(BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True)) as bar:
-        task = bar.add_task("")
-
-        def report(progress: SampleProgress) -> None:
-            finished = progress.done + progress.failed
-            bar.update(task, total=progress.planned, completed=finished, description=state(progress))
-
-        yield lambda text: bar.console.print(text, highlight=False, markup=False), report
-
-
-def _to_stderr(text: str) -> None:
-    click.echo(text, err=True)
+WORDING: Wording[SampleProgress] = Wording(state, lambda now: (now.done + now.failed, now.planned))
+"""How the states of a sampling are said."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options.paths import IN_FILE, OUT_FILE
 from cli.options.sample_files import read_files, reading_options
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ def samples() -> None:
 
 
 @samples.command(short_help="Show what files of samples hold, and draw it.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=IN_FILE)
 @reading_options
 @click.option(
     "--picture",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUT_FILE,
     help="Draw places, NDVI of each class and observations as .png, .pdf or .svg.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON on stdout.")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from cli.options.paths import IN_FOLDER
+
 
 @click.command(short_help="Show how far a run has come.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=IN_FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON on stdout.")
 def status(run: Path, as_json: bool) -> None:
     """Show planned, done and failed cells, pixels and time left of a RUN folder.

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from cli.options.fitting import fitting_options
+from cli.options.paths import IN_FILE, OUT_FILE
 from cli.options.sample_files import read_files, require_new_file, training_options, warn
 from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
@@ -165,7 +166,7 @@ _augmentation_options = apply(
 _run_options = apply(
     click.option(
         "--out",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=OUT_FILE,
         required=True,
         help="The checkpoint to write, a .safetensors file.",
     ),
@@ -200,7 +201,7 @@ _run_options = apply(
         }
     )
 )
-@click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=IN_FILE)
 @training_options
 @_split_options
 @_network_options

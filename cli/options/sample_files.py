@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options.paths import IN_FILE
 from cli.options.shared import (
     Names,
     apply,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 legend_option = click.option(
     "--legend",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=IN_FILE,
     help="TOML or JSON file that says which labels become which class, with names and colours.  "
     f"[default: CropGlobe's: {', '.join(f'{label} {name}' for label, name in enumerate(NAMES))}]",
 )

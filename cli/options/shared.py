@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cli.options.paths import ANY_PATH, IN_FILE, OUT_FOLDER, Address
 from gee_pipeline.errors import CropmapError
 from gee_pipeline.files import ODD_VALUES, read_toml
 
@@ -187,7 +188,7 @@ def apply(*options: Callable[[F], F]) -> Callable[[F], F]:
 def _config_option(more: str = "") -> Callable[[F], F]:
     return click.option(
         "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=IN_FILE,
         is_eager=True,
         expose_value=False,
         callback=read_config,
@@ -227,7 +228,7 @@ def _checked_year(ctx: click.Context, param: click.Parameter, year: int) -> int:
 aoi_options = apply(
     click.option(
         "--aoi",
-        type=click.Path(path_type=Path),
+        type=ANY_PATH,
         required=True,
         callback=_checked_area,
         help="Area of interest: polygons as GeoJSON, GeoPackage or Shapefile, in any CRS.",
@@ -330,7 +331,7 @@ grid_options = apply(
     ),
     click.option(
         "--like",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=IN_FILE,
         help="Raster whose CRS, origin and extent the map has, pixel for pixel; its pixels are squares of 10 "
         "m. In place of --crs.",
     ),
@@ -338,7 +339,7 @@ grid_options = apply(
 
 out_option = click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUT_FOLDER,
     help="Folder of the run.  [default: the area's name and the year, for example region-2023]",
 )
 
@@ -359,6 +360,11 @@ min_mapped_option = click.option(
 
 cropland_mask_option = click.option(
     "--cropland-mask",
+    type=Address(
+        "cropland mask",
+        "Write file.tif for every non-zero value, or file.tif:40 or file.tif:1,2,5-9 for some values.",
+        values=True,
+    ),
     metavar="FILE[:VALUES]",
     help="Raster of cropland; only VALUES are mapped, such as worldcover.tif:40.  [default: any non-zero]",
 )
@@ -368,6 +374,11 @@ area_options = apply(
     place_options,
     click.option(
         "--source",
+        type=Address(
+            "catalog",
+            "Give --source the path of a catalog.json or an item collection, or the URL of a STAC API.",
+        ),
+        metavar="CATALOG",
         help="Where scenes come from: the path of a STAC catalog.json, or the URL of a STAC API.  [default: "
         "Google Earth Engine]",
     ),
@@ -401,7 +412,7 @@ cropland_option = click.option(
 
 forest_option = click.option(
     "--forest",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=IN_FILE,
     required=True,
     help="Forest that 'cropmap forest deploy' has brought to Earth Engine; FOREST.deployment.json is "
     "next to it.",
@@ -428,7 +439,7 @@ earth_engine_options = apply(
     click.option(
         "--service-account",
         metavar="KEY.json",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=IN_FILE,
         help="Key file of a service account.  [default: application default or stored credentials]",
     ),
     click.option(
@@ -471,7 +482,8 @@ work_options = apply(
     ),
     click.option(
         "--scheduler",
-        help="Address of a running Dask scheduler, such as tcp://host:8786; --out must be on a shared disk.",
+        help="Address of a running Dask scheduler, such as tcp://host:8786, or tls:// with certificates "
+        "(docs/trust.md); --out must be on a shared disk.",
     ),
 )
 

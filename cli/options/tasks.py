@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli.options.paths import Address
 from cli.options.shared import apply
 
 task_options = apply(
@@ -29,6 +30,7 @@ task_options = apply(
     ),
     click.option(
         "--downloads",
+        type=Address("folder", "Name the one with the files that you copied from --to."),
         metavar="FOLDER",
         help="With --collect: folder of the files if you copied them from --to yourself.",
     ),

@@ -1,16 +1,13 @@
-"""Progress of a training run on stderr: a bar on a terminal, one line per epoch in a log."""
+"""Progress of a training run on stderr; a log has a line an epoch too."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
-from cli.output.progress import duration
+from cli.output.telling import Wording, duration, telling
 
 if TYPE_CHECKING:
     from training.fit.loop import FitProgress
@@ -19,29 +16,18 @@ if TYPE_CHECKING:
 @contextmanager
 def training_progress(quiet: bool) -> Iterator[Callable[[FitProgress], None]]:
     """What a training run is given to report to."""
-    if quiet:
-        yield lambda step: None
-    elif sys.stderr.isatty():
-        with _bar() as report:
-            yield report
-    else:
-        yield epoch_lines(lambda text: click.echo(text, err=True))
+    with telling(wording(), quiet) as tell:
+        yield tell.report
 
 
-def epoch_lines(
-    write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
-) -> Callable[[FitProgress], None]:
-    """A reporter that writes a line when an epoch is over, and one when a training is resumed."""
-    start, epochs = clock(), 0
-
-    def report(step: FitProgress) -> None:
-        nonlocal epochs
-        resumed = step.done == step.start
-        if resumed or (step.last and step.last.number > epochs):
-            epochs = step.last.number if step.last else 0
-            write(describe(step, clock() - start))
-
-    return report
+def wording(clock: Callable[[], float] = time.monotonic) -> Wording[FitProgress]:
+    """How the states of a training that begins now are said: each epoch is a part."""
+    start = clock()
+    return Wording(
+        lambda step: describe(step, clock() - start),
+        lambda step: (step.done, step.total),
+        lambda step: step.last and step.last.number,
+    )
 
 
 def describe(step: FitProgress, seconds: float) -> str:
@@ -57,19 +43,3 @@ def describe(step: FitProgress, seconds: float) -> str:
         f"epoch {step.last.number}: loss {step.last.loss:.3f}, held-out accuracy {step.last.accuracy:.3f}, "
         f"macro-F1 {step.last.macro_f1:.3f}, {when}"
     )
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[FitProgress], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    start = time.monotonic()
-    with Progress(BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True)) as bar:
-        task = bar.add_task("")
-
-        def report(step: FitProgress) -> None:
-            text = describe(step, time.monotonic() - start)
-            bar.update(task, total=step.total, completed=step.done, description=text)
-
-        yield report

@@ -141,7 +141,10 @@ def export_by_tasks(
             follower.add(task)
         report = progress or (lambda state: None)
         follower.follow(
-            lambda: report(work.progress(follower.failed)), wait=wait, poll_seconds=poll_seconds, sleep=sleep
+            lambda: report(work.progress(follower)),
+            wait=wait,
+            poll_seconds=poll_seconds,
+            sleep=sleep,
         )
         return work.summary(follower)
 
@@ -251,10 +254,10 @@ class _BlockWork:
         """Say so."""
         self._notice(f"The task of block {task.subject.block.name} ended without files: {task.message}")
 
-    def progress(self, failed: Sequence[BlockTask]) -> Progress:
+    def progress(self, follower: TaskFollower[BlockExport]) -> Progress:
         """The state of the cells."""
         elapsed = max(time.monotonic() - self._start, 1e-6)
-        without = sum(self._size(task) for task in failed)
+        without = sum(self._size(task) for task in follower.failed)
         left = len(self._plan.cells) - self._cells_done - without
         return Progress(
             done=self._cells_done,
@@ -263,6 +266,7 @@ class _BlockWork:
             pixels=self._pixels,
             pixels_per_second=self._pixels / elapsed,
             seconds_left=left * elapsed / self._cells_new if self._cells_new else None,
+            under_way=sum(self._size(task) for task in follower.active),
         )
 
     def summary(self, follower: TaskFollower[BlockExport]) -> TaskSummary:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from gee_pipeline.earthengine.client.budget import Budget
 from gee_pipeline.errors import DiskFullError
 from gee_pipeline.files import size_text
 from gee_pipeline.source import PredictingSource, RemoteSource, Source, Spent
-from inference.run.cell_worker import WorkerSetup
+from inference.run.cell_worker import ReadyCell, WorkerSetup
 from inference.run.completeness import RunSummary, check_completeness
 from inference.run.ledger import CellRecord, Goal, Ledger, LedgerState, open_ledger, read_ledger
 from inference.run.lock import run_lock
@@ -44,7 +44,7 @@ class Progress:
     """How far a run is."""
 
     done: int
-    """Cells done; those without a pixel to map are among them."""
+    """Cells done, those of former runs from the start on; those without a pixel to map are among them."""
     failed: int
     """Cells that failed."""
     planned: int
@@ -54,7 +54,9 @@ class Progress:
     pixels_per_second: float
     """Speed of this run."""
     seconds_left: float | None
-    """Time for the cells that remain; None before the first cell."""
+    """Time for the cells that remain; None before the first cell of this run."""
+    under_way: int = 0
+    """Cells that were begun and have not ended."""
 
 
 def run(
@@ -81,7 +83,7 @@ def run(
         memory_budget: Bytes that the arrays of one worker process may take.
         max_eecu_hours: Computing time that Earth Engine may take for the whole run; None sets no limit.
         since: What the source had spent before it was asked anything for this run; None is what it has now.
-        on_progress: Told the state at the start and after each cell.
+        on_progress: Told the state at the start, and when a cell begins or ends.
         on_notice: Told what the source wants the user to know.
 
     Raises:
@@ -95,6 +97,8 @@ def run(
     with run_lock(folder):
         _sweep(folder)
         former = read_ledger(folder, goal)
+        there = former.done if _missing(folder, plan) < len(plan.cells) else ()
+        tracker = _Tracker(len(plan.cells), there, on_progress)
         before = former.spent + Spent(eecu_seconds=read_tasks(folder).eecu_seconds)
         reader = _reader(plan)
         setup = WorkerSetup(folder, reader, composites_only=plan.model is None, memory_budget=memory_budget)
@@ -103,12 +107,12 @@ def run(
         with (
             _telling_space(folder, plan, reader),
             open_ledger(folder) as ledger,
-            _queue(setup, plan, budget) as queue,
-            _records(setup, plan, queue, scheduler, workers, device) as records,
+            _queue(setup, plan, budget) as ready,
+            _records(setup, plan, _Begun(ready, tracker), scheduler, workers, device) as records,
             closing(_noting(records, ledger, expenses, on_notice)) as followed,
         ):
             ledger.start(goal, len(plan.cells))
-            tracker = _follow(followed, ledger, former, len(plan.cells), on_progress)
+            _follow(followed, ledger, former, tracker)
         summary = check_completeness(folder, plan, goal, tracker.failed, start)
         return replace(
             summary,
@@ -248,56 +252,90 @@ def _shared_by_threads(setup: WorkerSetup, worker_plan: WorkerPlan) -> WorkerSet
     return replace(setup, memory_budget=setup.memory_budget // worker_plan.threads, torch_threads=1)
 
 
-def _follow(
-    records: Iterator[CellRecord],
-    ledger: Ledger,
-    former: LedgerState,
-    planned: int,
-    on_progress: Callable[[Progress], None] | None,
-) -> _Tracker:
-    """Note each cell and tell the progress; returns what was counted."""
-    tracker = _Tracker(planned)
-    report = on_progress or (lambda progress: None)
-    report(tracker.progress())
+def _follow(records: Iterator[CellRecord], ledger: Ledger, former: LedgerState, tracker: _Tracker) -> None:
+    """Note each cell and tell the progress."""
+    tracker.tell()
     for record in records:
         if not (record.reused and record.name in former.done):  # its line stands there already
             ledger.add(record)
-        tracker.add(record)
-        report(tracker.progress())
-    return tracker
+        tracker.ended(record)
+        tracker.tell()
 
 
 class _Tracker:
-    """Counts cells as they end; speed is that of cells really computed."""
+    """Counts cells as they begin and end; those of former runs are done, the speed is that of this run."""
 
-    def __init__(self, planned: int) -> None:
+    def __init__(
+        self, planned: int, former: Iterable[str], on_progress: Callable[[Progress], None] | None
+    ) -> None:
         self.failed: dict[str, CellRecord] = {}
         self.remade: list[str] = []
-        self._planned, self._start = planned, time.monotonic()
-        self._done = self._worked = self._pixels = 0
+        self._planned, self._start, self._on_progress = planned, time.monotonic(), on_progress
+        self._done = set(former)
+        self._under_way = self._worked = self._pixels = 0
+        self._being_fetched: Callable[[], int] = lambda: 0
 
-    def add(self, record: CellRecord) -> None:
+    def fetched_by(self, count: Callable[[], int]) -> None:
+        """Count also what a server makes before its turn comes."""
+        self._being_fetched = count
+
+    def begun(self) -> None:
+        self._under_way += 1
+
+    def ended(self, record: CellRecord) -> None:
+        self._under_way -= 1
         if record.state == "failed":
             self.failed[record.name] = record
+            self._done.discard(record.name)
         else:
-            self._done += 1
+            self._done.add(record.name)
         if record.remade:
             self.remade.append(record.name)
         if not record.reused:
             self._worked += 1
             self._pixels += record.pixels
 
-    def progress(self) -> Progress:
+    def tell(self) -> None:
+        if self._on_progress:
+            self._on_progress(self._progress())
+
+    def _progress(self) -> Progress:
         elapsed = max(time.monotonic() - self._start, 1e-6)
-        remaining = self._planned - self._done - len(self.failed)
+        done = len(self._done)
+        remaining = self._planned - done - len(self.failed)
         return Progress(
-            done=self._done,
+            done=done,
             failed=len(self.failed),
             planned=self._planned,
             pixels=self._pixels,
             pixels_per_second=self._pixels / elapsed,
             seconds_left=remaining * elapsed / self._worked if self._worked else None,
+            under_way=self._under_way + self._being_fetched(),
         )
+
+
+class _Begun:
+    """A queue whose cells are counted as they are handed out."""
+
+    def __init__(self, queue: CellQueue, tracker: _Tracker) -> None:
+        self._queue, self._tracker = queue, tracker
+        tracker.fetched_by(lambda: queue.under_way)
+
+    @property
+    def ended(self) -> bool:
+        return self._queue.ended
+
+    @property
+    def under_way(self) -> int:
+        return self._queue.under_way
+
+    def take(self, wait: bool) -> ReadyCell | CellRecord | None:
+        cell = self._queue.take(wait)
+        if cell is not None:
+            self._tracker.begun()
+            if isinstance(cell, ReadyCell):
+                self._tracker.tell()
+        return cell
 
 
 def _sweep(folder: Path) -> None:

@@ -22,6 +22,10 @@ class CellQueue(Protocol):
     def ended(self) -> bool:
         """Whether nothing more will come."""
 
+    @property
+    def under_way(self) -> int:
+        """Cells that are being made ready."""
+
     def take(self, wait: bool) -> ReadyCell | CellRecord | None:
         """The next cell, or the record of one that needs no work any more.
 
@@ -37,7 +41,7 @@ class PlannedCells:
     """The cells of a plan; the workers read their scenes themselves."""
 
     def __init__(self, places: Iterable[CellIndex]) -> None:
-        self.ended = False
+        self.ended, self.under_way = False, 0
         self._places = iter(places)
 
     def take(self, wait: bool) -> ReadyCell | None:

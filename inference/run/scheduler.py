@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from dask.system import CPU_COUNT
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 from distributed.comm.addressing import get_address_host_port
 from distributed.comm.core import CommClosedError
+from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 from filelock import FileLock, Timeout
 
@@ -53,6 +55,8 @@ SCRATCH: Final = "cropmap-"
 """How the names of temporary folders begin."""
 
 _SCRATCH_LOCK: Final = "cropmap.lock"
+
+_THIS_MACHINE: Final = "127.0.0.1"
 
 _PATIENCE = 10.0
 """Seconds to wait for a scheduler elsewhere."""
@@ -151,28 +155,41 @@ def work_on_cluster(setup: WorkerSetup, queue: CellQueue, client: Client) -> Ite
 
 @contextmanager
 def local_client(worker_plan: WorkerPlan) -> Iterator[Client]:
-    """A client of a cluster on this machine, which ends with the block."""
+    """A client of a cluster on this machine, which ends with the block.
+
+    Whoever may speak to a scheduler may run any code on its workers. So the cluster listens on this machine
+    alone, and answers only who holds the key that is made for it here and written to no lasting file.
+    """
     settings = {
         # A cell whose worker died is handed out again by us, alone, so the scheduler gives up on it at once.
         "distributed.scheduler.allowed-failures": 0,
         "distributed.worker.multiprocessing-method": "spawn",
+        # Pages of the state of the work, for any user of this machine to read.
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
         **{f"distributed.nanny.pre-spawn-environ.{name}": size for name, size in _MALLOC.items()},
     }
     with _hushed(), dask.config.set(settings), _scratch() as scratch, ExitStack() as stack:
         with interrupts_held():
-            cluster = LocalCluster(
-                n_workers=worker_plan.processes,
-                threads_per_worker=worker_plan.threads,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=None,
-                memory_limit=0,  # the budget is ours; Dask's own limit would kill workers for GDAL's caches
-                local_directory=str(scratch),
-                silence_logs=logging.CRITICAL,
-            )
-            stack.enter_context(cluster)
+            cluster = stack.enter_context(_local_cluster(worker_plan, scratch))
             client = stack.enter_context(Client(cluster))
         yield client
+
+
+def _local_cluster(worker_plan: WorkerPlan, scratch: Path) -> LocalCluster:
+    return LocalCluster(
+        n_workers=worker_plan.processes,
+        threads_per_worker=worker_plan.threads,
+        processes=True,
+        host=_THIS_MACHINE,
+        security=Security.temporary(),
+        dashboard_address=None,
+        # Not Dask's 8787, of which a second run would say that it is in use.
+        scheduler_kwargs={"dashboard": False, "dashboard_address": f"{_THIS_MACHINE}:0"},
+        memory_limit=0,  # the budget is ours; Dask's own limit would kill workers for GDAL's caches
+        local_directory=str(scratch),
+        silence_logs=logging.CRITICAL,
+    )
 
 
 @contextmanager
@@ -188,6 +205,7 @@ def interrupts_held() -> Iterator[None]:
     former = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
     mask = getattr(signal, "pthread_sigmask", None)  # processes inherit it; Windows has none
     if mask:
+        resource_tracker.ensure_running()  # Python 3.11 unblocks the signal where the tracker starts later
         mask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -230,7 +248,7 @@ def remote_client(address: str, folder: Path) -> Iterator[Client]:
     """A client of a running scheduler whose workers see the run folder.
 
     Args:
-        address: For example `tcp://host:8786`.
+        address: For example `tcp://host:8786`, or `tls://host:8786` with certificates as Dask's settings say.
         folder: Run folder, on storage that this machine and all workers share.
 
     Raises:
@@ -246,7 +264,7 @@ def require_scheduler(address: str) -> None:
     """Look for a scheduler before anything is written.
 
     Args:
-        address: For example `tcp://host:8786`.
+        address: For example `tcp://host:8786`, or `tls://host:8786` with certificates as Dask's settings say.
 
     Raises:
         InputError: No scheduler answers.
@@ -258,11 +276,21 @@ def _connect(address: str) -> Client:
     try:
         get_address_host_port(address, strict=True)  # of a wrong address a client takes 20 s to recover
         return Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: no certificate for tls://
         raise InputError(
             f"No Dask scheduler answers at {address}: {error}. Start one with 'dask scheduler', give its "
-            "address with --scheduler, or omit --scheduler to work on this machine."
+            "address with --scheduler, or omit --scheduler to work on this machine. "
+            f"{_on_certificates(address)}"
         ) from error
+
+
+def _on_certificates(address: str) -> str:
+    if address.startswith("tls://"):
+        return (
+            "A tls:// scheduler wants a certificate, a key and its authority, which Dask's settings "
+            "distributed.comm.tls name (docs/trust.md)."
+        )
+    return "Where the scheduler has certificates, its address begins with tls:// (docs/trust.md)."
 
 
 @contextmanager

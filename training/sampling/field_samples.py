@@ -52,6 +52,8 @@ class SampleProgress:
     """Samples so far."""
     seconds_left: float | None
     """Time for the squares that remain; None before the first."""
+    under_way: int = 0
+    """Squares that Earth Engine works on."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +122,15 @@ class _Sampling:
         if self._request.max_eecu_hours is not None:
             self._budget = Budget(self._request.max_eecu_hours, before, lambda: self._source.spent() - start)
         clock = _Clock(len(rest))
-        self._report(None)
-        for cell, result in self._fetching(session, sampler, _shuffled(rest)):
+        fetching = self._fetching(session, sampler, _shuffled(rest))
+        self._report(None, fetching.under_way)
+        for cell, result in fetching:
             if isinstance(result, CellSamples):
                 self._done[cell] = result
             else:
                 self._failed[cell] = result
             self._note(replace(self._facts, spent=before + self._source.spent() - start))
-            self._report(clock.left_after_one_more())
+            self._report(clock.left_after_one_more(), fetching.under_way)
 
     def write(self) -> SampleSummary:
         """Write the samples of all squares that are done.
@@ -186,12 +189,19 @@ class _Sampling:
         self._facts = facts
         self._parts.keep_facts(facts)
 
-    def _report(self, seconds_left: float | None) -> None:
+    def _report(self, seconds_left: float | None, under_way: int) -> None:
         for text in self._source.take_notices():
             self._listener.notice(text)
         samples = sum(len(samples.labels) for samples in self._done.values())
         self._listener.progress(
-            SampleProgress(len(self._done), len(self._failed), len(self._plan.cells), samples, seconds_left)
+            SampleProgress(
+                len(self._done),
+                len(self._failed),
+                len(self._plan.cells),
+                samples,
+                seconds_left,
+                under_way,
+            )
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options.paths import OUT_FILE
 from cli.options.shared import (
     cropland_option,
     forest_option,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUT_FILE,
     help="File to write.  [default: standard output]",
 )
 @click.option("--name", help="Name of tasks and files.  [default: the area's name and the year]")

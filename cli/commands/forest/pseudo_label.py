@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FILE, FileOrName
 from cli.options.shared import apply, config_option, given, talk_options
-from cli.output.progress import LOG_INTERVAL
+from cli.output.telling import Wording, telling
 from training.pseudo_labels.rules import PseudoRules
 
 if TYPE_CHECKING:
@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 _file_options = apply(
     click.option(
         "--run",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=IN_FOLDER,
         required=True,
         help="Folder of a finished run of 'cropmap predict', with its composites.",
     ),
-    click.option(
-        "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The npz file to write."
-    ),
+    click.option("--out", type=OUT_FILE, required=True, help="The npz file to write."),
 )
 
 _rule_options = apply(
@@ -79,7 +77,7 @@ _rule_options = apply(
     ),
     click.option(
         "--also",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=IN_FILE,
         multiple=True,
         metavar="CHECKPOINT",
         help="Another checkpoint of the same recipe that must give the same class; may be repeated.  "
@@ -120,21 +118,21 @@ _rule_options = apply(
 _reference_options = apply(
     click.option(
         "--reference",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=IN_FILE,
         metavar="FILE",
         help="True labels to measure the noise by: a raster (.tif, .vrt, ...), or samples with places "
         "(.npz, .csv, .parquet). They choose nothing.  [default: none]",
     ),
     click.option(
         "--classes-table",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=FileOrName("cdl"),
         metavar="TABLE.toml",
         help="What the values of a reference raster mean: a TOML table [classes] with lines such as corn = "
         "[1, 4], or cdl.  [default: codes of the run's own classes]",
     ),
     click.option(
         "--legend",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=IN_FILE,
         help="TOML or JSON file that says what the labels of reference samples mean.  [default: CropGlobe's]",
     ),
 )
@@ -165,7 +163,8 @@ def pseudo_label(quiet: bool, as_json: bool, **options: Any) -> None:
     """
     from training.pseudo_labels.pseudo_labels import draw_pseudo_labels
 
-    report = draw_pseudo_labels(pseudo_request(options), _listener(quiet))
+    with _listener(quiet) as listen:
+        report = draw_pseudo_labels(pseudo_request(options), listen)
     show_report(report, as_json)
 
 
@@ -238,25 +237,30 @@ def _spread(report: PseudoReport) -> str:
     )
 
 
-def _listener(quiet: bool) -> PseudoListener:
-    """Notices and one line per minute on stderr, or silence."""
+@contextmanager
+def _listener(quiet: bool) -> Iterator[PseudoListener]:
+    """Notices and progress on stderr, or silence."""
     from training.pseudo_labels.pseudo_labels import PseudoListener
 
-    return PseudoListener() if quiet else PseudoListener(_to_stderr, _progress())
+    with telling(WORDING, quiet) as tell:
+        yield PseudoListener(tell.write, lambda *step: tell.report(Step(*step)))
 
 
-def _progress() -> Callable[[str, int, int], None]:
-    """A reporter that writes one line per minute."""
-    last = time.monotonic()
+class Step(NamedTuple):
+    """How far a step of the work is."""
 
-    def report(step: str, done: int, planned: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= LOG_INTERVAL:
-            last = time.monotonic()
-            _to_stderr(f"{done:,} of {planned:,} {step}")
-
-    return report
+    name: str
+    """What is counted."""
+    done: int
+    """So many of them."""
+    planned: int
+    """So many there are."""
 
 
-def _to_stderr(text: str) -> None:
-    click.echo(text, err=True)
+def state(step: Step) -> str:
+    """One line."""
+    return f"{step.done:,} of {step.planned:,} {step.name}"
+
+
+WORDING: Final[Wording[Step]] = Wording(state, lambda step: step[1:], lambda step: step.name)
+"""How the states of the work are said."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options.paths import IN_FILE, OUT_FILE
 from cli.options.sample_files import read_files, require_new_file, training_options, warn
 from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
@@ -86,7 +87,7 @@ _tree_options = apply(
 _run_options = apply(
     click.option(
         "--out",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=OUT_FILE,
         required=True,
         help="The forest to write, a .safetensors file.",
     ),
@@ -112,7 +113,7 @@ _run_options = apply(
     ),
     short_help="Grow a forest that fits on Earth Engine.",
 )
-@click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=IN_FILE)
 @training_options
 @_split_options
 @_tree_options

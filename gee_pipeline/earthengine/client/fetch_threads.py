@@ -63,6 +63,11 @@ class FetchThreads(Generic[Item, Result]):
         """Whether all threads have ended and what they brought was taken."""
         return self._at_work == 0
 
+    @property
+    def under_way(self) -> int:
+        """Items begun whose result is not there yet."""
+        return self._under_way
+
     def take(self, wait: bool) -> Result | None:
         """The next result; None where there is none yet, or where nothing more will come.
 

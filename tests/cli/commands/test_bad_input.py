@@ -137,7 +137,7 @@ def test_a_self_intersecting_area_is_repaired_with_a_notice(place: Place, tmp_pa
         ("year", None, ("Missing option '--year'",)),
         ("aoi", None, ("Missing option '--aoi'",)),
         ("source", None, ("STAC catalog", "--source")),
-        ("source", "nowhere/catalog.json", ("nowhere", "cannot be read", "--source")),
+        ("source", "nowhere/catalog.json", ("nowhere/catalog.json does not exist", "--source")),
         ("collection", "landsat", ("no scenes in the collection landsat", "--collection")),
         ("crs", "EPSG:999999", ("Unknown CRS 'EPSG:999999'", "EPSG:3035")),
         ("crs", "utm", ("Unknown CRS 'utm'", "EPSG:3035")),

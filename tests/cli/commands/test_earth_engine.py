@@ -303,7 +303,8 @@ def test_without_credentials_all_ways_are_named(
     ["--project crop-maps", "--service-account key.json", "--cropland worldcover", "--max-eecu-hours 3"],
 )
 def test_options_of_earth_engine_do_not_go_with_scenes(place: Place, tmp_path: Path, option: str) -> None:
-    result = place.predict(tmp_path / "run", *option.split())
+    (tmp_path / "key.json").touch()
+    result = place.predict(tmp_path / "run", *option.replace("key.json", f"{tmp_path / 'key.json'}").split())
     assert result.exit_code == 2
     assert f"{option.split()[0]} concern Earth Engine, but --source" in result.stderr
 

@@ -92,7 +92,6 @@ def test_the_same_command_gives_the_same_numbers(place):
         (["--classes", "corn,potatoes"], r"corn, soybeans, rice, cotton, other; got"),
         (["--classes", "corn,rice", "--per-class", "0"], "--per-class 300"),
         (["--classes", "corn,rice", "--device", "tpu"], "auto, cpu, cuda"),
-        (["--classes", "corn,rice", "--target", "nowhere.npz"], r"nowhere\.npz"),
     ],
 )
 def test_bad_input_is_one_message_and_writes_nothing(place, more, message):
@@ -113,7 +112,7 @@ def test_a_network_without_maps_is_refused_by_name_before_samples_are_read(place
     weights = build_network(config, recipe, scaled).state_dict()
     save_checkpoint(place / "model.safetensors", Checkpoint(config, classes, recipe, scaled, weights))
     with pytest.raises(CropmapError, match=f"last block of a CropNet; this model is {title}"):
-        invoke(place, samples="nowhere.npz")
+        invoke(place, samples=unreadable(place))
 
 
 def test_samples_of_other_bands_are_refused(place):
@@ -132,6 +131,12 @@ def test_samples_of_another_recipe_are_refused(place):
         invoke(place, samples="cloudy.npz")
 
 
+def unreadable(place):
+    """The name of a file of which nothing can be read."""
+    (place / "unreadable.npz").touch()
+    return "unreadable.npz"
+
+
 def recipe_of(place):
     from inference.models.checkpoint import load_checkpoint
 
@@ -141,7 +146,7 @@ def recipe_of(place):
 def test_without_captum_nothing_is_read(place, monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(CropmapError, match=r"pip install 'cropmap\[training\]'"):
-        invoke(place, samples="missing.npz")
+        invoke(place, samples=unreadable(place))
 
 
 def test_defaults_are_those_of_the_explanation():

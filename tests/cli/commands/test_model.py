@@ -5,7 +5,6 @@ import torch
 from click.testing import CliRunner
 
 from cli.commands.model import model
-from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint, save_checkpoint
 from inference.models.crop_class import CropClass
@@ -91,11 +90,6 @@ def test_json_holds_everything_but_the_weights(file):
     assert facts["classes"][0] == {"code": 1, "name": "corn", "color": "#ffd300"}
     assert facts["provenance"]["epochs"] == 9
     assert facts["metrics"]["macro_f1"] == 0.8456
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.safetensors does not exist"):
-        invoke(tmp_path / "nowhere.safetensors")
 
 
 def test_without_a_file_the_shipped_model_is_shown():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.commands.sample import log_lines, sample, sample_request, state
+from cli.commands.sample import sample, sample_request, state
 from cli.commands.train import train
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from gee_pipeline.errors import CropmapError
@@ -148,15 +148,7 @@ def test_a_line_tells_the_state() -> None:
         "3 of 1,240 squares, 1 failed, 2,000 samples, 2 min 05 s left"
     )
     assert state(SampleProgress(0, 0, 6, 0, None)) == "0 of 6 squares, 0 samples"
-
-
-def test_a_log_gets_the_first_state_a_line_a_minute_and_the_last() -> None:
-    lines: list[str] = []
-    times = iter([0.0, 0.0, 10.0, 61.0, 61.0, 70.0, 70.0, 70.0])
-    report = log_lines(lines.append, clock=lambda: next(times))
-    for done in range(5):
-        report(SampleProgress(done, 0, 4, done, None))
-    assert [line.split(" of")[0] for line in lines] == ["0", "2", "4"]
+    assert state(SampleProgress(0, 0, 6, 0, None, 4)) == "0 of 6 squares, 4 under way, 0 samples"
 
 
 def test_every_option_has_help() -> None:

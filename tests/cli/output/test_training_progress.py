@@ -1,6 +1,7 @@
 import pytest
 
-from cli.output.training_progress import describe, epoch_lines, training_progress
+from cli.output.telling import MinuteLines
+from cli.output.training_progress import describe, training_progress, wording
 from training.fit.loop import Epoch, FitProgress
 
 FIRST, SECOND = Epoch(1, 0.5, 0.8, 0.7), Epoch(2, 0.25, 0.9, 0.85)
@@ -22,20 +23,25 @@ def test_only_the_batches_of_this_start_tell_the_time_left():
     assert describe(FitProgress(30, 40, FIRST, start=20), 60.0).endswith("1 min 00 s left")
 
 
-def test_a_log_says_where_a_training_was_resumed():
+def lines_of(*steps, times=()):
+    """What a log says of the steps of a training that began at 0 s."""
     lines = []
-    report = epoch_lines(lines.append, iter([0.0, 0.0, 30.0]).__next__)
-    for step in (FitProgress(2, 4, FIRST, 2), FitProgress(3, 4, FIRST, 2), FitProgress(4, 4, SECOND, 2)):
-        report(step)
+    with MinuteLines(wording(iter([0.0, *times]).__next__), lines.append) as log:
+        for step in steps:
+            log.report(step)
+    return lines
+
+
+def test_a_log_says_where_a_training_was_resumed():
+    steps = (FitProgress(2, 4, FIRST, 2), FitProgress(3, 4, FIRST, 2), FitProgress(4, 4, SECOND, 2))
+    lines = lines_of(*steps, times=(0.0, 30.0))
     assert lines[0].startswith("epoch 1: ")
     assert lines[0].endswith("resumed at batch 2 of 4")
     assert lines[1].startswith("epoch 2: ")
     assert len(lines) == 2
 
 
-def test_a_log_has_one_line_an_epoch():
-    lines = []
-    report = epoch_lines(lines.append, iter([0.0, 20.0, 40.0]).__next__)
+def test_a_log_has_a_line_at_once_and_one_an_epoch():
     steps = [
         FitProgress(1, 4, None),
         FitProgress(2, 4, FIRST),
@@ -43,11 +49,11 @@ def test_a_log_has_one_line_an_epoch():
         FitProgress(4, 4, FIRST),
         FitProgress(4, 4, SECOND),
     ]
-    for step in steps:
-        report(step)
-    assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
-    assert lines[0].endswith("20 s left")
-    assert lines[1].endswith("0 s left")
+    lines = lines_of(*steps, times=(10.0, 20.0, 40.0))
+    assert [line.split(":")[0].split(",")[0] for line in lines] == ["epoch 1", "epoch 1", "epoch 2"]
+    assert lines[0] == "epoch 1, 30 s left"
+    assert lines[1].endswith("20 s left")
+    assert lines[2].endswith("0 s left")
 
 
 def test_a_terminal_has_a_bar(monkeypatch, capsys):

@@ -350,7 +350,10 @@ def test_progress_tells_cells_pixels_and_time_left(tmp_path: Path) -> None:
     told: list[Progress] = []
     plan = map_plan(tmp_path, FakeSource(broken=("r0001_c0000",)))
     carry_out(tmp_path / "run", plan, on_progress=told.append)
-    assert [(p.done, p.failed) for p in told] == [(0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (4, 1), (5, 1)]
+    ended = [(0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (4, 1), (5, 1)]
+    begun = [state for state in ended for _ in (0, 1)][:-1]  # each cell is told of when it begins, and ends
+    assert [(p.done, p.failed) for p in told] == begun
+    assert [p.under_way for p in told] == [0, 1] * 6 + [0]
     assert (told[0].seconds_left, told[0].planned) == (None, 6)
     assert told[-1].seconds_left == 0
     outside = area_mask().copy()
@@ -358,6 +361,8 @@ def test_progress_tells_cells_pixels_and_time_left(tmp_path: Path) -> None:
     assert told[-1].pixels == outside.sum()
     again: list[Progress] = []
     carry_out(tmp_path / "run", map_plan(tmp_path, FakeSource()), on_progress=again.append)
+    assert (again[0].done, again[0].failed, again[0].seconds_left) == (5, 0, None)
+    assert {p.done for p in again} == {5, 6}
     assert again[-1].pixels == area_mask()[SIZE:, :SIZE].sum()  # what was there does not count as speed
 
 
@@ -474,7 +479,7 @@ def test_a_run_folder_that_is_deleted_is_not_made_again_half(tmp_path: Path) -> 
     plan, _ = open_or_create(tmp_path / "run", export_plan(FakeSource()))
 
     def vandal(progress: Progress) -> None:
-        if progress.done == 2:
+        if progress.done == 2 and (tmp_path / "run").exists():
             shutil.rmtree(tmp_path / "run")
 
     with pytest.raises(PlaceError, match="was deleted or moved"):

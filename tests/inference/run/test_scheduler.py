@@ -1,18 +1,27 @@
 """The same run by a plain loop, by a cluster of this machine and by one in other processes."""
 
+from __future__ import annotations
+
 import logging
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask
+import psutil
 import pytest
+from distributed import Client
+from distributed.security import Security
 from filelock import FileLock
 
 from gee_pipeline.errors import IncompleteRunError, InputError
@@ -70,21 +79,49 @@ def test_a_local_cluster_makes_the_same_files_and_survives_what_kills_its_worker
 
 
 @contextmanager
-def scheduler_and_worker() -> Iterator[str]:
+def scheduler_and_worker(scheme: str = "tcp", certificates: Certificates | None = None) -> Iterator[str]:
     """A scheduler and a worker, each in its own process, as on a cluster; gives the address."""
+    secured = certificates.of_command_line() if certificates else []
     python = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
+    options = ["--host", f"{scheme}://127.0.0.1", "--port", "0", "--no-dashboard", "--no-show", *secured]
     env = {**os.environ, "PYTHONPATH": HERE, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen([*python, *options], stderr=subprocess.PIPE, text=True, env=env) as scheduler:
         assert scheduler.stderr
-        found = (re.search(r"Scheduler at:\s+(tcp://\S+)", line) for line in scheduler.stderr)
+        found = (re.search(rf"Scheduler at:\s+({scheme}://\S+)", line) for line in scheduler.stderr)
         address = next(match[1] for match in found if match)
         python = [sys.executable, "-m", "distributed.cli.dask_worker", address]
-        options = ["--no-nanny", "--no-dashboard", "--nthreads", "2", "--host", "127.0.0.1"]
+        options = ["--no-nanny", "--no-dashboard", "--nthreads", "2", "--host", "127.0.0.1", *secured]
         with subprocess.Popen([*python, *options], stderr=subprocess.DEVNULL, env=env) as worker:
-            yield address
-            worker.kill()
-        scheduler.kill()
+            try:
+                yield address
+            finally:
+                worker.kill()
+                scheduler.kill()
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A key, and a certificate of it that is its own authority."""
+
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def made(cls, folder: Path) -> Certificates:
+        folder.mkdir()
+        made, new = Security.temporary(), cls(folder / "cert.pem", folder / "key.pem")
+        new.certificate.write_text(str(made.tls_client_cert))
+        new.key.write_text(str(made.tls_client_key))
+        return new
+
+    def of_command_line(self) -> list[str]:
+        named = {"--tls-ca-file": self.certificate, "--tls-cert": self.certificate, "--tls-key": self.key}
+        return [str(part) for pair in named.items() for part in pair]
+
+    def of_environment(self) -> dict[str, str]:
+        """As docs/trust.md has it."""
+        named = {"CA_FILE": self.certificate, "CLIENT__CERT": self.certificate, "CLIENT__KEY": self.key}
+        return {f"DASK_DISTRIBUTED__COMM__TLS__{name}": str(path) for name, path in named.items()}
 
 
 def test_a_scheduler_and_worker_in_other_processes_make_the_same_files(
@@ -102,6 +139,74 @@ def test_a_scheduler_and_worker_in_other_processes_make_the_same_files(
         monkeypatch.setattr(scheduler, "_sees", not_shared)
         with pytest.raises(InputError, match="storage that all Dask workers share"):
             run(tmp_path / "unseen", opened, scheduler=address, device="cpu")
+
+
+@contextmanager
+def dask_started_with(environment: dict[str, str]) -> Iterator[None]:
+    """Dask reads the environment when it is imported; here once more."""
+    try:
+        dask.config.refresh(env={**os.environ, **environment})
+        yield
+    finally:
+        dask.config.refresh()
+
+
+def test_a_scheduler_with_certificates_serves_who_names_them_to_dask(
+    tmp_path: Path, plain: dict[str, bytes]
+) -> None:
+    ours, others = (Certificates.made(tmp_path / name) for name in ("ours", "others"))
+    with scheduler_and_worker("tls", ours) as address:
+        for environment in ({}, others.of_environment()):
+            refused = pytest.raises(InputError, match=r"tls://.*wants a certificate.*docs/trust\.md")
+            with refused, dask_started_with(environment):
+                scheduler.require_scheduler(address)
+        with pytest.raises(InputError, match="its address begins with tls://"):
+            scheduler.require_scheduler(address.replace("tls", "tcp"))
+        with dask_started_with(ours.of_environment()):
+            carry_out(tmp_path / "run", map_plan(tmp_path, FakeSource()), scheduler=address)
+    assert predictions(tmp_path / "run") == plain
+
+
+def test_the_cluster_of_this_machine_answers_its_own_client_only() -> None:
+    with scheduler.local_client(WorkerPlan(1)) as client:
+        address = client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        assert client.submit(abs, -1).result() == 1
+        for asked in (address, address.replace("tls", "tcp")):
+            with pytest.raises((OSError, TypeError)):
+                Client(asked, timeout=2, set_as_default=False)
+        others = Security.temporary()
+        context = others.get_connection_args("client")["ssl_context"]
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it asks the cluster for nothing
+        for port in listening(client):
+            assert not answers(port, context)
+
+
+def listening(client: Client) -> list[int]:
+    """All ports that the cluster's processes listen at, none of them open to other machines."""
+    own = psutil.Process()
+    processes = [own, *own.children(recursive=True)]
+    found = [c.laddr for p in processes for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    assert {place.ip for place in found} == {"127.0.0.1"}
+    return [place.port for place in found]
+
+
+def answers(port: int, context: ssl.SSLContext) -> bool:
+    """Whether a port says anything but no to a stranger who asks by TLS, in plain words, or by HTTP."""
+    here = ("127.0.0.1", port)
+    with suppress(OSError), context.wrap_socket(socket.create_connection(here, timeout=1)) as encrypted:
+        return bool(encrypted.recv(1))  # a refusal comes after the handshake
+    with suppress(OSError), socket.create_connection(here, timeout=1) as plain:
+        plain.sendall(b"GET /info/main/workers.html HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        said = plain.recv(100)
+        return bool(said) and b" 404 " not in said
+    return False
+
+
+def test_two_clusters_at_once_say_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    with scheduler.local_client(WorkerPlan(1)), scheduler.local_client(WorkerPlan(1)):
+        pass
+    assert [str(one.message) for one in recwarn if "Port" in str(one.message)] == []
 
 
 def not_shared(folder: str) -> bool:

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from filelock import FileLock
 
 from cli.commands.data import KINDS as CLI_KINDS
-from cli.commands.data import data, log_lines
+from cli.commands.data import WORDING, data
+from cli.output.telling import MinuteLines
 from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
 from training.cropglobe.dataset import COUNTRIES, KINDS, CropGlobeRequest, FetchProgress, fetch_cropglobe
 from training.cropglobe.hub import DownloadError, Hub
@@ -275,16 +276,13 @@ def test_the_command_knows_the_kinds_and_countries(tmp_path):
     assert ", ".join(COUNTRIES) in help_text
 
 
-def test_a_log_gets_a_line_a_file_and_a_minute():
-    lines, now = [], 0.0
-    report = log_lines(lines.append, lambda: now)
-    report(FetchProgress("a.npz", 1024, 4096))
-    report(FetchProgress("a.npz", 1500, 4096))
-    now = 61.0
-    report(FetchProgress("a.npz", 2048, 4096))
-    report(FetchProgress("b.npz", 3072, 4096))
+def test_a_log_gets_a_line_as_each_file_begins():
+    lines = []
+    with MinuteLines(WORDING, lines.append) as log:
+        for path, done in (("a.npz", 1024), ("a.npz", 1500), ("b.npz", 3072), ("b.npz", 4096)):
+            log.report(FetchProgress(path, done, 4096))
     assert lines == [
         "a.npz: 1.0 KiB of 4.0 KiB",
-        "a.npz: 2.0 KiB of 4.0 KiB",
         "b.npz: 3.0 KiB of 4.0 KiB",
+        "b.npz: 4.0 KiB of 4.0 KiB",
     ]

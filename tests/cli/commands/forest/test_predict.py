@@ -501,7 +501,7 @@ def test_without_a_project_the_way_out_is_told(place: ForestPlace, server: Emula
         (["--to", "maps"], "--to takes gcs://BUCKET/PREFIX"),
         (["--collect"], "Batch tasks need a place to write to"),
         (["--no-wait"], "--no-wait and --most-tasks go with --to alone"),
-        (["--downloads", "files"], "--downloads goes with --collect"),
+        (["--downloads", "."], "--downloads goes with --collect"),
         (["--to", BUCKET, "--max-eecu-hours", "3"], "--max-eecu-hours bounds what is fetched at once"),
         (["--cell-size", "100"], "16"),
         (["--cropland-mask", "nowhere.tif"], "nowhere.tif"),

@@ -74,7 +74,7 @@ def test_json_is_one_document_and_the_report_beside_the_file(finished: Path, tmp
         (["--reference", "nowhere.tif"], "nowhere.tif"),
         (["--also", "nowhere.safetensors"], "nowhere.safetensors"),
         (["--min-clear", 200, "--passes", 0], "two or more classes"),
-        (["--run", "nowhere"], "holds no run"),
+        (["--run", "."], "holds no run"),
         (["--device", "abacus", "--passes", 0], "abacus"),
     ],
 )
@@ -106,6 +106,8 @@ def test_each_rule_has_its_option(tmp_path: Path) -> None:
     values |= {"agree": 15, "per_class": 7, "largest_ratio": 2.0, "spacing": 90, "seed": 4}
     assert set(values) == {field.name for field in fields(PseudoRules)}
     options = [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", value)]
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
     also = ["--also", tmp_path / "a", "--also", tmp_path / "b", "--device", "cpu"]
     request = request_for("--run", tmp_path, "--out", tmp_path / "s.npz", *options, *also)
     assert request.rules == PseudoRules(**values)

@@ -1,0 +1,73 @@
+"""Kinds of paths. What is read must be there: that is seen before anything heavy is imported."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from gee_pipeline.incoming.addresses import existing, without_secrets
+
+IN_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+"""A file that is read."""
+
+IN_FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
+"""A folder that is read."""
+
+ANY_PATH: Final = click.Path(path_type=Path)
+"""A path that a callback looks at."""
+
+OUT_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+"""A file that is written."""
+
+OUT_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+"""A folder that is written, or made."""
+
+
+class FileOrName(click.Path):
+    """A file that is read, or one of some names."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+        self._names = names
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, which for a name need not be there."""
+        return Path(value) if value in self._names else super().convert(value, param, ctx)
+
+
+class Address(click.ParamType[str]):
+    """A path that is there, or an address on the network, which is looked at later."""
+
+    def __init__(self, what: str, way_out: str, *, values: bool = False) -> None:
+        """What is looked for.
+
+        Args:
+            what: Its name in a message, such as `catalog`.
+            way_out: What to give instead, one sentence.
+            values: Whether `:40` or `:1,2,5-9` may follow a path.
+        """
+        self.name = what
+        self._way_out, self._values = way_out, values
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same text."""
+        text = str(value)
+        without_values = text.rpartition(":")[0] if self._values else ""
+        if not (_elsewhere(text) or _is_there(text) or (without_values and _is_there(without_values))):
+            shown = without_secrets(re.sub(r":[\d,-]*$", "", text) if self._values else text)
+            self.fail(f"The {self.name} {shown} does not exist. {self._way_out}", param, ctx)
+        return text
+
+
+def _elsewhere(text: str) -> bool:
+    return "://" in text or text.startswith("/vsi")
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return Path(existing(text)).expanduser().exists()
+    except (OSError, ValueError):  # too long, or a zero byte in it
+        return False
