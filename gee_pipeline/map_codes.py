@@ -15,3 +15,6 @@ NOT_ENOUGH: Final = 255
 
 NONE: Final = 255
 """Confidence and clear observations of pixels that have none."""
+
+MOST_CLEAR: Final = 254
+"""Most observed bins that a map can say: 255 is no value."""

@@ -418,6 +418,9 @@ class Recipe:
         return dict(json.loads(json.dumps(values)))
 
 
+MOST_UNSEEN: Final = 0.05
+"""Share of the window's days that may lie after the last whole bin: of 365 days bins of 30 leave five."""
+
 _FIELDS_1: Final = ("sensors", "season", "bin_days", "min_clear_bins")
 """Fields of a recipe that format 1 can say, in a form of its own."""
 
@@ -450,6 +453,30 @@ def _of_format_1(values: dict[str, Any]) -> Recipe:
     season = next((rule for rule in SEASONS.values() if rule == window), window)
     groups = (SensorGroup.of("sentinel-2", rest.pop("bands"), CloudRule(**_tuples(rest.pop("cloud")))),)
     return Recipe(sensors=groups, season=season, **rest)
+
+
+def _require_one_bin_of_yearly(recipe: Recipe) -> None:
+    """Refuse bins within the year of sensors that have one image a year."""
+    yearly = [group.sensor.title for group in recipe.sensors if group.sensor.yearly]
+    if yearly and recipe.bins_in_season > 1:
+        raise InputError(
+            f"{' and '.join(yearly)} has one image a year, which fills a season of one bin, got "
+            f"{recipe.bins_in_season} bins. Take it alone, and leave --season, --window and --bin-days out."
+        )
+
+
+def _require_window_in_bins(recipe: Recipe) -> None:
+    """Refuse whole bins that end long before the window does: a model would not see what it is said to."""
+    rule, days = recipe.season, recipe.bin_days
+    if days == "month":
+        return
+    last = recipe.bins_in_season * days
+    unseen, seen = rule.last_day - last, rule.last_day - rule.first_day + 1
+    if unseen > MOST_UNSEEN * seen:
+        raise InputError(
+            f"Whole bins of {days} days end on day {last} of the season, the window on day {rule.last_day}: "
+            f"{unseen} days are not seen. Choose other --bin-days, or a --window that ends by day {last}."
+        )
 
 
 def digest_of(values: dict[str, Any]) -> str:
@@ -515,7 +542,7 @@ class RecipeOptions:
 
         Args:
             recipe: What holds where nothing is said.
-            year: The year that the first day belongs to; None takes the one in which most of the season lies.
+            year: The year that names the season; None takes that of the rule (`SeasonRule.year_of`).
 
         Raises:
             InputError: The values do not go together.
@@ -523,7 +550,7 @@ class RecipeOptions:
         sensors = self._sensors(recipe)
         if self._asks_years(sensors, recipe):
             recipe = Recipe(sensors, YEAR, DAYS, min_clear_bins=1, clock=recipe.clock)
-        return replace(
+        made = replace(
             recipe,
             sensors=sensors,
             season=self._season(recipe.season, year),
@@ -531,6 +558,9 @@ class RecipeOptions:
             min_clear_bins=recipe.min_clear_bins if self.min_clear_bins is None else self.min_clear_bins,
             clock=recipe.clock if self.clock is None else self.clock,
         )
+        _require_one_bin_of_yearly(made)
+        _require_window_in_bins(made)
+        return made
 
     def _sensors(self, recipe: Recipe) -> tuple[SensorGroup, ...]:
         usual = next((group.clear for group in recipe.sensors if group.clear), CloudRule())
@@ -569,9 +599,4 @@ class RecipeOptions:
             rule = rule.with_window(*self.window)
         if self.season_start is None:
             return rule
-        return rule.starting(self.season_start, year_of(self.season_start) if year is None else year)
-
-
-def year_of(day: date | MonthDay) -> int:
-    """The year that a season is named by which starts on a date: from July on it is the next one's."""
-    return day.year + (day.month > 6) if isinstance(day, date) else 2001
+        return rule.starting(self.season_start, year)

@@ -117,10 +117,10 @@ class Start:
     """0 where the season starts in the year that names it, -1 where it starts in the year before."""
 
     def __post_init__(self) -> None:
-        if self.year_offset not in (-1, 0, 1):
+        if type(self.year_offset) is not int or self.year_offset not in (-1, 0, 1):
             raise InputError(
                 "A season starts in the year that names it (year_offset 0), the year before (-1) or the year "
-                f"after (1); got {self.year_offset}."
+                f"after (1); got {self.year_offset!r}."
             )
 
     def in_year(self, year: int) -> date:
@@ -149,10 +149,10 @@ class Season:
 
     def __post_init__(self) -> None:
         require_year(self.year)
-        if abs((self.start - date(self.year, 1, 1)).days) > DAYS:
+        if abs((self.start - date(self.year, 1, 1)).days) > DAYS + 1:  # a year may have 366 days
             raise InputError(
                 f"A season must start within a year of 1 January of its year, got start {self.start} for "
-                f"{self.year}. Check --season-start and --year."
+                f"{self.year}. Check --year, and --season-start or the start of --season."
             )
 
     @property
@@ -262,10 +262,11 @@ class SeasonRule:
     """Last day of the model window, included."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.first_day <= self.last_day <= DAYS:
+        whole = type(self.first_day) is int and type(self.last_day) is int
+        if not (whole and 1 <= self.first_day <= self.last_day <= DAYS):
             raise InputError(
                 f"The model window lies within days 1 to {DAYS} of the season, got "
-                f"{self.first_day} to {self.last_day}."
+                f"{self.first_day!r} to {self.last_day!r}."
             )
 
     @property
@@ -286,18 +287,33 @@ class SeasonRule:
         require_year(year)
         return Season(year, self.start(hemisphere).in_year(year))
 
-    def starting(self, day: date | MonthDay, year: int) -> SeasonRule:
-        """The same window from another first day, on both sides of the equator alike.
+    def starting(self, day: date | MonthDay, year: int | None = None) -> SeasonRule:
+        """The same window from another first day.
 
         Args:
-            day: A date, of which the year counts too; or a day of the year, of which the one nearest to the
-                rule's own start in the north is taken.
-            year: The year that names the season.
+            day: A date, which holds on both sides of the equator alike; or a day of the year, of which each
+                side takes the one nearest to its own start.
+            year: The year that names the season that starts on a date; None takes `year_of`.
         """
-        start = Start(MonthDay.of(day), day.year - year) if isinstance(day, date) else self._nearest(day)
-        if start in (self.north, self.south) and self.same_everywhere:
+        if isinstance(day, date):
+            named = self.year_of(day) if year is None else year
+            north = south = Start(MonthDay.of(day), day.year - named)
+        else:
+            north, south = (_nearest(day, own) for own in (self.north, self.south))
+        if (north, south) == (self.north, self.south):
             return self
-        return replace(self, name=f"from {start}", north=start, south=start)
+        name = f"from {north}" if north == south else f"from {north}, in the south {south}"
+        return replace(self, name=name, north=north, south=south)
+
+    def year_of(self, day: date) -> int:
+        """The year that names a season from a date.
+
+        It is that of the rule's own season that starts on this day of the year, on either side; of other days that
+        of the season that starts nearest to it in the north.
+        """
+        of_year = MonthDay.of(day)
+        own = next((start for start in (self.north, self.south) if start.day == of_year), None)
+        return day.year - (own or _nearest(of_year, self.north)).year_offset
 
     def with_window(self, first_day: int, last_day: int) -> SeasonRule:
         """The same starts with another model window.
@@ -329,12 +345,6 @@ class SeasonRule:
         firsts = [first for first, _ in season.edges(range(MONTHS), "month")]
         return bisect.bisect_right(firsts, day - 1) - 1
 
-    def _nearest(self, day: MonthDay) -> Start:
-        year = 2001
-        own = self.north.in_year(year)
-        offsets = sorted((-1, 0, 1), key=lambda offset: abs((day.in_year(year + offset) - own).days))
-        return Start(day, offsets[0])
-
     def to_dict(self) -> dict[str, Any]:
         """The rule as JSON values, and as a TOML file has it."""
         return {
@@ -356,12 +366,17 @@ class SeasonRule:
         try:
             rest = dict(values)
             both = {key: rest.pop(key) for key in ("start", "year_offset") if key in rest}
-            north, south = (_start(rest.pop(side, both)) for side in ("north", "south"))
+            known = {f.name for f in fields(cls)}
+            if wrong := [*(rest.keys() - known), *(known - {"north", "south"} - rest.keys())]:
+                raise TypeError(f"unknown or missing is {', '.join(sorted(wrong))}")
+            if not isinstance(rest["name"], str):
+                raise TypeError(f"its name is no text: {rest['name']!r}")
+            north, south = (_start(rest.pop(side, both), side) for side in ("north", "south"))
             return cls(north=north, south=south, **rest)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, ValueError) as error:
             raise InputError(
-                f"A season has the fields {', '.join(f.name for f in fields(cls))}, north and south with "
-                f"start (10-03) and year_offset (0 or -1), or start and year_offset for both; {error}."
+                "A season has name, first_day, last_day, and start (10-03) with year_offset (-1, 0 or 1), "
+                f"for both sides of the equator or in tables north and south; {error}."
             ) from error
 
     @property
@@ -374,9 +389,26 @@ class SeasonRule:
         return f"{self.name}: {self.days}"
 
 
-def _start(values: dict[str, Any]) -> Start:
+_ALIKE: Final = 7
+"""Days by which distances of two starts may differ that count as equally near: half a year has 181 to 184."""
+
+
+def _nearest(day: MonthDay, own: Start) -> Start:
+    """The start on a day of the year that lies nearest to another; of two alike that in the year itself."""
+    year = 2001
+
+    def distance(offset: int) -> int:
+        return abs((day.in_year(year + offset) - own.in_year(year)).days)
+
+    least = min(map(distance, (-1, 0, 1)))
+    return Start(day, next(offset for offset in (0, -1, 1) if distance(offset) <= least + _ALIKE))
+
+
+def _start(values: dict[str, Any], side: Hemisphere) -> Start:
     if unknown := set(values) - {"start", "year_offset"}:
         raise TypeError(f"unknown {', '.join(sorted(unknown))}")
+    if "start" not in values:
+        raise TypeError(f"missing is the start of the {side}")
     return Start(MonthDay.parse(str(values["start"])), values.get("year_offset", 0))
 
 

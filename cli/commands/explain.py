@@ -114,7 +114,7 @@ def explain(
     from training.samples.class_legend import read_legend
 
     reading = {name: given.pop(name) for name in ("label_column", "scale", "offset", "year", "hemisphere")}
-    names = ("sensors", "bands", "season", "season_start", "window", "bin_days", "min_clear_bins")
+    names = ("sensors", "bands", "season", "season_start", "window", "bin_days", "clock", "min_clear_bins")
     asked = only_given({name: given.pop(name) for name in names})
     reading["asked"] = take_recipe_options(asked)
     legend = given.pop("legend")

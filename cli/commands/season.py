@@ -70,7 +70,8 @@ def _cells(season: LocalSeason) -> str:
 
     if season.away:
         return f"the nearest cell, {season.away:.1f} degrees away"
-    text = f"{season.cells:,} cells, starts {season.spread} dekads apart at most"
+    cells = "1 cell" if season.cells == 1 else f"{season.cells:,} cells"
+    text = f"{cells}, starts {10 * season.spread} days apart at most"
     if season.skipped:
         text += f", {season.skipped:,} left out (they end before they start)"
     if season.spread > WIDE:
@@ -86,8 +87,10 @@ def _spread(season: LocalSeason) -> str:
 def _options(season: LocalSeason) -> str:
     if season.preset:
         return f"--season {season.preset.name}"
-    own = season.own_rule
-    return f"--season-start {own.north.day} --window {own.first_day}:{own.last_day}"
+    own, window = season.own_rule, f"--window {season.own_rule.first_day}:{season.own_rule.last_day}"
+    if season.start_by_day:
+        return f"--season-start {own.north.day} {window}"
+    return f"--season-start YYYY-{own.north.day} {window}, where YYYY is the year before --year"
 
 
 def _day(day: MonthDay) -> str:

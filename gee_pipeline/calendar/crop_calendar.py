@@ -94,6 +94,12 @@ class LocalSeason:
         return SeasonRule(f"local {self.crops}", start, start, 1, last)
 
     @property
+    def start_by_day(self) -> bool:
+        """Whether the day of the year alone says where `own_rule` starts, without a year."""
+        own = self.own_rule.north
+        return SEASONS["summer"].starting(own.day).start(self.hemisphere) == own
+
+    @property
     def preset(self) -> SeasonRule | None:
         """The shortest season of cropmap whose window covers this one; None where none does."""
         fitting = [rule for rule in SEASONS.values() if self.coverage(rule) >= ENOUGH]
@@ -230,5 +236,6 @@ def to_dict(season: LocalSeason) -> dict[str, Any]:
         "coverage": {name: round(season.coverage(rule), 3) for name, rule in SEASONS.items()},
         "preset": season.preset.name if season.preset else None,
         "season_start": str(own.north.day),
+        "season_start_offset": own.north.year_offset,
         "window": [own.first_day, own.last_day],
     }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gee_pipeline.bands import NODATA
 from gee_pipeline.composite import kernel
 from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.map_codes import MOST_CLEAR
 from gee_pipeline.observations import observed_by_group
 from gee_pipeline.recipe import Recipe
 
@@ -40,14 +41,15 @@ def pixel_series(values: NDArray[np.int16], keep: NDArray[np.bool_]) -> NDArray[
 
 
 def clear_bins(values: NDArray[np.int16], groups: Sequence[int] | None = None) -> NDArray[np.uint8]:
-    """Number of observed bins of each pixel, `(y, x)`; of several groups that of the one with the fewest.
+    """Number of observed bins of each pixel, `(y, x)`, up to 254; of several groups that of the one with the
+    fewest.
 
     Args:
         values: Composite `(bin, band, y, x)`; a bin counts when every band of a group is observed.
         groups: Number of bands of each group (`Recipe.group_sizes`); None where all belong to one.
     """
-    counts: NDArray[np.uint8] = observed_by_group(values, groups).sum(axis=1, dtype=np.uint8).min(axis=0)
-    return counts
+    counts = observed_by_group(values, groups).sum(axis=1, dtype=np.uint16).min(axis=0)
+    return np.minimum(counts, MOST_CLEAR).astype(np.uint8)
 
 
 def fill_gaps(series: NDArray[np.int16], groups: Sequence[int] | None = None) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 from uuid import uuid4
 
 import numpy as np
@@ -32,6 +32,10 @@ from inference.run.server_prediction import server_prediction
 
 if TYPE_CHECKING:
     from inference.models.pixel_model import PixelModel
+
+OTHER_CLASSES: Final = 0.001
+"""Share of a cell's pixels whose class may come out differently when layers are added: another processor
+rounds differently, where two classes are as likely."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,8 @@ class CellWorker:
         observed = clear_bins(composite.values, self.plan.recipe.group_sizes)
         self._require_unchanged(cell, (observed == bands[2])[known].all())
         scored = self._model().scored(pixel_series(composite.values, known))
+        others = (scored.prediction.codes != bands[0][known]).mean()
+        self._require_unchanged(cell, others <= OTHER_CLASSES)
         prediction = Prediction(bands[0][known], bands[1][known])
         fill_layers(bands, known, missing, ScoredPrediction(prediction, scored.scores), self.plan)
         return remade

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.errors import MismatchError
 from gee_pipeline.grid import grid_like, on_grid
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import MonthDay, Season, SeasonRule
+from gee_pipeline.season import SEASONS, MonthDay, Season, SeasonRule
 from gee_pipeline.season_of_area import require_imagery, season_of_area
 from inference.workflow.request import Listener, ModelRequest, Request
 from inference.workflow.trained_model import TrainedModel
@@ -33,6 +33,11 @@ def find_place(request: Request, recipe: Recipe, listener: Listener) -> tuple[Ao
     for text in aoi.notices:
         listener.notice(text)
     season = season_of_area(aoi, recipe, request.year, request.hemisphere, listener.notice)
+    if recipe.season != SEASONS.get(recipe.season.name):
+        last = season.bin(recipe.window[-1], recipe.bin_days).end - timedelta(days=1)
+        listener.notice(
+            f"The season of {season.year} starts on {season.start} here; its window ends on {last}."
+        )
     if request.on_earth_engine:
         require_imagery(recipe, season)
     return aoi, season

@@ -7,7 +7,7 @@ import pytest
 
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.recipe import USUAL, CloudRule, Recipe, RecipeOptions, SensorGroup
-from gee_pipeline.season import WINTER, YEAR, MonthDay, SeasonRule, Start
+from gee_pipeline.season import SUMMER, WINTER, YEAR, MonthDay, SeasonRule, Start
 
 
 def test_the_default_window_is_the_43_bins_of_the_paper() -> None:
@@ -223,3 +223,26 @@ def test_the_clock_is_written_where_it_is_not_utc_and_makes_other_composites() -
     assert RecipeOptions().applied() == USUAL == solar
     assert RecipeOptions().applied(Recipe()).clock == "utc"  # what files say holds
     assert RecipeOptions(clock="utc").applied() == Recipe()
+
+
+@pytest.mark.parametrize(("bin_days", "last"), [(100, 300), (200, 200), (300, 300)])
+def test_bins_that_leave_the_end_of_the_window_out_are_refused(bin_days: int, last: int) -> None:
+    with pytest.raises(
+        InputError, match=rf"end on day {last} of the season, the window on day 334: {334 - last} "
+    ):
+        RecipeOptions(bin_days=bin_days).applied()
+    assert RecipeOptions(bin_days=bin_days, window=(1, last)).applied().window == range(last // bin_days)
+
+
+@pytest.mark.parametrize("bin_days", [7, 30, 5])
+def test_the_last_days_of_a_year_may_fill_no_bin(bin_days: int) -> None:
+    assert len(RecipeOptions(season=YEAR, bin_days=bin_days).applied().window) == 365 // bin_days
+
+
+@pytest.mark.parametrize(
+    "options",
+    [RecipeOptions(sensors=("alphaearth", "sentinel-2")), RecipeOptions(("alphaearth",), season=SUMMER)],
+)
+def test_one_image_a_year_fills_no_series(options: RecipeOptions) -> None:
+    with pytest.raises(InputError, match="AlphaEarth has one image a year"):
+        options.applied()

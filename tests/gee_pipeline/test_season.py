@@ -68,8 +68,7 @@ def test_a_season_cannot_start_on_29_february():
 @pytest.mark.parametrize(
     ("day", "start"),
     [
-        (MonthDay(10, 1), date(2020, 10, 1)),  # the one nearest to 1 January 2021
-        (MonthDay(3, 1), date(2021, 3, 1)),
+        (MonthDay(10, 1), date(2020, 10, 1)),  # the one nearest to 1 January 2021, and to 1 July 2020
         (date(2020, 10, 1), date(2020, 10, 1)),
         (date(2021, 10, 1), date(2021, 10, 1)),  # a date says its year
     ],
@@ -98,6 +97,12 @@ def test_a_rule_survives_json_and_two_names_of_one_rule_are_equal():
         ({"start": "13-01"}, "every year has"),
         ({"start": "1 March"}, "written as 10-03"),
         ({"start": "03-01", "year_offset": 5}, "year_offset 0"),
+        ({"start": "03-01", "year_offset": -1.0}, "year_offset 0"),
+        ({"start": "03-01", "year_offset": True}, "got True"),
+        ({"start": "03-01", "year_ofset": 0}, "unknown or missing is year_ofset"),
+        ({"start": "03-01", "name": 5}, "its name is no text"),
+        ({"north": {"start": "03-01"}}, "missing is the start of the south"),
+        ({"start": "03-01", "first_day": 1.5}, "days 1 to 365"),
         ({"start": "03-01", "colour": "red"}, "colour"),
         ({}, "start"),
     ],
@@ -215,3 +220,51 @@ def test_an_instant_lies_within_the_bin_of_its_day(time, hours):
 )
 def test_the_sun_is_an_hour_ahead_for_fifteen_degrees(clock, longitude, hours):
     assert hours_ahead(clock, longitude) == hours
+
+
+@pytest.mark.parametrize(
+    ("season", "day", "north", "south"),
+    [
+        (SUMMER, "07-01", date(2021, 7, 1), date(2020, 7, 1)),  # in the south its own start
+        (SUMMER, "06-20", date(2021, 6, 20), date(2020, 6, 20)),
+        (
+            SUMMER,
+            "01-01",
+            date(2021, 1, 1),
+            date(2021, 1, 1),
+        ),  # half a year on both sides: of the year itself
+        (SUMMER, "03-01", date(2021, 3, 1), date(2020, 3, 1)),
+        (WINTER, "10-03", date(2020, 10, 3), date(2020, 10, 3)),
+        (WINTER, "05-01", date(2020, 5, 1), date(2021, 5, 1)),
+    ],
+)
+def test_a_day_of_the_year_is_the_one_nearest_to_the_start_of_each_side(season, day, north, south):
+    rule = season.starting(MonthDay.parse(day), 2021)
+    assert rule.season(2021, "north").start == north
+    assert rule.season(2021, "south").start == south
+    assert (rule == season) == (
+        (north, south) == tuple(season.season(2021, s).start for s in ("north", "south"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("season", "day", "year"),
+    [
+        (SUMMER, date(2020, 10, 1), 2021),
+        (SUMMER, date(2020, 7, 1), 2021),  # the southern season of 2021
+        (SUMMER, date(2021, 3, 1), 2021),
+        (WINTER, date(2020, 10, 3), 2021),
+        (WINTER, date(2021, 4, 2), 2021),
+        (WINTER, date(2021, 5, 1), 2022),  # as 05-01 in the north
+    ],
+)
+def test_a_date_names_the_year_of_the_season_that_is_nearest(season, day, year):
+    assert season.year_of(day) == year
+    assert season.starting(day).season(year, "north").start == day
+
+
+def test_a_year_before_a_leap_year_has_the_season_of_a_year_before():
+    rule = SeasonRule.from_dict(
+        {"name": "o", "first_day": 1, "last_day": 9, "start": "01-01", "year_offset": -1}
+    )
+    assert [rule.season(year, "north").start.year for year in (2020, 2021, 2022)] == [2019, 2020, 2021]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.observations import group_slices, least_observed
-from gee_pipeline.recipe import Recipe, RecipeOptions, year_of
+from gee_pipeline.recipe import Recipe, RecipeOptions
 from gee_pipeline.season import Hemisphere, Season
 from gee_pipeline.season_of_area import hemispheres_of
 from training.samples.class_choice import choose_classes, occurring_classes, relabel
@@ -174,14 +174,16 @@ def read_samples(
         raise InputError(
             "Training needs at least one file of samples, got none. Name an npz file or a table."
         )
-    if year is None and isinstance(asked.season_start, date):
-        year = year_of(asked.season_start)
     known = legend or CROPGLOBE
     names = choose_classes(known, classes) if classes is not None else None
     files = [_open(path) for path in paths]
     origins = [file.origin for file in files if file.origin]
+    named = next((origin.season.year for origin in origins), None) if year is None else year
+    joint = joint_recipe(origins, recipe, asked, named)
+    if year is None and isinstance(asked.season_start, date):
+        year = asked.season_start.year - joint.season.north.year_offset  # a date is the same in the south
     reading = Reading(
-        recipe=joint_recipe(origins, recipe, asked, year),
+        recipe=joint,
         scale=scale,
         offset=offset,
         year=year,

@@ -25,7 +25,7 @@ from gee_pipeline.earthengine.forest.tree_text import SHARE_UNIT
 from gee_pipeline.features.feature_names import FeatureKind, feature_names
 from gee_pipeline.features.harmonic import DARKEST_GREEN, HALF_UP, VARIABLES, bin_days, fit_matrix
 from gee_pipeline.layers import HALF_AND_MORE, LayerName, band_names
-from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH
+from gee_pipeline.map_codes import MOST_CLEAR, NONE, NOT_CROPLAND, NOT_ENOUGH
 from gee_pipeline.recipe import Recipe, SensorGroup
 from gee_pipeline.season import Season
 
@@ -270,7 +270,7 @@ def _features(composites: list[ee.Image], recipe: Recipe, kind: FeatureKind) -> 
 def _observed_bins(composites: list[ee.Image], recipe: Recipe) -> ee.Image:
     counts = [_count_seen(_of_group(composites, group, recipe)) for group in recipe.sensors]
     least = counts[0] if len(counts) == 1 else ee.Image.cat(counts).reduce(ee.Reducer.min())
-    return least.rename([PREDICTION_BANDS[2]]).toUint8()
+    return least.min(MOST_CLEAR).rename([PREDICTION_BANDS[2]]).toUint8()
 
 
 def _count_seen(composites: list[ee.Image]) -> ee.Image:

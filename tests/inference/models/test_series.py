@@ -191,3 +191,9 @@ def test_clear_bins_of_two_sensors_are_those_of_the_one_with_the_fewest():
 def test_groups_of_other_sizes_than_the_series_are_refused():
     with pytest.raises(MismatchError, match=r"have 10 \+ 2 rows, the series 10"):
         fill_gaps(np.zeros((1, 10, 43), np.int16), (10, 2))
+
+
+def test_more_bins_than_a_map_can_say_count_as_254():
+    values = np.full((365, 1, 1, 3), 100, np.int16)
+    values[260:, :, :, 1] = values[200:, :, :, 2] = NODATA
+    assert clear_bins(values).tolist() == [[254, 254, 200]]
