@@ -308,8 +308,8 @@ class SeasonRule:
     def year_of(self, day: date) -> int:
         """The year that names a season from a date.
 
-        It is that of the rule's own season that starts on this day of the year, on either side; of other days that
-        of the season that starts nearest to it in the north.
+        It is that of the rule's own season that starts on this day of the year, on either side; of other days
+        that of the season that starts nearest to it in the north.
         """
         of_year = MonthDay.of(day)
         own = next((start for start in (self.north, self.south) if start.day == of_year), None)

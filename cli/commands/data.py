@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 KINDS = ("median", "harmonic", "presto", "alphaearth", "all")
 """As in training.cropglobe.dataset, which takes too long to import for --help; a test holds them equal."""
 
-LOG_INTERVAL = 60.0
-"""Seconds between two lines in a log."""
-
 
 @click.group()
 def data() -> None:

@@ -35,5 +35,9 @@ def _share(progress: Progress) -> tuple[float, float]:
     return progress.done + progress.failed, progress.planned
 
 
-WORDING: Wording[Progress] = Wording(describe, _share)
-"""How the states of a run are said."""
+def _is_over(progress: Progress) -> bool:
+    return progress.done + progress.failed == progress.planned
+
+
+WORDING: Wording[Progress] = Wording(describe, _share, _is_over)
+"""How the states of a run are said; the last one at once, before what is then said of the map."""

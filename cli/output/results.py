@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def show_map(summary: MapSummary, as_json: bool) -> None:
     """Print where a map is and what it covers."""
+    from inference.product.map_facts import hectares_text
+
     if as_json:
         values = {**asdict(summary), "crop_map": summary.crop_map}
         _print_json({key: value for key, value in values.items() if value or key != "means"})
@@ -29,7 +31,7 @@ def show_map(summary: MapSummary, as_json: bool) -> None:
     for area in summary.areas:
         if area.pixels:
             confidence = "" if area.mean_confidence is None else f"  confidence {area.mean_confidence:.0f}"
-            click.echo(f"{area.name:>24} {area.hectares:>14,.1f} ha{confidence}")
+            click.echo(f"{area.name:>24} {hectares_text(area.hectares):>14} ha{confidence}")
     if summary.means:
         click.echo(f"Layers: {', '.join(f'{name}.tif' for name in summary.means)}")
     click.echo(f"Map: {summary.crop_map}")

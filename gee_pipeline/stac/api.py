@@ -17,7 +17,7 @@ from gee_pipeline.incoming.geometry import GeometryError, box_of, boxes_around
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
 from gee_pipeline.stac.choice import LeftOut, SceneChoice
-from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
+from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, swapped, within
 from gee_pipeline.stac.items import scenes_among
 from gee_pipeline.stac.listing import link_to
 from gee_pipeline.stac.scene import Scene, collection_names, titles_of
@@ -135,10 +135,15 @@ class ApiCatalog:
         if not set(names) <= set(known):
             return self._which_collection(list(known))
         extent = known[names[0]].get("extent")
-        anything = chain.from_iterable(self._search.items(names, box, None) for box in boxes)
-        if next(anything, None) is None:
-            return nothing_here(self._shown, area, _covered(extent))
+        if not self._has_any(names, boxes):
+            turned = swapped(area)
+            among = turned is not None and self._has_any(names, boxes_around(turned))
+            return nothing_here(self._shown, area, _covered(extent), if_swapped=among)
         return nothing_then(self._shown, span, *_days(extent))
+
+    def _has_any(self, names: list[str], boxes: list[Box]) -> bool:
+        found = chain.from_iterable(self._search.items(names, box, None) for box in boxes)
+        return next(found, None) is not None
 
     def _collections(self) -> list[Document]:
         link = link_to(self._landing, "data")

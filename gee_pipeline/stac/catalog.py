@@ -16,7 +16,7 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import TimeBin
 from gee_pipeline.stac.api import ApiCatalog
 from gee_pipeline.stac.choice import ALL, LeftOut, SceneChoice
-from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, within
+from gee_pipeline.stac.index import Found, SceneIndex, nothing_here, nothing_then, swapped, within
 from gee_pipeline.stac.items import scenes_among
 from gee_pipeline.stac.listing import is_list, kind_of, link_to, listed_items
 from gee_pipeline.stac.scene import Scene, collection_names, titles_of
@@ -67,7 +67,9 @@ class StaticCatalog:
         """All scenes that touch the area within the span."""
         touching = self._index.touching(area)
         if not touching:
-            raise nothing_here(self._href, area, self._index.bounds)
+            turned = swapped(area)
+            among = turned is not None and bool(self._index.touching(turned))
+            raise nothing_here(self._href, area, self._index.bounds, if_swapped=among)
         if not (found := within(touching, span)):
             first, last = (touching[place].day(span.hours_ahead) for place in (0, -1))
             raise nothing_then(self._href, span, first, last)

@@ -84,17 +84,37 @@ def within(scenes: Iterable[Scene], span: TimeBin) -> list[Scene]:
     return [scene for scene in scenes if span.start <= scene.day(span.hours_ahead) < span.end]
 
 
-def nothing_here(href: str, area: BaseGeometry, covered: tuple[float, float, float, float]) -> InputError:
+def swapped(area: BaseGeometry) -> BaseGeometry | None:
+    """The area whose longitudes are the latitudes of this one, and the reverse; None where that is no place.
+
+    Args:
+        area: Polygon in EPSG:4326.
+    """
+    west, _, east, _ = area.bounds
+    if not -90 <= west <= east <= 90:
+        return None
+    return shapely.transform(area, lambda lonlat: lonlat[:, ::-1])
+
+
+def nothing_here(
+    href: str, area: BaseGeometry, covered: tuple[float, float, float, float], *, if_swapped: bool
+) -> InputError:
     """The error of an area that no scene touches.
 
     Args:
         href: The catalog.
         area: Polygon in EPSG:4326.
         covered: West, south, east, north of the catalog, degrees.
+        if_swapped: Whether scenes touch the area once its longitudes and latitudes are swapped.
     """
+    why = (
+        "With longitude and latitude swapped, scenes would touch it: write the longitude first in --aoi."
+        if if_swapped
+        else "Check --aoi (also its CRS) and --source."
+    )
     return InputError(
         f"No scene of the catalog {href} touches the area: the catalog covers {_degrees(covered)}, the area "
-        f"lies in {_degrees(area.bounds)}. Check --aoi (also its CRS) and --source."
+        f"lies in {_degrees(area.bounds)}. {why}"
     )
 
 

@@ -145,3 +145,9 @@ class MapSummary:
     def hectares(self) -> float:
         """Ground area of the mapped area."""
         return sum(area.hectares for area in self.areas)
+
+
+def hectares_text(value: float) -> str:
+    """An area for a reader, never 0.0 where there is a pixel: `0.01`, `23.4`, `1,234`."""
+    decimals = 2 if 0 < value < 1 else 1 if value < 1000 else 0
+    return f"{value:,.{decimals}f}"

@@ -25,7 +25,7 @@ from gee_pipeline.files import atomic_path
 from gee_pipeline.grid import name_crs
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from inference.product.legend import Legend, LegendEntry
-from inference.product.map_facts import CodeArea, MapFacts, MapSummary
+from inference.product.map_facts import CodeArea, MapFacts, MapSummary, hectares_text
 from inference.product.report import attribution
 from inference.run.completeness import MUCH_MAPPED
 
@@ -286,7 +286,7 @@ def _draw_title(page: Axes, sheet: _Sheet, summary: MapSummary, facts: MapFacts)
     top = sheet.height - 0.45
     _text(page, MARGIN, top, _cut(facts.title, int((sheet.width - 3) / 0.16)), fontsize=17, fontweight="bold")
     last = facts.season.end - timedelta(days=1)
-    season = f"Season {_day(facts.season.start)} to {_day(last)}   ·   {_hectares(summary.hectares)} ha"
+    season = f"Season {_day(facts.season.start)} to {_day(last)}   ·   {hectares_text(summary.hectares)} ha"
     _text(page, MARGIN, top - 0.3, season, fontsize=10.5, color=FAINT)
     if facts.simulated:
         _text(
@@ -318,7 +318,7 @@ def _draw_legend(
         _draw_swatch(page, left, y, entry)
         share = 100 * area.hectares / summary.hectares if summary.hectares else 0.0
         _text(page, left + 0.42, y, _cut(area.name, 23), fontsize=10)
-        _text(page, right - 0.72, y, _hectares(area.hectares), fontsize=10, ha="right")
+        _text(page, right - 0.72, y, hectares_text(area.hectares), fontsize=10, ha="right")
         _text(page, right, y, f"{share:.1f} %", fontsize=10, ha="right")
         y -= LINE
     page.plot([left, right], [y + 0.12, y + 0.12], color=FAINT, linewidth=0.6)
@@ -401,10 +401,6 @@ def _confidence(summary: MapSummary, facts: MapFacts) -> str:
         return f"Confidence: {facts.confidence}" if classified else "No pixel was classified."
     how = f": {facts.confidence}" if facts.confidence else ""
     return f"Mean confidence {sum(count * mean for count, mean in known) / pixels:.0f} of 100{how}"
-
-
-def _hectares(value: float) -> str:
-    return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
 
 
 def _day(day: date) -> str:

@@ -1,5 +1,6 @@
 import ast
 import inspect
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli.main import cropmap
+from cli.commands.forest import COMMANDS as FOREST_COMMANDS
+from cli.main import COMMANDS, cropmap
 from gee_pipeline.errors import IncompleteRunError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +82,15 @@ def _names_read(node: ast.AST) -> set[str]:
     elif isinstance(node, ast.Dict):  # options that are fields of something else under another name
         keys = [key for key in node.keys if key is not None]
     return {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+
+
+def test_help_lists_commands_in_the_order_of_the_work() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `cropmap (\w+)(?: ([\w-]+))?`", text, re.MULTILINE)
+    assert list(COMMANDS) == list(dict.fromkeys(name for name, _ in table))
+    of_forest = [name for group, name in table if group == "forest"]
+    assert list(FOREST_COMMANDS) == of_forest
+    assert of_forest == ["pseudo-label", "train", "deploy", "verify", "predict", "code"]
 
 
 def test_help_imports_nothing_heavy() -> None:

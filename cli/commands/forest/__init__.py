@@ -6,13 +6,11 @@ from typing import Final
 
 import click
 
-from cli.lazy import (
-    LazyGroup,
-)
+from cli.lazy import LazyGroup
 
 COMMANDS: Final[dict[str, str]] = {
-    "train": "cli.commands.forest.train:train",
     "pseudo-label": "cli.commands.forest.pseudo_label:pseudo_label",
+    "train": "cli.commands.forest.train:train",
     "deploy": "cli.commands.forest.deploy:deploy",
     "verify": "cli.commands.forest.verify:verify",
     "predict": "cli.commands.forest.predict:predict",

@@ -95,7 +95,7 @@ def test_tasks_that_fail_are_named_with_the_servers_words(
         (["--collect"], "Batch tasks need a place to write to"),
         (["--no-wait"], "--no-wait and --most-tasks go with --to alone"),
         (["--to", BUCKET, "--collect", "--most-tasks", "3"], "go with --to alone"),
-        (["--downloads", "files"], "--downloads goes with --collect"),
+        (["--downloads", "."], "--downloads goes with --collect"),
         (["--to", BUCKET, "--max-eecu-hours", "3"], "--max-eecu-hours bounds what is fetched at once"),
         (["--to", BUCKET, "--collect", "--downloads", "nowhere"], "nowhere"),
     ],

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -178,14 +179,13 @@ def test_the_same_command_again_computes_nothing(place: Place, tmp_path: Path) -
 def test_an_interrupted_command_goes_on(
     place: Place, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(progress: Progress) -> str:
+    def stop(progress: Progress) -> None:
         if progress.done == 2:
             raise KeyboardInterrupt
-        return "working"
 
+    stopping = replace(cli.output.progress.WORDING, part=stop)
     with monkeypatch.context() as patch:
-        patch.setattr(cli.output.progress, "describe", stop)
-        patch.setattr(cli.output.progress, "LOG_INTERVAL", 0)
+        patch.setattr(cli.output.progress, "WORDING", stopping)
         result = place.predict(tmp_path / "run")
     assert result.exit_code == 130
     assert "give the same command to continue" in result.stderr

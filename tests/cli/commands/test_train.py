@@ -62,13 +62,15 @@ def test_a_checkpoint_is_written_and_its_figures_printed(samples, tmp_path):
     assert "blocks of 0.5 degrees" in result.stdout
 
 
-def test_progress_is_a_line_an_epoch_on_stderr(samples, tmp_path):
+def test_progress_is_a_line_at_once_and_one_an_epoch_on_stderr(samples, tmp_path):
     result = invoke(samples, "--out", tmp_path / "model.safetensors", *FAST)
     warning, *lines = result.stderr.splitlines()
     assert warning.startswith("Warning: Fewer than 50 samples: corn (16), soybeans (16)")
-    assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
-    assert "macro-F1" in lines[0]
-    assert "left" in lines[0]
+    first, *epochs = lines
+    assert first.startswith("epoch 1, ")
+    assert [line.split(":")[0] for line in epochs] == ["epoch 1", "epoch 2"]
+    assert "macro-F1" in epochs[0]
+    assert "left" in epochs[0]
 
 
 def test_quiet_prints_the_result_only(samples, tmp_path):

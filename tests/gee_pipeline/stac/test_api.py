@@ -253,6 +253,13 @@ def test_an_area_or_season_without_scenes_is_told_what_there_is(server):
         source.survey(HERE, SUMMER.season(2019, "north"), BINS)
 
 
+def test_an_area_whose_coordinates_are_swapped_is_told_so(server):
+    west, south, east, north = HERE.bounds
+    source = StacSource(server.url, RECIPE, collection="s2")
+    with pytest.raises(InputError, match="scenes would touch it: write the longitude first"):
+        source.survey(shapely.box(south, west, north, east), SEASON, BINS)
+
+
 def test_an_unknown_collection_is_told_from_an_empty_area(server):
     source = StacSource(server.url, RECIPE, collection="s3")
     with pytest.raises(InputError, match=r"s3.*--collection"):

@@ -423,6 +423,30 @@ def test_an_area_outside_the_catalog_is_told_where_the_catalog_is(tmp_path):
         surveyed(catalog.save(), area=shapely.box(20, 46, 20.1, 46.1))
 
 
+def test_an_area_whose_coordinates_are_swapped_is_told_so(tmp_path):
+    catalog = FakeCatalog(tmp_path)
+    catalog.add("S1", "2021-05-02", two_bands(cs=CLEAR))
+    turned = shapely.box(
+        46, 9.1, 46.3, 9.3
+    )  # longitude 9.1 to 9.3 and latitude 46 to 46.3, where the scene is
+    with pytest.raises(InputError, match="scenes would touch it: write the longitude first"):
+        surveyed(catalog.save(), area=turned)
+
+
+@pytest.mark.parametrize(
+    "area",
+    [
+        shapely.box(20, 46, 20.1, 46.1),  # elsewhere, however it is read
+        shapely.box(120, 9.1, 120.1, 9.3),  # no latitude
+    ],
+)
+def test_an_area_that_lies_elsewhere_is_not_called_swapped(tmp_path, area):
+    catalog = FakeCatalog(tmp_path)
+    catalog.add("S1", "2021-05-02", two_bands(cs=CLEAR))
+    with pytest.raises(InputError, match=r"Check --aoi \(also its CRS\)"):
+        surveyed(catalog.save(), area=area)
+
+
 def test_a_season_without_scenes_is_told_which_days_there_are(tmp_path):
     catalog = FakeCatalog(tmp_path)
     catalog.add("S1", "2021-05-02", two_bands(cs=CLEAR))
