@@ -31,6 +31,13 @@ ODD_VALUES: Final = (ArithmeticError, AttributeError, LookupError, RecursionErro
 """What is raised where values that are not ours are taken for ours."""
 
 
+def in_words(error: Exception) -> str:
+    """What is wrong with values, for a message: what of `ODD_VALUES` was raised."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return str(error).rstrip(".") or type(error).__name__
+
+
 @contextmanager
 def atomic_path(path: Path, needed: int = 0) -> Iterator[Path]:
     """A temporary path next to `path` that takes its place when the block ends without error.

@@ -194,7 +194,9 @@ def grid_like(path: Path, cell_size: int = CELL_SIZE) -> Grid:
         with rasterio.open(path) as file:
             crs, transform, (height, width) = file.crs, file.transform, file.shape
     except RasterioIOError as error:
-        raise InputError(f"The raster --like {path} cannot be read: {error}. Give a GeoTIFF.") from error
+        raise InputError(
+            f"The raster --like {path} cannot be read: {str(error).rstrip('.')}. Give a GeoTIFF."
+        ) from error
     target = _require_pixels_of_ten_metres(path, crs, transform)
     rows, cols = math.ceil(height / cell_size), math.ceil(width / cell_size)
     corner = Affine(PIXEL_SIZE, 0, transform.c, 0, -PIXEL_SIZE, transform.f)
@@ -204,7 +206,9 @@ def grid_like(path: Path, cell_size: int = CELL_SIZE) -> Grid:
 
 def _require_pixels_of_ten_metres(path: Path, crs: Any, transform: Affine) -> pyproj.CRS:
     """The CRS of a raster whose pixels a map can have."""
-    way_out = "Warp it to such pixels with gdalwarp -tr 10 10, or choose the CRS alone with --crs."
+    way_out = (
+        "Warp it with gdalwarp -t_srs EPSG:NNNN -tr 10 10, a CRS in metres, or choose a CRS alone with --crs."
+    )
     found = pyproj.CRS.from_user_input(crs) if crs else None
     units = {axis.unit_name for axis in found.axis_info} if found else set()
     if found is None or not found.is_projected or units != {"metre"}:

@@ -43,6 +43,11 @@ class TimeBin:
             raise InputError(f"A bin must start before it ends, got start={self.start}, end={self.end}.")
 
     @property
+    def last(self) -> date:
+        """Last day, included."""
+        return self.end - timedelta(days=1)
+
+    @property
     def instants(self) -> tuple[datetime, datetime]:
         """When it begins, and when it is over, UTC."""
         begin, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (self.start, self.end))
@@ -159,6 +164,11 @@ class Season:
     def end(self) -> date:
         """Day after the last of the season."""
         return self.start + timedelta(days=DAYS)
+
+    @property
+    def last(self) -> date:
+        """Last day, included."""
+        return self.end - timedelta(days=1)
 
     def bin(self, index: int, length: BinLength = 5) -> TimeBin:
         """The bin of an index, counted from the first day of the season.

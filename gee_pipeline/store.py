@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -185,7 +185,7 @@ def _days(label: _Label) -> dict[str, tuple[str, NDArray[np.datetime64]]]:
     """First and last day of each bin."""
     spans = [label.season.bin(index, label.recipe.bin_days) for index in label.bins]
     starts = np.array([span.start for span in spans], "datetime64[ns]")
-    ends = np.array([span.end for span in spans], "datetime64[ns]") - np.timedelta64(1, "D")
+    ends = np.array([span.last for span in spans], "datetime64[ns]")
     return {"start": ("bin", starts), "end": ("bin", ends)}
 
 
@@ -340,10 +340,8 @@ def _band_days(label: _Label) -> list[dict[str, str]]:
     days = []
     for index in label.bins:
         span = label.season.bin(index, label.recipe.bin_days)
-        last = span.end - timedelta(days=1)
-        days += [{"FIRST_DAY": span.start.isoformat(), "LAST_DAY": last.isoformat()}] * len(
-            label.recipe.bands
-        )
+        both = {"FIRST_DAY": span.start.isoformat(), "LAST_DAY": span.last.isoformat()}
+        days += [both] * len(label.recipe.bands)
     return days
 
 

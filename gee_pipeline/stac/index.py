@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import shapely
@@ -122,7 +122,7 @@ def nothing_then(href: str, span: TimeBin, first: date, last: date) -> InputErro
     """The error of a season without scenes, with the days for which there are some."""
     return InputError(
         f"No scene of the catalog {href} over the area was acquired from {span.start} to "
-        f"{span.end - timedelta(days=1)}; its scenes there are from {first} to {last}. "
+        f"{span.last}; its scenes there are from {first} to {last}. "
         "Choose another --year or --source."
     )
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import ODD_VALUES, parse_json
+from gee_pipeline.files import ODD_VALUES, in_words, parse_json
 from gee_pipeline.recipe import Recipe
 from inference.models.crop_class import CropClass, require_legend
 from inference.models.model_file import (
@@ -175,7 +175,7 @@ def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
         )
     except (*ODD_VALUES, CorruptFileError, InputError) as error:
         raise CorruptFileError(
-            f"The metadata of {path} is damaged ({error!r}). Copy or train the checkpoint again."
+            f"The metadata of {path} is damaged: {in_words(error)}. Copy or train the checkpoint again."
         ) from error
 
 

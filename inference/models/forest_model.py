@@ -15,7 +15,7 @@ from gee_pipeline.composite import kernel
 from gee_pipeline.earthengine.forest.tree_text import SHARE_UNIT, inner_levels
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.features.feature_names import FeatureKind, feature_names
-from gee_pipeline.files import ODD_VALUES, parse_json
+from gee_pipeline.files import ODD_VALUES, in_words, parse_json
 from gee_pipeline.recipe import Recipe
 from inference.models.crop_class import CropClass, require_legend
 from inference.models.model_file import (
@@ -249,7 +249,7 @@ def load_forest(path: Path) -> ForestModel:
         )
     except (*ODD_VALUES, CorruptFileError, InputError) as error:
         raise CorruptFileError(
-            f"The content of {path} is damaged ({error!r}). Copy or train the forest again."
+            f"The content of {path} is damaged: {in_words(error)}. Copy or train the forest again."
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from gee_pipeline.grid import name_crs
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from inference.product.legend import Legend, LegendEntry
 from inference.product.map_facts import CodeArea, MapFacts, MapSummary, hectares_text
-from inference.product.report import attribution
+from inference.product.report import attribution, model_window
 from inference.run.completeness import MUCH_MAPPED
 
 DPI: Final = 150
@@ -285,8 +285,9 @@ def _draw_map(figure: Figure, sheet: _Sheet, painted: NDArray[np.uint8]) -> None
 def _draw_title(page: Axes, sheet: _Sheet, summary: MapSummary, facts: MapFacts) -> None:
     top = sheet.height - 0.45
     _text(page, MARGIN, top, _cut(facts.title, int((sheet.width - 3) / 0.16)), fontsize=17, fontweight="bold")
-    last = facts.season.end - timedelta(days=1)
-    season = f"Season {_day(facts.season.start)} to {_day(last)}   ·   {hectares_text(summary.hectares)} ha"
+    window = model_window(facts)
+    days = f"Observed {_day(window.start)} to {_day(window.last)}"
+    season = f"{days}   ·   {hectares_text(summary.hectares)} ha"
     _text(page, MARGIN, top - 0.3, season, fontsize=10.5, color=FAINT)
     if facts.simulated:
         _text(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from gee_pipeline.layers import Layer
 from inference.product.map_facts import MapFacts
 from inference.product.report import SIMULATED, attribution, model_window
@@ -22,7 +20,7 @@ def raster_tags(layer: Layer, facts: MapFacts) -> dict[str, str]:
     tags = {
         "YEAR": str(facts.year),
         "FIRST_DAY": window.start.isoformat(),
-        "LAST_DAY": (window.end - timedelta(days=1)).isoformat(),
+        "LAST_DAY": window.last.isoformat(),
         "MODEL": facts.model,
         "MODEL_DIGEST": facts.model_digest,
         "RECIPE_DIGEST": facts.recipe.digest,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any, Final
 
 from gee_pipeline.grid import Grid, name_crs
@@ -102,7 +101,7 @@ def attribution(facts: MapFacts) -> str | None:
     if facts.simulated:
         return None
     window = model_window(facts)
-    first, last = window.start.year, (window.end - timedelta(days=1)).year
+    first, last = window.start.year, window.last.year
     years = f"{first}" if first == last else f"{first}-{last}"
     texts = dict.fromkeys(group.sensor.attribution for group in facts.recipe.sensors)
     return (
@@ -127,7 +126,7 @@ def _model(facts: MapFacts) -> dict[str, Any]:
 
 def _dates(span: Season | TimeBin) -> dict[str, str]:
     """First day, and the last one included."""
-    return {"first_day": span.start.isoformat(), "last_day": (span.end - timedelta(days=1)).isoformat()}
+    return {"first_day": span.start.isoformat(), "last_day": span.last.isoformat()}
 
 
 def _raster(grid: Grid) -> dict[str, Any]:

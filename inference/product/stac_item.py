@@ -46,14 +46,14 @@ def build_item(geobox: GeoBox, legend: Legend, summary: MapSummary, facts: MapFa
         summary: What stands in the map.
         facts: What went into it.
     """
-    footprint = facts.area if facts.area is not None else _outline(geobox)
+    footprint, window = facts.area if facts.area is not None else _outline(geobox), model_window(facts)
     item = pystac.Item(
         id=_item_id(facts),
         geometry=shapely.geometry.mapping(_plain(footprint)),
         bbox=bbox_of(_plain(footprint)),
         datetime=None,
-        start_datetime=datetime.combine(facts.season.start, time(), UTC),
-        end_datetime=datetime.combine(facts.season.end, time(), UTC) - timedelta(seconds=1),
+        start_datetime=datetime.combine(window.start, time(), UTC),
+        end_datetime=datetime.combine(window.end, time(), UTC) - timedelta(seconds=1),
         properties=_properties(facts),
     )
     _project(item, geobox)
@@ -67,6 +67,10 @@ def build_item(geobox: GeoBox, legend: Legend, summary: MapSummary, facts: MapFa
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
+def _sensors(facts: MapFacts) -> str:
+    return " and ".join(group.sensor.title for group in facts.recipe.sensors)
+
+
 def _item_id(facts: MapFacts) -> str:
     slug = LegendEntry(1, facts.title, "#000000").slug
     return slug if str(facts.year) in slug else f"{slug}-{facts.year}"
@@ -76,14 +80,14 @@ def _properties(facts: MapFacts) -> dict[str, Any]:
     window = model_window(facts)
     values = {
         "title": facts.title,
-        "description": " ".join([f"{facts.title}, from Sentinel-2 time series.", *notices(facts)]),
+        "description": " ".join([f"{facts.title}, from {_sensors(facts)}.", *notices(facts)]),
         "created": facts.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "gsd": PIXEL_SIZE,
         "cropmap:version": facts.version,
         "cropmap:model": facts.model,
         "cropmap:model_digest": facts.model_digest,
         "cropmap:recipe_digest": facts.recipe.digest,
-        "cropmap:model_window": [window.start.isoformat(), window.end.isoformat()],
+        "cropmap:model_window": [window.start.isoformat(), window.last.isoformat()],
         "cropmap:simulated": facts.simulated,
         "cropmap:coverage": facts.completeness.get("coverage", {}),
     }

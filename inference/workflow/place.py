@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from gee_pipeline.aoi import Aoi, read_aoi
@@ -34,7 +34,7 @@ def find_place(request: Request, recipe: Recipe, listener: Listener) -> tuple[Ao
         listener.notice(text)
     season = season_of_area(aoi, recipe, request.year, request.hemisphere, listener.notice)
     if recipe.season != SEASONS.get(recipe.season.name):
-        last = season.bin(recipe.window[-1], recipe.bin_days).end - timedelta(days=1)
+        last = season.bin(recipe.window[-1], recipe.bin_days).last
         listener.notice(
             f"The season of {season.year} starts on {season.start} here; its window ends on {last}."
         )

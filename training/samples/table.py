@@ -251,7 +251,7 @@ def _require_days(path: Path, days: Sequence[date], season: Season) -> None:
     if not any(season.start <= day < season.end for day in days):
         raise InputError(
             f"{path} has dates from {days[0]} to {days[-1]}, none of which lies in the season {season.start} "
-            f"to {season.end} (the last day excluded). Check --year and --season-start."
+            f"to {season.last}. Check --year and --season-start."
         )
 
 

@@ -237,8 +237,8 @@ def _survey(
     scenes = int(fetcher.value(graph.scenes(region, span, group).size()))
     if scenes == 0:
         raise InputError(
-            f"Earth Engine's {group.sensor.collection} has no scene of this area from {span.start} until "
-            f"{span.end}. Check --year, --season-start and where --aoi lies."
+            f"Earth Engine's {group.sensor.collection} has no scene of this area from {span.start} to "
+            f"{span.last}. Check --year, --season-start and where --aoi lies."
         )
     if group.clear is None:
         return scenes, None

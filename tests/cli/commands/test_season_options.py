@@ -29,6 +29,7 @@ VALUES = {
     "window": "31:200",
     "bin_days": "10",
     "min_clear_bins": "5",
+    "clock": "utc",
     "hemisphere": "south",
 }
 """An option of the season -> a value other than that of the files, models and defaults here."""
