@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from tests.faults.kills import Kills
 from tests.faults.mutations import Mutations
+from tests.faults.network import Network
 
-PARTS: Final[dict[str, Any]] = {"kill": Kills, "mutation": Mutations}
+PARTS: Final[dict[str, Any]] = {"kill": Kills, "mutation": Mutations, "network": Network}
 """Kind of a case -> what makes its cases by number."""
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +20,6 @@ MOST_SECONDS: Final = 90.0
 MOST_CLAIMED: Final = 6 * 2**30
 """Bytes of address space that a command may claim on top of what its process begins with: libraries reserve
 some that they never touch. What a command holds is measured (`Outcome.memory`)."""
-
-QUICK: Final[dict[str, Any]] = {"inference.product.quicklook:DPI": 50, "training.fit.loop:KEEP_SECONDS": 0.0}
-"""Pictures are drawn with fewer dots, and a training is kept after each batch."""
 
 METHOD: Final = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
@@ -46,6 +42,14 @@ class Outcome:
     """Whether it was ended for taking too long."""
 
 
+def quick() -> None:
+    """Draw pictures with fewer dots, and keep a training after each batch."""
+    from inference.product import quicklook
+    from training.fit import loop
+
+    quicklook.DPI, loop.KEEP_SECONDS = 50, 0.0  # type: ignore[misc]
+
+
 @dataclass(frozen=True)
 class Command:
     """A command line of cropmap."""
@@ -55,8 +59,8 @@ class Command:
     """Where it is called."""
     environment: dict[str, str] = field(default_factory=dict)
     """Variables on top of those of this process."""
-    settings: dict[str, Any] = field(default_factory=lambda: dict(QUICK))
-    """Constants of modules, by `module:NAME`, that stand for others in its process."""
+    prepare: Callable[[], None] = field(default_factory=lambda: quick)
+    """Called in its process before: a function of a module."""
 
     @classmethod
     def of(cls, folder: Path, *arguments: Any, **environment: str) -> Command:
@@ -80,7 +84,7 @@ class Command:
         logs.mkdir(parents=True, exist_ok=True)
         context: Any = multiprocessing.get_context("spawn" if fresh else METHOD)
         if METHOD == "forkserver":
-            context.set_forkserver_preload(["tests.faults.preload"])
+            context.set_forkserver_preload(["tests.faults.preload", __name__])
         process = context.Process(target=_carry_out, args=(self, at_write), daemon=False)
         process.start()
         try:
@@ -143,9 +147,7 @@ def _carry_out(command: Command, at_write: tuple[int, int] | None) -> None:
     os.chdir(command.folder)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
-    for name, value in command.settings.items():
-        module, _, constant = name.partition(":")
-        setattr(importlib.import_module(module), constant, value)
+    command.prepare()
     memory, writes = _Memory(), _Writes(*(at_write or (0, 0)))
     (logs / "begun").touch()
     sys.addaudithook(writes.count)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import geopandas
 
-from gee_pipeline.earthengine.client.settings import URL_VARIABLE
-from tests.faults.commands import Command
+from gee_pipeline.earthengine.client import retry, session
+from gee_pipeline.earthengine.client.settings import URL_VARIABLE, EarthEngineSettings
+from tests.faults.commands import Command, quick
 from tests.support import forest_map_place as forest_place
 from tests.support.ee_emulator.archive import Archive
 from tests.support.ee_emulator.server import Emulator
@@ -20,11 +21,14 @@ from tests.support.tiny_place import tiny_model
 
 LAND: Final = Land(days=("2021-05-03", "2021-05-12", "2021-06-16"), values=(1, 5))
 
-QUICK: Final[dict[str, Any]] = {
-    "gee_pipeline.earthengine.client.retry:BASE": 0.01,
-    "gee_pipeline.earthengine.client.retry:CAP": 0.05,
-}
-"""Nobody waits long before a request is made again."""
+
+def hurried() -> None:
+    """Nobody waits long: not for an answer, nor before a request is made again."""
+    quick()
+    retry.BASE, retry.CAP, session.OPENING_DEADLINE = 0.01, 0.05, 5.0  # type: ignore[misc]
+    defaults = EarthEngineSettings.__init__.__defaults__ or ()
+    usual = EarthEngineSettings.deadline
+    EarthEngineSettings.__init__.__defaults__ = tuple(5.0 if d == usual else d for d in defaults)
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,7 @@ class EarthEnginePlace:
             "CLOUDSDK_CONFIG": home, "APPDATA": home,
         }  # fmt: skip
         access = ("--project", self.server.project, "--service-account", "key.json", "--quiet")
-        command = Command.of(folder, *arguments, *access, **environment)
-        command.settings.update(QUICK)
-        return command
+        return replace(Command.of(folder, *arguments, *access, **environment), prepare=hurried)
 
 
 MAP: Final = (

@@ -6,7 +6,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from random import Random
@@ -16,7 +16,8 @@ from tests.faults import earth_engine
 from tests.faults.commands import Command, Outcome
 from tests.faults.mutations import AGAIN, EXPORT, LABELS, MAP, PSEUDO, SCENES, TRAIN
 from tests.faults.places import contents, copied, make_place
-from tests.faults.verdicts import VOLATILE, Verdict, left_behind, misbehaviour, was_ended_by
+from tests.faults.results import Results, differing, results_of
+from tests.faults.verdicts import Verdict, left_behind, misbehaviour, was_ended_by
 
 WINDOWS_HAS: Final = (signal.SIGTERM,)
 SIGNALS: Final = (
@@ -50,7 +51,7 @@ SUBJECTS: Final[tuple[tuple[str, tuple[Any, ...], bool], ...]] = (
 class Undisturbed:
     """What a command does when left alone."""
 
-    files: dict[str, bytes]
+    files: Results
     seconds: float
     writes: int
 
@@ -105,7 +106,7 @@ class Kills:
         command, folder = self._prepared(subject)
         outcome = command.run()
         assert outcome.code == 0, f"undisturbed, {command.arguments} fails: {outcome.stderr}"
-        found = Undisturbed(_files(folder), outcome.seconds, outcome.writes)
+        found = Undisturbed(results_of(folder), outcome.seconds, outcome.writes)
         shutil.rmtree(folder)
         return found
 
@@ -117,7 +118,7 @@ class Kills:
             more = tuple(
                 "2" if former == "--workers" else word for former, word in _with_former(command.arguments)
             )
-            command = Command(more, folder, command.environment)
+            command = replace(command, arguments=more)
         told = []
         try:
             for _ in range(chance.choice((1, 1, 1, 2, 3))):
@@ -162,18 +163,6 @@ def _concluded(command: Command, calm: Undisturbed, folder: Path, before: set[st
     wrong = misbehaviour(outcome, (0,)) or left_behind(folder, before)
     if wrong:
         return Verdict(f"{told}; then {wrong}", True)
-    found = _files(folder)
-    differing = [name for name in found.keys() | calm.files.keys() if found.get(name) != calm.files.get(name)]
-    if differing:
-        return Verdict(f"{told}; then another result: {', '.join(sorted(differing)[:5])}", True)
+    if other := differing(results_of(folder), calm.files):
+        return Verdict(f"{told}; then another result: {other}", True)
     return Verdict(f"same, after {told}")
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    """All files that a command may not leave otherwise, whatever interrupted it."""
-    lawful = (*VOLATILE, ".report.json", ".lock")
-    return {
-        name: content
-        for name, content in contents(folder).items()
-        if not name.startswith("logs/") and not name.endswith(lawful)
-    }

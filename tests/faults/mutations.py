@@ -13,10 +13,9 @@ from typing import Any, Final
 
 from tests.faults.commands import Command, Outcome
 from tests.faults.mutators import Mutator, those_for
-from tests.faults.places import CELL, YEAR, contents, copied, make_place, pixels, restore
-from tests.faults.verdicts import VOLATILE, Verdict, left_behind, misbehaviour
-
-Results = dict[str, bytes]
+from tests.faults.places import CELL, YEAR, contents, copied, make_place, restore
+from tests.faults.results import Results, differing, results_of
+from tests.faults.verdicts import Verdict, left_behind, misbehaviour
 
 AREA: Final = ("--aoi", "area.geojson", "--year", YEAR)
 SCENES: Final = (*AREA, "--source", "scenes/catalog.json", "--workers", 0, "--cell-size", CELL, "--quiet")
@@ -54,11 +53,7 @@ class Subject:
 
     def results_of(self, folder: Path, outcome: Outcome) -> Results:
         """What the command made."""
-        found = {
-            name: pixels(folder / name) if self.given and name.endswith(".tif") else content
-            for name, content in contents(folder, self.results).items()
-            if not name.endswith((*VOLATILE, ".report.json", ".xml"))
-        }
+        found = results_of(folder, self.results, "pixels" if self.given else "shown")
         return found | ({"stdout": outcome.stdout.encode()} if self.told else {})
 
 
@@ -172,8 +167,8 @@ class Mutations:
             return Verdict(f"once restored: {wrong}", True)
         if outcome.code != 0:
             return Verdict(f"once restored still refused: {outcome.stderr[-300:]}", True)
-        if differing := _differing(subject.results_of(folder, outcome), expected):
-            return Verdict(f"once restored another result: {differing}", True)
+        if other := differing(subject.results_of(folder, outcome), expected):
+            return Verdict(f"once restored another result: {other}", True)
         return Verdict(f"{verdict.words}, then same")
 
 
@@ -184,15 +179,11 @@ def _first(subject: Subject, mutator: Mutator, folder: Path, before: set[str], e
         return Verdict(wrong, True)
     if outcome.code != 0:
         return Verdict(f"refused {outcome.code}: {_error(outcome)}")
-    differing = _differing(subject.results_of(folder, outcome), expected)
-    if not differing:
+    other = differing(subject.results_of(folder, outcome), expected)
+    if not other:
         return Verdict("same")
     lawful = subject.given and mutator.content
-    return Verdict(f"{'other input' if lawful else 'another result'}: {differing}", not lawful)
-
-
-def _differing(found: Results, expected: Results) -> str:
-    return ", ".join(sorted(k for k in found.keys() | expected.keys() if found.get(k) != expected.get(k))[:4])
+    return Verdict(f"{'other input' if lawful else 'another result'}: {other}", not lawful)
 
 
 def _error(outcome: Outcome) -> str:

@@ -157,9 +157,3 @@ def contents(folder: Path, names: Iterable[str] = ("**/*",)) -> dict[str, bytes]
 def _content(path: Path) -> bytes:
     """The bytes of a file, if they are as few as those of all files of the place."""
     return path.read_bytes() if path.stat().st_size < 2**26 else b"vast"
-
-
-def pixels(path: Path) -> bytes:
-    """What a raster shows and where, without its tags: they hold the digest of all that it was made of."""
-    with rasterio.open(path) as file:
-        return f"{file.crs} {file.transform} {file.nodata} {file.shape}".encode() + file.read().tobytes()

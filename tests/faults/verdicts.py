@@ -20,16 +20,6 @@ SECRETS: Final = ("PASSWORD", "TOKEN", "SIGNATURE", "PRIVATE KEY")
 REFUSED: Final = (2, 3)
 """Exit codes of what has to be fixed, and of what the same command continues."""
 
-VOLATILE: Final = (
-    "map/report.json",
-    "map/item.json",
-    "ledger.jsonl",
-    "run.toml",
-    "run.lock",
-    "run.owner.json",
-)
-"""Files of a run that lawfully differ between two of the same map: they tell times, and where the run lies."""
-
 _NOT_MEANT: Final = (
     ("Traceback (most recent call last)", "a traceback"),
     ("cropmap did not expect this", "an unexpected error"),

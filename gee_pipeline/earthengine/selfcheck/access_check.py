@@ -97,7 +97,7 @@ def check_access(
         name = "service"
         session = open_session(settings)
         fetcher = Fetcher(session)
-        fetcher.value(ee.Number(1).add(1))
+        fetcher.value(ee.Number(1).add(1), int)
         yield AccessCheck(name, True, f"{settings.url or ee.data.DEFAULT_CLOUD_API_BASE_URL} answers")
         name = "composite"
         yield AccessCheck(name, True, _composite(session, fetcher))
