@@ -220,24 +220,33 @@ def _fingerprints(source: Source, aoi: Aoi, season: Season, bins: range) -> dict
 def _require_same_files(former: RunPlan, plan: RunPlan, folder: Path) -> None:
     """Refuse to mix: a finished cell shows what its scenes were, the next ones what they are now.
 
-    A scene that no finished cell shows may change, and one for which a cell failed: so a file that could not
-    be read can be restored. Scenes that are added or removed make another source already
-    (`Source.describe`). A run of version 0.1.0 does not say what its scenes were.
+    A scene that no finished cell shows may change, so a file that could not be read can be restored. So may
+    one for which a cell failed; finished cells that show it saw a damaged or wrong file, and are made again.
+    Scenes that are added or removed make another source already (`Source.describe`). A run of version 0.1.0
+    does not say what its scenes were.
     """
     known, now, source = former.scenes, plan.scenes, plan.reader
     changed = {name for name in known.keys() & now.keys() if known[name] != now[name]}
     if not changed or not isinstance(source, SceneSource):
         return
     failed = " ".join(read_ledger(folder, "map" if former.model else "composites").failed.values())
-    changed = {name for name in changed if f"scene {name.partition(' ')[0]} " not in failed}
-    finished = (cell for cell in former.grid.cells(former.cells) if _is_begun(folder, cell))
-    shown = [cell.name for cell in finished if source.shows(cell, former.season, former.bins, changed)]
-    if shown:
+    doubtful = {name for name in changed if f"scene {name.partition(' ')[0]} " in failed}
+    finished = [cell for cell in former.grid.cells(former.cells) if _is_begun(folder, cell)]
+
+    def showing(scenes: set[str]) -> list[Cell]:
+        return [c for c in finished if scenes and source.shows(c, former.season, former.bins, scenes)]
+
+    changed -= doubtful
+    if shown := showing(changed):
         raise MismatchError(
             f"A run never mixes two sources. The files of {len(changed):,} scenes have changed since (link, "
             f"scale, offset, nodata, size or time of change), first {min(changed)}; {len(shown):,} finished "
             f"cells of {folder} show them. Choose another --out, or put the files back as they were."
         )
+
+    for cell in showing(doubtful):
+        composite_path(folder, cell).unlink(missing_ok=True)
+        prediction_path(folder, cell).unlink(missing_ok=True)
 
 
 def _is_begun(folder: Path, cell: Cell) -> bool:

@@ -1,8 +1,9 @@
-"""The campaign: `python -m tests.faults --seed 1 [--kills 100 --mutations 500 --network 40] [--only KIND:NUMBER]`."""
+"""Kills, mutations of files and misbehaving servers; `--only KIND:NUMBER` repeats a case."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first case of each part")
     parser.add_argument("--only", metavar="KIND:NUMBER", help="one case, for example mutation:17")
     given = parser.parse_args(arguments)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process at a time, with one thread
     counts = {"kill": given.kills, "mutation": given.mutations, "network": given.network}
     cases = [(kind, given.first + number) for kind in PARTS for number in range(counts[kind])]
     if given.only:

@@ -32,10 +32,8 @@ def run_campaign(cases: Sequence[tuple[str, int]], seed: int, folder: Path) -> l
             at = time.monotonic()
             verdict = carry_out()
             counted[kind, verdict.words.split(":")[0].split(",")[0]] += 1
-            mark = "WRONG " if verdict.wrong else ""
-            print(
-                f"{kind}:{number} [{time.monotonic() - at:.1f} s] {name} -> {mark}{verdict.words}", flush=True
-            )
+            told = f"{'WRONG ' if verdict.wrong else ''}{verdict.words}"
+            print(f"{kind}:{number} [{time.monotonic() - at:.1f} s] {name} -> {told}", flush=True)
             if verdict.wrong:
                 wrong.append(f"python -m tests.faults --seed {seed} --only {kind}:{number}")
     for (kind, words), count in sorted(counted.items()):

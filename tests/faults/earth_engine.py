@@ -50,13 +50,14 @@ class EarthEnginePlace:
 
 
 MAP: Final = (
-    "predict", "--aoi", "area.gpkg", "--year", forest_place.YEAR, "--model", "model.safetensors", "--out", "new",
-    "--cell-size", forest_place.SIZE, "--workers", 0,
+    "predict", "--aoi", "area.gpkg", "--year", forest_place.YEAR, "--model", "model.safetensors", "--out",
+    "new", "--cell-size", forest_place.SIZE, "--workers", 0,
 )  # fmt: skip
 
 SAMPLE: Final = (
-    "sample", "--aoi", "area_3x1.geojson", "--year", 2021, "--reference", "cdl", "--out", "new.npz", "--grid", 0.01,
-    "--bands", "B4", "--season", "year", "--bin-days", "month", "--per-cell", 2, "--min-clear-bins", 1,
+    "sample", "--aoi", "area_3x1.geojson", "--year", 2021, "--reference", "cdl", "--out", "new.npz",
+    "--grid", 0.01, "--bands", "B4", "--season", "year", "--bin-days", "month", "--per-cell", 2,
+    "--min-clear-bins", 1,
 )  # fmt: skip
 
 

@@ -14,17 +14,12 @@ from typing import Any, Final
 
 from tests.faults import earth_engine
 from tests.faults.commands import Command, Outcome
-from tests.faults.mutations import AGAIN, EXPORT, LABELS, MAP, PSEUDO, SCENES, TRAIN
+from tests.faults.mutations import AGAIN, EXPORT, FOREST, MAP, PSEUDO, SCENES, TRAIN
 from tests.faults.places import contents, copied, make_place
 from tests.faults.results import Results, differing, results_of
 from tests.faults.verdicts import Verdict, left_behind, misbehaviour, was_ended_by
 
-WINDOWS_HAS: Final = (signal.SIGTERM,)
-SIGNALS: Final = (
-    (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
-    if hasattr(signal, "SIGKILL")
-    else WINDOWS_HAS
-)
+SIGNALS: Final = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 
 FRESH: Final = 20
 """One case in so many starts a whole interpreter; the others fork one that has imported what they need."""
@@ -40,8 +35,7 @@ SUBJECTS: Final[tuple[tuple[str, tuple[Any, ...], bool], ...]] = (
     ("layers", (*AGAIN, "run", "--layers", "second,margin"), False),
     ("map from Earth Engine", earth_engine.MAP, True),
     ("samples from Earth Engine", earth_engine.SAMPLE, True),
-    ("forest", ("forest", "train", "samples.csv", *LABELS, "--split", "random", "--trees", 3, "--quiet", "--out",
-                "new.safetensors"), False),
+    ("forest", (*FOREST, "--out", "new.safetensors"), False),
     ("samples of a map", PSEUDO, False),
 )  # fmt: skip
 """Name, command, and whether it asks Earth Engine."""

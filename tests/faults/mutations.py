@@ -12,10 +12,13 @@ from random import Random
 from typing import Any, Final
 
 from tests.faults.commands import Command, Outcome
-from tests.faults.mutators import Mutator, those_for
+from tests.faults.mutators import GONE, Mutator, those_for
 from tests.faults.places import CELL, YEAR, contents, copied, make_place, restore
 from tests.faults.results import Results, differing, results_of
 from tests.faults.verdicts import Verdict, left_behind, misbehaviour
+
+OLD_TASKS: Final = Path(__file__).parents[1] / "written_by_0_1_0" / "tasks" / "tasks.jsonl"
+"""What batch tasks of another run did: a map counts their computing time, and nothing else."""
 
 AREA: Final = ("--aoi", "area.geojson", "--year", YEAR)
 SCENES: Final = (*AREA, "--source", "scenes/catalog.json", "--workers", 0, "--cell-size", CELL, "--quiet")
@@ -34,6 +37,20 @@ PSEUDO: Final = (
     "--confidence", 10, "--quiet",
 )  # fmt: skip
 
+FOREST: Final = ("forest", "train", "samples.csv", *LABELS, "--split", "random", "--trees", 3, "--quiet")
+REFERENCE: Final = (*PSEUDO, "--reference", "reference.tif", "--classes-table", "table.toml")
+LIKE: Final = (*(word for word in MAP if word not in ("--cell-size", CELL)), "--like", "like.tif")
+CONFIG: Final = ("predict", "--config", "run/run.toml", "--quiet")
+SHAPE: Final = "area.[sdpc][hbrp][pxfjg]"
+"""The parts of a Shapefile."""
+RUN: Final = ("run/**/*",)
+HALF: Final = ("half/**/*",)
+
+
+def info(name: str, *more: Any) -> tuple[Any, ...]:
+    """`cropmap samples info` of a file."""
+    return ("samples", "info", name, *LABELS, *more, "--json")
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -48,6 +65,8 @@ class Subject:
     result. What cropmap wrote itself gives the same result, or none."""
     results: tuple[str, ...] = ("new/**/*",)
     """Patterns of the files that the command makes."""
+    may_lack: bool = False
+    """Whether the command does without files that are gone, and says so."""
     told: bool = False
     """Whether what it prints is its result."""
 
@@ -60,7 +79,7 @@ class Subject:
 SUBJECTS: Final = (
     Subject("area.geojson", "area.geojson", ("season", "--aoi", "area.geojson", "--json"), told=True),
     Subject("area.gpkg", "area.gpkg", ("season", "--aoi", "area.gpkg", "--json"), told=True),
-    Subject("area.shp", "area.[sdpc][hbrp][pxfjg]", ("season", "--aoi", "area.shp", "--json"), told=True),
+    Subject("area.shp", SHAPE, ("season", "--aoi", "area.shp", "--json"), told=True),
     Subject("area of a map", "area.geojson", MAP),
     Subject("catalog", "scenes/c*.json", EXPORT),
     Subject("item", "scenes/*/item.json", EXPORT),
@@ -69,33 +88,33 @@ SUBJECTS: Final = (
     Subject("network of a map", "model.safetensors", MAP),
     Subject("forest", "forest.safetensors", ("model", "info", "forest.safetensors"), told=True),
     Subject("forest of a map", "forest.safetensors", (*MAP[:-3], "forest.safetensors", *MAP[-2:])),
-    Subject("samples.npz", "samples.npz", ("samples", "info", "samples.npz", *LABELS, "--json"), told=True),
-    Subject("samples.csv", "samples.csv", ("samples", "info", "samples.csv", *LABELS, "--json"), told=True),
-    Subject("samples.parquet", "samples.parquet", ("samples", "info", "samples.parquet", *LABELS, "--json"), told=True),
+    Subject("samples.npz", "samples.npz", info("samples.npz"), told=True),
+    Subject("samples.csv", "samples.csv", info("samples.csv"), told=True),
+    Subject("samples.parquet", "samples.parquet", info("samples.parquet"), told=True),
     Subject("samples of a training", "samples.npz", TRAIN, results=("trained.safetensors",)),
     Subject(
         "samples of a forest", "samples.csv",
-        ("forest", "train", "samples.csv", *LABELS, "--split", "random", "--trees", 3, "--no-scores", "--quiet",
-         "--out", "new.safetensors"),
+        (*FOREST, "--no-scores", "--out", "new.safetensors"),
         results=("new.safetensors",),
     ),
     Subject("training", "trained.progress/*", TRAIN, given=False, results=("trained.safetensors",)),
     Subject("season", "season.toml", (*EXPORT[:-4], "--season", "season.toml", "--out", "new")),
-    Subject("legend", "legend.toml", ("samples", "info", "samples.csv", *LABELS, "--legend", "legend.toml", "--json"), told=True),
-    Subject("table", "table.toml", (*PSEUDO, "--reference", "reference.tif", "--classes-table", "table.toml")),
-    Subject("reference", "reference.tif", (*PSEUDO, "--reference", "reference.tif", "--classes-table", "table.toml")),
+    Subject("legend", "legend.toml", info("samples.csv", "--legend", "legend.toml"), told=True),
+    Subject("table", "table.toml", REFERENCE),
+    Subject("reference", "reference.tif", REFERENCE),
     Subject("mask", "mask.tif", (*MAP, "--cropland-mask", "mask.tif")),
-    Subject("like", "like.tif", (*(a for a in MAP if a not in ("--cell-size", CELL)), "--like", "like.tif")),
-    Subject("config", "run/run.toml", ("predict", "--config", "run/run.toml", "--quiet"), results=("run/**/*",)),
-    Subject("plan", "run/[ra]*[nb]", (*AGAIN, "run"), given=False, results=("run/**/*",)),
-    Subject("ledger", "run/ledger.jsonl", (*AGAIN, "run"), given=False, results=("run/**/*",)),
+    Subject("like", "like.tif", LIKE),
+    Subject("config", "run/run.toml", CONFIG, results=RUN),
+    Subject("plan", "run/[ra]*[nb]", (*AGAIN, "run"), given=False, results=RUN),
+    Subject("ledger", "run/ledger.jsonl", (*AGAIN, "run"), given=False, results=RUN),
+    Subject("tasks", "run/tasks.jsonl", (*AGAIN, "run"), given=False, results=RUN),
     Subject("ledger of a status", "run/ledger.jsonl", ("status", "run", "--json"), results=()),
     Subject("plan of a status", "run/run.json", ("status", "run", "--json"), results=()),
-    Subject("predictions", "run/predictions/*.tif", (*AGAIN, "run"), given=False, results=("run/**/*",)),
-    Subject("map", "run/map/*", (*AGAIN, "run"), given=False, results=("run/**/*",)),
-    Subject("model of a run", "run/model.safetensors", ("predict", "--config", "run/run.toml", "--quiet"), given=False, results=("run/**/*",)),
-    Subject("composites", "half/composites/*.tif", (*AGAIN, "half"), given=False, results=("half/**/*",)),
-    Subject("composites of samples", "run/composites/*.tif", PSEUDO, given=False),
+    Subject("predictions", "run/predictions/*.tif", (*AGAIN, "run"), given=False, results=RUN),
+    Subject("map", "run/map/*", (*AGAIN, "run"), given=False, results=RUN),
+    Subject("model of a run", "run/model.safetensors", CONFIG, given=False, results=RUN),
+    Subject("composites", "half/composites/*.tif", (*AGAIN, "half"), given=False, results=HALF),
+    Subject("composites of samples", "run/composites/*.tif", PSEUDO, given=False, may_lack=True),
     Subject("predictions of samples", "run/predictions/*.tif", PSEUDO, given=False),
 )  # fmt: skip
 """What is damaged."""
@@ -113,12 +132,13 @@ class Mutations:
 
     @cached_property
     def place(self) -> Path:
-        """What is damaged a copy of: files given, a run finished, one without predictions, a training begun."""
+        """What copies are damaged of: files given, a run finished, one half done, a training begun."""
         place = make_place(self.folder / "work")
         _succeeds(Command.of(place, *AGAIN, "run"))
         copied(place / "run", place / "half")
         shutil.rmtree(place / "half" / "map")
         shutil.rmtree(place / "half" / "predictions")
+        shutil.copy(OLD_TASKS, place / "run" / "tasks.jsonl")
         with Command.of(place, *TRAIN).started((14, signal.SIGTERM)) as process:
             process.ended()
         assert (place / "trained.progress" / "state.pt").is_file(), "the training was not begun"
@@ -165,6 +185,8 @@ class Mutations:
         outcome = Command.of(folder, *subject.command).run()
         if wrong := misbehaviour(outcome):
             return Verdict(f"once restored: {wrong}", True)
+        if outcome.code == 2 and subject.given and "holds a run of something else" in outcome.stderr:
+            return Verdict(f"{verdict.words}, then another run")  # what was given is a part of what a run is
         if outcome.code != 0:
             return Verdict(f"once restored still refused: {outcome.stderr[-300:]}", True)
         if other := differing(subject.results_of(folder, outcome), expected):
@@ -182,7 +204,7 @@ def _first(subject: Subject, mutator: Mutator, folder: Path, before: set[str], e
     other = differing(subject.results_of(folder, outcome), expected)
     if not other:
         return Verdict("same")
-    lawful = subject.given and mutator.content
+    lawful = (subject.given and mutator.content) or (subject.may_lack and mutator.name in GONE)
     return Verdict(f"{'other input' if lawful else 'another result'}: {other}", not lawful)
 
 

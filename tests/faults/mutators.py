@@ -330,6 +330,9 @@ def _npz_claim(path: Path, chance: Random) -> None:
             file.writestr(key, content)
 
 
+GONE: Final = ("deleted", "a folder", "a loop of links", "a pipe", "an endless device")
+"""Names of mutators after which there is no file."""
+
 JSONS: Final = (".json", ".geojson")
 
 ALL: Final = (
@@ -377,5 +380,5 @@ ALL: Final = (
 
 def those_for(path: Path) -> list[Mutator]:
     """The mutators that make sense for a file on this system."""
-    posix = {"a pipe", "a loop of links", "an endless device", "of 8 GiB"}
+    posix = {*GONE[2:], "of 8 GiB"}
     return [m for m in ALL if m.suits(path) and (os.name == "posix" or m.name not in posix)]

@@ -60,7 +60,8 @@ def make_place(folder: Path) -> Path:
     _samples(folder)
     (folder / "season.toml").write_text(SEASON)
     (folder / "legend.toml").write_text(
-        '[[classes]]\nname = "corn"\ncolor = "#f2c200"\nlabels = [0, 1]\n[[classes]]\nname = "rice"\ncolor = "#2a9df4"\nlabels = [2]\n'
+        '[[classes]]\nname = "corn"\ncolor = "#f2c200"\nlabels = [0, 1]\n'
+        '[[classes]]\nname = "rice"\ncolor = "#2a9df4"\nlabels = [2]\n'
     )
     (folder / "table.toml").write_text("[classes]\ncorn = [1, 4]\nrice = [2]\n")
     return folder

@@ -29,6 +29,7 @@ from tests.support.fake_runs import (
     TOP,
     FakeSource,
     aoi,
+    carry_out,
     checkpoint,
     export_plan,
     map_plan,
@@ -349,3 +350,23 @@ def test_an_export_into_the_folder_of_a_map_leaves_it_a_map(tmp_path: Path) -> N
     open_or_create(run, export_plan(FileSource(prints={"S1": "restored", "S2": "whole"})))
     assert load_plan(run).model == model is not None
     assert load_plan(run).scenes == {"S1": "restored", "S2": "whole"}
+
+
+def test_cells_that_show_a_scene_for_which_another_failed_are_made_again_once_it_is_restored(
+    tmp_path: Path,
+) -> None:
+    """Its file may have been another one, which some cells could read."""
+    run, failing = tmp_path / "run", ("r0000_c0000",)
+    carry_out(run, export_plan(FileSource(prints={"S2A_r0000_c0000": "wrong"}, broken=failing)))
+    assert len(list((run / "composites").iterdir())) == 5
+    open_or_create(run, export_plan(FileSource(prints={"S2A_r0000_c0000": "restored"})))
+    assert list((run / "composites").iterdir()) == []
+    assert load_plan(run).scenes == {"S2A_r0000_c0000": "restored"}
+
+
+def test_cells_that_show_a_scene_for_which_none_failed_are_not_mixed_with_another(tmp_path: Path) -> None:
+    run, failing = tmp_path / "run", ("r0000_c0000",)
+    carry_out(run, export_plan(FileSource(prints={"S1": "was"}, broken=failing)))
+    with pytest.raises(MismatchError, match=r"files of 1 scenes have changed.*5 finished"):
+        open_or_create(run, export_plan(FileSource(prints={"S1": "is"})))
+    assert len(list((run / "composites").iterdir())) == 5

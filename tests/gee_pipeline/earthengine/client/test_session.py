@@ -535,7 +535,7 @@ def test_an_answer_of_another_form_is_asked_for_again(session, server, answer) -
 def test_an_answer_that_stays_of_another_form_fails_in_one_sentence(session, server) -> None:
     server.rule = lambda request: Answer.bytes(b"[1, 2]")
     with pytest.raises(
-        EarthEngineError, match="in 10 tries: the answer was broken: .*The same command asks again"
+        EarthEngineError, match=r"in 10 tries: the answer was broken: .*The same command asks again"
     ):
         Fetcher(session, sleep=lambda seconds: None).value(ee.Number(42), int)
 
