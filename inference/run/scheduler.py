@@ -166,6 +166,8 @@ def local_client(worker_plan: WorkerPlan) -> Iterator[Client]:
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address=None,
+                # any free port: without a dashboard it still takes 8787, and warns where it is taken
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 memory_limit=0,  # the budget is ours; Dask's own limit would kill workers for GDAL's caches
                 local_directory=str(scratch),
                 silence_logs=logging.CRITICAL,
