@@ -6,7 +6,9 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import re
+import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +17,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError, PlaceError
+from gee_pipeline.incoming.addresses import is_endless
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 _DEEP: Final = re.compile(r"(?:[\[{]\s*){500}")
+
+_MACHINE: Final = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "here"
+"""Name of this machine in temporary files: processes of others on a shared disk have numbers of their own."""
 
 DIGEST_KEY: Final = "sha256"
 """Key of the digest of all other values in a JSON object of ours."""
@@ -50,7 +56,7 @@ def atomic_path(path: Path, needed: int = 0) -> Iterator[Path]:
         DiskFullError: The disk has no room; nothing is left behind.
         PlaceError: The place cannot be written to.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{_MACHINE}.{os.getpid()}.part")
     try:
         with room_for(path, needed):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +65,28 @@ def atomic_path(path: Path, needed: int = 0) -> Iterator[Path]:
     finally:
         with suppress(PermissionError, NotADirectoryError):  # what stands there stays
             part.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of `atomic_path` whose process, on this machine, is no longer there."""
+    for part in folder.glob(f"*.{_MACHINE}.*.part"):
+        process = part.name.split(".")[-2]
+        if process.isdecimal() and not _is_alive(int(process)):
+            with suppress(OSError):  # Windows refuses where a process still writes it
+                part.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process of this machine is there; on Windows nobody knows without ending it."""
+    if sys.platform == "win32":
+        return process == os.getpid()
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # of another user; no number of a process
+        return True
+    return True
 
 
 @contextmanager
@@ -123,6 +151,8 @@ def write_json(path: Path, values: Any) -> None:
 def require_writable(path: Path) -> None:
     """Make a file's folder and refuse a place that cannot be written to, before hours of work.
 
+    What processes that were killed had begun to write there is removed.
+
     Args:
         path: Where a file shall stand later.
 
@@ -133,6 +163,7 @@ def require_writable(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
+        _sweep(path.parent)
     except OSError as error:
         raise InputError(
             f"No file can be written to {path}: {error.strerror}. Choose another --out."
@@ -201,12 +232,13 @@ def shallow(text: str) -> str:
 
 
 def read_limited(path: Path, limit: int = LARGEST_TEXT) -> bytes:
-    """The bytes of a file that is not larger than it can be meant to be; a device has no end.
+    """The bytes of a file that is not larger than it can be meant to be.
 
     Raises:
         InputError: The file cannot be opened.
-        CorruptFileError: It is larger.
+        CorruptFileError: It is larger, or a pipe or a device.
     """
+    require_no_pipe(path)
     try:
         with path.open("rb") as file:
             content = file.read(limit + 1)
@@ -217,6 +249,16 @@ def read_limited(path: Path, limit: int = LARGEST_TEXT) -> bytes:
             f"{path} is larger than {size_text(limit)}, the most that is read of such a file. Check the path."
         )
     return content
+
+
+def require_no_pipe(path: Path) -> None:
+    """Refuse to wait for a file that may never begin, or never end; one that is missing passes.
+
+    Raises:
+        CorruptFileError: It is a pipe or a device.
+    """
+    if is_endless(path):
+        raise CorruptFileError(f"{path} is not a file, but a pipe or a device. Check the path.")
 
 
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import ODD_VALUES, parse_json, write_bytes
+from gee_pipeline.files import ODD_VALUES, parse_json, require_no_pipe, write_bytes
 from gee_pipeline.grid import Cell, name_crs
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
@@ -174,6 +174,7 @@ def open_composite(path: Path) -> xarray.DataArray:
 @contextmanager
 def _opened(path: Path) -> Iterator[DatasetReader]:
     """A raster to read from; what GDAL cannot read, or makes odd values of, is damage."""
+    require_no_pipe(path)
     try:
         with rasterio.open(path) as file:
             yield file

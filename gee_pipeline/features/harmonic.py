@@ -124,8 +124,8 @@ def band_rows(bands: Sequence[str]) -> list[int]:
     if missing := [band for band in wanted if band not in bands]:
         raise InputError(
             f"Harmonic features need the bands {', '.join(wanted)}; {', '.join(missing)} is not among "
-            f"{', '.join(bands)}. Use a model on medians: --features median of a forest, --model cropnet-1d of a "
-            "network, --model rf of a benchmark."
+            f"{', '.join(bands)}. Use a model on medians: a forest with --features median, a network such as "
+            "--model cropnet-1d, or --model rf in a benchmark."
         )
     return [list(bands).index(band) for band in wanted]
 

@@ -86,7 +86,13 @@ class StaticCatalog:
 
 def absolute(href: str) -> str:
     """A URL as it is; a path made absolute, so that it means the same in every process."""
-    return href if is_remote(href) else str(Path(existing(href)).expanduser().resolve())
+    if is_remote(href):
+        return href
+    path = Path(existing(href))
+    try:
+        return str(path.expanduser().resolve())
+    except (OSError, RuntimeError):  # links in a circle, or a home that nobody has: reading it says so
+        return str(path.absolute())
 
 
 def open_catalog(

@@ -211,11 +211,13 @@ def read_file(path: str) -> bytes:
     """The content of a file on this machine.
 
     Raises:
-        DocumentError: It is not there, or no file: a pipe or a device may never end.
+        DocumentError: It is not there, too large, or no file: a pipe or a device may never end.
     """
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise DocumentError("it is not a file, but a folder, a pipe or a device")
+        if Path(path).stat().st_size > _LARGEST:
+            raise DocumentError(f"it is larger than {_LARGEST // 2**20} MiB")
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise DocumentError(getattr(error, "strerror", None) or str(error)) from error

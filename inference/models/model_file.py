@@ -61,6 +61,8 @@ _KINDS: Final = (CHECKPOINT, FOREST)
 def model_kind(path: Path) -> ModelKind | None:
     """The kind of a model file by its metadata; None where it is not a model of cropmap, or no file."""
     try:
+        if not path.is_file() or path.stat().st_size > LARGEST_MODEL:
+            return None
         with safetensors.safe_open(path, "np") as file:
             return _kind(file.metadata() or {})
     except (safetensors.SafetensorError, OSError):

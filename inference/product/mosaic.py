@@ -19,6 +19,7 @@ from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, MismatchError
+from gee_pipeline.files import require_no_pipe
 from gee_pipeline.grid import Cell, Grid
 from gee_pipeline.layers import CROP_MAP, Layer, PlacedLayer, placed
 from inference.product.legend import Legend
@@ -92,6 +93,7 @@ def read_prediction(
         CorruptFileError: The file cannot be read.
         MismatchError: It lies on another grid, has other bands or holds a code that the legend lacks.
     """
+    require_no_pipe(path)
     try:
         with rasterio.open(path) as file:
             _require_grid(file, path, cell, crs, layers)

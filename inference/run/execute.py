@@ -14,8 +14,8 @@ import rasterio
 import rasterio.errors
 
 from gee_pipeline.earthengine.client.budget import Budget
-from gee_pipeline.errors import DiskFullError
-from gee_pipeline.files import size_text
+from gee_pipeline.errors import CorruptFileError, DiskFullError
+from gee_pipeline.files import require_no_pipe, size_text
 from gee_pipeline.source import PredictingSource, RemoteSource, Source, Spent
 from inference.run.cell_worker import ReadyCell, WorkerSetup
 from inference.run.completeness import RunSummary, check_completeness
@@ -364,9 +364,10 @@ def _has_layers(path: Path, plan: RunPlan) -> bool:
     if not plan.layers:
         return True
     try:
+        require_no_pipe(path)
         with rasterio.open(path) as file:
             return set(plan.layers) <= set(file.tags().get(LAYERS_TAG, "").split(","))
-    except rasterio.errors.RasterioError:
+    except (CorruptFileError, rasterio.errors.RasterioError):
         return False
 
 

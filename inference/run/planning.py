@@ -143,6 +143,9 @@ def open_or_create(folder: Path, plan: RunPlan) -> tuple[RunPlan, bool]:
     with run_lock(folder):
         there = (folder / RUN_FILE).exists()
         merged = going_on(folder, plan)
+        for cell in _doubtful_cells(load_plan(folder), plan, folder) if there else ():
+            composite_path(folder, cell).unlink(missing_ok=True)
+            prediction_path(folder, cell).unlink(missing_ok=True)
         if plan.model is not None or not there:
             merged.save(folder)
         elif merged.scenes != (kept := load_plan(folder)).scenes:
@@ -220,10 +223,10 @@ def _fingerprints(source: Source, aoi: Aoi, season: Season, bins: range) -> dict
 def _require_same_files(former: RunPlan, plan: RunPlan, folder: Path) -> None:
     """Refuse to mix: a finished cell shows what its scenes were, the next ones what they are now.
 
-    A scene that no finished cell shows may change, and one for which a cell failed: so a file that could not
-    be read can be restored. Scenes that are added to a catalog, or removed, make another source already
-    (`Source.describe`); of an API those that are gone are refused here, and `added_scenes` counts the others.
-    A run of version 0.1.0 does not say what its scenes were.
+    A scene that no finished cell shows may change, so a file that could not be read can be restored; so may one
+    for which a cell failed (`_doubtful_cells`). Scenes that are added to a catalog, or removed, make another source
+    already (`Source.describe`); of an API those that are gone are refused here, and `added_scenes` counts the
+    others. A run of version 0.1.0 does not say what its scenes were.
     """
     known, now = former.scenes, plan.scenes
     gone = sorted(known.keys() - now.keys()) if now and former.bins == plan.bins else []
@@ -232,16 +235,35 @@ def _require_same_files(former: RunPlan, plan: RunPlan, folder: Path) -> None:
             f"A run never mixes two sources. {len(gone):,} scenes of the run in {folder} are gone, "
             f"first {gone[0]}. Choose another --out, or a source that still has them."
         )
-    both = ((name, known[name], now[name]) for name in known.keys() & now.keys())
-    changed = {name for name, was, is_now in both if was and is_now and was != is_now}
-    failed = " ".join(read_ledger(folder, "map" if former.model else "composites").failed.values())
-    changed = {name for name in changed if f"scene {name.partition(' ')[0]} " not in failed}
+    changed = _changed(former, plan)
+    changed -= _failed_for(changed, former, folder)
     if shown := _showing(former, plan, folder, changed):
         raise MismatchError(
             f"A run never mixes two sources. The files of {len(changed):,} scenes have changed since (link, "
-            f"scale, offset, nodata, size or time of change), first {min(changed)}; {shown:,} finished "
+            f"scale, offset, nodata, size or time of change), first {min(changed)}; {len(shown):,} finished "
             f"cells of {folder} show them. Choose another --out, or put the files back as they were."
         )
+
+
+def _doubtful_cells(former: RunPlan, plan: RunPlan, folder: Path) -> list[Cell]:
+    """The finished cells that show a scene that has changed, and for which another cell failed.
+
+    They saw a damaged or wrong file, and have to be made again.
+    """
+    return _showing(former, plan, folder, _failed_for(_changed(former, plan), former, folder))
+
+
+def _changed(former: RunPlan, plan: RunPlan) -> set[str]:
+    """The scenes whose files are others now, by name."""
+    known, now = former.scenes, plan.scenes
+    both = ((name, known[name], now[name]) for name in known.keys() & now.keys())
+    return {name for name, was, is_now in both if was and is_now and was != is_now}
+
+
+def _failed_for(scenes: set[str], plan: RunPlan, folder: Path) -> set[str]:
+    """Those of some scenes for which a cell of a run failed."""
+    failed = " ".join(read_ledger(folder, "map" if plan.model else "composites").failed.values())
+    return {name for name in scenes if f"scene {name.partition(' ')[0]} " in failed}
 
 
 def added_scenes(folder: Path, plan: RunPlan) -> tuple[int, int]:
@@ -258,16 +280,16 @@ def added_scenes(folder: Path, plan: RunPlan) -> tuple[int, int]:
     if former is None or not former.scenes:
         return 0, 0
     added = plan.scenes.keys() - former.scenes.keys()
-    return len(added), _showing(former, plan, folder, added)
+    return len(added), len(_showing(former, plan, folder, added))
 
 
-def _showing(former: RunPlan, plan: RunPlan, folder: Path, scenes: Collection[str]) -> int:
-    """How many finished cells of a run are made of any of some scenes."""
+def _showing(former: RunPlan, plan: RunPlan, folder: Path, scenes: Collection[str]) -> list[Cell]:
+    """The finished cells of a run that are made of any of some scenes."""
     source = plan.reader
     if not scenes or not isinstance(source, SceneSource):
-        return 0
+        return []
     cells = _begun(former, folder)
-    return sum(source.shows(cell, former.season, former.bins, scenes) for cell in cells)
+    return [cell for cell in cells if source.shows(cell, former.season, former.bins, scenes)]
 
 
 def _begun(plan: RunPlan, folder: Path) -> Iterator[Cell]:

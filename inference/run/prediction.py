@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 
-from gee_pipeline.errors import InputError
-from gee_pipeline.files import write_bytes
+from gee_pipeline.errors import CorruptFileError, InputError
+from gee_pipeline.files import require_no_pipe, write_bytes
 from gee_pipeline.grid import Cell
 from gee_pipeline.layers import LayerName, band_names, classes_in, in_order
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, OUTSIDE
@@ -137,6 +137,7 @@ def read_finished(path: Path, cell: Cell, run: str) -> Finished | None:
         run: Digest of the run's plan.
     """
     try:
+        require_no_pipe(path)
         with rasterio.open(path) as file:
             tags, place = file.tags(), GeoBox(file.shape, file.transform, file.crs)
             layers = in_order(filter(None, tags.get(LAYERS_TAG, "").split(",")))
@@ -144,7 +145,7 @@ def read_finished(path: Path, cell: Cell, run: str) -> Finished | None:
             if not ours or classes_in(layers, file.count) is None:
                 return None
             bands = file.read()
-    except (*DAMAGED_RASTER, InputError):  # missing or damaged: the cell is computed again
+    except (*DAMAGED_RASTER, CorruptFileError, InputError):  # missing or damaged: the cell is computed again
         return None
     if tags.get(CHECKSUM_TAG) != _checksum(bands):
         return None

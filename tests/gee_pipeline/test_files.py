@@ -1,6 +1,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +125,46 @@ def test_a_mark_at_the_start_is_no_content(tmp_path: Path) -> None:
     assert read_json(tmp_path / "a.json") == read_toml(tmp_path / "a.toml") == {"a": 1}
 
 
-@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device without an end")
-def test_a_device_without_an_end_is_refused() -> None:
+def test_a_file_larger_than_any_of_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").touch()
+    os.truncate(tmp_path / "a.json", 2**33)  # holes: no byte of the disk
     with pytest.raises(CorruptFileError, match=r"larger than 64\.0 MiB"):
-        read_json(Path("/dev/zero"))
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("read", [read_json, read_toml])
+def test_what_may_never_begin_or_end_is_refused(tmp_path: Path, read: Any) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises(CorruptFileError, match=f"{name} is not a file, but a pipe or a device"):
+            read(tmp_path / name)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from gee_pipeline.files import atomic_path
+with atomic_path(Path(sys.argv[1])) as part:
+    part.write_bytes(b"half")
+    os._exit(9)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody knows there whether a process is alive")
+def test_what_a_killed_process_had_begun_to_write_is_removed(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "a.csv")], cwd=Path(__file__).parents[2], check=False
+    )
+    (left,) = tmp_path.iterdir()
+    assert left.read_bytes() == b"half"
+    (tmp_path / "notes.part").touch()  # somebody else's
+    with atomic_path(tmp_path / "b.csv") as alive:
+        alive.write_bytes(b"mine")
+        require_writable(tmp_path / "model.safetensors")
+        assert alive.read_bytes() == b"mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"b.csv", "notes.part"}
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -206,6 +207,14 @@ def _other_bands(path: Path) -> None:
 def test_a_damaged_file_is_an_error_with_its_name_and_the_way_out(stored, damage):
     damage(stored)
     with pytest.raises(CorruptFileError, match=r"r0003_c0012\.tif.*Delete it and run the same command again"):
+        read(stored)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_composite_and_is_not_waited_for(stored):
+    stored.unlink()
+    os.mkfifo(stored)
+    with pytest.raises(CorruptFileError, match="a pipe or a device"):
         read(stored)
 
 

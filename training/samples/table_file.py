@@ -103,7 +103,10 @@ def _first_line(path: Path) -> str:
 
 def _bounded(path: Path) -> io.BufferedReader:
     """The content of a plain or compressed text, which ends with an error where it is too large."""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    packed = path.name.lower().endswith(".gz")
+    if not packed:
+        _require_room(path, path.stat().st_size)
+    opener = gzip.open if packed else open
     return io.BufferedReader(_Bounded(opener(path, "rb"), path))
 
 

@@ -37,7 +37,7 @@ class CellSampler:
         """
         asset, band = self.plan.reference.asset, self.plan.reference.band
         try:
-            bands = self.fetcher.value(ee.Image(asset).bandNames())
+            bands = self.fetcher.value(ee.Image(asset).bandNames(), _names)
         except EarthEngineError as error:
             raise InputError(
                 f"The reference map {asset} cannot be read as an image of Earth Engine: {error} Check its "
@@ -102,3 +102,10 @@ class CellSampler:
         known = [*self.plan.reference.table.labels, reference.NO_VALUE]
         found, counts = np.unique(values[~np.isin(values, known)], return_counts=True)
         return np.column_stack([found, counts]).astype(np.int64)
+
+
+def _names(values: Any) -> list[str]:
+    """Names of bands; an image has one at least."""
+    if not values or not all(isinstance(name, str) for name in values):
+        raise ValueError("names are texts")
+    return list(values)

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import ODD_VALUES, read_sealed, write_bytes, write_sealed
+from gee_pipeline.files import ODD_VALUES, read_sealed, require_no_pipe, write_bytes, write_sealed
 from gee_pipeline.source import Spent
 from training.samples.npz_file import DAMAGED_NPZ, require_room
 from training.sampling.grid import SampleCell
@@ -72,6 +72,7 @@ class CellSamples:
         Raises:
             CorruptFileError: The file is damaged.
         """
+        require_no_pipe(path)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 require_room(path, arrays.zip)

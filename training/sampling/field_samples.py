@@ -83,10 +83,10 @@ def take_samples(request: SampleRequest, listener: SampleListener | None = None)
     listener = listener or SampleListener()
     require_npz(request.out)
     require_writable(request.out)
-    plan = plan_samples(request, listener.notice)
+    plan, parts = plan_samples(request, listener.notice), PartFolder(request.out)
     if finished := _finished(request.out, plan):
+        parts.remove()  # what a former start was killed over
         return finished
-    parts = PartFolder(request.out)
     with parts.held(plan.to_dict()):
         sampling = _Sampling(request, plan, parts, listener)
         sampling.run()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError, InputError
-from gee_pipeline.files import ODD_VALUES, parse_json, write_bytes
+from gee_pipeline.files import ODD_VALUES, parse_json, require_no_pipe, write_bytes
 from gee_pipeline.observations import least_observed
 from training.samples.crops import NAMES
 from training.samples.npz_file import DAMAGED_NPZ, require_room
@@ -167,6 +167,7 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     Raises:
         CorruptFileError: The file is damaged or no npz.
     """
+    require_no_pipe(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             require_room(path, arrays.zip)

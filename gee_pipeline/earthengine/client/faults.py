@@ -16,6 +16,9 @@ from ee.ee_exception import EEException
 
 from gee_pipeline.errors import AccessError, EarthEngineError
 
+_MISSHAPEN: Final = (AttributeError, LookupError, RecursionError, TypeError)
+"""What the client stumbles over where an answer is JSON, but not of the interface's form: a proxy sent it."""
+
 FAILURES: Final = (
     EEException,
     googleapiclient.errors.Error,
@@ -25,6 +28,7 @@ FAILURES: Final = (
     OSError,  # connections and timeouts
     json.JSONDecodeError,
     UnicodeDecodeError,
+    *_MISSHAPEN,
 )
 """What a request through the client can raise; `fault_of` knows each of them."""
 
@@ -63,6 +67,15 @@ class Fault(Exception):
     def temporary(self) -> bool:
         """True where the same request may succeed later."""
         return self.kind in (FaultKind.LATER, FaultKind.TOO_MANY)
+
+
+def broken(reason: str) -> Fault:
+    """The fault of an answer that is not what was asked for; the next may be right.
+
+    Args:
+        reason: What is wrong with it, one clause.
+    """
+    return Fault(FaultKind.LATER, f"the answer was broken: {reason}")
 
 
 def fault_of(error: BaseException) -> Fault:
@@ -196,7 +209,7 @@ def _kind(error: BaseException, message: str, status: int | None) -> FaultKind:
         return FaultKind.LATER
     if isinstance(error, google.auth.exceptions.GoogleAuthError):
         return FaultKind.LATER if error.retryable else FaultKind.ACCESS
-    if isinstance(error, googleapiclient.errors.InvalidJsonError | httplib2.HttpLib2Error):
+    if isinstance(error, (googleapiclient.errors.InvalidJsonError, httplib2.HttpLib2Error, *_MISSHAPEN)):
         return FaultKind.LATER
     if isinstance(error, EEException) and "no project found" in message:
         return FaultKind.ACCESS
@@ -224,7 +237,8 @@ def _words(error: BaseException) -> str:
         return str(error.reason).strip()
     if isinstance(error, google.auth.exceptions.GoogleAuthError) and error.args:
         return str(error.args[0])  # the second is the whole answer
-    return " ".join(str(error).split()) or type(error).__name__
+    said = " ".join(str(error).split()) or type(error).__name__
+    return broken(said).message if isinstance(error, _MISSHAPEN) else said
 
 
 def _status(error: BaseException) -> int | None:

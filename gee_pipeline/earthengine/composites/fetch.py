@@ -21,11 +21,12 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
 from gee_pipeline.bands import NODATA
-from gee_pipeline.earthengine.client.faults import Fault, FaultKind, access_error, request_error
+from gee_pipeline.earthengine.client.faults import Fault, FaultKind, access_error, broken, request_error
 from gee_pipeline.earthengine.client.limiter import Limiter
 from gee_pipeline.earthengine.client.retry import TRIES, persistently
 from gee_pipeline.earthengine.client.settings import EarthEngineSettings
 from gee_pipeline.errors import InputError
+from gee_pipeline.files import ODD_VALUES
 
 T = TypeVar("T")
 
@@ -220,15 +221,27 @@ class Fetcher:
         assert out is not None
         return out
 
-    def value(self, expression: ee.ComputedObject) -> Any:
-        """The value of an expression, as JSON values.
+    def value(self, expression: ee.ComputedObject, read: Callable[[Any], T]) -> T:
+        """What `read` makes of the value of an expression.
+
+        Args:
+            expression: What to compute.
+            read: Takes JSON values; any of `ODD_VALUES` that it raises means a broken answer.
 
         Raises:
             AccessError: Earth Engine does not let us in.
             EarthEngineError: The request failed for good.
         """
+
+        def ask() -> T:
+            answer = self._one_of_many(lambda: self.session.value(expression))
+            try:
+                return read(answer)
+            except ODD_VALUES as error:
+                raise broken(f"{str(answer)[:100]!r} is no value of this expression") from error
+
         try:
-            return self._persistently(lambda: self._one_of_many(lambda: self.session.value(expression)))
+            return self._persistently(ask)
         except Fault as fault:
             raise self._final(fault) from fault
 
@@ -356,24 +369,24 @@ def read_answer(content: bytes, geobox: GeoBox, expected: Expected) -> NDArray[A
         Fault: It is not a whole GeoTIFF, or one of something else; the next answer may be right.
     """
     if not content:
-        raise _broken("it is empty")
+        raise broken("it is empty")
     try:
         with MemoryFile(content) as memory, memory.open(driver="GTiff") as file:
             _require_expected(file, geobox, expected)
             return file.read()
     except (RasterioError, ValueError) as error:
-        raise _broken(f"no whole GeoTIFF in {len(content):,} bytes ({error})") from error
+        raise broken(f"no whole GeoTIFF in {len(content):,} bytes ({error})") from error
 
 
 def _require_expected(file: DatasetReader, geobox: GeoBox, expected: Expected) -> None:
     if file.shape != tuple(geobox.shape):
-        raise _broken(f"{_size(file.shape)} pixels instead of {_size(geobox.shape)}")
+        raise broken(f"{_size(file.shape)} pixels instead of {_size(geobox.shape)}")
     if not file.transform.almost_equals(geobox.transform, precision=1e-6):
-        raise _broken(f"pixels at {tuple(file.transform)[:6]} instead of {tuple(geobox.transform)[:6]}")
+        raise broken(f"pixels at {tuple(file.transform)[:6]} instead of {tuple(geobox.transform)[:6]}")
     if not _same_crs(file.crs, geobox.crs):
-        raise _broken(f"pixels in {file.crs} instead of {geobox.crs}")
+        raise broken(f"pixels in {file.crs} instead of {geobox.crs}")
     if expected.dtype and set(file.dtypes) != {expected.dtype}:
-        raise _broken(f"values of {', '.join(sorted(set(file.dtypes)))} instead of {expected.dtype}")
+        raise broken(f"values of {', '.join(sorted(set(file.dtypes)))} instead of {expected.dtype}")
     if expected.bands is not None:
         _require_bands(file, expected.bands)
 
@@ -381,10 +394,10 @@ def _require_expected(file: DatasetReader, geobox: GeoBox, expected: Expected) -
 def _require_bands(file: DatasetReader, bands: tuple[str, ...]) -> None:
     """Names are compared where the file has them; the order is that of the request in any case."""
     if file.count != len(bands):
-        raise _broken(f"{file.count} bands instead of {len(bands)}")
+        raise broken(f"{file.count} bands instead of {len(bands)}")
     if any(file.descriptions) and file.descriptions != bands:
         name, other = next(pair for pair in zip(file.descriptions, bands, strict=True) if pair[0] != pair[1])
-        raise _broken(f"a band {name} instead of {other}")
+        raise broken(f"a band {name} instead of {other}")
 
 
 def _same_crs(found: Any, wanted: Any) -> bool:
@@ -393,10 +406,6 @@ def _same_crs(found: Any, wanted: Any) -> bool:
     one, other = pyproj.CRS.from_user_input(found), pyproj.CRS.from_user_input(wanted)
     codes = one.to_epsg(), other.to_epsg()
     return codes[0] == codes[1] if None not in codes else one.equals(other, ignore_axis_order=True)
-
-
-def _broken(reason: str) -> Fault:
-    return Fault(FaultKind.LATER, f"the answer was broken: {reason}")
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -206,13 +206,20 @@ def count_scenes(
         EarthEngineError: The request failed for good.
     """
     region = graph.search_region(geobox)
-    found = [fetcher.value(graph.scene_list(region, span, group)) for group in recipe.sensors]
-    by_sensor = [[datetime.fromtimestamp(time / 1000, UTC) for time in one["times"]] for one in found]
+    found = [fetcher.value(graph.scene_list(region, span, group), _listed) for group in recipe.sensors]
+    by_sensor = [times for times, _ in found]
     return list(chain(*by_sensor)), SceneCounts(
         scenes=sum(map(len, by_sensor)),
-        without_score=sum(int(one["without_score"]) for one in found),
+        without_score=sum(without for _, without in found),
         same_day=sum(same_day(counted_day(time, span.hours_ahead) for time in times) for times in by_sensor),
         duplicates_dropped=None,
+    )
+
+
+def _listed(values: Any) -> tuple[list[datetime], int]:
+    """Times and number without score of what `graph.scene_list` gives."""
+    return [datetime.fromtimestamp(time / 1000, UTC) for time in values["times"]], int(
+        values["without_score"]
     )
 
 
@@ -234,7 +241,7 @@ def _survey(
     fetcher: Fetcher, region: ee.Geometry, span: TimeBin, group: SensorGroup
 ) -> tuple[int, str | None]:
     """Scenes of one sensor, and what the user should know of them."""
-    scenes = int(fetcher.value(graph.scenes(region, span, group).size()))
+    scenes = fetcher.value(graph.scenes(region, span, group).size(), int)
     if scenes == 0:
         raise InputError(
             f"Earth Engine's {group.sensor.collection} has no scene of this area from {span.start} to "
@@ -244,7 +251,7 @@ def _survey(
         return scenes, None
     without = None
     if scenes <= COUNTED:
-        without = int(fetcher.value(graph.without_score(region, span, group).size()))
+        without = fetcher.value(graph.without_score(region, span, group).size(), int)
     return scenes, _notice(scenes, without, group.clear)
 
 

@@ -97,7 +97,7 @@ def check_access(
         name = "service"
         session = open_session(settings)
         fetcher = Fetcher(session)
-        fetcher.value(ee.Number(1).add(1))
+        fetcher.value(ee.Number(1).add(1), int)
         yield AccessCheck(name, True, f"{settings.url or ee.data.DEFAULT_CLOUD_API_BASE_URL} answers")
         name = "composite"
         yield AccessCheck(name, True, _composite(session, fetcher))
@@ -160,7 +160,8 @@ def _remember(project: str) -> None:
     """Name the project next to the stored credentials, where the client looks for it."""
     path = Path(oauth.get_credentials_path())
     stored = read_json(path) if path.exists() else {}
-    oauth.write_private_json(str(path), stored | {"project": project})
+    kept = stored if isinstance(stored, dict) else {}
+    oauth.write_private_json(str(path), kept | {"project": project})
 
 
 def _stored_token() -> str | None:

@@ -1,12 +1,14 @@
 """Catalogs are opened once a process, also by many threads."""
 
+import sys
 import threading
 
 import numpy as np
 import pytest
 
+from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.stac.catalog import open_catalog
+from gee_pipeline.stac.catalog import absolute, open_catalog
 from tests.support.fake_catalog import FakeCatalog, Layer
 from tests.support.stac_server import serving
 
@@ -53,3 +55,11 @@ def test_a_static_collection_with_a_list_of_its_items_is_no_api(tmp_path, kind):
         server.answers |= {"/": collection, "/root": collection, "/item": item}
         found = open_catalog(f"{server.url}/", None, Recipe.of(bands=("B4",))).describe()
     assert (found["scenes"], found["href"]) == (1, f"{server.url}/")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_link_that_leads_to_itself_is_refused_as_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "catalog.json").symlink_to("catalog.json")
+    path = absolute(str(tmp_path / "catalog.json"))
+    with pytest.raises(InputError, match=r"catalog\.json cannot be read: Too many levels of symbolic links"):
+        open_catalog(path, None, Recipe.of(bands=("B4",)))

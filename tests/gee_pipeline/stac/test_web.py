@@ -150,6 +150,13 @@ def test_a_byte_order_mark_is_no_part_of_a_document():
     assert parsed(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
+def test_a_file_larger_than_any_document_is_not_read(tmp_path):
+    (tmp_path / "catalog.json").touch()
+    os.truncate(tmp_path / "catalog.json", 2**33)  # holes: no byte of the disk
+    with pytest.raises(DocumentError, match="larger than 512 MiB"):
+        Reader().read(str(tmp_path / "catalog.json"))
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
     os.mkfifo(tmp_path / "pipe")

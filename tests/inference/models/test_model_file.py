@@ -1,10 +1,13 @@
+import os
+
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from gee_pipeline.errors import CorruptFileError, InputError
 from inference.models.checkpoint import default_checkpoint
 from inference.models.forest_model import save_forest
-from inference.models.model_file import CHECKPOINT, FOREST, content_digest, model_kind
+from inference.models.model_file import CHECKPOINT, FOREST, content_digest, model_kind, read_model
 from tests.support.made_forests import grown, made_rows, model_of
 
 
@@ -31,3 +34,20 @@ def test_a_digest_is_of_text_names_and_bytes():
     ]
     assert len(set(digests)) == 4
     assert content_digest("a", {"x": one, "y": one}) == content_digest("a", {"y": one, "x": one})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_model_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "m.safetensors")
+    assert model_kind(tmp_path / "m.safetensors") is None
+    with pytest.raises(InputError, match="does not exist"):
+        read_model(tmp_path / "m.safetensors", FOREST)
+
+
+def test_a_file_larger_than_any_model_is_not_looked_into(tmp_path):
+    path = tmp_path / "m.safetensors"
+    path.touch()
+    os.truncate(path, 2**33)  # holes: no byte of the disk
+    assert model_kind(path) is None
+    with pytest.raises(CorruptFileError, match=r"m\.safetensors has 8\.0 GiB; a forest .* at most 4\.0 GiB"):
+        read_model(path, FOREST)

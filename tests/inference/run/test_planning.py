@@ -30,6 +30,7 @@ from tests.support.fake_runs import (
     TOP,
     FakeSource,
     aoi,
+    carry_out,
     checkpoint,
     export_plan,
     map_plan,
@@ -381,3 +382,32 @@ def test_scenes_that_came_later_are_counted_with_the_cells_that_lack_them(tmp_pa
     begun(run, prints)
     assert added_scenes(run, export_plan(FileSource(prints=prints))) == (0, 0)
     assert added_scenes(run, export_plan(FileSource(prints={**prints, "S2": "b", "S3": "c"}))) == (2, 1)
+
+
+@dataclass(frozen=True)
+class FileOfTheWest(FileSource):
+    """All cells but those of the first column do not show any scene that changes."""
+
+    def shows(self, cell: Any, season: Any, bins: range, scenes: Any) -> bool:
+        return bool(scenes) and cell.col == 0
+
+
+def test_cells_that_show_a_scene_for_which_another_failed_are_made_again_once_it_is_restored(
+    tmp_path: Path,
+) -> None:
+    """Its file may have been another one, which some cells could read."""
+    run, failing = tmp_path / "run", ("r0000_c0000",)
+    carry_out(run, export_plan(FileOfTheWest(prints={"S2A_r0000_c0000": "wrong"}, broken=failing)))
+    before = {path.stem for path in (run / "composites").iterdir()}
+    assert before >= {"r0001_c0000", "r0000_c0001"}
+    open_or_create(run, export_plan(FileOfTheWest(prints={"S2A_r0000_c0000": "restored"})))
+    assert {path.stem for path in (run / "composites").iterdir()} == before - {"r0001_c0000"}
+    assert load_plan(run).scenes == {"S2A_r0000_c0000": "restored"}
+
+
+def test_cells_that_show_a_scene_for_which_none_failed_are_not_mixed_with_another(tmp_path: Path) -> None:
+    run, failing = tmp_path / "run", ("r0000_c0000",)
+    carry_out(run, export_plan(FileSource(prints={"S1": "was"}, broken=failing)))
+    with pytest.raises(MismatchError, match=r"files of 1 scenes have changed.*5 finished"):
+        open_or_create(run, export_plan(FileSource(prints={"S1": "is"})))
+    assert len(list((run / "composites").iterdir())) == 5

@@ -1,4 +1,5 @@
 import logging
+import os
 import zlib
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def test_a_file_of_another_run_or_place_is_not_finished(path: Path) -> None:
     assert read_finished(path, CELL, "run 2") is None
     assert read_finished(path, BESIDE, "run 1") is None
     assert read_finished(path.with_name("none.tif"), CELL, "run 1") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_finished_and_is_not_waited_for(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+    assert read_finished(path, CELL, "run 1") is None
 
 
 @pytest.mark.slow

@@ -32,7 +32,14 @@ from inference.run.execute import Progress, run
 from inference.run.ledger import status
 from inference.run.planning import open_or_create
 from inference.run.prefetch import PlannedCells
-from inference.run.scheduler import SCRATCH, WorkerPlan, interrupts_held, plan_workers, sweep_scratch
+from inference.run.scheduler import (
+    SCRATCH,
+    WorkerPlan,
+    interrupts_held,
+    local_client,
+    plan_workers,
+    sweep_scratch,
+)
 from tests.support.fake_runs import FakeSource, carry_out, map_plan, predictions
 
 pytestmark = pytest.mark.slow
@@ -318,3 +325,14 @@ def test_temporary_folders_of_killed_runs_are_removed(tmp_path: Path) -> None:
     with FileLock(alive / "cropmap.lock"):
         sweep_scratch(tmp_path)
     assert (dead.exists(), alive.exists(), other.exists()) == (False, True, True)
+
+
+@pytest.mark.slow
+def test_a_second_cluster_on_the_machine_is_not_spoken_of(recwarn: pytest.WarningsRecorder) -> None:
+    with socket.socket() as first:
+        with suppress(OSError):  # where the port is taken already, all the better
+            first.bind(("127.0.0.1", 8787))
+            first.listen()
+        with local_client(WorkerPlan(1)) as client:
+            assert client.submit(sum, [1, 2]).result(timeout=60) == 3
+    assert [str(one.message) for one in recwarn if "Port" in str(one.message)] == []

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 import statistics
 from datetime import date, timedelta
 from pathlib import Path
@@ -464,3 +465,10 @@ def test_a_table_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, name
         in_csv(path, table)
     with pytest.raises(InputError, match=r"19\.5 KiB.*Split it"):
         read(path)
+
+
+def test_a_table_larger_than_any_is_refused_before_it_is_read(tmp_path):
+    (tmp_path / "t.csv").write_text("lbl,B2_2021-05-03\n1,900\n")
+    os.truncate(tmp_path / "t.csv", 2**33)  # holes: no byte of the disk
+    with pytest.raises(InputError, match=r"t\.csv holds 8\.0 GiB .*at most 4\.0 GiB"):
+        read(tmp_path / "t.csv")

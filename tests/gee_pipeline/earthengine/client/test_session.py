@@ -512,8 +512,34 @@ def test_an_answer_beyond_the_deadline_is_given_up_and_asked_for_again(
 def test_a_garbled_value_is_asked_for_again(session, server) -> None:
     server.script("value", Answer.garbage(), Answer.truncated())
     fetcher = Fetcher(session, sleep=lambda seconds: None)
-    assert fetcher.value(ee.Number(42)) == 42
+    assert fetcher.value(ee.Number(42), int) == 42
     assert len(server.log.of("value")) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"null",
+        b"[1, 2]",
+        b"{}",
+        b"[" * 10_000 + b"]" * 10_000,
+        b'{"result": null}',
+        b'{"result": "many"}',
+    ],
+)
+def test_an_answer_of_another_form_is_asked_for_again(session, server, answer) -> None:
+    server.script("value", *[Answer.bytes(answer)] * 2)
+    assert Fetcher(session, sleep=lambda seconds: None).value(ee.Number(42), int) == 42
+    assert len(server.log.of("value")) == 3
+
+
+def test_an_answer_that_stays_of_another_form_fails_in_one_sentence(session, server) -> None:
+    server.rule = lambda request: Answer.bytes(b"[1, 2]")
+    with pytest.raises(
+        EarthEngineError, match=r"in 10 tries: the answer was broken: .*The same command asks again"
+    ):
+        Fetcher(session, sleep=lambda seconds: None).value(ee.Number(42), int)
 
 
 def test_a_wrong_request_is_made_once(session, server) -> None:
@@ -575,7 +601,7 @@ def test_two_dozen_threads_get_through_the_end_of_a_token_and_fill_no_pool(sessi
     server.script("value", *Answer.together(24))
     fetcher = Fetcher(session, sleep=lambda seconds: None)
     with caplog.at_level(logging.WARNING), ThreadPoolExecutor(24) as pool:
-        values = list(pool.map(lambda number: fetcher.value(ee.Number(number)), range(72)))
+        values = list(pool.map(lambda number: fetcher.value(ee.Number(number), int), range(72)))
     assert values == list(range(72))
     assert server.log.most_at_once("value") >= 24
     assert "Connection pool is full" not in caplog.text

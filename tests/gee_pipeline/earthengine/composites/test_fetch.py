@@ -526,7 +526,7 @@ def test_a_raster_of_other_bands_or_type_than_expected_is_asked_for_again() -> N
 
 def test_a_value_is_asked_for_until_it_is_there() -> None:
     session = FakeSession(script(LATER, TOO_MANY, b"42"))
-    assert fetcher(session).value(Part(geobox(1), range(1))) == b"42"
+    assert fetcher(session).value(Part(geobox(1), range(1)), bytes) == b"42"
     assert session.limiter.limit == 8
 
 
@@ -543,5 +543,5 @@ def test_a_value_is_asked_for_until_it_is_there() -> None:
 def test_a_value_that_cannot_be_had_ends_like_pixels(fault, error, tries) -> None:
     session = FakeSession(lambda part: fault)
     with pytest.raises(error):
-        fetcher(session).value(Part(geobox(1), range(1)))
+        fetcher(session).value(Part(geobox(1), range(1)), bytes)
     assert len(session.asked) == tries

@@ -1,0 +1,86 @@
+"""What a command makes, to compare with the same undisturbed, and what may lawfully differ."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import rasterio
+
+from tests.faults.places import contents
+
+Results = dict[str, bytes]
+"""Bytes by the path of a file."""
+
+Comparing = Literal["bytes", "shown", "pixels"]
+"""How rasters are compared: by their bytes; by pixels, place and tags, where a damaged file was believed for
+its damage changed nothing of them; or without tags, which hold the digest of all that was given, so that
+another form of the same input gives other ones."""
+
+LAWFUL: Final = (
+    "ledger.jsonl",  # times, and what was done again
+    "map/report.json",  # when the map was made, what the ledger counts
+    "map/item.json",  # when the map was made
+    "run.toml",  # where the run lies
+    ".report.json",  # of samples: when they were drawn
+    ".lock",
+    "run.owner.json",
+)
+"""How the names of files end that may differ between two undisturbed runs, and between a run that was killed
+and one that was not. Beside them: the computing time in the metadata of samples from Earth Engine. All other
+files, also maps, composites, predictions, models and pictures, must be equal to the byte."""
+
+OF_THE_INPUT: Final = ("run.json", ".xml")
+"""Files that hold digests of what was given."""
+
+
+def results_of(folder: Path, patterns: Iterable[str] = ("**/*",), comparing: Comparing = "bytes") -> Results:
+    """Files that may not differ.
+
+    Args:
+        folder: Where the command worked.
+        patterns: Of its files.
+        comparing: How rasters are compared.
+    """
+    lawful = LAWFUL + (OF_THE_INPUT if comparing == "pixels" else ())
+    return {
+        name: _comparable(folder / name, content, comparing)
+        for name, content in contents(folder, patterns).items()
+        if not name.startswith("logs/") and not name.endswith(lawful)
+    }
+
+
+def differing(found: Results, expected: Results) -> str:
+    """Names of files that are not as they should be, or there in one only; empty where there are none."""
+    names = sorted(k for k in found.keys() | expected.keys() if found.get(k) != expected.get(k))
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
+def _comparable(path: Path, content: bytes, comparing: Comparing) -> bytes:
+    if path.suffix == ".npz":
+        return _without_costs(content, comparing == "pixels")
+    return content if path.suffix != ".tif" or comparing == "bytes" else _shown(path, comparing == "shown")
+
+
+def _shown(path: Path, tags: bool) -> bytes:
+    with rasterio.open(path) as file:
+        place = f"{file.crs} {file.transform} {file.nodata} {file.shape} {file.descriptions}"
+        said = f"{sorted(file.tags().items())}" if tags else ""
+        return f"{place} {said}".encode() + file.read().tobytes()
+
+
+def _without_costs(content: bytes, arrays_only: bool) -> bytes:
+    """Arrays of samples; of their metadata all but what the servers computed, or nothing."""
+    try:
+        with np.load(io.BytesIO(content)) as file:
+            arrays = {name: file[name] for name in sorted(file.files)}
+    except (ValueError, OSError, KeyError):  # no npz
+        return content
+    metadata = json.loads(str(arrays.pop("metadata", "{}")))
+    metadata.get("summary", {}).pop("eecu_hours", None)
+    values = b"".join(name.encode() + array.tobytes() for name, array in arrays.items())
+    return values if arrays_only else values + json.dumps(metadata).encode()
