@@ -35,6 +35,23 @@ FORMAT: Final = 2
 """Newest form of a recipe in files that this version reads and writes."""
 
 
+SCENE_CLASSES: Final = (
+    "no data",
+    "saturated or defective",
+    "dark",
+    "cloud shadow",
+    "vegetation",
+    "not vegetated",
+    "water",
+    "unclassified",
+    "cloud likely",
+    "cloud very likely",
+    "thin cirrus",
+    "snow or ice",
+)
+"""Scene classes of Sen2Cor (SCL), in the order of their codes from 0."""
+
+
 @dataclass(frozen=True)
 class CloudRule:
     """Which pixels of a scene count as clear."""
@@ -46,6 +63,11 @@ class CloudRule:
     scl_clear: tuple[int, ...] = (4, 5, 6, 7)
     """Scene classes that are clear where a scene has no Cloud Score+: vegetation, bare soil, water,
     unclassified (ESA Sen2Cor SCL)."""
+
+    @property
+    def clear_classes(self) -> str:
+        """The scene classes that are clear, for a message: `4 vegetation, 6 water`."""
+        return ", ".join(" ".join([str(code), *SCENE_CLASSES[code : code + 1]]) for code in self.scl_clear)
 
     @property
     def least_clear(self) -> float:

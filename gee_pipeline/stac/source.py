@@ -242,5 +242,5 @@ def _group_notices(scenes: Sequence[Scene], group: SensorGroup) -> tuple[str, ..
         return ()
     return (
         f"{without} of {len(own)} scenes have no Cloud Score+ (asset `{group.clear.score_band}`): their "
-        f"clear pixels are those of the scene classes (SCL) {', '.join(map(str, group.clear.scl_clear))}.",
+        f"clear pixels are those of the scene classes (SCL) {group.clear.clear_classes}.",
     )

@@ -86,7 +86,7 @@ def plan_run(
         like: Raster whose pixels the map has, in place of a CRS.
         checkpoint: The model of a map; None plans composites only.
         checkpoint_path: File of the model.
-        kind: Whether the model is a network's checkpoint or a forest on a server.
+        kind: What the model is, and where it predicts.
         cropland: Where to map; None maps the whole area.
         layers: Layers on request, in the order of the table.
         cell_size: Pixels along one side of a cell.
@@ -96,9 +96,7 @@ def plan_run(
         MismatchError: The recipe is not the checkpoint's.
     """
     if checkpoint is not None:
-        checkpoint.recipe.require_same(
-            recipe, f"The {kind}", "the run", f"Map with the recipe of the {kind}."
-        )
+        checkpoint.recipe.require_same(recipe, "The model", "the run", "Map with the recipe of the model.")
     if cropland is not None:
         cropland.require_overlap(aoi)
     grid = make_grid(aoi, crs, cell_size, like=like)
@@ -223,10 +221,10 @@ def _fingerprints(source: Source, aoi: Aoi, season: Season, bins: range) -> dict
 def _require_same_files(former: RunPlan, plan: RunPlan, folder: Path) -> None:
     """Refuse to mix: a finished cell shows what its scenes were, the next ones what they are now.
 
-    A scene that no finished cell shows may change, so a file that could not be read can be restored; so may one
-    for which a cell failed (`_doubtful_cells`). Scenes that are added to a catalog, or removed, make another source
-    already (`Source.describe`); of an API those that are gone are refused here, and `added_scenes` counts the
-    others. A run of version 0.1.0 does not say what its scenes were.
+    A scene that no finished cell shows may change, so a file that could not be read can be restored; so may
+    one for which a cell failed (`_doubtful_cells`). Scenes that are added to a catalog, or removed, make
+    another source already (`Source.describe`); of an API those that are gone are refused here, and
+    `added_scenes` counts the others. A run of version 0.1.0 does not say what its scenes were.
     """
     known, now = former.scenes, plan.scenes
     gone = sorted(known.keys() - now.keys()) if now and former.bins == plan.bins else []

@@ -283,5 +283,5 @@ def _notice(scenes: int, without: int | None, rule: CloudRule) -> str | None:
         return None
     return (
         f"{without} of {scenes} scenes have no Cloud Score+ (band `{rule.score_band}`): their clear "
-        f"pixels are those of the scene classes (SCL) {', '.join(map(str, rule.scl_clear))}."
+        f"pixels are those of the scene classes (SCL) {rule.clear_classes}."
     )
