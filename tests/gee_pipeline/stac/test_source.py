@@ -387,7 +387,7 @@ def test_a_survey_counts_scenes_and_says_how_clouds_are_found(tmp_path):
     assert not survey.simulated
     (notice,) = survey.notices
     assert "1 of 3 scenes have no Cloud Score+" in notice
-    assert "4, 5, 6, 7" in notice
+    assert "4 vegetation, 5 not vegetated, 6 water, 7 unclassified" in notice
 
 
 def test_a_survey_says_when_scenes_are_simulated(tmp_path):
