@@ -26,7 +26,7 @@ from cli.options.shared import (
 from cli.options.shared import given as only_given
 from cli.options.split import refuse_unread_of_split, split_options
 from cli.options.unread import refuse_unread
-from cli.output.telling import duration
+from cli.output.reporting import duration
 from training.fit.options import PRESETS
 from training.models.registry import MODELS
 from training.transfer.protocol import AUGMENTATIONS, FILE, MoveRanges, Protocol

@@ -10,7 +10,7 @@ import click
 
 from cli.options.paths import OUT_FOLDER
 from cli.options.shared import Names, talk_options
-from cli.output.telling import Wording, telling
+from cli.output.reporting import Wording, reporting
 
 if TYPE_CHECKING:
     from training.cropglobe.dataset import CropGlobeSummary, FetchProgress
@@ -60,8 +60,8 @@ def cropglobe(to: Path, kind: str, countries: tuple[str, ...] | None, quiet: boo
     from training.cropglobe.dataset import CropGlobeRequest, fetch_cropglobe
 
     codes = tuple(code.upper() for code in countries) if countries else None
-    with telling(WORDING, quiet) as tell:
-        summary = fetch_cropglobe(CropGlobeRequest(to, kind, codes), progress=tell.report)
+    with reporting(WORDING, quiet) as reporter:
+        summary = fetch_cropglobe(CropGlobeRequest(to, kind, codes), progress=reporter.report)
     click.echo(json.dumps(summary.to_dict()) if as_json else "\n".join(describe(summary)))
 
 

@@ -95,7 +95,7 @@ def lines(found: Estimate) -> list[str]:
 
 
 def _measured(found: Estimate) -> list[str]:
-    from cli.output.telling import duration
+    from cli.output.reporting import duration
 
     sample = (
         "every cell"

@@ -26,7 +26,7 @@ from cli.options.shared import (
     take_recipe,
     talk_options,
 )
-from cli.output.telling import Wording, duration, telling
+from cli.output.reporting import Wording, duration, reporting
 from training.sampling.rule import SamplingRule
 
 if TYPE_CHECKING:
@@ -170,8 +170,8 @@ def _listener(quiet: bool) -> Iterator[SampleListener]:
     """Notices and progress on stderr, or silence."""
     from training.sampling.field_samples import SampleListener
 
-    with telling(WORDING, quiet) as tell:
-        yield SampleListener(tell.write, tell.report)
+    with reporting(WORDING, quiet) as reporter:
+        yield SampleListener(reporter.write, reporter.report)
 
 
 def state(progress: SampleProgress) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cli.output.telling import Wording, duration, telling
+from cli.output.reporting import Wording, duration, reporting
 
 if TYPE_CHECKING:
     from inference.run.execute import Progress
@@ -18,8 +18,8 @@ def listener(quiet: bool) -> Iterator[Listener]:
     """What a request is given to talk to: notices and progress on stderr, or silence."""
     from inference.workflow.request import Listener
 
-    with telling(WORDING, quiet) as tell:
-        yield Listener(tell.write, tell.report)
+    with reporting(WORDING, quiet) as reporter:
+        yield Listener(reporter.write, reporter.report)
 
 
 def describe(progress: Progress) -> str:

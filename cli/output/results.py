@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.shared import given, take_recipe
-from cli.output.telling import duration
+from cli.output.reporting import duration
 
 if TYPE_CHECKING:
     from inference.batch.collect import Collected

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cli.output.telling import Wording, duration, telling
+from cli.output.reporting import Wording, duration, reporting
 
 if TYPE_CHECKING:
     from training.fit.loop import FitProgress
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 @contextmanager
 def training_progress(quiet: bool) -> Iterator[Callable[[FitProgress], None]]:
     """What a training run is given to report to."""
-    with telling(wording(), quiet) as tell:
-        yield tell.report
+    with reporting(wording(), quiet) as reporter:
+        yield reporter.report
 
 
 def wording(clock: Callable[[], float] = time.monotonic) -> Wording[FitProgress]:

@@ -206,7 +206,7 @@ class DeployedSizes:
     nodes: int
     """Nodes of all its trees, leaves included."""
     confidence: Confidence
-    """What the servers are to tell; probabilities take one ensemble a class."""
+    """What the servers are to answer; probabilities take one ensemble a class."""
     ensembles: tuple[int, ...]
     """Bytes of each ensemble in a request."""
     longest_tree: int
@@ -289,12 +289,12 @@ def remedy_for(message: str, confidence: Confidence) -> str:
 
     Args:
         message: Earth Engine's own words.
-        confidence: What the servers were to tell.
+        confidence: What the servers were to answer.
     """
     text = _ASSET_NAME.sub("", message).lower()
     if confidence == "votes" and _MODE.search(text):
         return (
-            "Earth Engine does not tell the votes of single trees here. Take the mean of the leaves' shares "
+            "Earth Engine does not say the votes of single trees here. Take the mean of the leaves' shares "
             "with --confidence probability, or no confidence with --confidence none."
         )
     if "overwrite" in text or "already exists" in text:

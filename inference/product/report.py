@@ -72,7 +72,7 @@ def _layers(summary: MapSummary) -> dict[str, Any]:
 
 
 def _labelled(used: dict[str, Any] | None, facts: MapFacts) -> dict[str, Any] | None:
-    """What was spent, with the workload tag by which Cloud Monitoring tells the costs of the run."""
+    """What was spent, with the workload tag by which Cloud Monitoring shows the costs of the run."""
     return used and {**used, "workload_tag": facts.workload}
 
 

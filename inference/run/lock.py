@@ -38,7 +38,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise InputError(
             f"One process at a time works in a run folder, and {_owner(folder)} works in {folder}. Wait for "
-            f"it ('cropmap status {folder}' tells how long), end it, or choose another --out."
+            f"it ('cropmap status {folder}' says how long), end it, or choose another --out."
         ) from error
     except PermissionError as error:
         raise InputError(f"The run folder {folder} cannot be written to. Choose another --out.") from error

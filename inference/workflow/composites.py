@@ -50,7 +50,7 @@ def start_tasks(
 
     Args:
         request: What to export; `to` is set and `source` is not.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
         wait: False returns once the tasks are started.
         most_tasks: Tasks of the run that wait or work at once.
 
@@ -76,7 +76,7 @@ def collect_files(
 
     Args:
         request: What was exported.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
         downloads: Folder, or address that fsspec knows, into which the files were brought by other means;
             None reads `request.to` itself. No access to Earth Engine is needed then.
 

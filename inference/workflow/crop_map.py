@@ -22,7 +22,7 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
 
     Args:
         request: Area, year, source, model and how to work.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
 
     Raises:
         InputError: Something in the request cannot be used; nothing was written.

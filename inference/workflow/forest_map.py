@@ -93,7 +93,7 @@ def make_forest_map(request: ForestRequest, listener: Listener | None = None) ->
 
     Args:
         request: Area, year and forest; without `to`.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
 
     Raises:
         InputError: Something in the request cannot be used; nothing was written.
@@ -117,7 +117,7 @@ def start_forest_tasks(
 
     Args:
         request: Area, year and forest, with `to`.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
         wait: False returns once the tasks are started.
         most_tasks: Tasks of the run that wait or work at once.
 
@@ -144,7 +144,7 @@ def collect_forest_map(
 
     Args:
         request: What was exported.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
         downloads: Folder, or address that fsspec knows, into which the files were brought by other means;
             None reads `request.to` itself. No access to Earth Engine is needed then.
 

@@ -104,7 +104,7 @@ def plan_map(
         model: What labels the pixels.
         path: File of the model.
         source_of: Opens the source, once area and season are known to fit the model.
-        listener: Told what the model is.
+        listener: Receives what the model is.
         kind: What the model is, and where it predicts.
 
     Raises:

@@ -22,7 +22,7 @@ def find_place(request: Request, recipe: Recipe, listener: Listener) -> tuple[Ao
     Args:
         request: Area, year and side of the equator.
         recipe: The season rule that the year is read by, of the model where there is one.
-        listener: Told the notices.
+        listener: Receives notices.
 
     Raises:
         InputError: The area cannot be read, lies on both sides of the equator, or had no images yet.
@@ -52,7 +52,7 @@ def season_of_model(
         request: Area, year and the first day that the user expects.
         model: What labels the pixels.
         name: What the model is called.
-        listener: Told the notices.
+        listener: Receives notices.
 
     Raises:
         InputError: As `find_place`.

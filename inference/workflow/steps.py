@@ -93,7 +93,7 @@ def work_through(
     Args:
         request: Folder and budget.
         plan: What `open_folder` returned.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
         since: What the source had spent before this command.
         workers: Who works on them.
 

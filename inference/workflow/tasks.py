@@ -46,7 +46,7 @@ def follow_tasks(
         plan: What is to be exported.
         session: Session of Earth Engine.
         destination: Where the tasks write.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
         wait: False returns once the tasks are started.
         most_tasks: Tasks of the run that wait or work at once.
 
@@ -85,7 +85,7 @@ def take_in(
         plan: What was exported.
         session: Session of Earth Engine.
         destination: Where the tasks wrote.
-        listener: Told the notices and the progress.
+        listener: Receives notices and progress.
         downloads: Folder into which the files were brought by other means.
 
     Raises:

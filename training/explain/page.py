@@ -111,7 +111,7 @@ def mark_months(axes: Axes, start: date | None, first: float, last: float) -> No
 
 def season_note(start: date | None) -> str:
     """What the numbers on an axis of unknown dates are; empty where they are months."""
-    return "" if start else "Months are counted from the start of the season, which the samples do not tell. "
+    return "" if start else "Months are counted from the start of the season, which the samples do not say. "
 
 
 def rows_of(panels: int, columns: int) -> int:

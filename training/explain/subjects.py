@@ -19,7 +19,7 @@ from training.samples.crops import OTHER
 from training.samples.samples import ReadingOptions, Samples, read_samples
 
 UNKNOWN_YEAR: Final = 2001
-"""Of a season whose year nobody tells; only its months are shown."""
+"""Of a season whose year nobody says; only its months are shown."""
 
 LEFT_OUT: Final = -1
 
@@ -33,7 +33,7 @@ class Region:
     samples: Samples
     """Their labels are indices of the model's logits; only classes that are explained."""
     season_start: date | None
-    """First day of the season, for months on an axis; None where neither files nor places tell."""
+    """First day of the season, for months on an axis; None where neither files nor places say."""
 
     def pick(self, per_class: int, seed: int) -> Samples:
         """So many samples of each class by chance, at most `GROUP_LIMIT` in all, in the order of the file."""
@@ -130,6 +130,6 @@ def _require_classes(
 
 
 def _season_start(samples: Samples) -> date | None:
-    """What the files tell; else the rule of the hemisphere in which all samples lie, of an unknown year."""
+    """What the files say; else the rule of the hemisphere in which all samples lie, of an unknown year."""
     season = samples.season or season_of(samples, UNKNOWN_YEAR)
     return season.start if season else None

@@ -30,7 +30,7 @@ def expected_sizes(
         features: `(sample, feature)` of the samples that grow it, whole numbers.
         names: Name of each feature.
         classes: Number of classes.
-        confidence: What the servers are to tell.
+        confidence: What the servers are to answer.
     """
     leaves = most_leaves(options, len(features))
     tree = _tree_bytes(

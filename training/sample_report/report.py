@@ -74,7 +74,7 @@ class SampleReport:
     classes: dict[str, int]
     """Samples by class, in the order of the codes."""
     countries: dict[str, dict[str, int]] | None
-    """Country -> samples by class, or None where the files do not tell."""
+    """Country -> samples by class, or None where the files do not say."""
     groups: int | None
     """Different values of the column to split by, or None where there is none."""
     duplicates_dropped: int
@@ -88,9 +88,9 @@ class SampleReport:
     min_clear_bins: int
     """Observed bins that a sample needs in the model window."""
     extent: Extent | None
-    """Where the samples lie, or None where the files do not tell."""
+    """Where the samples lie, or None where the files do not say."""
     year: int | None
-    """Year of the season, or None where the files do not tell one."""
+    """Year of the season, or None where the files do not say one."""
     season_start: date | None
     """First day of bin 0, or None where it is not known."""
     bin_days: BinLength

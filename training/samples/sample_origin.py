@@ -1,4 +1,4 @@
-"""What a file of samples tells about itself: the JSON text that `cropmap sample` writes into it."""
+"""What a file of samples says of itself: the JSON text that `cropmap sample` writes into it."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class SampleOrigin:
 
 
 def origin_of(path: Path, arrays: Mapping[str, NDArray[Any]]) -> SampleOrigin | None:
-    """The origin of the arrays of an npz file; None where they do not tell, like those of CropGlobe.
+    """The origin of the arrays of an npz file; None where they do not say, like those of CropGlobe.
 
     Raises:
-        InputError: They tell a recipe or season that cannot be.
+        InputError: They name a recipe or season that cannot be.
         MismatchError: A later version of cropmap wrote it.
     """
     try:
@@ -56,7 +56,7 @@ def origin_of(path: Path, arrays: Mapping[str, NDArray[Any]]) -> SampleOrigin | 
         season = Season(year, start)
         return SampleOrigin(path, source, Recipe.from_dict(recipe).starting_as(season), season, pseudo)
     except (*ODD_VALUES, InputError) as error:
-        raise InputError(f"The samples {path} tell a recipe that cannot be read: {error}") from error
+        raise InputError(f"The samples {path} name a recipe that cannot be read: {error}") from error
 
 
 def joint_recipe(
@@ -68,7 +68,7 @@ def joint_recipe(
     which they start, may not. A model that reads them sees its own window only.
 
     Args:
-        origins: Of the files that tell.
+        origins: Of the files that say theirs.
         recipe: That of the model that reads them; None takes that of the files, or the default.
         asked: What the user says.
         year: The year that a first day belongs to.

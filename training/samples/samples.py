@@ -59,7 +59,7 @@ class Samples:
     recipe: Recipe = field(default_factory=Recipe)
     """How the series were made."""
     season: Season | None = None
-    """The days that the bins mean, where the files tell."""
+    """The days that the bins mean, where the files say."""
     groups: NDArray[np.str_] | None = None
     """`(sample,)`, a farm, a survey, a region: what is held out as a whole (`--split column`)."""
     country: NDArray[np.str_] | None = None
@@ -144,7 +144,7 @@ def read_samples(
     (sample, 10, 43) for the model's window, beyond which all is a gap; and `lbl` (sample,), labels of the
     legend. Where it also has `observed` (sample, bins), bins that are False there become gaps again, so
     that training and mapping fill gaps by one rule. `lon` and `lat` (sample,) in degrees, or `group`
-    (sample,), make a validation split by place or group possible. A file of `cropmap sample` also tells
+    (sample,), make a validation split by place or group possible. A file of `cropmap sample` also says
     its recipe and season. A CSV or Parquet file is a table as in `training.samples.table`.
 
     Args:
@@ -283,7 +283,7 @@ def _started(
 
 
 def _joint_season(parts: Sequence[Part]) -> Season | None:
-    """The season of all parts; None where not all tell, or they differ."""
+    """The season of all parts; None where not all say it, or they differ."""
     seasons = {part.season for part in parts}
     return seasons.pop() if len(seasons) == 1 else None
 

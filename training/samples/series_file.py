@@ -164,7 +164,7 @@ def _in_season(observed: NDArray[np.int16], recipe: Recipe) -> NDArray[np.int16]
 
 
 def _observed(path: Path, arrays: Arrays, fea: NDArray[Any]) -> NDArray[np.bool_]:
-    """`(sample, bin)`; all True where the file does not tell."""
+    """`(sample, bin)`; all True where the file does not say."""
     shape = (fea.shape[0], *fea.shape[2:])
     observed = arrays.get("observed", np.ones(shape, bool))
     if observed.shape != shape or not np.isin(observed, (0, 1)).all():

@@ -162,7 +162,7 @@ def pack_samples(
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
-    """How a file of samples came about, all of which is whole; None where it does not tell.
+    """How a file of samples came about, all of which is whole; None where it does not say.
 
     Raises:
         CorruptFileError: The file is damaged or no npz.

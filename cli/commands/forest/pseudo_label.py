@@ -12,7 +12,7 @@ import click
 
 from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FILE, FileOrName
 from cli.options.shared import apply, config_option, given, talk_options
-from cli.output.telling import Wording, telling
+from cli.output.reporting import Wording, reporting
 from training.pseudo_labels.rules import PseudoRules
 
 if TYPE_CHECKING:
@@ -242,8 +242,8 @@ def _listener(quiet: bool) -> Iterator[PseudoListener]:
     """Notices and progress on stderr, or silence."""
     from training.pseudo_labels.pseudo_labels import PseudoListener
 
-    with telling(WORDING, quiet) as tell:
-        yield PseudoListener(tell.write, lambda *step: tell.report(Step(*step)))
+    with reporting(WORDING, quiet) as reporter:
+        yield PseudoListener(reporter.write, lambda *step: reporter.report(Step(*step)))
 
 
 class Step(NamedTuple):

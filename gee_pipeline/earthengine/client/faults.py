@@ -199,7 +199,7 @@ _REMEDIES: Final = tuple(
         (_SPENT.pattern + r"|quota", _QUOTA_GONE),
     )
 )
-"""What the server's words tell, the most telling first."""
+"""What the server's words say, the most telling first."""
 
 
 def _kind(error: BaseException, message: str, status: int | None) -> FaultKind:

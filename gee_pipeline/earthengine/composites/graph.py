@@ -117,6 +117,11 @@ def scenes(region: ee.Geometry, span: TimeBin, group: SensorGroup = _OPTICAL) ->
     return found
 
 
+def simulated(region: ee.Geometry, span: TimeBin, group: SensorGroup = _OPTICAL) -> ee.ImageCollection:
+    """Those of `scenes` that say of themselves that no satellite saw them, as an emulator's may."""
+    return scenes(region, span, group).filter(ee.Filter.eq("simulated", 1))
+
+
 def without_score(region: ee.Geometry, span: TimeBin, group: SensorGroup = _OPTICAL) -> ee.ImageCollection:
     """Those of `scenes` to which no Cloud Score+ belongs; none where clouds do not matter."""
     found = scenes(region, span, group)

@@ -76,7 +76,11 @@ class EarthEngineSource:
         span = season.span(bins, self.recipe.bin_days)
         found = [_survey(fetcher, region, span, group) for group in self.recipe.sensors]
         notices = [notice for _, notice in found if notice]
-        return Survey(sum(scenes for scenes, _ in found), (*_elsewhere(self.host), *notices))
+        return Survey(
+            scenes=sum(scenes for scenes, _ in found),
+            notices=(*_elsewhere(self.host), *notices),
+            simulated=self.host is not None and _any_simulated(fetcher, region, span, self.recipe),
+        )
 
     @property
     def _sensors(self) -> list[Sensor]:
@@ -253,6 +257,10 @@ def _survey(
     if scenes <= COUNTED:
         without = fetcher.value(graph.without_score(region, span, group).size(), int)
     return scenes, _notice(scenes, without, group.clear)
+
+
+def _any_simulated(fetcher: Fetcher, region: ee.Geometry, span: TimeBin, recipe: Recipe) -> bool:
+    return any(fetcher.value(graph.simulated(region, span, one).size(), int) for one in recipe.sensors)
 
 
 def _hull(area: BaseGeometry) -> ee.Geometry:

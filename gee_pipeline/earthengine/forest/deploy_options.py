@@ -1,4 +1,4 @@
-"""How a forest comes to Earth Engine's servers, and what it tells there; light to import, for options."""
+"""How a forest comes to Earth Engine's servers, and what it answers there; light to import, for options."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ TREE_EXPERIMENTS: Final = (
     ),
     Experiment(
         "S51",
-        "A classifier tells the mode that was set",
+        "A classifier says the mode that was set",
         lambda: ensemble(_votes(1), "RAW").mode(),
         "RAW",
     ),

@@ -71,8 +71,8 @@ def access(server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return {"source": None, "project": PROJECT, "service_account": key, "cell_size": SIZE}
 
 
-OF_THE_SOURCE = {"RUN_DIGEST", "SIMULATED", "ATTRIBUTION", "TIFFTAG_IMAGEDESCRIPTION", "TIFFTAG_COPYRIGHT"}
-"""Tags that say where pixels came from: the emulator's images do not say that they are simulated."""
+OF_THE_SOURCE = {"RUN_DIGEST"}
+"""Tags that say where pixels came from."""
 
 
 def pixels(run: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 import pytest
 
-from cli.output.telling import MinuteLines
+from cli.output.reporting import MinuteLines
 from cli.output.training_progress import describe, training_progress, wording
 from training.fit.loop import Epoch, FitProgress
 

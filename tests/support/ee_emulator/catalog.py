@@ -114,7 +114,9 @@ def _scene(item: pystac.Item, dtype: np.dtype[Any]) -> ImageAsset:
     if _asset(item, "SCL"):
         found["SCL"] = _plain_raster(item, "SCL", np.uint8)
     tile = item.properties.get("s2:mgrs_tile")
-    return ImageAsset(f"{COLLECTION}/{item.id}", item.datetime, found, {"MGRS_TILE": tile} if tile else {})
+    facts = {"MGRS_TILE": tile} if tile else {}
+    simulated = {"simulated": 1} if item.properties.get("simulated") else {}
+    return ImageAsset(f"{COLLECTION}/{item.id}", item.datetime, found, facts | simulated)
 
 
 def _asset(item: pystac.Item, name: str) -> pystac.Asset | None:

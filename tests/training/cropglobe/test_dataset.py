@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from cli.commands.data import KINDS as CLI_KINDS
 from cli.commands.data import WORDING, data
-from cli.output.telling import MinuteLines
+from cli.output.reporting import MinuteLines
 from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
 from training.cropglobe.dataset import COUNTRIES, KINDS, CropGlobeRequest, FetchProgress, fetch_cropglobe
 from training.cropglobe.hub import DownloadError, Hub

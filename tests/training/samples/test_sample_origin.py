@@ -53,7 +53,7 @@ def test_a_first_day_beside_the_recipe_is_that_of_the_recipe(write: Write) -> No
 def test_a_recipe_that_cannot_be_read_is_refused(write: Write) -> None:
     values = json.loads(told())
     values["recipe"]["bands"] = ["B1"]
-    with pytest.raises(InputError, match=r"a\.npz tell a recipe.*each band once"):
+    with pytest.raises(InputError, match=r"a\.npz name a recipe.*each band once"):
         read_samples([write("a.npz", json.dumps(values))])
 
 

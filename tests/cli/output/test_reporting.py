@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from cli.output.telling import MinuteLines, Wording, duration, telling
+from cli.output.reporting import MinuteLines, Wording, duration, reporting
 
 COUNTED: Wording[tuple[str, int]] = Wording(
     lambda state: f"{state[0]} {state[1]}", lambda state: (state[1], 10), lambda state: state[0]
@@ -78,9 +78,9 @@ def test_lines_come_by_themselves_while_the_work_says_nothing() -> None:
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with telling(COUNTED, quiet=True) as tell:
-        tell.write("a notice")
-        tell.report(("cells", 0))
+    with reporting(COUNTED, quiet=True) as reporter:
+        reporter.write("a notice")
+        reporter.report(("cells", 0))
     assert capsys.readouterr().err == ""
 
 
@@ -89,9 +89,9 @@ def test_a_terminal_has_a_bar_and_a_log_has_lines(
 ) -> None:
     for terminal in (False, True):
         monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
-        with telling(COUNTED, quiet=False) as tell:
-            tell.write("a notice")
-            tell.report(("cells", 3))
+        with reporting(COUNTED, quiet=False) as reporter:
+            reporter.write("a notice")
+            reporter.report(("cells", 3))
         told = capsys.readouterr().err
         assert "a notice" in told
         assert "cells 3" in told

@@ -32,7 +32,7 @@ class Wording(Generic[State]):
 
 
 @dataclass(frozen=True)
-class Tell(Generic[State]):
+class Reporter(Generic[State]):
     """What work is given to talk to."""
 
     write: Callable[[str], None] = lambda text: None
@@ -42,7 +42,7 @@ class Tell(Generic[State]):
 
 
 @contextmanager
-def telling(wording: Wording[State], quiet: bool) -> Iterator[Tell[State]]:
+def reporting(wording: Wording[State], quiet: bool) -> Iterator[Reporter[State]]:
     """Sentences and states go to stderr until the block is over; or nowhere.
 
     Args:
@@ -50,13 +50,13 @@ def telling(wording: Wording[State], quiet: bool) -> Iterator[Tell[State]]:
         quiet: Whether nothing is said.
     """
     if quiet:
-        yield Tell()
+        yield Reporter()
     elif sys.stderr.isatty():
-        with _bar(wording) as tell:
-            yield tell
+        with _bar(wording) as reporter:
+            yield reporter
     else:
         with MinuteLines(wording, to_stderr) as lines:
-            yield Tell(to_stderr, lines.report)
+            yield Reporter(to_stderr, lines.report)
 
 
 def to_stderr(text: str) -> None:
@@ -133,7 +133,7 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def _bar(wording: Wording[State]) -> Iterator[Tell[State]]:
+def _bar(wording: Wording[State]) -> Iterator[Reporter[State]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -144,4 +144,4 @@ def _bar(wording: Wording[State]) -> Iterator[Tell[State]]:
             done, total = wording.share(state)
             bar.update(task, visible=True, total=total, completed=done, description=wording.line(state))
 
-        yield Tell(lambda text: bar.console.print(text, highlight=False, markup=False), report)
+        yield Reporter(lambda text: bar.console.print(text, highlight=False, markup=False), report)
