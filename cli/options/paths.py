@@ -62,6 +62,25 @@ class Address(click.ParamType[str]):
         return text
 
 
+def is_place(kind: click.ParamType[Any]) -> bool:
+    """Whether the values of a type are paths, or addresses that may be paths."""
+    return isinstance(kind, click.Path | Address) and not isinstance(kind, FileOrName)
+
+
+def beside(value: Any, folder: Path) -> Any:
+    """A relative path as seen from a folder, if it is there; else the value as it is.
+
+    Args:
+        value: What a file of options holds.
+        folder: Where that file lies.
+    """
+    if not isinstance(value, str) or _elsewhere(value):
+        return value
+    near = str(folder / value)
+    without_values = near.rpartition(":")[0]
+    return near if _is_there(near) or (without_values and _is_there(without_values)) else value
+
+
 def _elsewhere(text: str) -> bool:
     return "://" in text or text.startswith("/vsi")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli.options.paths import ANY_PATH, IN_FILE, OUT_FOLDER, Address
+from cli.options.paths import ANY_PATH, IN_FILE, OUT_FOLDER, Address, beside, is_place
 from gee_pipeline.errors import CropmapError
 from gee_pipeline.files import ODD_VALUES, read_toml
 
@@ -144,6 +144,8 @@ _OF_MAPS = ("model", "cropland_mask", "device", "layers")
 def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     """Take a TOML file's values as the defaults of a command's options.
 
+    A relative path is looked for beside the file, then where the command runs.
+
     Raises:
         click.BadParameter: The file is not TOML or names an option that the command does not have.
     """
@@ -161,7 +163,12 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
             f"{path} holds the unknown option {', '.join(unknown)}. "
             f"'{ctx.command_path} --help' lists the options; write them without the leading dashes."
         )
-    ctx.default_map = {names[_key(key)]: _as_typed(value) for key, value in values.items()}
+    kinds = {param.name: param.type for param in ctx.command.params}
+    chosen = {names[_key(key)]: value for key, value in values.items()}
+    ctx.default_map = {
+        name: beside(value, path.parent) if is_place(kinds[name]) else _as_typed(value)
+        for name, value in chosen.items()
+    }
     return path
 
 

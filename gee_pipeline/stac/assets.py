@@ -54,21 +54,29 @@ class BandAsset:
 
     @property
     def identity(self) -> str:
-        """All that decides its values: the link without user and query, how numbers are read, and of a file
-        on a disk its size and time of change. A renewed token is the same asset.
+        """All that decides its values: the link without user and query, how numbers are read; of a file on a
+        disk its name and that of its folder, its size and time of change. A renewed token is the same asset,
+        and so is a file that was moved with all of its catalog.
 
         Raises:
             OSError: The file is not there.
         """
         read_as = (self.index, self.scale, self.offset, self.nodata, self.data_type, self.default_offset)
-        return " ".join(
-            map(str, (self.key, without_secrets(self.href), *read_as, self.unit, *_stamp(self.href)))
-        )
+        return " ".join(map(str, (self.key, _name(self.href), *read_as, self.unit, *_stamp(self.href))))
+
+
+def _name(href: str) -> str:
+    """A link without its secrets; of a local file its name and that of its folder."""
+    return "/".join(Path(href).parts[-2:]) if _is_local(href) else without_secrets(href)
+
+
+def _is_local(href: str) -> bool:
+    return not (is_remote(href) or href.startswith("/vsi"))
 
 
 def _stamp(href: str) -> tuple[int, ...]:
     """Bytes and time of change of a local file; nothing of one on a server."""
-    if is_remote(href) or href.startswith("/vsi"):
+    if not _is_local(href):
         return ()
     found = Path(href.removeprefix("file://")).stat()
     return found.st_size, found.st_mtime_ns

@@ -16,6 +16,7 @@ from gee_pipeline.aoi import Aoi
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.grid import CELL_SIZE, Cell, Grid, inside, make_grid, name_crs
+from gee_pipeline.incoming.addresses import is_remote
 from gee_pipeline.layers import LayerName, in_order
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
@@ -181,7 +182,8 @@ def differences(former: RunPlan, plan: RunPlan) -> list[str]:
         pairs["bins"] = (span(former.bins), span(plan.bins))
     was, now = former.shown_source, plan.shown_source
     for key in sorted({*was, *now}):
-        pairs[f"source {key}"] = (was.get(key), now.get(key))
+        if not (key == "href" and _was_moved(former, plan)):
+            pairs[f"source {key}"] = (was.get(key), now.get(key))
     if former.model and plan.model:
         pairs["model"] = (_model_text(former.model), _model_text(plan.model, former.model))
         pairs["cropland mask"] = (_mask_text(former.cropland), _mask_text(plan.cropland))
@@ -366,6 +368,13 @@ def _season_text(season: Season) -> str:
     return f"{season.year} from {season.start}"
 
 
+def _was_moved(former: RunPlan, plan: RunPlan) -> bool:
+    """Whether a catalog on a disk lies elsewhere now, with scenes that can be compared one by one."""
+    was, now = (str(one.shown_source.get("href", "")) for one in (former, plan))
+    local = not (is_remote(was) or is_remote(now))
+    return local and bool(former.scenes and plan.scenes) and Path(was).name == Path(now).name
+
+
 def _model_text(model: PlannedModel, former: PlannedModel | None = None) -> str:
     """Name and digest; a model that was renamed keeps its former name."""
     name = former.name if former and former.digest == model.digest else model.name
@@ -376,7 +385,7 @@ def _mask_text(mask: Mapping[str, Any] | None) -> str:
     if mask is None:
         return "none"
     values = ",".join(str(a) if a == b else f"{a}-{b}" for a, b in mask["values"]) or "non-zero"
-    return f"{mask['path']} (values {values}, header {mask['header']}, {mask['size']} bytes)"
+    return f"{Path(mask['path']).name} (values {values}, header {mask['header']}, {mask['size']} bytes)"
 
 
 def _json(values: Mapping[str, Any]) -> dict[str, Any]:

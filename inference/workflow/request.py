@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import date
@@ -80,11 +81,13 @@ class Request:
         return EarthEngineSettings(self.project, self.service_account, endpoint=self.endpoint)
 
     def to_toml(self) -> str:
-        """The request as the TOML file that repeats it from any folder; unset options are left out.
+        """The request as the TOML file in its folder that repeats it; unset options are left out.
 
-        So are user, password and query of URLs, which a comment says.
+        So are user, password and query of URLs, which a comment says. What lies beside the folder, or in it,
+        is named from there, so that all can be moved together; other paths are absolute.
         """
-        values = {key: _toml(value) for key, value in self.options().items() if value is not None}
+        home = self.folder.absolute()
+        values = {key: _toml(key, value, home) for key, value in self.options().items() if value is not None}
         named = [f"# {text}\n" for text in self.notices()]
         return "".join(named) + tomli_w.dumps({key: _shown(value) for key, value in values.items()})
 
@@ -270,6 +273,10 @@ class Listener:
         self.notice(f"Warning: {text}")
 
 
+_PLACES: Final = ("source", "cropland_mask")
+"""Options whose text is a path, unless it is an address on the network."""
+
+
 def _cloud_options(recipe: Recipe) -> dict[str, Any]:
     for group in recipe.sensors:
         if group.clear is not None:
@@ -290,7 +297,16 @@ def _shown(value: Any) -> Any:
     return without_secrets(value) if isinstance(value, str) and is_remote(value) else value
 
 
-def _toml(value: Any) -> Any:
+def _toml(key: str, value: Any, home: Path) -> Any:
     if isinstance(value, MonthDay):
         return str(value)
-    return str(value.absolute()) if isinstance(value, Path) else value
+    if isinstance(value, Path) or (key in _PLACES and not is_remote(value)):
+        return _from(home, Path(value).absolute())
+    return value
+
+
+def _from(home: Path, path: Path) -> str:
+    """A path as seen from a folder where it lies beside it or in it, else as it is."""
+    if not path.is_relative_to(home.parent):
+        return str(path)
+    return Path(os.path.relpath(path, home)).as_posix()

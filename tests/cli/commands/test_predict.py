@@ -166,6 +166,42 @@ def test_run_toml_repeats_the_run_from_anywhere(
     assert (codes(here / "run") == np.where(masked & (codes(finished) > 0), 254, codes(finished))).all()
 
 
+def test_a_run_that_was_moved_with_what_it_is_made_of_goes_on(place: Place, tmp_path: Path) -> None:
+    """The paths of run.toml begin where it lies, and the catalog is known by its scenes."""
+    place.copied(tmp_path / "here")
+    options = [
+        "--year",
+        YEAR,
+        "--workers",
+        0,
+        "--cell-size",
+        CELL_SIZE,
+        "--aoi",
+        tmp_path / "here" / "area.geojson",
+    ]
+    made_of = [
+        "--source",
+        tmp_path / "here" / "catalog.json",
+        "--model",
+        tmp_path / "here" / "model.safetensors",
+    ]
+    assert run_cropmap("predict", *options, *made_of, "--out", tmp_path / "here" / "run").exit_code == 0
+    kept = tomllib.loads((tmp_path / "here" / "run" / "run.toml").read_text())
+    assert [kept[key] for key in ("aoi", "source", "out")] == ["../area.geojson", "../catalog.json", "."]
+    first = codes(tmp_path / "here" / "run")
+    (tmp_path / "here").rename(tmp_path / "there")
+    run = tmp_path / "there" / "run"
+    (run / "predictions" / "r0000_c0000.tif").unlink()
+    before = times(run)
+    again = run_cropmap("predict", "--config", run / "run.toml")
+    assert again.exit_code == 0, again.stderr
+    assert not (tmp_path / "here").exists()
+    assert (codes(run) == first).all()
+    others = {name for name in before if name.startswith("predictions/")}
+    assert len(others) == 3
+    assert {name: times(run)[name] for name in others} == {name: before[name] for name in others}
+
+
 def test_the_same_command_again_computes_nothing(place: Place, tmp_path: Path) -> None:
     place.predict(tmp_path / "run")
     before, first = times(tmp_path / "run"), codes(tmp_path / "run")

@@ -37,11 +37,28 @@ def test_every_option_can_come_from_a_toml_file(tmp_path: Path) -> None:
     path.write_text('aoi = "a.gpkg"\nyear = 2021\nseason-start = 2020-10-01\nbands = ["B2", "B3"]\n')
     assert _run("--config", str(path)).exit_code == 0
     assert seen == {
-        "aoi": Path("a.gpkg"),
+        "aoi": tmp_path / "a.gpkg",
         "year": 2021,
         "season_start": date(2020, 10, 1),
         "bands": ("B2", "B3"),
     }
+
+
+def test_a_relative_path_is_looked_for_beside_the_file_first(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for folder in (home, tmp_path):
+        (folder / "a.gpkg").touch()
+    (tmp_path / "b.gpkg").touch()
+    config = home / "run.toml"
+    for text, found in [
+        ("a.gpkg", home / "a.gpkg"),
+        ("b.gpkg", Path("b.gpkg")),
+        ("../b.gpkg", home / "../b.gpkg"),
+    ]:
+        config.write_text(f'aoi = "{text}"\nyear = 2021\n')
+        assert _run("--config", str(config)).exit_code == 0
+        assert seen["aoi"] == found
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
