@@ -164,10 +164,9 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
             f"'{ctx.command_path} --help' lists the options; write them without the leading dashes."
         )
     kinds = {param.name: param.type for param in ctx.command.params}
-    chosen = {names[_key(key)]: value for key, value in values.items()}
+    chosen = {names[_key(key)]: _as_typed(value) for key, value in values.items()}
     ctx.default_map = {
-        name: beside(value, path.parent) if is_place(kinds[name]) else _as_typed(value)
-        for name, value in chosen.items()
+        name: beside(value, path.parent) if is_place(kinds[name]) else value for name, value in chosen.items()
     }
     return path
 
