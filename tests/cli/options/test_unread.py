@@ -36,6 +36,7 @@ def test_an_option_that_would_not_be_read_is_refused(
     monkeypatch.chdir(tmp_path)
     for name in ("a.geojson", "samples.npz"):
         Path(name).touch()
+    Path("data").mkdir()
     result = run_cropmap(*command)
     assert result.exit_code == 2
     assert f"{option} would not be read" in result.stderr
