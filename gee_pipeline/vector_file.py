@@ -89,9 +89,12 @@ def require_vector_file(path: Path) -> None:
         raise InputError(
             f"The area {path} does not exist. Give a GeoJSON, GeoPackage or Shapefile with --aoi."
         )
-    if is_endless(path):
-        raise InputError(f"The area {path} is not a file, but a pipe or a device. Give a file with --aoi.")
     suffix = path.suffix.lower()
+    for part in (path, *(path.with_suffix(ending) for ending in _PARTS if suffix == ".shp")):
+        if is_endless(part):
+            raise InputError(
+                f"The area {part} is not a file, but a pipe or a device. Give a file with --aoi."
+            )
     if suffix in _PARQUET:
         raise InputError(
             f"The area {path} is a GeoParquet file, which is read as samples only. Save it as GeoPackage."

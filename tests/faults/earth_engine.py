@@ -40,7 +40,7 @@ class EarthEnginePlace:
 
     def command(self, folder: Path, *arguments: Any) -> Command:
         """A command that asks the server, in a copy of the folder."""
-        home = str(folder)
+        home = str(folder / "logs")  # without credentials; what libraries keep there is no result
         environment = {
             URL_VARIABLE: self.server.url, "NO_GCE_CHECK": "true", "HOME": home, "USERPROFILE": home,
             "CLOUDSDK_CONFIG": home, "APPDATA": home,

@@ -23,6 +23,7 @@ another form of the same input gives other ones."""
 
 LAWFUL: Final = (
     "ledger.jsonl",  # times, and what was done again
+    "tasks.jsonl",  # as the ledger
     "map/report.json",  # when the map was made, what the ledger counts
     "map/item.json",  # when the map was made
     "run.toml",  # where the run lies

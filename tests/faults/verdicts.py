@@ -64,7 +64,7 @@ def _no_one_message(outcome: Outcome) -> str | None:
     errors = [line for line in outcome.stderr.splitlines() if line.startswith("Error: ")]
     if len(errors) != 1:
         return f"{len(errors)} messages of an error: {_last_line(outcome.stderr)}"
-    return None if len(errors[0]) > 30 else f"a message that says nothing: {errors[0]}"
+    return None if len(errors[0]) > 25 else f"a message that says nothing: {errors[0]}"
 
 
 def left_behind(folder: Path, before: Collection[str]) -> str | None:

@@ -1,6 +1,7 @@
 """Vector files that hold more, less or something else than one layer of polygons."""
 
 import json
+import os
 from pathlib import Path
 
 import geopandas
@@ -93,3 +94,13 @@ def _utf_16(folder: Path) -> Path:
 def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, make, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_vectors(make(tmp_path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("part", [".shp", ".shx", ".dbf", ".prj", ".cpg"])
+def test_a_part_of_a_shapefile_that_is_a_pipe_is_refused_without_waiting(tmp_path: Path, part: str) -> None:
+    path = _shapefile(tmp_path)
+    path.with_suffix(part).unlink()
+    os.mkfifo(path.with_suffix(part))
+    with pytest.raises(InputError, match=rf"a\{part} is not a file, but a pipe or a device"):
+        read_vectors(path)

@@ -16,6 +16,7 @@ from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.files import require_no_pipe
 from inference.run.cropland import nearest_values
 from inference.run.plan import RunPlan
 from training.samples.class_legend import read_legend
@@ -146,6 +147,7 @@ def read_reference(
 def _raster(path: Path, plan: RunPlan, table: Path | None) -> RasterReference:
     if not path.exists():
         raise InputError(f"The reference {path} does not exist. Give a raster or samples with --reference.")
+    require_no_pipe(path)
     try:
         with rasterio.open(path) as raster:
             crs, bounds = raster.crs, raster.bounds

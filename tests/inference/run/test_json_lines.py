@@ -1,6 +1,7 @@
 """Files of JSON lines: what a kill, a full disk or a device makes of them."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,12 @@ def test_what_may_never_begin_or_end_is_refused(tmp_path: Path, name: str) -> No
         list(read_lines(tmp_path / name))
     with pytest.raises(CorruptFileError, match="a pipe or a device"), open_lines(tmp_path / name):
         pass
+
+
+def test_a_hole_of_gigabytes_is_passed_over_in_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"a": 1}\n')
+    os.truncate(path, 2**31)  # holes: no byte of the disk
+    started = time.monotonic()
+    assert list(read_lines(path)) == [{"a": 1}]
+    assert time.monotonic() - started < 30  # a second; parsed piece by piece it took minutes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,13 @@ def test_rasters_of_nowhere_and_damaged_ones_are_refused(plan: RunPlan, folder: 
     path.write_bytes(b"II*\0 no tiff")
     with pytest.raises(CorruptFileError, match=r"r\.tif"):
         read_reference(path, plan)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_without_waiting_for_a_writer(plan: RunPlan, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "r.tif")
+    with pytest.raises(CorruptFileError, match="a pipe or a device"):
+        read_reference(tmp_path / "r.tif", plan)
 
 
 def test_samples_without_places_are_refused(plan: RunPlan, tmp_path: Path) -> None:
