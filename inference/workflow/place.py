@@ -33,7 +33,8 @@ def find_place(request: Request, recipe: Recipe, listener: Listener) -> tuple[Ao
     for text in aoi.notices:
         listener.notice(text)
     season = season_of_area(aoi, recipe, request.year, request.hemisphere, listener.notice)
-    if recipe.season != SEASONS.get(recipe.season.name):
+    rule = recipe.season
+    if all((rule.north, rule.south) != (usual.north, usual.south) for usual in SEASONS.values()):
         last = season.bin(recipe.window[-1], recipe.bin_days).last
         listener.notice(
             f"The season of {season.year} starts on {season.start} here; its window ends on {last}."

@@ -28,7 +28,7 @@ def test_each_season_is_mapped_by_its_own_model(tmp_path):
     assert scores["winter"].names == tuple(WINTER_CLASSES)
     assert scores["winter"].overall_accuracy > 0.6
     plans = {season: json.loads((tmp_path / f"{season}_run" / "run.json").read_text()) for season in SEASONS}
-    assert plans["winter"]["season"] == {"year": 2021, "start": "2020-10-03"}
+    assert plans["winter"]["season"] == {"year": 2021, "start": "2020-10-03", "hours_ahead": -6}
     assert plans["winter"]["bins"] == [0, 61]
     assert plans["summer"]["season"]["start"] == "2021-01-01"
     with np.load(tmp_path / "samples.npz") as samples:

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from cli.commands.explain import explain
 from gee_pipeline.errors import CropmapError
-from gee_pipeline.recipe import Recipe
+from gee_pipeline.recipe import CloudRule, Recipe
 from inference.models.checkpoint import Checkpoint, save_checkpoint
 from inference.models.crop_class import CropClass
 from inference.models.networks.normalisation import Normalisation
@@ -122,7 +122,7 @@ def test_samples_of_other_bands_are_refused(place):
 
 
 def test_samples_of_another_recipe_are_refused(place):
-    recipe = {**recipe_of(place), "cloud": {"score_band": "cs", "threshold": 0.5, "scl_clear": [4, 5, 6, 7]}}
+    recipe = Recipe.from_dict(recipe_of(place)).with_clear(CloudRule(threshold=0.5)).to_dict()
     request = {"year": 2021, "season_start": "2021-01-01"}
     told = json.dumps({"source": "Made.", "recipe": recipe, "request": request})
     with np.load(place / "samples.npz") as arrays:

@@ -111,7 +111,9 @@ def test_the_stac_item_opens_and_leads_to_the_map(finished: Path) -> None:
     hrefs = {Path(asset.get_absolute_href() or "") for asset in item.assets.values()}
     assert finished / "map" / "crop_map.tif" in hrefs
     assert all(href.is_file() for href in hrefs)
-    assert item.properties["start_datetime"] == "2021-01-01T00:00:00Z"
+    assert (
+        item.properties["start_datetime"] == "2021-05-31T00:00:00Z"
+    )  # day 151, with which the model's window begins
 
 
 def test_it_tells_what_the_map_covers_and_where_it_is(place: Place, finished: Path) -> None:
