@@ -241,10 +241,11 @@ def read_limited(path: Path, limit: int = LARGEST_TEXT) -> bytes:
     require_no_pipe(path)
     try:
         with path.open("rb") as file:
-            content = file.read(limit + 1)
+            size = os.fstat(file.fileno()).st_size
+            content = b"" if size > limit else file.read(limit + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
-    if len(content) > limit:
+    if max(size, len(content)) > limit:
         raise CorruptFileError(
             f"{path} is larger than {size_text(limit)}, the most that is read of such a file. Check the path."
         )

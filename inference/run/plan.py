@@ -21,7 +21,7 @@ from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import ODD_VALUES, read_sealed, write_bytes, write_sealed
+from gee_pipeline.files import ODD_VALUES, read_limited, read_sealed, write_bytes, write_sealed
 from gee_pipeline.grid import Grid
 from gee_pipeline.incoming.addresses import without_secrets
 from gee_pipeline.layers import LayerName, band_names, in_order
@@ -36,6 +36,9 @@ FORMAT: Final = 1
 RUN_FILE: Final = "run.json"
 AREA_FILE: Final = "area.wkb"
 _WAY_OUT: Final = "Restore it from a copy, or choose another --out."
+
+LARGEST_AREA: Final = 2**30
+"""Most bytes of an area: 1 GiB, 60 million corners."""
 
 CONFIG_FILE: Final = "run.toml"
 
@@ -301,8 +304,8 @@ def _grid_from_dict(values: dict[str, Any]) -> Grid:
 def _load_area(folder: Path, digest: str) -> BaseGeometry:
     path = folder / AREA_FILE
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        content = read_limited(path, LARGEST_AREA)
+    except (CorruptFileError, InputError) as error:
         raise _damaged(path, "it cannot be read") from error
     if hashlib.sha256(content).hexdigest() != digest:
         raise _damaged(path, "it is not the area that run.json names")

@@ -20,14 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mutations", type=int, default=500)
     parser.add_argument("--network", type=int, default=40)
     parser.add_argument("--first", type=int, default=0, help="number of the first case of each part")
-    parser.add_argument("--only", metavar="KIND:NUMBER", help="one case, for example mutation:17")
+    parser.add_argument("--only", metavar="KIND:NUMBER", nargs="+", help="cases such as mutation:17")
     given = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process at a time, with one thread
     counts = {"kill": given.kills, "mutation": given.mutations, "network": given.network}
     cases = [(kind, given.first + number) for kind in PARTS for number in range(counts[kind])]
     if given.only:
-        kind, _, number = given.only.partition(":")
-        cases = [(kind, int(number))]
+        cases = [(kind, int(number)) for kind, _, number in (case.partition(":") for case in given.only)]
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         wrong = run_campaign(cases, given.seed, Path(folder).resolve())
     return 1 if wrong else 0

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import read_sealed, write_bytes, write_sealed
+from gee_pipeline.files import read_limited, read_sealed, write_bytes, write_sealed
 from training.fit.split import Labelled
 from training.samples.samples import Samples
 
@@ -25,6 +25,9 @@ FACTS_FILE: Final = "training.json"
 STATE_FILE: Final = "state.pt"
 LOCK_FILE: Final = "training.lock"
 
+
+LARGEST_STATE: Final = 2**32
+"""Most bytes of a state: 4 GiB, a hundred times that of the largest network."""
 
 _HEADER_BYTES: Final = 65
 """A SHA-256 in hex digits and a line end, before the state itself."""
@@ -56,7 +59,9 @@ class ResumeState:
         self._require_same(self.unnamed | read_sealed(self.folder / FACTS_FILE, _WAY_OUT))
         with intact(path):
             state: dict[str, Any] = torch.load(
-                io.BytesIO(_verified(path.read_bytes())), map_location="cpu", weights_only=True
+                io.BytesIO(_verified(read_limited(path, LARGEST_STATE))),
+                map_location="cpu",
+                weights_only=True,
             )
         return state
 

@@ -259,7 +259,23 @@ def test_a_damaged_run_json_is_an_error(
         open_or_create(tmp_path / "run", export_plan(FakeSource()))
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"polygon")])
+def _endless(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b"polygon"),
+        lambda path: os.truncate(path, 2**33),  # holes: no byte of the disk
+        pytest.param(
+            _endless,
+            marks=pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device without an end"),
+        ),
+    ],
+)
 def test_a_damaged_area_is_an_error(tmp_path: Path, damage: Any) -> None:
     open_or_create(tmp_path / "run", export_plan(FakeSource()))
     damage(tmp_path / "run" / "area.wkb")

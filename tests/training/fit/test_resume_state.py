@@ -1,4 +1,5 @@
 import itertools
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -147,6 +148,14 @@ def test_a_damaged_state_is_no_training(train, monkeypatch, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CorruptFileError, match=r"state\.pt is damaged.*--restart"):
         train()
+
+
+def test_a_state_larger_than_any_is_not_read(tmp_path):
+    state = ResumeState(tmp_path, {"epochs": 3})
+    state.keep({"losses": torch.ones(3)})
+    os.truncate(state.path, 2**33)  # holes: no byte of the disk
+    with pytest.raises(CorruptFileError, match=r"state\.pt is damaged.*larger than 4\.0 GiB.*--restart"):
+        state.read()
 
 
 @pytest.mark.parametrize("place", np.linspace(0, 1, 24, endpoint=False))
