@@ -275,13 +275,26 @@ def require_scheduler(address: str) -> None:
 def _connect(address: str) -> Client:
     try:
         get_address_host_port(address, strict=True)  # of a wrong address a client takes 20 s to recover
-        return Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: no certificate for tls://
+        return _client(address)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        AssertionError,
+    ) as error:  # the last two: no certificate for tls://
         raise InputError(
             f"No Dask scheduler answers at {address}: {error}. Start one with 'dask scheduler', give its "
             "address with --scheduler, or omit --scheduler to work on this machine. "
             f"{_on_certificates(address)}"
         ) from error
+
+
+def _client(address: str) -> Client:
+    try:
+        return Client(address, timeout=_PATIENCE, set_as_default=False)
+    except AssertionError:  # Dask's: the loop of a client that has just failed was still ending
+        return Client(address, timeout=_PATIENCE, set_as_default=False)
 
 
 def _on_certificates(address: str) -> str:

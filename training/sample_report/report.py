@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gee_pipeline.season import BinLength
+from gee_pipeline.season import BinLength, Clock
 from training.samples.samples import Samples
 
 
@@ -95,6 +95,8 @@ class SampleReport:
     """First day of bin 0, or None where it is not known."""
     bin_days: BinLength
     """Days in a bin."""
+    clock: Clock
+    """By which clock an observation belongs to a day."""
     window: tuple[int, int]
     """First and last bin of the model window."""
     observed_season: Quartiles
@@ -145,6 +147,7 @@ def report_samples(
         year=season.year if season else None,
         season_start=season.start if season else None,
         bin_days=samples.recipe.bin_days,
+        clock=samples.recipe.clock,
         window=(window[0], window[-1]),
         observed_season=Quartiles.of(observed.sum(axis=1)),
         observed_window=Quartiles.of(observed[:, window].sum(axis=1)),

@@ -179,11 +179,11 @@ def test_an_accepted_option_is_used_or_refused(desk: Desk, name: str, option: st
 
 def test_the_commands_of_a_season_are_these() -> None:
     """A command that gains an option of the season stands here, so that it is walked."""
-    full = {"season", "season_start", "window", "bin_days", "min_clear_bins"}
+    full = {"season", "season_start", "window", "bin_days", "min_clear_bins", "clock"}
     assert {name: set(options) for name, options in WALKED.items()} == {
         **{name: full | {"hemisphere"} for name in ("sample", "samples info", "train", "forest train")},
         "explain": full | {"hemisphere"},
-        "benchmark": full,
+        "benchmark": full - {"clock"},
         "export": full - {"min_clear_bins"} | {"hemisphere"},
         "estimate": full - {"min_clear_bins"} | {"hemisphere"},
         **{name: {"season_start", "hemisphere"} for name in ("predict", "forest predict")},

@@ -102,7 +102,7 @@ def test_simulated_scenes_are_marked_in_red(tmp_path, simulated):
 def test_the_sheet_names_title_season_areas_crs_and_model(tmp_path):
     said = texts(tmp_path, quarters())
     assert said[0] == "Crop map of Poinsett County 2021"
-    assert "1 January 2021 to 31 December 2021" in said[1]
+    assert "Observed 1 May 2021 to 1 December 2021" in said[1]
     assert "61.4 ha" in said[1]  # 6,144 pixels of a hundredth of a hectare each
     line = said.index("corn")
     assert said[line : line + 3] == ["corn", "15.4", "25.0 %"]

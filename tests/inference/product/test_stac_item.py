@@ -114,11 +114,11 @@ def test_the_extensions_used_are_declared(mapped):
     assert names == {"projection", "raster", "classification"}
 
 
-def test_the_time_is_the_season_from_its_first_to_its_last_second():
+def test_the_time_is_that_of_the_observed_days_from_the_first_second_to_the_last():
     item = pystac.Item.from_dict(built(season=SUMMER.season(2021, "south")))
     assert item.datetime is None
-    assert item.common_metadata.start_datetime == datetime(2020, 7, 1, tzinfo=UTC)
-    assert item.common_metadata.end_datetime == datetime(2021, 6, 30, 23, 59, 59, tzinfo=UTC)
+    assert item.common_metadata.start_datetime == datetime(2020, 10, 29, tzinfo=UTC)
+    assert item.common_metadata.end_datetime == datetime(2021, 5, 31, 23, 59, 59, tzinfo=UTC)
 
 
 def test_the_footprint_is_the_mapped_area():

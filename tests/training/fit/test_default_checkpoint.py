@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from gee_pipeline.recipe import Recipe
+from gee_pipeline.recipe import USUAL
 from inference.models.checkpoint import default_checkpoint, load_checkpoint
 from inference.models.model_card import describe
 from inference.models.predictor import Predictor
@@ -33,7 +33,7 @@ def test_its_classes_and_recipe_are_the_defaults(shipped):
         (4, "cotton"),
         (5, "other"),
     ]
-    assert shipped.recipe == Recipe()
+    assert shipped.recipe == USUAL
     assert shipped.config.preset == "compact"
 
 
@@ -68,7 +68,7 @@ def test_its_recorded_figures_are_good_on_land_it_did_not_see(shipped):
     assert metrics["accuracy"] >= 0.95
     assert metrics["macro_f1"] >= 0.92
     assert "blocks" in metrics["split"]
-    assert set(metrics["robustness"]) == set(changes(Recipe()))
+    assert set(metrics["robustness"]) == set(changes(USUAL))
     assert min(figures["accuracy"] for figures in metrics["robustness"].values()) > 0.9
 
 
