@@ -34,6 +34,7 @@ def test_what_may_never_begin_or_end_is_refused(tmp_path: Path, name: str) -> No
         pass
 
 
+@pytest.mark.slow
 def test_a_hole_of_gigabytes_is_passed_over_in_seconds(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": 1}\n')

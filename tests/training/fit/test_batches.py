@@ -46,6 +46,7 @@ def test_where_nothing_is_drawn_the_inputs_are_those_of_mapping_bit_for_bit(seri
     assert torch.equal(maker.training_inputs(series, np.random.default_rng(1)), maker.inputs(series))
 
 
+@pytest.mark.slow
 def test_what_nothing_changes_is_mapped_as_it_was_trained(series):
     """The predictor's logits of the window are the network's of the training input."""
     torch.manual_seed(0)
