@@ -19,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.aoi import Aoi, polygonal_part
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.errors import InputError
+from gee_pipeline.files import in_words
 from gee_pipeline.incoming.addresses import is_endless
 
 CELL_SIZE = 256
@@ -195,7 +196,7 @@ def grid_like(path: Path, cell_size: int = CELL_SIZE) -> Grid:
             crs, transform, (height, width) = file.crs, file.transform, file.shape
     except RasterioIOError as error:
         raise InputError(
-            f"The raster --like {path} cannot be read: {str(error).rstrip('.')}. Give a GeoTIFF."
+            f"The raster --like {path} cannot be read: {in_words(error)}. Give a GeoTIFF."
         ) from error
     target = _require_pixels_of_ten_metres(path, crs, transform)
     rows, cols = math.ceil(height / cell_size), math.ceil(width / cell_size)

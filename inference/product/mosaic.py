@@ -139,7 +139,7 @@ def write_cog(source: Path, target: Path, layer: Layer, histogram: NDArray[np.in
 
 @contextmanager
 def writing(name: str, folder: Path) -> Iterator[None]:
-    """Word GDAL's failure to write: it does not say a full disk from others, and is nearly always one.
+    """Word GDAL's failure to write: it does not tell a full disk from others, and is nearly always one.
 
     Raises:
         DiskFullError: GDAL could not write.

@@ -140,16 +140,19 @@ def open_or_create(folder: Path, plan: RunPlan) -> tuple[RunPlan, bool]:
     _make(folder)
     _require_ours(folder)
     with run_lock(folder):
-        there = (folder / RUN_FILE).exists()
-        merged = going_on(folder, plan)
-        for cell in _doubtful_cells(load_plan(folder), plan, folder) if there else ():
+        if not (folder / RUN_FILE).exists():
+            plan.save(folder)
+            return plan, False
+        former = load_plan(folder)
+        merged = _continued(former, plan, folder)
+        for cell in _doubtful_cells(former, plan, folder):
             composite_path(folder, cell).unlink(missing_ok=True)
             prediction_path(folder, cell).unlink(missing_ok=True)
-        if plan.model is not None or not there:
+        if plan.model is not None:
             merged.save(folder)
-        elif merged.scenes != (kept := load_plan(folder)).scenes:
-            replace(kept, scenes=merged.scenes).save(folder)  # an export takes no model away from a map
-        return merged, there
+        elif merged.scenes != former.scenes:
+            replace(former, scenes=merged.scenes).save(folder)  # an export takes no model away from a map
+        return merged, True
 
 
 def going_on(folder: Path, plan: RunPlan) -> RunPlan:
@@ -262,6 +265,8 @@ def _changed(former: RunPlan, plan: RunPlan) -> set[str]:
 
 def _failed_for(scenes: set[str], plan: RunPlan, folder: Path) -> set[str]:
     """Those of some scenes for which a cell of a run failed."""
+    if not scenes:  # a ledger of a million cells takes seconds to read
+        return set()
     failed = " ".join(read_ledger(folder, "map" if plan.model else "composites").failed.values())
     return {name for name in scenes if f"scene {name.partition(' ')[0]} " in failed}
 

@@ -276,18 +276,16 @@ def _connect(address: str) -> Client:
     try:
         get_address_host_port(address, strict=True)  # of a wrong address a client takes 20 s to recover
         return _client(address)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-        AssertionError,
-    ) as error:  # the last two: no certificate for tls://
+    except _UNANSWERED as error:
         raise InputError(
             f"No Dask scheduler answers at {address}: {error}. Start one with 'dask scheduler', give its "
             "address with --scheduler, or omit --scheduler to work on this machine. "
             f"{_on_certificates(address)}"
         ) from error
+
+
+_UNANSWERED: Final = (OSError, ValueError, TypeError, RuntimeError, AssertionError)
+"""What a client raises that no scheduler answers; types and runtime: it has no certificate for tls://."""
 
 
 def _client(address: str) -> Client:

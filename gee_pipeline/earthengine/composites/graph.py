@@ -172,17 +172,13 @@ def _median(region: ee.Geometry, span: TimeBin, group: SensorGroup, index: int) 
     """Median of a sensor over the days of one bin, not rounded, masked where there is none."""
     observations = _observations(region, span, group)
     blank = _blank(group.bands)
-    days = [
-        _of_span(observations, blank, one) for one in _counted_once(_dated(span, group.sensor), group.sensor)
-    ]
+    days = [_of_span(observations, blank, one) for one in _counted_once(span, group.sensor)]
     return ee.ImageCollection(days).median().rename(band_names(group.bands, index))
 
 
 def _counted_once(span: TimeBin, sensor: Sensor) -> list[TimeBin]:
     """Spans of which the last observation counts: days, or the bin where there is one image a year."""
-    if sensor.yearly:
-        return [span]
-    return span.single_days
+    return [_dated(span, sensor)] if sensor.yearly else span.single_days
 
 
 def _dated(span: TimeBin, sensor: Sensor) -> TimeBin:
