@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, in_words, parse_json
@@ -82,12 +83,22 @@ class Checkpoint:
             MismatchError: The weights are not those of the configuration.
             InputError: A package that the network comes from is missing.
         """
-        with torch.device("meta"):  # takes no memory: a forged file may name any size
-            named = build_network(self.config, self.recipe, self.normalisation)
-        _require_shapes(self.weights, named.state_dict())
-        network = build_network(self.config, self.recipe, self.normalisation)
+        self.require_weights()
+        with _Undrawn():
+            network = build_network(self.config, self.recipe, self.normalisation)
         network.load_state_dict(self.weights)
         return network.eval()
+
+    def require_weights(self) -> None:
+        """Refuse weights that are not those of the configuration.
+
+        Raises:
+            MismatchError: Naming the first that does not fit.
+            InputError: A package that the network comes from is missing.
+        """
+        with torch.device("meta"), _Undrawn():  # takes no memory: a forged file may name any size
+            named = build_network(self.config, self.recipe, self.normalisation)
+        _require_shapes(self.weights, named.state_dict())
 
     @property
     def digest(self) -> str:
@@ -134,8 +145,23 @@ def load_checkpoint(path: Path) -> Checkpoint:
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     checkpoint = _from_json(text, weights, path)
     _require_finite(weights, f"The checkpoint {path}", CorruptFileError)
-    checkpoint.build()
+    checkpoint.require_weights()
     return checkpoint
+
+
+class _Undrawn(TorchFunctionMode):
+    """Networks are made without drawing their first weights: those of a file follow.
+
+    Drawing them on the meta device makes torch import its compiler, which takes seconds.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        values = kwargs or {}
+        return (*args, values.get("tensor"))[0] if func in _DRAWS else func(*args, **values)
+
+
+_DRAWS: Final = {Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}
+"""What layers draw their first weights by."""
 
 
 def _arrays(weights: dict[str, Tensor]) -> Arrays:

@@ -1,6 +1,8 @@
 import hashlib
 import json
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -284,6 +286,25 @@ def test_the_default_checkpoint_lies_in_the_package_or_is_missed(tmp_path, monke
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "compact.safetensors").touch()
     assert default_checkpoint() == tmp_path / "checkpoints" / "compact.safetensors"
+
+
+def test_a_network_is_built_without_drawing_weights(checkpoint):
+    before = torch.get_rng_state()
+    built = checkpoint.build().state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert {name: torch.equal(built[name], weight) for name, weight in checkpoint.weights.items()} == {
+        name: True for name in built
+    }
+
+
+def test_loading_and_building_do_not_import_the_compiler_of_torch():
+    code = (
+        "import sys; from inference.models.checkpoint import default_checkpoint, load_checkpoint\n"
+        "load_checkpoint(default_checkpoint()).build()\n"
+        "print(','.join(sorted({'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
 
 
 def test_a_forged_size_is_refused_before_memory_is_taken(path, monkeypatch):
