@@ -33,6 +33,7 @@ ROOMS = {
         "inference.models.checkpoints",
         "inference.models.networks",
         "inference.models",
+        "inference.record",
         "inference.run",
         "inference.product",
         "inference.batch",

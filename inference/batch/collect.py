@@ -34,10 +34,10 @@ from gee_pipeline.errors import (
 from gee_pipeline.grid import Cell, inside
 from gee_pipeline.source import SceneCounts
 from inference.batch.product import COPIES, Product, command_of, product_of
+from inference.record.lock import run_lock
 from inference.run.completeness import NAMED, Failure
 from inference.run.execute import Progress
 from inference.run.ledger import CellRecord, CellState, Ledger, open_ledger, read_ledger
-from inference.run.lock import run_lock
 from inference.run.plan import RunPlan
 from inference.run.prediction import bounded_gdal
 from inference.run.task_record import BlockTask, open_tasks, read_tasks, run_name

@@ -21,9 +21,9 @@ from gee_pipeline.earthengine.tasks.task import Task
 from gee_pipeline.errors import AccessError, IncompleteRunError, InputError
 from gee_pipeline.grid import Cell, inside
 from inference.batch.product import Product, command_of, product_of
+from inference.record.lock import run_lock
 from inference.run.completeness import NAMED
 from inference.run.execute import Progress
-from inference.run.lock import run_lock
 from inference.run.plan import RunPlan
 from inference.run.task_record import BlockExport, BlockTask, TaskWriter, open_tasks, run_name
 

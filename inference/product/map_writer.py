@@ -20,10 +20,8 @@ from gee_pipeline.layers import BASE, ON_REQUEST, PlacedLayer, placed
 from inference.product.legend import Legend
 from inference.product.map_facts import MapFacts, MapSummary
 from inference.product.mosaic import mosaic_path, stream_mosaic, write_cog
-from inference.product.quicklook import draw_quicklook
 from inference.product.raster_tags import raster_tags
 from inference.product.report import build_report
-from inference.product.stac_item import build_item
 from inference.product.statistics import MapStatistics
 from inference.run.prediction import bounded_gdal, prediction_path
 
@@ -104,6 +102,10 @@ def _write_rasters(
 
 def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts: MapFacts) -> None:
     """Everything besides the rasters; the report comes last."""
+    # Imported here: matplotlib and pystac take a second, which the first cell need not wait for.
+    from inference.product.quicklook import draw_quicklook
+    from inference.product.stac_item import build_item
+
     for layer in (*BASE, *(layer for layer in ON_REQUEST if layer.name in facts.layers)):
         if layer.is_class:
             codes = legend if layer in BASE else legend.of_classes()

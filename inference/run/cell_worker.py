@@ -350,6 +350,8 @@ class _Clock:
 
 def _my_device(devices: tuple[str, ...]) -> str:
     """The device of this worker: workers of a local cluster are named 0, 1, ... ."""
+    if len(devices) == 1:
+        return devices[0]
     from distributed import get_worker
 
     try:

@@ -17,23 +17,16 @@ from gee_pipeline.earthengine.client.budget import Budget
 from gee_pipeline.errors import CorruptFileError, DiskFullError
 from gee_pipeline.files import require_no_pipe, size_text
 from gee_pipeline.source import PredictingSource, RemoteSource, Source, Spent
+from inference.record.lock import run_lock
+from inference.run.cell_task import completed, settle_cell
 from inference.run.cell_worker import ReadyCell, WorkerSetup
 from inference.run.completeness import RunSummary, check_completeness
 from inference.run.ledger import CellRecord, Goal, Ledger, LedgerState, open_ledger, read_ledger
-from inference.run.lock import run_lock
 from inference.run.plan import RunPlan
 from inference.run.prediction import LAYERS_TAG
 from inference.run.prefetch import CellIndex, CellQueue, PlannedCells, fetch_ahead
-from inference.run.scheduler import (
-    WorkerPlan,
-    cells_in_memory,
-    local_client,
-    plan_workers,
-    remote_client,
-    work_here,
-    work_on_cluster,
-)
 from inference.run.task_record import read_tasks
+from inference.run.worker_plan import WorkerPlan, cells_in_memory, plan_workers
 
 MEMORY_BUDGET: Final = 2 * 2**30
 """Bytes that the arrays of one worker process may take: 2 GiB."""
@@ -176,6 +169,8 @@ def _records(
         yield work_here(setup, queue)
         return
     if scheduler:
+        from inference.run.scheduler import remote_client, work_on_cluster
+
         setup = replace(setup, devices=(device,), torch_threads=1)
         with remote_client(scheduler, setup.folder) as client:
             yield work_on_cluster(setup, queue, client)
@@ -192,8 +187,18 @@ def _records(
     if worker_plan.processes == 0:
         yield work_here(setup, queue)
         return
+    from inference.run.scheduler import local_client, work_on_cluster
+
     with local_client(worker_plan) as client:
         yield work_on_cluster(_shared_by_threads(setup, worker_plan), queue, client)
+
+
+def work_here(setup: WorkerSetup, queue: CellQueue) -> Iterator[CellRecord]:
+    """Work on one cell after another in this process."""
+    while cell := queue.take(wait=True):
+        yield (
+            cell if isinstance(cell, CellRecord) else completed(settle_cell(setup, cell.row, cell.col), cell)
+        )
 
 
 def spent(source: Source) -> Spent:

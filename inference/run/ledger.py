@@ -15,8 +15,8 @@ from typing import IO, Any, Final, Literal, get_args
 from gee_pipeline.files import room_for
 from gee_pipeline.observations import COLUMNS, ValueStatistics
 from gee_pipeline.source import SceneCounts, Spent
-from inference.run.json_lines import open_lines, read_lines
-from inference.run.lock import is_running
+from inference.record.json_lines import open_lines, read_lines
+from inference.record.lock import is_running
 from inference.run.plan import read_run_file
 
 LEDGER_FILE: Final = "ledger.jsonl"

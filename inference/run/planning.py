@@ -23,9 +23,9 @@ from gee_pipeline.season import Season
 from gee_pipeline.source import SceneSource, Source
 from gee_pipeline.store import composite_path
 from inference.models.crop_class import CropClass
+from inference.record.lock import LOCK_FILE, OWNER_FILE, run_lock
 from inference.run.cropland import CroplandMask
 from inference.run.ledger import read_ledger
-from inference.run.lock import LOCK_FILE, OWNER_FILE, run_lock
 from inference.run.plan import (
     AREA_FILE,
     CONFIG_FILE,

@@ -1,4 +1,7 @@
-"""Who works on the cells: this process, a cluster on this machine, or a Dask cluster elsewhere."""
+"""Work on cells by Dask: on a cluster on this machine, or on one elsewhere.
+
+Imported where there is such a cluster: it takes half a second.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Final
 
 import dask
-from dask.system import CPU_COUNT
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 from distributed.comm.addressing import get_address_host_port
 from distributed.comm.core import CommClosedError
 from distributed.security import Security
-from distributed.system import MEMORY_LIMIT
 from filelock import FileLock, Timeout
 
 from gee_pipeline.errors import IncompleteRunError, InputError
@@ -31,12 +31,7 @@ from inference.run.cell_task import completed, failed, settle_cell
 from inference.run.cell_worker import ReadyCell, WorkerSetup
 from inference.run.ledger import CellRecord
 from inference.run.prefetch import CellQueue
-
-CPU_THREADS: Final = 2
-"""Threads of a worker on a CPU: while one waits for scenes, the other computes."""
-
-GPU_THREADS: Final = 4
-"""Threads of a worker on a GPU, which one of them uses at a time."""
+from inference.run.worker_plan import WorkerPlan
 
 IN_FLIGHT: Final = 2
 """Cells handed out per thread: one in work, one waiting. A million futures would not fit the scheduler."""
@@ -44,9 +39,6 @@ IN_FLIGHT: Final = 2
 _MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": 32 * 2**20, "MALLOC_TRIM_THRESHOLD_": 2**30}
 """Bytes of glibc's settings in workers. Dask's own give each freed megabyte back to the system, and the model
 takes some for each layer: the page faults cost a fifth of a run's time. 32 MiB is the most glibc accepts."""
-
-SHARE: Final = 0.8
-"""Part of this machine's memory that the workers may take together."""
 
 _LOOK_AGAIN = 5.0
 """Seconds between two looks at the number of threads; clusters grow and shrink."""
@@ -66,65 +58,6 @@ _NO_WORKERS = 60
 
 _BLINK = 0.05
 """Seconds between two looks at what ended and what arrived, while both are waited for."""
-
-
-@dataclass(frozen=True)
-class WorkerPlan:
-    """Processes and threads on this machine."""
-
-    processes: int
-    """Worker processes; 0 is this process alone."""
-    threads: int = 1
-    """Cells that one process works on at a time."""
-    devices: tuple[str, ...] = ("cpu",)
-    """Devices of the processes, in turn."""
-
-
-def plan_workers(
-    workers: int | None, device: str, *, cells: int, cell_bytes: int, memory_budget: int, model: bool
-) -> WorkerPlan:
-    """How many processes and threads fit the machine, its memory and the work.
-
-    Args:
-        workers: Processes wanted; None takes one a core, or one a GPU, and none for a single cell.
-        device: `auto`, `cpu`, `cuda` or `cuda:1`.
-        cells: Number of cells to compute; without any, a look at what is there needs no cluster.
-        cell_bytes: Bytes of one cell's composite.
-        memory_budget: Bytes that the arrays of one process may take.
-        model: Whether a model is used at all.
-
-    Raises:
-        InputError: The machine has no such device.
-    """
-    devices = _devices(device) if model else ("cpu",)
-    if workers == 0 or cells == 0 or (workers is None and cells == 1):
-        return WorkerPlan(0, 1, devices)
-    on_gpu = devices[0] != "cpu"
-    fitting = cells_in_memory(memory_budget, cell_bytes)
-    threads = min(GPU_THREADS if on_gpu else CPU_THREADS, fitting)
-    affordable = int(SHARE * MEMORY_LIMIT) // memory_budget
-    wanted = workers or min(len(devices) if on_gpu else CPU_COUNT, affordable)
-    return WorkerPlan(max(1, min(wanted, cells)), threads, devices)
-
-
-def cells_in_memory(memory_budget: int, cell_bytes: int) -> int:
-    """Cells that one process may hold at a time, at least one.
-
-    A cell takes its composite four times: the bins, their series, the scenes of a bin, the file in memory.
-
-    Args:
-        memory_budget: Bytes that the arrays of one process may take.
-        cell_bytes: Bytes of one cell's composite.
-    """
-    return max(1, memory_budget // (4 * cell_bytes))
-
-
-def work_here(setup: WorkerSetup, queue: CellQueue) -> Iterator[CellRecord]:
-    """Work on one cell after another in this process."""
-    while cell := queue.take(wait=True):
-        yield (
-            cell if isinstance(cell, CellRecord) else completed(settle_cell(setup, cell.row, cell.col), cell)
-        )
 
 
 def work_on_cluster(setup: WorkerSetup, queue: CellQueue, client: Client) -> Iterator[CellRecord]:
@@ -414,17 +347,6 @@ def _explain(error: BaseException) -> BaseException:
         f"the workers on this cell died, mostly for lack of memory ({error}). Fewer --workers or a smaller "
         "--memory leave more for each"
     )
-
-
-def _devices(device: str) -> tuple[str, ...]:
-    from inference.models.predictor import resolve_device
-
-    found = resolve_device(device)
-    if found.type == "cpu" or found.index is not None:
-        return (str(found),)
-    import torch
-
-    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
 
 
 def _require_workers(client: Client, address: str) -> None:

@@ -26,7 +26,7 @@ from gee_pipeline.earthengine.composites.tasks import SMALLEST_TILE, TILE, Desti
 from gee_pipeline.earthengine.tasks.task import Task, TaskState
 from gee_pipeline.errors import MismatchError
 from gee_pipeline.files import ODD_VALUES, room_for
-from inference.run.json_lines import open_lines, read_lines
+from inference.record.json_lines import open_lines, read_lines
 from inference.run.plan import RunPlan
 
 TASKS_FILE: Final = "tasks.jsonl"

@@ -14,7 +14,6 @@ from inference.run.completeness import NAMED, RunSummary
 from inference.run.execute import MEMORY_BUDGET, run
 from inference.run.plan import CONFIG_FILE, RunPlan, read_run_file
 from inference.run.planning import added_scenes, open_or_create
-from inference.run.scheduler import require_scheduler
 from inference.workflow.request import Listener, ModelRequest, Request, SceneRequest
 from inference.workflow.trained_model import TrainedModel
 
@@ -44,6 +43,8 @@ def workers_of(request: SceneRequest, device: str | None = None) -> Workers:
         InputError: The scheduler or the device is not there.
     """
     if request.scheduler:
+        from inference.run.scheduler import require_scheduler
+
         require_scheduler(request.scheduler)
     elif device is not None:
         resolve_device(device)

@@ -196,6 +196,19 @@ def test_a_wrong_place_or_year_is_refused_before_anything_heavy_is_imported(
 
 
 @pytest.mark.slow
+def test_a_first_cell_waits_for_no_cluster_picture_or_catalog_writer() -> None:
+    code = (
+        "import sys, inference.workflow.crop_map\n"
+        "from inference.run.worker_plan import plan_workers\n"
+        "plan_workers(None, 'cpu', cells=1, cell_bytes=1, memory_budget=1, model=True)\n"
+        "heavy = {'distributed', 'matplotlib', 'pystac', 'pandas', 'xarray', 'torch._dynamo', 'sklearn'}\n"
+        "print(','.join(sorted(heavy & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout == "\n"
+
+
+@pytest.mark.slow
 def test_a_run_on_scenes_does_not_import_earth_engine() -> None:
     code = "import sys, inference.workflow.crop_map; print('ee' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.run.lock import run_lock
+from inference.record.lock import run_lock
 from tests.support.tiny_place import Place, codes, run_cropmap
 
 pytestmark = pytest.mark.slow

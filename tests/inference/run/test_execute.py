@@ -21,11 +21,11 @@ import torch
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import DiskFullError, IncompleteRunError, InputError, MismatchError, PlaceError
 from inference.models.series import model_input
+from inference.record.lock import run_lock
 from inference.run import cell_task
 from inference.run.cropland import CroplandMask
 from inference.run.execute import Progress, run
 from inference.run.ledger import status
-from inference.run.lock import run_lock
 from inference.run.plan import RunPlan
 from inference.run.planning import open_or_create
 from tests.support.fake_runs import (
@@ -184,7 +184,7 @@ def test_a_finished_run_starts_no_process(tmp_path: Path, monkeypatch: pytest.Mo
     plan = map_plan(tmp_path, FakeSource())
     carry_out(tmp_path / "run", plan)
     monkeypatch.setattr(
-        "inference.run.execute.local_client", lambda worker_plan: pytest.fail("a cluster for nothing")
+        "inference.run.scheduler.local_client", lambda worker_plan: pytest.fail("a cluster for nothing")
     )
     carry_out(tmp_path / "run", plan, workers=2).raise_if_incomplete()
 
@@ -469,7 +469,7 @@ def test_a_place_that_cannot_be_written_ends_the_run_at_once(
 
     monkeypatch.setattr(os, "fsync", refused)
     with monkeypatch.context() as patch:
-        patch.setattr("inference.run.lock.write_json", lambda path, values: path.touch())
+        patch.setattr("inference.record.lock.write_json", lambda path, values: path.touch())
         with pytest.raises(PlaceError, match=rf"{os.strerror(number)}\. .*another --out"):
             run(tmp_path / "run", plan, workers=0)
     assert len(source.called()) == 1

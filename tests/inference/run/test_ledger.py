@@ -6,8 +6,8 @@ import pytest
 
 from gee_pipeline.errors import DiskFullError, InputError
 from gee_pipeline.source import Spent
+from inference.record.lock import run_lock
 from inference.run.ledger import CellRecord, Ledger, open_ledger, read_ledger, read_observed, status
-from inference.run.lock import run_lock
 from inference.run.planning import open_or_create
 from tests.support.fake_runs import FakeSource, export_plan, map_plan
 

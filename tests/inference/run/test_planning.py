@@ -18,8 +18,8 @@ from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.recipe import CloudRule
 from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.store import composite_path
+from inference.record.lock import run_lock
 from inference.run.cropland import CroplandMask
-from inference.run.lock import run_lock
 from inference.run.plan import RunPlan, load_plan
 from inference.run.planning import added_scenes, open_or_create, plan_run
 from tests.support.fake_runs import (
@@ -297,7 +297,7 @@ def test_run_json_reads_as_the_plan(tmp_path: Path) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from inference.run.lock import run_lock
+from inference.record.lock import run_lock
 with run_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

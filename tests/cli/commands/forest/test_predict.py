@@ -19,7 +19,7 @@ import rasterio
 from affine import Affine
 from click.testing import Result
 
-import inference.product.map_writer
+import inference.product.quicklook
 import inference.workflow.forest_map
 import inference.workflow.tasks
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
@@ -56,7 +56,7 @@ CELLS = 3
 
 FEW = "--unverified"
 
-DRAW = inference.product.map_writer.draw_quicklook
+DRAW = inference.product.quicklook.draw_quicklook
 """What draws quicklooks: most of the time that a map of a few cells takes, so one test alone has it."""
 
 
@@ -73,7 +73,7 @@ def server(started: tuple[Emulator, ForestPlace], monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(variable, emulator.url)
     quick = partial(inference.workflow.tasks.export_by_tasks, poll_seconds=0.01)
     monkeypatch.setattr(inference.workflow.tasks, "export_by_tasks", quick)
-    monkeypatch.setattr(inference.product.map_writer, "draw_quicklook", lambda *given, **options: None)
+    monkeypatch.setattr(inference.product.quicklook, "draw_quicklook", lambda *given, **options: None)
     return emulator
 
 
@@ -147,7 +147,7 @@ def test_the_same_forest_maps_the_same_composites_here(
 def test_the_run_says_which_forest_made_it_and_how_its_confidence_was_made(
     place: ForestPlace, server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference.product.map_writer, "draw_quicklook", DRAW)
+    monkeypatch.setattr(inference.product.quicklook, "draw_quicklook", DRAW)
     run, before = tmp_path / "run", len(list(server.log))
     succeeds(place.predict(run))
     kept = json.loads((run / "run.json").read_text())

@@ -15,7 +15,7 @@ import rasterio
 from affine import Affine
 from click.testing import Result
 
-import inference.product.map_writer
+import inference.product.quicklook
 import inference.workflow.tasks
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from gee_pipeline.earthengine.forest import prediction_graph
@@ -55,7 +55,7 @@ def server(started: tuple[Emulator, ForestPlace], monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(variable, emulator.url)
     quick = partial(inference.workflow.tasks.export_by_tasks, poll_seconds=0.01)
     monkeypatch.setattr(inference.workflow.tasks, "export_by_tasks", quick)
-    monkeypatch.setattr(inference.product.map_writer, "draw_quicklook", lambda *given, **options: None)
+    monkeypatch.setattr(inference.product.quicklook, "draw_quicklook", lambda *given, **options: None)
     return emulator
 
 

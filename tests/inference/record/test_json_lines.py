@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gee_pipeline.errors import CorruptFileError
-from inference.run.json_lines import LONGEST_LINE, open_lines, read_lines
+from inference.record.json_lines import LONGEST_LINE, open_lines, read_lines
 
 
 def test_lines_that_are_no_objects_are_passed_over(tmp_path: Path) -> None:

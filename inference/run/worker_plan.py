@@ -1,0 +1,81 @@
+"""How many processes and threads work on the cells of a run on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from dask.system import CPU_COUNT
+
+CPU_THREADS: Final = 2
+"""Threads of a worker on a CPU: while one waits for scenes, the other computes."""
+
+GPU_THREADS: Final = 4
+"""Threads of a worker on a GPU, which one of them uses at a time."""
+
+SHARE: Final = 0.8
+"""Part of this machine's memory that the workers may take together."""
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """Processes and threads on this machine."""
+
+    processes: int
+    """Worker processes; 0 is this process alone."""
+    threads: int = 1
+    """Cells that one process works on at a time."""
+    devices: tuple[str, ...] = ("cpu",)
+    """Devices of the processes, in turn."""
+
+
+def plan_workers(
+    workers: int | None, device: str, *, cells: int, cell_bytes: int, memory_budget: int, model: bool
+) -> WorkerPlan:
+    """How many processes and threads fit the machine, its memory and the work.
+
+    Args:
+        workers: Processes wanted; None takes one a core, or one a GPU, and none for a single cell.
+        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        cells: Number of cells to compute; without any, a look at what is there needs no cluster.
+        cell_bytes: Bytes of one cell's composite.
+        memory_budget: Bytes that the arrays of one process may take.
+        model: Whether a model is used at all.
+
+    Raises:
+        InputError: The machine has no such device.
+    """
+    devices = _devices(device) if model else ("cpu",)
+    if workers == 0 or cells == 0 or (workers is None and cells == 1):
+        return WorkerPlan(0, 1, devices)
+    from distributed.system import MEMORY_LIMIT  # takes half a second, which a single cell is spared
+
+    on_gpu = devices[0] != "cpu"
+    fitting = cells_in_memory(memory_budget, cell_bytes)
+    threads = min(GPU_THREADS if on_gpu else CPU_THREADS, fitting)
+    affordable = int(SHARE * MEMORY_LIMIT) // memory_budget
+    wanted = workers or min(len(devices) if on_gpu else CPU_COUNT, affordable)
+    return WorkerPlan(max(1, min(wanted, cells)), threads, devices)
+
+
+def cells_in_memory(memory_budget: int, cell_bytes: int) -> int:
+    """Cells that one process may hold at a time, at least one.
+
+    A cell takes its composite four times: the bins, their series, the scenes of a bin, the file in memory.
+
+    Args:
+        memory_budget: Bytes that the arrays of one process may take.
+        cell_bytes: Bytes of one cell's composite.
+    """
+    return max(1, memory_budget // (4 * cell_bytes))
+
+
+def _devices(device: str) -> tuple[str, ...]:
+    from inference.models.predictor import resolve_device
+
+    found = resolve_device(device)
+    if found.type == "cpu" or found.index is not None:
+        return (str(found),)
+    import torch
+
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))

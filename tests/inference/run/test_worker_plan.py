@@ -1,0 +1,43 @@
+"""Processes and threads by cores, memory and work."""
+
+from __future__ import annotations
+
+import pytest
+
+from inference.run import worker_plan
+from inference.run.worker_plan import WorkerPlan, plan_workers
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, WorkerPlan(4, 2, ("cpu",))),
+        ({"workers": 0}, WorkerPlan(0, 1, ("cpu",))),
+        ({"workers": 3}, WorkerPlan(3, 2, ("cpu",))),
+        ({"cells": 3}, WorkerPlan(3, 2, ("cpu",))),  # no process without a cell
+        ({"cells": 1}, WorkerPlan(0, 1, ("cpu",))),  # starting a process takes longer than it saves
+        ({"cells": 1, "workers": 1}, WorkerPlan(1, 2, ("cpu",))),
+        ({"cells": 0, "workers": 3}, WorkerPlan(0, 1, ("cpu",))),
+        ({"memory_budget": 300 * MIB}, WorkerPlan(4, 1, ("cpu",))),  # two cells would take 448 MiB
+        ({"memory_budget": 4_000 * MIB}, WorkerPlan(2, 2, ("cpu",))),  # of 10,000 MiB, a fifth stays free
+        ({"memory_budget": 40_000 * MIB}, WorkerPlan(1, 2, ("cpu",))),
+    ],
+)
+def test_processes_and_threads_fit_cores_memory_and_work(
+    given: dict[str, int], expected: WorkerPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_plan, "CPU_COUNT", 4)
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 10_000 * MIB)
+    options = {"workers": None, "cells": 100, "cell_bytes": 56 * MIB, "memory_budget": 2_000 * MIB, **given}
+    assert plan_workers(device="cpu", model=True, **options) == expected  # type: ignore[arg-type]
+
+
+def test_each_gpu_gets_a_process_with_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_plan, "_devices", lambda device: ("cuda:0", "cuda:1"))
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 100_000 * MIB)
+    planned = plan_workers(
+        None, "auto", cells=100, cell_bytes=56 * MIB, memory_budget=2_000 * MIB, model=True
+    )
+    assert planned == WorkerPlan(2, 4, ("cuda:0", "cuda:1"))
