@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,28 +156,6 @@ class SceneSource(Source, Protocol):
 
 
 @runtime_checkable
-class BlockSource(Source, Protocol):
-    """A source that makes the composites of neighbouring cells together for less than one by one."""
-
-    def read_block(
-        self, cells: Sequence[Cell], season: Season, bins: range, folder: Path
-    ) -> Iterator[tuple[Cell, Composite]]:
-        """The composites of cells, each as `read_cell` makes it; one that fails there is left out here.
-
-        The array of a composite is used again for the next one.
-
-        Args:
-            cells: Cells near one another.
-            season: Season to map.
-            bins: Bins within the season.
-            folder: A folder on the disk that has room for the composites.
-
-        Raises:
-            OSError: The disk has no room.
-        """
-
-
-@runtime_checkable
 class RemoteSource(Source, Protocol):
     """A source whose cells a server computes: they are fetched in one process, ahead of the workers.
 
@@ -189,6 +167,13 @@ class RemoteSource(Source, Protocol):
 
     def spent(self) -> Spent:
         """What this process has asked the server for so far."""
+
+    def keeping(self, folder: Path) -> Self:
+        """The same source, which keeps in the folder of a run what it learns of the archive.
+
+        Args:
+            folder: Folder of the run.
+        """
 
     def label(self, name: str) -> None:
         """Name what the server is asked for from now on, so that its costs can be attributed."""

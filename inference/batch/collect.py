@@ -12,8 +12,8 @@ from typing import Final, Literal
 from gee_pipeline.earthengine.client.fetch_threads import FetchThreads
 from gee_pipeline.earthengine.client.session import Session, find_access
 from gee_pipeline.earthengine.composites.blocks import Block, file_prefix
-from gee_pipeline.earthengine.composites.fetch import Fetcher
-from gee_pipeline.earthengine.composites.source import count_scenes
+from gee_pipeline.earthengine.composites.scene_list import counted_scenes
+from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.earthengine.composites.storage import (
     Storage,
     StoredFile,
@@ -33,7 +33,7 @@ from gee_pipeline.errors import (
 )
 from gee_pipeline.grid import Cell, inside
 from gee_pipeline.source import SceneCounts
-from inference.batch.product import COPIES, Product, command_of, product_of
+from inference.batch.product import COPIES, Product, command_of, product_of, source_of
 from inference.record.lock import run_lock
 from inference.run.completeness import NAMED, Failure
 from inference.run.execute import Progress
@@ -145,7 +145,8 @@ def collect(
     Args:
         folder: Run folder of the plan, as `open_or_create` left it.
         plan: What `open_or_create` returned.
-        session: Session of Earth Engine; None where the files lie in a folder, and scenes are not counted.
+        session: Session of Earth Engine; None where the files lie in a folder, and scenes are counted only
+            where the run has lists of them.
         destination: Where the tasks wrote.
         places: Folder into which the files were downloaded; None reads the destination itself.
         exported: What `find_exported` found; None looks now.
@@ -160,8 +161,10 @@ def collect(
     start = time.monotonic()
     with run_lock(folder), bounded_gdal():
         exported = exported or find_exported(plan, session, destination, places)
-        product = product_of(folder, plan)
-        intake = _Intake(product, plan, exported, _SceneCounter(session, plan, notice))
+        source = source_of(folder, plan, session)
+        product = product_of(folder, plan, source)
+        counter = _SceneCounter(source, plan, notice, ask=session is not None)
+        intake = _Intake(product, plan, exported, counter)
         outcomes = _Outcomes(len(plan.cells))
         _take_in(intake, plan, folder, outcomes, progress or (lambda state: None))
         missing = _explained(outcomes.missing, folder, plan)
@@ -269,25 +272,23 @@ class _Intake:
 
 
 class _SceneCounter:
-    """Counts the scenes of cells through a session; the files themselves do not say."""
+    """Counts the scenes of cells by the lists of the run; the files themselves do not say."""
 
-    def __init__(self, session: Session | None, plan: RunPlan, notice: Callable[[str], None]) -> None:
-        self._fetcher = Fetcher(session) if session else None
-        self._plan, self._notice, self._lock = plan, notice, threading.Lock()
-        self._reported = False
+    def __init__(
+        self, source: EarthEngineSource, plan: RunPlan, notice: Callable[[str], None], *, ask: bool
+    ) -> None:
+        self._source, self._plan, self._notice, self._ask = source, plan, notice, ask
+        self._reported, self._lock = False, threading.Lock()
 
     def count(self, cell: Cell) -> SceneCounts:
         """What a cell was made of; zeros where that cannot be asked."""
-        if self._fetcher is None:
-            self._tell("no session of Earth Engine was opened")
-            return SceneCounts(duplicates_dropped=None)
         plan = self._plan
-        span = plan.season.span(plan.bins, plan.recipe.bin_days)
         try:
-            return count_scenes(self._fetcher, cell.geobox, span, plan.recipe)[1]
+            scenes = self._source.scenes_of([cell], plan.season, plan.bins, ask=self._ask)
         except CropmapError as error:
             self._tell(str(error))
             return SceneCounts(duplicates_dropped=None)
+        return counted_scenes(scenes, plan.recipe, plan.season.hours_ahead)
 
     def _tell(self, reason: str) -> None:
         with self._lock:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import ee
-from odc.geo.geobox import GeoBox
 
 from gee_pipeline.earthengine.client.faults import Fault, FaultKind, access_error
 from gee_pipeline.earthengine.client.session import Session
@@ -20,7 +19,7 @@ from gee_pipeline.earthengine.tasks.follower import PENDING_LIMIT, TaskFollower
 from gee_pipeline.earthengine.tasks.task import Task
 from gee_pipeline.errors import AccessError, IncompleteRunError, InputError
 from gee_pipeline.grid import Cell, inside
-from inference.batch.product import Product, command_of, product_of
+from inference.batch.product import Product, command_of, product_of, source_of
 from inference.record.lock import run_lock
 from inference.run.completeness import NAMED
 from inference.run.execute import Progress
@@ -30,7 +29,7 @@ from inference.run.task_record import BlockExport, BlockTask, TaskWriter, open_t
 POLL_SECONDS: Final = 30.0
 """Seconds between two looks at the tasks; each takes minutes at least."""
 
-ImageOf = Callable[[GeoBox], ee.Image]
+ImageOf = Callable[[Sequence[Cell]], ee.Image]
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def export_by_tasks(
         limit: Tasks of this run that wait or work at once.
         sleep: Waits a number of seconds.
         poll_seconds: Seconds between two looks at the tasks.
-        image_of: The image of some pixels; None is what the plan says.
+        image_of: The image of some cells; None is what the plan says.
 
     Raises:
         AccessError: Earth Engine cannot be used.
@@ -164,7 +163,8 @@ class _BlockWork:
     ) -> None:
         self._folder, self._plan, self._session = folder, plan, session
         self._destination, self._writer, self._notice = destination, writer, notice
-        self._product: Product = product_of(folder, plan)
+        self._source = source_of(folder, plan, session)
+        self._product: Product = product_of(folder, plan, self._source)
         self._image_of = image_of or self._product.image
         self._run = run_name(plan)
         self._blocks_done = self._cells_done = self._cells_new = self._pixels = 0
@@ -179,8 +179,16 @@ class _BlockWork:
             elif task.state == "lost":
                 tasks += self._again(task)
             else:
+                self._renew_scenes(task)
                 tasks.append(task)
         return tasks
+
+    def _renew_scenes(self, task: BlockTask) -> None:
+        """List the scenes of a block again where its task failed because one of them is gone."""
+        plan = self._plan
+        if self._source.list_again(task.message, self._cells(task), plan.season, plan.bins):
+            for text in self._source.take_notices():
+                self._notice(text)
 
     def label(self, subject: BlockExport) -> str:
         """The block."""
@@ -199,7 +207,7 @@ class _BlockWork:
         """An export of the block's image."""
         geobox = task.subject.block.geobox(self._plan.grid)
         request = export_request(
-            self._image_of(geobox),
+            self._image_of(self._cells(task)),
             geobox,
             file_size=self._plan.grid.cell_size,
             tile=task.subject.tile,

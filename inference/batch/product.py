@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 import ee
 import numpy as np
-from odc.geo.geobox import GeoBox
 
 from gee_pipeline.bands import NODATA
+from gee_pipeline.earthengine.client.session import Session
+from gee_pipeline.earthengine.client.settings import Cropland, EarthEngineSettings
 from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.earthengine.composites.storage import StoredFile, read_export
 from gee_pipeline.earthengine.composites.tasks import Destination
 from gee_pipeline.earthengine.forest.forest_source import ForestSource
@@ -43,8 +46,8 @@ class Product(Protocol):
     def cell_bytes(self) -> int:
         """Bytes of the values of one cell."""
 
-    def image(self, geobox: GeoBox) -> ee.Image:
-        """What a task exports of some pixels: one integer type, no pixel masked; the client must be open."""
+    def image(self, cells: Sequence[Cell]) -> ee.Image:
+        """What a task exports of some cells: one integer type, no pixel masked; the client must be open."""
 
     def has(self, cell: Cell) -> bool:
         """Whether the run has the whole file of a cell.
@@ -80,6 +83,8 @@ class CompositeProduct:
     """Folder of the run."""
     plan: RunPlan
     """A plan whose source is Earth Engine."""
+    source: EarthEngineSource
+    """The source."""
 
     @property
     def goal(self) -> Goal:
@@ -97,11 +102,11 @@ class CompositeProduct:
         values = len(self.plan.bins) * len(self.plan.recipe.bands) * self.plan.grid.cell_size**2
         return values * np.dtype(np.int16).itemsize
 
-    def image(self, geobox: GeoBox) -> ee.Image:
-        """The composite of some pixels."""
-        plan, region = self.plan, graph.search_region(geobox)
-        mask = graph.cropland(self._cropland) if self._masked else None
-        medians = graph.composite(region, plan.season, plan.bins, plan.recipe, cropland=mask)
+    def image(self, cells: Sequence[Cell]) -> ee.Image:
+        """The composite of some cells."""
+        season, bins, mask = self.plan.season, self.plan.bins, self.source.cropland_image()
+        scenes = self.source.scenes_of(cells, season, bins)
+        medians = self.source.composite_image(scenes, season, bins)
         # A task takes one type for all bands.
         return medians if mask is None else medians.addBands(mask.rename([CROPLAND_BAND]).toInt16())
 
@@ -113,21 +118,14 @@ class CompositeProduct:
         """Write the composite that a file holds."""
         plan = self.plan
         names = [name for index in plan.bins for name in graph.band_names(plan.recipe.bands, index)]
-        values, mask = read_export(content, file, cell.geobox, names, masked=self._masked)
+        masked = self.source.cropland != "none"
+        values, mask = read_export(content, file, cell.geobox, names, masked=masked)
         shape = (len(plan.bins), len(plan.recipe.bands), *cell.geobox.shape)
         composite = Composite(values.reshape(shape), cell.geobox, plan.bins, plan.recipe.bands, counts, mask)
         write_composite(
             composite_path(self.folder, cell), composite, plan.recipe, plan.season, plan.shown_source
         )
         return False
-
-    @property
-    def _cropland(self) -> str:
-        return str(self.plan.source.get("cropland", "none"))
-
-    @property
-    def _masked(self) -> bool:
-        return self._cropland != "none"
 
 
 @dataclass(frozen=True)
@@ -138,6 +136,8 @@ class PredictionProduct:
     """Folder of the run."""
     plan: RunPlan
     """A plan whose model is a forest."""
+    source: EarthEngineSource
+    """The source of its scenes."""
 
     @property
     def goal(self) -> Goal:
@@ -154,12 +154,13 @@ class PredictionProduct:
         """Bytes of the values of one cell."""
         return len(self.plan.bands) * self.plan.grid.cell_size**2
 
-    def image(self, geobox: GeoBox) -> ee.Image:
-        """The prediction of some pixels, also of those outside the area."""
-        source = self.plan.reader
+    def image(self, cells: Sequence[Cell]) -> ee.Image:
+        """The prediction of some cells, also of pixels outside the area."""
+        source, plan = self.plan.reader, self.plan
         if not isinstance(source, ForestSource):
             raise AssertionError(f"tasks classify by a source of forests, not by {source!r}")
-        return source.prediction_image(geobox, self.plan.season, self.plan.layers)
+        scenes = self.source.scenes_of(cells, plan.season, plan.recipe.window)
+        return source.prediction_image(scenes, plan.season, plan.layers)
 
     def has(self, cell: Cell) -> bool:
         """Whether the run has the whole prediction of a cell."""
@@ -182,13 +183,27 @@ def command_of(folder: Path, plan: RunPlan, destination: Destination) -> str:
     return f"cropmap {plan.command} --config {folder / CONFIG_FILE} --to {destination}"
 
 
-def product_of(folder: Path, plan: RunPlan) -> Product:
+def product_of(folder: Path, plan: RunPlan, source: EarthEngineSource) -> Product:
     """What the tasks of a run write: predictions where its model is a forest, else composites.
 
     Args:
         folder: Run folder.
         plan: The run.
+        source: What `source_of` gives.
     """
     if plan.model and plan.model.kind == "forest":
-        return PredictionProduct(folder, plan)
-    return CompositeProduct(folder, plan)
+        return PredictionProduct(folder, plan, source)
+    return CompositeProduct(folder, plan, source)
+
+
+def source_of(folder: Path, plan: RunPlan, session: Session | None) -> EarthEngineSource:
+    """The scenes and composites of a run, its scenes as they are kept in its folder.
+
+    Args:
+        folder: Run folder.
+        plan: The run.
+        session: Session of Earth Engine; None where it will not be asked.
+    """
+    settings = session.settings if session else EarthEngineSettings()
+    cropland: Cropland = plan.source.get("cropland", "none")
+    return EarthEngineSource(plan.recipe, settings, cropland=cropland).keeping(folder)

@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.bands import PIXEL_SIZE, REFLECTANCE_SCALE, VALID_MAX, VALID_MIN
 from gee_pipeline.earthengine.client.settings import Cropland
-from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.composites import graph, search
 from gee_pipeline.earthengine.composites.blocks import Block, plan_blocks
 from gee_pipeline.earthengine.composites.tasks import crs_code
 from gee_pipeline.earthengine.forest.classifier_assets import LINE_END, MODES
@@ -44,6 +44,10 @@ from inference.models.forest_model import ForestModel
 from inference.product.legend import Legend
 
 Language = Literal["javascript", "python"]
+
+SCORE_MARGIN: Final = 1.0
+"""Degrees, about a tile: a scene keeps its score, also where the footprint of the score ends short of the
+tile."""
 
 TILE_PIXELS: Final = 10_240
 """Pixels along one side of a tile, which is one export task: 102.4 km, about a tile of Sentinel-2."""
@@ -267,8 +271,8 @@ def _rules(request: ScriptRequest) -> Iterator[Settings]:
     )
     yield _about(
         "Degrees by which scenes and scores are looked for around a tile.",
-        SEARCH_MARGIN=graph.MARGIN,
-        SCORE_MARGIN=graph.SCORE_MARGIN,
+        SEARCH_MARGIN=search.MARGIN,
+        SCORE_MARGIN=SCORE_MARGIN,
     )
     yield _about(
         "The season: its first day, hours by which the clock of its days is ahead of UTC, days of a bin, and "
@@ -393,7 +397,7 @@ def _tiles(request: ScriptRequest) -> list[Block]:
 
 def _tile(grid: Grid, block: Block) -> dict[str, Any]:
     box = block.geobox(grid)
-    west, south, east, north = graph.lonlat_bounds(box)
+    west, south, east, north = search.lonlat_bounds(box)
     height, width = box.shape
     return {
         "name": block.name,

@@ -19,6 +19,7 @@ from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from gee_pipeline.source import Spent
 from inference.run.cell_worker import has_composite
 from inference.run.ledger import CellRecord, Goal, Observed, read_observed
+from inference.run.listed_scenes import ListedScenes, listed_scenes
 from inference.run.plan import CONFIG_FILE, RunPlan
 from inference.run.prediction import bounded_gdal, prediction_path, read_finished
 
@@ -98,6 +99,8 @@ class RunSummary:
     """What a server was asked for, by all starts of the run."""
     stopped: str | None = None
     """Why the run ended before its last cell; None where it did not."""
+    listed: ListedScenes | None = None
+    """The scenes that a server listed; None where scenes are read here."""
     observed: Observed = field(default_factory=Observed)
     """What the composites are like; a scene that was left out counts in each cell."""
     command: str = "predict"
@@ -117,7 +120,8 @@ class RunSummary:
     @property
     def completeness(self) -> dict[str, Any]:
         """The counts as JSON values."""
-        return {
+        listed = {"scenes_listed": self.listed.to_dict()} if self.listed else {}
+        return listed | {
             "planned": self.planned,
             "done": self.done,
             "skipped": self.skipped,
@@ -199,6 +203,7 @@ def check_completeness(
         pixels=dict(sorted(pixels.items())),
         unseen=unseen,
         seconds=round(time.monotonic() - start, 3),
+        listed=listed_scenes(folder, plan),
         observed=read_observed(folder),
         command=plan.command,
     )

@@ -207,6 +207,21 @@ def read_observed(folder: Path) -> Observed:
     return Observed(len(seen), values, scenes, without)
 
 
+def read_finish_times(folder: Path) -> dict[str, float]:
+    """When the scenes of each cell were composited last, in seconds since 1970."""
+    times: dict[str, float] = {}
+    for event in _events(folder / LEDGER_FILE):
+        if "cell" in event and event["state"] != "failed" and (event["cell"] not in times or _is_made(event)):
+            times[event["cell"]] = float(event["time"])
+    return times
+
+
+def _is_made(event: Mapping[str, Any]) -> bool:
+    """Whether a cell was made of scenes, and not of its stored composite."""
+    steps = set(event.get("seconds") or ())
+    return not event.get("reused") and ("fetch" in steps or not steps & {"predict", "layers"})
+
+
 def status(folder: Path) -> RunStatus:
     """How far a run has come; also while it is running, and after it died.
 

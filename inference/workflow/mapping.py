@@ -21,7 +21,7 @@ from inference.run.plan import CONFIG_FILE, PlannedKind, RunPlan
 from inference.run.planning import plan_run
 from inference.workflow.place import season_of_model
 from inference.workflow.request import ForestRequest, Listener, MapRequest, ModelRequest, Request
-from inference.workflow.steps import Workers, checked, made_again, open_folder, repeating, work_through
+from inference.workflow.steps import Workers, checked, open_folder, remarks, repeating, work_through
 from inference.workflow.trained_model import TrainedModel, introduce, warn_of_gap
 
 ModelT = TypeVar("ModelT", bound=TrainedModel)
@@ -179,7 +179,7 @@ def finish_map(
     for text in empty:
         listener.warn(text)
     aoi, survey = background.aoi, background.survey
-    notices = (*aoi.notices, *survey.notices, *background.notices, *made_again(summary), *empty)
+    notices = (*aoi.notices, *survey.notices, *background.notices, *remarks(summary), *empty)
     facts = replace(_facts(request, plan, summary, background, notices), observed=check.report())
     made = write_map(request.folder, plan.grid, plan.cells, background.model.classes, facts)
     _require_mapped(request, plan, summary)

@@ -74,6 +74,7 @@ def open_folder(request: Request, plan: RunPlan, listener: Listener) -> RunPlan:
         )
     if isinstance(plan.reader, RemoteSource):
         plan.reader.label(plan.workload)
+        plan = replace(plan, reader=plan.reader.keeping(request.folder.absolute()))
     for text in request.notices():
         listener.notice(text)
     if plan.model or not read_run_file(request.folder)["model"]:  # a map's file outlives a later export
@@ -114,7 +115,7 @@ def work_through(
         device=workers.device,
         memory_budget=workers.memory_budget,
     )
-    for text in made_again(summary):
+    for text in remarks(summary):
         listener.notice(text)
     summary.raise_if_incomplete()
     return summary
@@ -126,9 +127,26 @@ def checked(summary: RunSummary, plan: RunPlan, model: TrainedModel | None = Non
     return Check(summary.observed, plan.recipe, known)
 
 
-def made_again(summary: RunSummary) -> tuple[str, ...]:
+def remarks(summary: RunSummary) -> tuple[str, ...]:
+    """What to say of the cells of a run that is done."""
+    return (*_made_again(summary), *_made_of_withdrawn(summary))
+
+
+def _made_again(summary: RunSummary) -> tuple[str, ...]:
     """What to say of composites that were found damaged."""
     if not summary.remade:
         return ()
     named = ", ".join(summary.remade[:NAMED]) + (", ..." if len(summary.remade) > NAMED else "")
     return (f"Damaged composites were made again from the scenes: {len(summary.remade):,} ({named}).",)
+
+
+def _made_of_withdrawn(summary: RunSummary) -> tuple[str, ...]:
+    """What to say of cells that are made of scenes which the server has no more."""
+    listed = summary.listed
+    if listed is None or not listed.cells:
+        return ()
+    named = ", ".join(sorted(listed.record.withdrawn)[:NAMED])
+    return (
+        f"Scenes that Earth Engine has withdrawn since ({named}) are in {listed.cells:,} finished cells, "
+        "which stay as they are; cells made later are without. Another --out is without them everywhere.",
+    )

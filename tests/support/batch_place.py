@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.earthengine.client.session import Session, connect
 from gee_pipeline.earthengine.client.settings import EarthEngineSettings
+from gee_pipeline.earthengine.composites.block_scenes import SIDE
 from gee_pipeline.earthengine.composites.tasks import Destination
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
@@ -56,9 +57,10 @@ def pixels_by_formula(image: Any, grid: Any) -> list[tuple[str, NDArray[Any], ND
 
 
 def scenes_of_a_cell(expression: Any, archive: None) -> dict[str, Any]:
-    """What the server answers to a question for scenes: four, two of them on one day, one without score."""
-    days = [datetime(2021, 5, day, 17, tzinfo=UTC) for day in (3, 3, 6, 9)]
-    return {"times": [int(day.timestamp() * 1000) for day in days], "without_score": 1}
+    """What the server answers to a question for scenes: four, two on one day, one without score."""
+    days, names = [datetime(2021, 5, day, 17, tzinfo=UTC) for day in (3, 3, 6, 9)], ["A", "B", "C", "D"]
+    times = [int(day.timestamp() * 1000) for day in days]
+    return {"index": names, "time": times, "scored": names[1:], "parts": [names] * SIDE**2}
 
 
 def expected_values(row: int, col: int) -> NDArray[np.int16]:

@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 from affine import Affine
 from ee import _state, apitestcase, serializer
+from odc.geo.geobox import GeoBox
 
+from gee_pipeline.earthengine.composites.scene_list import Scenes
+from gee_pipeline.earthengine.composites.search import find_scenes
+from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Season
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 from tests.support.ee_emulator.evaluate import evaluate, image_pixels
 from tests.support.ee_emulator.grid import Grid
@@ -46,6 +51,16 @@ def graph_of(expression: Any) -> dict[str, Any]:
 def value(expression: Any, *assets: ImageAsset) -> Any:
     """The answer of value:compute."""
     return plain(evaluate(graph_of(expression), Archive(assets)))
+
+
+def scenes_at(archive: Archive, box: GeoBox, season: Season, bins: range, recipe: Recipe) -> Scenes:
+    """The scenes of some pixels, as the emulator lists them."""
+
+    def ask(expression: Any, read: Any) -> Any:
+        return read(plain(evaluate(graph_of(expression), archive)))
+
+    (found,) = find_scenes(ask, box, [box], season.span(bins, recipe.bin_days), recipe)
+    return found
 
 
 def pixels(image: Any, where: Grid | None = None, *assets: ImageAsset) -> dict[str, np.ma.MaskedArray]:

@@ -16,9 +16,11 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.composites.scene_list import Scenes
 from gee_pipeline.recipe import Recipe, SensorGroup
 from gee_pipeline.season import Season
 from gee_pipeline.sensors import sensor_of
+from tests.support.ee_asking import scenes_at
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 from tests.support.ee_emulator.catalog import archive_of_catalog
 from tests.support.ee_emulator.evaluate import evaluate, image_pixels
@@ -109,13 +111,17 @@ class SensorScenes:
 
     def earth_engine(self, geobox: GeoBox, season: Season, bins: range, recipe: Recipe) -> np.ndarray:
         """`(bin, band, y, x)`: the graph, evaluated by the emulator."""
-        image = graph.composite(graph.search_region(geobox), season, bins, recipe)
+        image = graph.composite(self.listed(geobox, season, bins, recipe), season, bins, recipe)
         bands = self.pixels(image, geobox)
         names = [f"{band}_{index}" for index in bins for band in recipe.bands]
         assert list(bands) == names
         assert all(values.dtype == np.int16 and not np.ma.is_masked(values) for values in bands.values())
         cube = np.stack([values.data for values in bands.values()])
         return cube.reshape(len(bins), len(recipe.bands), *geobox.shape)
+
+    def listed(self, geobox: GeoBox, season: Season, bins: range, recipe: Recipe) -> Scenes:
+        """The scenes of some pixels, as the emulator lists them."""
+        return scenes_at(self.archive, geobox, season, bins, recipe)
 
     def value(self, expression: Any) -> Any:
         """What the emulator computes."""

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import ee
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from gee_pipeline.bands import NODATA
 from gee_pipeline.earthengine.composites import graph, reference
 from gee_pipeline.earthengine.composites.fetch import Fetcher
+from gee_pipeline.earthengine.composites.scene_list import Scenes, observed_bins
+from gee_pipeline.earthengine.composites.search import find_scenes
 from gee_pipeline.errors import EarthEngineError, InputError
 from training.samples.crops import NAMES, OTHER
 from training.sampling.cell_samples import CellSamples
 from training.sampling.grid import SampleCell, draw, lattice_points, pixel_at
 from training.sampling.plan import SamplePlan
+
+LISTED_AT_ONCE: Final = 64
+"""Pixels whose scenes one request lists: each has up to some hundred a season."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class CellSampler:
             )
 
     def samples_of(self, cell: SampleCell) -> CellSamples:
-        """The samples of a square: one request for the reference map, then one for the series of each.
+        """The samples of a square: requests for the reference map, for the scenes, and for each series.
 
         Raises:
             AccessError: Earth Engine cannot be used.
@@ -62,8 +69,9 @@ class CellSampler:
         points = lattice_points(cell, self.plan.aoi.lonlat, self.plan.rule)
         taken = draw(cell, codes, points.allowed, self.plan.rule)
         rows, cols = taken.T
+        pixels = [pixel_at(geobox, int(row), int(col)) for row, col in taken]
         return CellSamples(
-            series=self._series([pixel_at(geobox, int(row), int(col)) for row, col in taken]),
+            series=self._series(pixels, geobox),
             labels=(codes[rows, cols] - 1).astype(np.uint8),
             lon=points.lon[rows, cols],
             lat=points.lat[rows, cols],
@@ -86,16 +94,27 @@ class CellSampler:
             cropland_code=NAMES.index(OTHER) + 1,
         )
 
-    def _series(self, pixels: Sequence[GeoBox]) -> NDArray[np.int16]:
-        """`(sample, band, bin)` of single pixels, by the very graph that makes a map's composites."""
+    def _series(self, pixels: Sequence[GeoBox], around: GeoBox) -> NDArray[np.int16]:
+        """`(sample, band, bin)` of single pixels within a box, by the graph that makes a map's composites."""
         bins, bands = range(self.plan.recipe.bins_in_season), self.plan.recipe.bands
-        series = np.empty((len(pixels), len(bands), len(bins)), np.int16)
-        for place, pixel in enumerate(pixels):
-            series[place] = self.fetcher.composite(self._composite, pixel, bins, bands)[:, :, 0, 0].T
+        series = np.full((len(pixels), len(bands), len(bins)), NODATA, np.int16)
+        for place, (pixel, scenes) in enumerate(zip(pixels, self._scenes(pixels, around), strict=True)):
+            seen = observed_bins(scenes, self.plan.season, bins, self.plan.recipe)
+            image_of = partial(self._composite, scenes)
+            series[place][:, seen] = self.fetcher.composite(image_of, pixel, seen, bands)[:, :, 0, 0].T
         return series
 
-    def _composite(self, geobox: GeoBox, bins: range) -> ee.Image:
-        return graph.composite(graph.search_region(geobox), self.plan.season, bins, self.plan.recipe)
+    def _scenes(self, pixels: Sequence[GeoBox], around: GeoBox) -> list[Scenes]:
+        """The scenes of each pixel."""
+        recipe, found = self.plan.recipe, list[Scenes]()
+        span = self.plan.season.span(range(recipe.bins_in_season), recipe.bin_days)
+        for first in range(0, len(pixels), LISTED_AT_ONCE):
+            parts = pixels[first : first + LISTED_AT_ONCE]
+            found += find_scenes(self.fetcher.value, around, parts, span, recipe)
+        return found
+
+    def _composite(self, scenes: Scenes, geobox: GeoBox, bins: Sequence[int]) -> ee.Image:
+        return graph.composite(scenes, self.plan.season, bins, self.plan.recipe)
 
     def _left_out(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """`(value, 2)`: values in no class, and their number of points."""

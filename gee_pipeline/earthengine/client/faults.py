@@ -91,6 +91,16 @@ def fault_of(error: BaseException) -> Fault:
     return Fault(_kind(error, message, status), message, status)
 
 
+def missing_asset(message: str) -> str | None:
+    """The id of the asset that a message says is not there; None where it says something else.
+
+    Args:
+        message: The server's words, alone or within those of an error.
+    """
+    found = _MISSING.search(message)
+    return found["id"] if found else None
+
+
 def access_error(fault: Fault, project: str | None, *, roles: str = ROLES) -> AccessError:
     """The one message for a lack of access: what is wrong, what to do, and the server's words.
 
@@ -128,6 +138,7 @@ def request_error(fault: Fault, tries: int = 1) -> EarthEngineError:
     return EarthEngineError(f"Earth Engine refused a request{code}: {said}.")
 
 
+_MISSING: Final = re.compile(r"asset '(?P<id>[^']+)' not found", re.IGNORECASE)
 _TOO_LARGE: Final = re.compile(
     r"memory (limit|capacity) exceeded|out of memory|computation timed out|computed value (is )?too large"
     r"|(request|response|payload) size|output .*too large|too many (bands|pixels)|number of (bands|pixels)"

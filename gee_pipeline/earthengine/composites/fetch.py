@@ -42,10 +42,6 @@ SMALLEST_SIDE: Final = 64
 SMALLEST_SIDE_OF_SMALL: Final = 16
 """The same for cells below `SMALLEST_SIDE`."""
 
-
-FIRST_BYTES: Final = 8 * 2**20
-"""Bytes of the first requests: larger ones are cheaper, but one that is refused was computed in vain."""
-
 PROBATION: Final = 64
 """Answers in a row after which requests of twice the size are tried again."""
 
@@ -70,8 +66,8 @@ class PixelRequest:
 
     geobox: GeoBox
     """Pixels."""
-    bins: range
-    """Bins, contiguous."""
+    bins: tuple[int, ...]
+    """Bins, in order."""
     bands: int
     """Bands a bin."""
 
@@ -103,7 +99,7 @@ class PixelRequest:
         return tuple(PixelRequest(box, self.bins, self.bands) for box in boxes)
 
 
-def plan_requests(geobox: GeoBox, bins: range, bands: int, budget: int) -> list[PixelRequest]:
+def plan_requests(geobox: GeoBox, bins: Sequence[int], bands: int, budget: int) -> list[PixelRequest]:
     """Requests that together cover each pixel of each bin once, none larger than a budget.
 
     None has more than `MOST_BANDS` bands either. Bins are divided first, as evenly as they go; a cell of
@@ -111,7 +107,7 @@ def plan_requests(geobox: GeoBox, bins: range, bands: int, budget: int) -> list[
 
     Args:
         geobox: Pixels of the cell.
-        bins: Bins, contiguous.
+        bins: Bins, in order.
         bands: Bands a bin.
         budget: Bytes of one answer, uncompressed.
 
@@ -120,6 +116,7 @@ def plan_requests(geobox: GeoBox, bins: range, bands: int, budget: int) -> list[
     """
     if not bins:
         return []
+    bins = tuple(bins)
     one_bin = PixelRequest(geobox, bins[:1], bands)
     if fitting := min(budget // one_bin.bytes, max(MOST_BANDS // bands, 1)):
         requests = -(-len(bins) // fitting)
@@ -158,9 +155,9 @@ class Fetcher:
 
     def composite(
         self,
-        image_of: Callable[[GeoBox, range], ee.Image],
+        image_of: Callable[[GeoBox, Sequence[int]], ee.Image],
         geobox: GeoBox,
-        bins: range,
+        bins: Sequence[int],
         bands: tuple[str, ...],
     ) -> NDArray[np.int16]:
         """The medians of a cell `(bin, band, y, x)`, nodata where there is no observation.
@@ -168,7 +165,7 @@ class Fetcher:
         Args:
             image_of: The image of some pixels and bins: int16, bands `B2_24`, `B3_24`, ... bin by bin.
             geobox: Pixels of the cell.
-            bins: Bins, contiguous.
+            bins: Bins, in order; those between may be left out.
             bands: Bands in order.
 
         Raises:
@@ -212,7 +209,7 @@ class Fetcher:
 
         out, learned = None, self._classified if costly else None
         largest = learned.bytes if learned else self.session.settings.request_bytes
-        plan = plan_requests(geobox, range(1), 1, largest)
+        plan = plan_requests(geobox, (0,), 1, largest)
         for request, values in self._gather(plan, ask, _smallest_side(geobox), learned):
             if out is None:
                 out = np.empty((len(values), *geobox.shape), values.dtype)
@@ -321,13 +318,13 @@ class Fetcher:
 class _LargestRequest:
     """Bytes of the largest request of one kind: what worked after more was too much.
 
-    It begins with `FIRST_BYTES`, and after many successes is twice as much. A limit that all cells meet so
-    costs one refusal in `PROBATION` requests; one difficult cell does not make many small requests out of all
-    that follow.
+    It begins with what was set. After a refusal it is what worked, and after many successes twice as much. A
+    limit that all cells meet so costs one refusal in `PROBATION` requests; one difficult cell does not make
+    many small requests out of all that follow.
     """
 
     def __init__(self, most: int) -> None:
-        self._most, self._bytes = most, min(most, FIRST_BYTES)
+        self._most, self._bytes = most, most
         self._proved = 0  # answers since it last changed
         self._lock = threading.Lock()
 
@@ -442,11 +439,11 @@ def _window(cell: GeoBox, part: GeoBox) -> tuple[slice, slice]:
     return slice(row, row + height), slice(col, col + width)
 
 
-def _cut(bins: range, first: int) -> tuple[range, range]:
+def _cut(bins: tuple[int, ...], first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return bins[:first], bins[first:]
 
 
-def _divide(bins: range, parts: int) -> list[range]:
+def _divide(bins: tuple[int, ...], parts: int) -> list[tuple[int, ...]]:
     """Parts whose lengths differ by one at most."""
     edges = [len(bins) * part // parts for part in range(parts + 1)]
     return [bins[start:stop] for start, stop in pairwise(edges)]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import chain
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlparse
 
 import ee
@@ -19,19 +18,27 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.bands import NODATA
+from gee_pipeline.earthengine.client.faults import missing_asset
 from gee_pipeline.earthengine.client.session import Session, connect, opened
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE, Cropland, EarthEngineSettings
 from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.composites.fetch import Fetcher
-from gee_pipeline.errors import InputError
+from gee_pipeline.earthengine.composites.pinned_scenes import PinnedScenes
+from gee_pipeline.earthengine.composites.scene_list import (
+    Scenes,
+    counted_scenes,
+    observed_bins,
+    scenes_within,
+)
+from gee_pipeline.earthengine.composites.search import COUNTED, Found, count_scenes, find_scenes
+from gee_pipeline.errors import EarthEngineError, InputError
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import CloudRule, Recipe, SensorGroup
-from gee_pipeline.season import BinLength, Season, TimeBin, counted_day
+from gee_pipeline.season import Season, TimeBin
 from gee_pipeline.sensors import Sensor
-from gee_pipeline.source import Composite, SceneCounts, Spent, Survey, same_day
+from gee_pipeline.source import Composite, SceneCounts, Spent, Survey
 
-COUNTED: Final = 5_000
-"""Scenes of an area up to which those without Cloud Score+ are counted before work starts."""
+T = TypeVar("T")
 
 LEAST_AHEAD: Final = 2
 """Cells fetched at a time at least: while the last parts of one come in, the next has begun."""
@@ -50,6 +57,8 @@ class EarthEngineSource:
     """Access and limits."""
     cropland: Cropland = field(default="none", kw_only=True)
     """Mask of cropland; pixels outside come back as nodata, and cells without any are not composited."""
+    pinned: PinnedScenes = field(default_factory=PinnedScenes, kw_only=True, compare=False, repr=False)
+    """The scenes that cells are made of, listed once."""
 
     def describe(self) -> dict[str, Any]:
         """What identifies the source, as JSON values; who pays and where the servers stand does not."""
@@ -72,15 +81,88 @@ class EarthEngineSource:
             AccessError: Earth Engine cannot be used.
             InputError: No scene of a sensor touches the area or season.
         """
-        fetcher, region = self._fetcher, _hull(area)
+        ask, region = self._fetcher.value, _hull(area)
         span = season.span(bins, self.recipe.bin_days)
-        found = [_survey(fetcher, region, span, group) for group in self.recipe.sensors]
-        notices = [notice for _, notice in found if notice]
+        found = [(group, count_scenes(ask, region, span, group)) for group in self.recipe.sensors]
+        for group, own in found:
+            _require_scenes(own, group, span)
+        notices = [notice for group, own in found if (notice := _notice(own, group.clear))]
         return Survey(
-            scenes=sum(scenes for scenes, _ in found),
+            scenes=sum(own.scenes for _, own in found),
             notices=(*_elsewhere(self.host), *notices),
-            simulated=self.host is not None and _any_simulated(fetcher, region, span, self.recipe),
+            simulated=self.host is not None and any(own.simulated for _, own in found),
         )
+
+    def keeping(self, folder: Path) -> Self:
+        """The same source, which keeps the lists of scenes in the folder of a run, and takes those there.
+
+        Args:
+            folder: Folder of the run.
+        """
+        return replace(self, pinned=PinnedScenes(folder))
+
+    def scenes_of(self, cells: Iterable[Cell], season: Season, bins: range, *, ask: bool = True) -> Scenes:
+        """The scenes that touch any of some cells, of all sensors; listed once a block of cells.
+
+        Args:
+            cells: Cells of one grid.
+            season: Season to map.
+            bins: Bins within the season.
+            ask: Whether Earth Engine may be asked where they are not listed yet.
+
+        Raises:
+            AccessError: Earth Engine cannot be used.
+            EarthEngineError: They could not be listed.
+        """
+        span, survey = season.span(bins, self.recipe.bin_days), self._survey_block if ask else _not_asked
+        found = self.pinned.of(cells, span, self.recipe.sensor_names, survey)
+        return scenes_within(found, span, self.recipe)
+
+    def composite_image(self, scenes: Scenes, season: Season, bins: Iterable[int]) -> ee.Image:
+        """The composite of some bins as an expression; the client must be open.
+
+        Args:
+            scenes: What `scenes_of` gave for the pixels that will be asked for.
+            season: Season to map.
+            bins: Bins within the season.
+        """
+        return graph.composite(scenes, season, bins, self.recipe, cropland=self.cropland_image())
+
+    def list_again(self, message: str, cells: Iterable[Cell], season: Season, bins: range) -> bool:
+        """Where a message says that a scene of some cells is gone, list their scenes again.
+
+        Args:
+            message: Earth Engine's words.
+            cells: Cells of one grid.
+            season: Season to map.
+            bins: Bins within the season.
+
+        Returns:
+            Whether a scene was gone, so that the cells may be asked for again.
+
+        Raises:
+            AccessError: Earth Engine cannot be used.
+            EarthEngineError: They could not be listed.
+        """
+        asset = missing_asset(message)
+        if asset is None or asset.rpartition("/")[0] not in self._collections:
+            return False
+        index, span = asset.rpartition("/")[2], season.span(bins, self.recipe.bin_days)
+        again = self.pinned.survey_again(cells, index, span, self.recipe.sensor_names, self._survey_block)
+        for block in again:
+            self.session.notice(
+                f"Earth Engine has withdrawn the scene {asset} since the scenes of block {block.name} were "
+                "listed: they were listed again, and its cells are made of those from now on."
+            )
+        return True
+
+    def _survey_block(self, box: GeoBox, parts: Sequence[GeoBox], span: TimeBin) -> list[Scenes]:
+        return find_scenes(self._fetcher.value, box, parts, span, self.recipe)
+
+    @property
+    def _collections(self) -> set[str]:
+        scores = {sensor.clouds.score_collection for sensor in self._sensors if sensor.clouds}
+        return {sensor.collection for sensor in self._sensors} | scores
 
     @property
     def _sensors(self) -> list[Sensor]:
@@ -172,95 +254,53 @@ class EarthEngineSource:
         mask: NDArray[np.bool_] = self._fetcher.raster(image, geobox)[0] == 1
         return mask
 
-    def _fetch(self, geobox: GeoBox, season: Season, bins: range) -> NDArray[np.int16]:
-        mask = self.cropland_image()
-
-        def image_of(part: GeoBox, some: range) -> ee.Image:
-            return graph.composite(graph.search_region(part), season, some, self.recipe, cropland=mask)
-
-        return self._fetcher.composite(image_of, geobox, bins, self.recipe.bands)
+    def _of_scenes(self, cell: Cell, season: Season, bins: range, make: Callable[[Scenes], T]) -> T:
+        """What is made of the scenes of a cell; where one is gone by now, once more of a new list."""
+        try:
+            return make(self.scenes_of([cell], season, bins))
+        except EarthEngineError as error:
+            if not self.list_again(str(error), [cell], season, bins):
+                raise
+        return make(self.scenes_of([cell], season, bins))
 
     def _read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
-        bands, counts = self.recipe.bands, SceneCounts(duplicates_dropped=None)
-        values = np.full((len(bins), len(bands), *cell.geobox.shape), NODATA, np.int16)
         mask = self._cropland(cell.geobox)
         if mask is not None and not mask.any():
-            return Composite(values, cell.geobox, bins, bands, counts, mask)
-        span = season.span(bins, self.recipe.bin_days)
-        times, counts = count_scenes(self._fetcher, cell.geobox, span, self.recipe)
-        if seen := seen_bins(times, season, bins, self.recipe.bin_days):
-            first = seen.start - bins.start
-            values[first : first + len(seen)] = self._fetch(cell.geobox, season, seen)
-        return Composite(values, cell.geobox, bins, bands, counts, mask)
+            counts = SceneCounts(duplicates_dropped=None)
+            return Composite(self._blank(cell, bins), cell.geobox, bins, self.recipe.bands, counts, mask)
+
+        def make(scenes: Scenes) -> Composite:
+            values = self._fetch(cell, season, bins, scenes)
+            counts = counted_scenes(scenes, self.recipe, season.hours_ahead)
+            return Composite(values, cell.geobox, bins, self.recipe.bands, counts, mask)
+
+        return self._of_scenes(cell, season, bins, make)
+
+    def _fetch(self, cell: Cell, season: Season, bins: range, scenes: Scenes) -> NDArray[np.int16]:
+        """The medians of the bins that have scenes; the others are nodata."""
+        values, seen = self._blank(cell, bins), observed_bins(scenes, season, bins, self.recipe)
+
+        def image_of(box: GeoBox, some: Sequence[int]) -> ee.Image:
+            return self.composite_image(scenes, season, some)
+
+        fetched = self._fetcher.composite(image_of, cell.geobox, seen, self.recipe.bands)
+        values[[index - bins.start for index in seen]] = fetched
+        return values
+
+    def _blank(self, cell: Cell, bins: range) -> NDArray[np.int16]:
+        return np.full((len(bins), len(self.recipe.bands), *cell.geobox.shape), NODATA, np.int16)
 
 
-def count_scenes(
-    fetcher: Fetcher, geobox: GeoBox, span: TimeBin, recipe: Recipe
-) -> tuple[list[datetime], SceneCounts]:
-    """Times of the scenes that may touch some pixels, and their counts, of all sensors of a recipe.
-
-    Args:
-        fetcher: Asks Earth Engine.
-        geobox: The pixels.
-        span: Days, by their own clock.
-        recipe: Whose sensors are counted.
-
-    Raises:
-        AccessError: Earth Engine cannot be used.
-        EarthEngineError: The request failed for good.
-    """
-    region = graph.search_region(geobox)
-    found = [fetcher.value(graph.scene_list(region, span, group), _listed) for group in recipe.sensors]
-    by_sensor = [times for times, _ in found]
-    return list(chain(*by_sensor)), SceneCounts(
-        scenes=sum(map(len, by_sensor)),
-        without_score=sum(without for _, without in found),
-        same_day=sum(same_day(counted_day(time, span.hours_ahead) for time in times) for times in by_sensor),
-        duplicates_dropped=None,
-    )
+def _not_asked(box: GeoBox, parts: Sequence[GeoBox], span: TimeBin) -> list[Scenes]:
+    raise EarthEngineError("the run has no list of them, and no session of Earth Engine was opened")
 
 
-def _listed(values: Any) -> tuple[list[datetime], int]:
-    """Times and number without score of what `graph.scene_list` gives."""
-    return [datetime.fromtimestamp(time / 1000, UTC) for time in values["times"]], int(
-        values["without_score"]
-    )
-
-
-def seen_bins(times: list[datetime], season: Season, bins: range, bin_days: BinLength) -> range:
-    """The bins from the first to the last that have a scene; those outside need no request.
-
-    Args:
-        times: When the scenes were taken.
-        season: Which days the bins mean.
-        bins: Bins to look at.
-        bin_days: Length of a bin.
-    """
-    found = {season.bin_of(season.day_of(time), bin_days) for time in times}
-    there = sorted(index for index in found if index is not None and index in bins)
-    return range(there[0], there[-1] + 1) if there else range(0)
-
-
-def _survey(
-    fetcher: Fetcher, region: ee.Geometry, span: TimeBin, group: SensorGroup
-) -> tuple[int, str | None]:
-    """Scenes of one sensor, and what the user should know of them."""
-    scenes = fetcher.value(graph.scenes(region, span, group).size(), int)
-    if scenes == 0:
+def _require_scenes(found: Found, group: SensorGroup, span: TimeBin) -> None:
+    if found.scenes == 0:
         raise InputError(
             f"Earth Engine's {group.sensor.collection} has no scene of this area from {span.start} to "
             f"{span.last}. Check --year, --season-start and where --aoi lies."
         )
-    if group.clear is None:
-        return scenes, None
-    without = None
-    if scenes <= COUNTED:
-        without = fetcher.value(graph.without_score(region, span, group).size(), int)
-    return scenes, _notice(scenes, without, group.clear)
-
-
-def _any_simulated(fetcher: Fetcher, region: ee.Geometry, span: TimeBin, recipe: Recipe) -> bool:
-    return any(fetcher.value(graph.simulated(region, span, one).size(), int) for one in recipe.sensors)
 
 
 def _hull(area: BaseGeometry) -> ee.Geometry:
@@ -281,15 +321,16 @@ def _elsewhere(host: str | None) -> tuple[str, ...]:
     )
 
 
-def _notice(scenes: int, without: int | None, rule: CloudRule) -> str | None:
-    if without is None:
+def _notice(found: Found, rule: CloudRule | None) -> str | None:
+    """What to say of scenes without Cloud Score+."""
+    if rule is None or found.without_score == 0:
+        return None
+    if found.without_score is None:
         return (
             f"Of more than {COUNTED:,} scenes those without Cloud Score+ are not counted beforehand, but "
             "cell by cell in ledger.jsonl."
         )
-    if not without:
-        return None
     return (
-        f"{without} of {scenes} scenes have no Cloud Score+ (band `{rule.score_band}`): their clear "
-        f"pixels are those of the scene classes (SCL) {rule.clear_classes}."
+        f"{found.without_score} of {found.scenes} scenes have no Cloud Score+ (band `{rule.score_band}`): "
+        f"their clear pixels are those of the scene classes (SCL) {rule.clear_classes}."
     )

@@ -10,12 +10,11 @@ from typing import Any
 import ee
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
-from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.composites.fetch import Expected
-from gee_pipeline.earthengine.composites.source import LEAST_AHEAD, EarthEngineSource, count_scenes, seen_bins
+from gee_pipeline.earthengine.composites.scene_list import Scenes, counted_scenes, observed_bins
+from gee_pipeline.earthengine.composites.source import LEAST_AHEAD, EarthEngineSource
 from gee_pipeline.earthengine.forest.classifier_assets import ServedTrees, answered
 from gee_pipeline.earthengine.forest.prediction_graph import PREDICTION_BANDS, Voters, prediction
 from gee_pipeline.errors import InputError
@@ -96,20 +95,20 @@ class ForestSource(EarthEngineSource):
             EarthEngineError: A part of the cell failed for good.
         """
         with self._settled():
-            return self._read_prediction(cell.geobox, season, layers)
+            return self._read_prediction(cell, season, layers)
 
     def prediction_image(
-        self, geobox: GeoBox, season: Season, layers: tuple[LayerName, ...] = ()
+        self, scenes: Scenes, season: Season, layers: tuple[LayerName, ...] = ()
     ) -> ee.Image:
         """The prediction of some pixels as an expression, bands `band_names`; the client must be open.
 
         Args:
-            geobox: The pixels.
+            scenes: What `scenes_of` gave for the pixels that will be asked for.
             season: Season to map.
             layers: Layers on request, in the order of the table.
         """
         return prediction(
-            graph.search_region(geobox),
+            scenes,
             season,
             self.recipe,
             self.features,
@@ -124,18 +123,23 @@ class ForestSource(EarthEngineSource):
         return max(LEAST_AHEAD, math.ceil(self.settings.most_requests / requests))
 
     def _read_prediction(
-        self, geobox: GeoBox, season: Season, layers: tuple[LayerName, ...]
+        self, cell: Cell, season: Season, layers: tuple[LayerName, ...]
     ) -> tuple[NDArray[np.uint8], SceneCounts]:
-        mask, window = self._cropland(geobox), self.recipe.window
+        mask, window = self._cropland(cell.geobox), self.recipe.window
         names = band_names(layers, self.classes)
         if mask is not None and not mask.any():
             return _unseen(mask, len(names)), SceneCounts(duplicates_dropped=None)
-        fetcher, days = self._fetcher, self.recipe.bin_days
-        times, counts = count_scenes(fetcher, geobox, season.span(window, days), self.recipe)
-        if not seen_bins(times, season, window, days):
-            return _unseen(np.ones(geobox.shape, np.bool_) if mask is None else mask, len(names)), counts
-        image = self.prediction_image(geobox, season, layers)
-        return fetcher.raster(image, geobox, Expected(names, "uint8"), costly=True), counts
+
+        def make(scenes: Scenes) -> tuple[NDArray[np.uint8], SceneCounts]:
+            counts = counted_scenes(scenes, self.recipe, season.hours_ahead)
+            if not observed_bins(scenes, season, window, self.recipe):
+                wanted = np.ones(cell.geobox.shape, np.bool_) if mask is None else mask
+                return _unseen(wanted, len(names)), counts
+            image = self.prediction_image(scenes, season, layers)
+            expected = Expected(names, "uint8")
+            return self._fetcher.raster(image, cell.geobox, expected, costly=True), counts
+
+        return self._of_scenes(cell, season, window, make)
 
 
 @lru_cache(maxsize=2)

@@ -14,12 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import ee
 
 from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
 from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.composites.scene_list import Scenes
 from gee_pipeline.earthengine.forest.deploy_options import Confidence
 from gee_pipeline.earthengine.forest.tree_text import SHARE_UNIT
 from gee_pipeline.features.feature_names import FeatureKind, feature_names
@@ -63,11 +65,11 @@ class Voters:
             raise AssertionError(f"{self.confidence} takes {wanted} classifiers, got {len(self.classifiers)}")
 
 
-def features(region: ee.Geometry, season: Season, recipe: Recipe, kind: FeatureKind) -> ee.Image:
+def features(scenes: Scenes, season: Season, recipe: Recipe, kind: FeatureKind) -> ee.Image:
     """What a forest looks at; bands have the names of `gee_pipeline.features.feature_names`.
 
     Args:
-        region: Where scenes are looked for, made by `graph.search_region`.
+        scenes: All scenes that touch the pixels that are asked for.
         season: The season whose days the bins mean.
         recipe: Bands, window and cloud rule.
         kind: Which features.
@@ -75,34 +77,34 @@ def features(region: ee.Geometry, season: Season, recipe: Recipe, kind: FeatureK
     Raises:
         InputError: Harmonic features need a band that the recipe does not have.
     """
-    return _features(_composites(region, season, recipe), recipe, kind)
+    return _features(_composites(scenes, season, recipe), recipe, kind)
 
 
-def filled(region: ee.Geometry, season: Season, recipe: Recipe) -> ee.Image:
+def filled(scenes: Scenes, season: Season, recipe: Recipe) -> ee.Image:
     """The series of the model window without gaps, in whole DN, halves up: int16, `B2_24`, `B3_24`, ....
 
     Gaps are filled linearly in time, the ends hold. Pixels without any observation
     of a sensor are masked.
 
     Args:
-        region: Where scenes are looked for, made by `graph.search_region`.
+        scenes: All scenes that touch the pixels that are asked for.
         season: The season whose days the bins mean.
         recipe: Bands, window and cloud rule.
     """
-    return _filled(_composites(region, season, recipe), recipe)
+    return _filled(_composites(scenes, season, recipe), recipe)
 
 
-def observed_bins(region: ee.Geometry, season: Season, recipe: Recipe) -> ee.Image:
+def observed_bins(scenes: Scenes, season: Season, recipe: Recipe) -> ee.Image:
     """How many bins of the model window are observed: uint8, one band `clear`, no pixel masked.
 
     Of several sensors it is the number of the one with the fewest.
 
     Args:
-        region: Where scenes are looked for, made by `graph.search_region`.
+        scenes: All scenes that touch the pixels that are asked for.
         season: The season whose days the bins mean.
         recipe: Bands, window and cloud rule.
     """
-    return _observed_bins(_composites(region, season, recipe), recipe)
+    return _observed_bins(_composites(scenes, season, recipe), recipe)
 
 
 def harmonic(series: ee.Image, recipe: Recipe) -> ee.Image:
@@ -123,7 +125,7 @@ def harmonic(series: ee.Image, recipe: Recipe) -> ee.Image:
 
 
 def prediction(
-    region: ee.Geometry,
+    scenes: Scenes,
     season: Season,
     recipe: Recipe,
     kind: FeatureKind,
@@ -139,7 +141,7 @@ def prediction(
     cropland. Layers are 255 where there is no class.
 
     Args:
-        region: Where scenes are looked for, made by `graph.search_region`.
+        scenes: All scenes that touch the pixels that are asked for.
         season: The season whose days the bins mean.
         recipe: Bands, window, cloud rule and the least number of observed bins.
         kind: What the forest looks at.
@@ -150,7 +152,7 @@ def prediction(
     Raises:
         InputError: Harmonic features need a band that the recipe does not have.
     """
-    composites = _composites(region, season, recipe)
+    composites = _composites(scenes, season, recipe)
     clear = _observed_bins(composites, recipe)
     said = classified(_features(composites, recipe, kind), voters, layers)
     few = clear.lt(max(recipe.min_clear_bins, 1))  # without an observation there are no features
@@ -256,10 +258,9 @@ COMPUTED: Final[dict[LayerName, Callable[[_Scores], ee.Image]]] = {
 """The bands of each layer on request, as `inference.models.class_layers` computes them here."""
 
 
-def _composites(region: ee.Geometry, season: Season, recipe: Recipe) -> list[ee.Image]:
+def _composites(scenes: Scenes, season: Season, recipe: Recipe) -> list[ee.Image]:
     """The composite of each bin, under the plain names of its bands: images are joined by names."""
-    bins = (range(index, index + 1) for index in recipe.window)
-    return [graph.composite(region, season, one, recipe).rename(list(recipe.bands)) for one in bins]
+    return [graph.bin_composite(scenes, season, index, recipe) for index in recipe.window]
 
 
 def _features(composites: list[ee.Image], recipe: Recipe, kind: FeatureKind) -> ee.Image:
@@ -306,8 +307,15 @@ def _is_seen(composite: ee.Image) -> ee.Image:
 
 def _observation(index: int, composite: ee.Image) -> ee.Image:
     """The composite of a bin, masked where it is a gap, and from which bin it is."""
-    number = ee.Image.constant(index).toInt16().rename([_BIN])
-    return composite.addBands(number).updateMask(_is_seen(composite))
+    return _numbered()(composite, ee.Image.constant(index))
+
+
+@lru_cache
+def _numbered() -> Callable[..., ee.Image]:
+    def body(composite: ee.Image, number: ee.Image) -> ee.Image:
+        return composite.addBands(number.toInt16().rename([_BIN])).updateMask(_is_seen(composite))
+
+    return graph.function(body, 2)
 
 
 def _scan(images: Sequence[ee.Image]) -> list[ee.Image]:
@@ -328,12 +336,20 @@ def _over(below: ee.Image, above: ee.Image) -> ee.Image:
 
 def _between(before: ee.Image, after: ee.Image, index: int, group: SensorGroup) -> ee.Image:
     """The values of a bin from the last observation until it and the first from it on, which may be one."""
-    start, end = _over(after, before), _over(before, after)  # where there is but one, it holds
-    change = end.toDouble().subtract(start)
-    passed = ee.Image.constant(index).subtract(start.select([_BIN]))
-    rise = change.multiply(passed).divide(change.select([_BIN]).max(1))
-    values = rise.add(start).add(_TIE).floor().toInt16()
-    return values.select(list(group.bands), graph.band_names(group.bands, index))
+    values = _interpolated(group.bands)(before, after, ee.Image.constant(index))
+    return values.rename(graph.band_names(group.bands, index))
+
+
+@lru_cache
+def _interpolated(bands: tuple[str, ...]) -> Callable[..., ee.Image]:
+    def body(before: ee.Image, after: ee.Image, number: ee.Image) -> ee.Image:
+        start, end = _over(after, before), _over(before, after)  # where there is but one, it holds
+        change = end.toDouble().subtract(start)
+        passed = number.subtract(start.select([_BIN]))
+        rise = change.multiply(passed).divide(change.select([_BIN]).max(1))
+        return rise.add(start).add(_TIE).floor().toInt16().select(list(bands))
+
+    return graph.function(body, 3)
 
 
 def _variable(series: ee.Image, name: str, recipe: Recipe) -> ee.Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from gee_pipeline.earthengine.client.session import Access, Session, connect, fi
 from gee_pipeline.earthengine.client.settings import EarthEngineSettings
 from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.composites.fetch import Fetcher
+from gee_pipeline.earthengine.composites.search import find_scenes
 from gee_pipeline.errors import AccessError, CorruptFileError, EarthEngineError, InputError, NoProjectError
 from gee_pipeline.files import read_json
 from gee_pipeline.recipe import Recipe
@@ -126,11 +127,12 @@ def describe(access: Access, settings: EarthEngineSettings) -> str:
 def _composite(session: Session, fetcher: Fetcher) -> str:
     recipe = Recipe()
     season = recipe.season.season(2021, "north")
-
-    def image_of(geobox: GeoBox, bins: range) -> ee.Image:
-        return graph.composite(graph.search_region(geobox), season, bins, recipe)
-
     before = session.meter.spent
+    (scenes,) = find_scenes(fetcher.value, FIELD, [FIELD], season.span(JULY), recipe)
+
+    def image_of(geobox: GeoBox, bins: Sequence[int]) -> ee.Image:
+        return graph.composite(scenes, season, bins, recipe)
+
     values = fetcher.composite(image_of, FIELD, JULY, recipe.bands)
     session.meter.settle(session)
     spent = session.meter.spent - before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,6 +210,57 @@ def test_a_whole_season_of_ten_bands_equals_the_local_one(
         values = here.read()
         assert (values == there.read()).all()
         assert (values != -9999).any(axis=0).all()  # each pixel is seen
+
+
+def lists(server: Emulator) -> int:
+    """Requests for lists of scenes."""
+    return sum("system:index" in json.dumps(request.body) for request in server.log.of("value"))
+
+
+def test_a_run_without_lists_of_scenes_goes_on_and_lists_those_of_what_is_left(
+    place: Place, local: Path, access: dict[str, Any], server: Emulator, tmp_path: Path
+) -> None:
+    """As runs of earlier versions are."""
+    run = tmp_path / "run"
+    succeeds(place.predict(run, **access))
+    names = {path.name for path in (run / "scenes").iterdir()}
+    assert lists(server) == len(names)  # one request a block
+    shutil.rmtree(run / "scenes")
+    for folder in ("composites", "predictions"):
+        (run / folder / CELL).unlink()
+    server.log.clear()
+    succeeds(place.predict(run, **access))
+    assert pixels(run) == pixels(local)
+    assert lists(server) == 1
+    assert [path.name for path in (run / "scenes").iterdir()] == ["r0000_c0000_4x4.json"]
+    assert report(run)["certificate"]["scenes_listed"]["blocks"] == 1
+
+
+def test_a_scene_that_is_withdrawn_is_told_and_counted(
+    place: Place, access: dict[str, Any], server: Emulator, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    succeeds(place.predict(run, **access))
+    before = report(run)["certificate"]["scenes_listed"]
+    window = [image for image in server.archive if 151 <= image.time_start.timetuple().tm_yday <= 240]
+    assert before["scenes"] == sum(image.id.startswith("COPERNICUS/S2") for image in window)
+    assert (before["withdrawn"], before["cells_of_withdrawn"]) == ({}, 0)
+    kept = {path.name: path.read_bytes() for path in (run / "predictions").iterdir() if path.name != CELL}
+    for folder in ("composites", "predictions"):
+        (run / folder / CELL).unlink()
+    listed = json.loads((run / "scenes" / "r0000_c0000_4x4.json").read_text())["sensors"]["sentinel-2"]
+    gone = next(index for index, _, _, cells in listed if cells == "ffff")
+    server.archive.withdraw(f"COPERNICUS/S2_SR_HARMONIZED/{gone}")
+    result = succeeds(place.predict(run, **access))
+    assert f"withdrawn the scene COPERNICUS/S2_SR_HARMONIZED/{gone}" in result.stderr
+    assert "stay as they are" in result.stderr
+    after = report(run)["certificate"]["scenes_listed"]
+    assert list(after["withdrawn"]) == [gone]
+    assert 0 < after["cells_of_withdrawn"] <= len(kept)
+    assert any("stay as they are" in text for text in report(run)["notices"])
+    assert {
+        path.name: path.read_bytes() for path in (run / "predictions").iterdir() if path.name != CELL
+    } == kept
 
 
 def test_cropland_of_the_servers_is_mapped_and_nothing_else(

@@ -16,6 +16,7 @@ from gee_pipeline.earthengine.composites.tasks import Destination
 from gee_pipeline.store import composite_path, read_composite
 from inference.batch.collect import collect
 from inference.batch.export import export_by_tasks
+from inference.batch.product import source_of
 from tests.support.batch_place import BUCKET, DRIVE, LEFT, SIZE, TOP, planned, session_of
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 from tests.support.ee_emulator.server import Emulator
@@ -62,7 +63,7 @@ class Scenes:
             )
         ]
         for number, time in enumerate(TIMES):
-            name = f"{when(time):%Y%m%dT%H%M%S}_{when(time):%Y%m%dT%H%M%S}_T33TXX"
+            name = name_of(time)
             bands = {b: raster(self.values[k, number], EMPTY) for k, b in enumerate(("B2", "B4"))}
             bands["SCL"] = raster(self.classes[number])
             images.append(ImageAsset(f"COPERNICUS/S2_SR_HARMONIZED/{name}", when(time), bands, {}))
@@ -72,8 +73,8 @@ class Scenes:
                 images.append(ImageAsset(place, when(time), score, {}))
         return Archive(images)
 
-    def composite(self, masked: bool) -> NDArray[np.int16]:
-        """`(bin, band, y, x)` of all cells, one pixel at a time."""
+    def composite(self, masked: bool, without: str | None = None) -> NDArray[np.int16]:
+        """`(bin, band, y, x)` of all cells, one pixel at a time, perhaps without the scene of a time."""
         out = np.full((3, 2, HEIGHT, WIDTH), NODATA, np.int16)
         for y, x in np.ndindex(HEIGHT, WIDTH):
             if masked and self.land[y, x] != 40:
@@ -81,7 +82,8 @@ class Scenes:
             for index in range(3):
                 by_day = {}
                 for number, time in enumerate(TIMES):
-                    if (when(time).day - 1) // 5 == index and self.counts(number, time, y, x):
+                    there = time != without and self.counts(number, time, y, x)
+                    if (when(time).day - 1) // 5 == index and there:
                         by_day[when(time).day] = number
                 for band in range(2 if by_day else 0):
                     found = sorted(int(self.values[band, number, y, x]) for number in by_day.values())
@@ -95,6 +97,10 @@ class Scenes:
         if time == WITHOUT_SCORE:
             return int(self.classes[number, y, x]) in (4, 5, 6, 7)
         return round(float(self.score[number, y, x]), 2) >= 0.75
+
+
+def name_of(time: str) -> str:
+    return f"{when(time):%Y%m%dT%H%M%S}_{when(time):%Y%m%dT%H%M%S}_T33TXX"
 
 
 def when(time: str) -> datetime:
@@ -149,3 +155,43 @@ def test_composites_of_batch_tasks_are_those_of_a_loop_over_the_scenes(
             np.testing.assert_array_equal(found.cropland, scenes.land[:, columns] == 40)
         else:
             assert found.cropland is None
+
+
+def test_a_task_that_fails_of_a_withdrawn_scene_is_started_with_a_new_list(
+    tmp_path: Path, scenes: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disconnect()
+    with Emulator(scenes.archive()) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        session, plan, told = session_of(server, tmp_path / "keys"), planned(tmp_path / "run", CELLS), []
+        folder = tmp_path / "run"
+        source_of(folder, plan, session).scenes_of(plan.grid.cells(plan.cells), plan.season, plan.bins)
+        assert len(list((folder / "scenes").glob("*.json"))) == 3  # nine cells in a row
+        server.archive.withdraw(f"COPERNICUS/S2_SR_HARMONIZED/{name_of(TIMES[2])}")
+        first = export_by_tasks(folder, plan, session, BUCKET, sleep=lambda seconds: None)
+        assert len(first.failures) == 2
+        assert name_of(TIMES[2]) in first.failures[0].message
+        second = export_by_tasks(
+            folder, plan, session, BUCKET, sleep=lambda seconds: None, notice=told.append
+        )
+        assert (second.failures, second.done) == ((), 2)
+        assert sum(name_of(TIMES[2]) in text for text in told) == 3
+        server.log.clear()
+        assert collect(folder, plan, None, BUCKET, places=_downloaded(server, tmp_path)).taken == CELLS
+    disconnect()
+    expected = scenes.composite(False, without=TIMES[2])
+    assert (expected != scenes.composite(False)).any()
+    for cell in plan.grid.cells(plan.cells):
+        columns = slice(cell.col * SIZE, (cell.col + 1) * SIZE)
+        found = read_composite(composite_path(folder, cell), cell, plan.recipe, plan.season, plan.bins)
+        np.testing.assert_array_equal(found.values, expected[..., columns])
+        assert (found.counts.scenes, found.counts.without_score) == (5, 1)  # from the lists, nobody was asked
+
+
+def _downloaded(server: Emulator, folder: Path) -> str:
+    """All exported files in one folder."""
+    (folder / "downloads").mkdir()
+    for name in server.storage.names(BUCKET.place):
+        content = server.storage.get(BUCKET.place, name)
+        (folder / "downloads" / name.rpartition("/")[2]).write_bytes(content)
+    return str(folder / "downloads")

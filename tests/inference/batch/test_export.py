@@ -456,7 +456,7 @@ class DyingSession:
 
     def __init__(self, session: Session, at: int, *, after_submission: bool) -> None:
         self._session, self._left, self._after = session, at, after_submission
-        self.project = session.project
+        self.project, self.settings = session.project, session.settings
 
     def start_export(self, params: dict[str, Any], request_id: str) -> dict[str, Any]:
         self._left -= 1

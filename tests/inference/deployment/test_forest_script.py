@@ -26,7 +26,7 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.composites import graph, search
 from gee_pipeline.earthengine.forest import prediction_graph
 from gee_pipeline.earthengine.forest.classifier_assets import AssetRequest, TreeRow, table_request
 from gee_pipeline.errors import InputError, MismatchError
@@ -39,7 +39,7 @@ from inference.deployment import forest_script
 from inference.deployment.deployment import Deployment, ensembles, voters
 from inference.deployment.forest_script import ScriptRequest, notices, write_script
 from tests.support import forest_scenes
-from tests.support.ee_asking import offline_client
+from tests.support.ee_asking import offline_client, scenes_at
 from tests.support.ee_emulator.archive import Archive
 from tests.support.ee_emulator.assets import Assets
 from tests.support.ee_emulator.evaluate import evaluate, image_pixels
@@ -121,13 +121,13 @@ def run_python(request: ScriptRequest, name: str = "script") -> Any:
     return SimpleNamespace(**found)
 
 
-def own_image(request: ScriptRequest, geobox: GeoBox) -> ee.Image:
-    """The prediction as cropmap asks for it."""
+def own_image(request: ScriptRequest, archive: Archive, geobox: GeoBox) -> ee.Image:
+    """The prediction as cropmap asks for it: by the ids of scenes, which a script searches for."""
     mask = None if request.cropland == "none" else graph.cropland(request.cropland)
-    model, region = request.model, graph.search_region(geobox)
-    who = voters(request.deployment, model)
+    model, who = request.model, voters(request.deployment, request.model)
+    listed = scenes_at(archive, geobox, request.season, model.recipe.window, model.recipe)
     return prediction_graph.prediction(
-        region, request.season, model.recipe, model.features, who, cropland=mask, layers=request.layers
+        listed, request.season, model.recipe, model.features, who, cropland=mask, layers=request.layers
     )
 
 
@@ -141,7 +141,7 @@ def archive_of(request: ScriptRequest) -> Archive:
 def expected_map(request: ScriptRequest, archive: Archive, geobox: GeoBox) -> dict[str, np.ndarray]:
     """cropmap's own prediction, cut to the area as a run cuts it."""
     within = inside(area(), geobox)
-    bands = drawn(own_image(request, geobox), archive, geobox)
+    bands = drawn(own_image(request, archive, geobox), archive, geobox)
     return {name: np.where(within, band.data, 0 if name == "class" else 255) for name, band in bands.items()}
 
 
@@ -402,7 +402,9 @@ def test_a_large_outline_stays_away_and_is_told(monkeypatch):
     (told,) = notices(request, text)
     assert "whole tiles are mapped" in told
     archive, geobox, script = scenes(), grid().geobox, run_python(request)
-    whole = {name: band.data for name, band in drawn(own_image(request, geobox), archive, geobox).items()}
+    whole = {
+        name: band.data for name, band in drawn(own_image(request, archive, geobox), archive, geobox).items()
+    }
     assert_same(drawn(script.map_of(script.TILES[0]), archive, geobox), whole)
 
 
@@ -421,8 +423,8 @@ def test_a_tile_across_the_antimeridian_ends_east_of_its_west():
     script = run_python(replace(request_of(), grid=Grid(box, SIZE), area=whole))
     (tile,) = script.TILES
     assert 179.9 < tile["west"] < 180 < tile["east"] < 180.1
-    (ring,) = script.search_box(tile, graph.MARGIN).toGeoJSON()["coordinates"]
-    (own,) = graph.search_region(box).toGeoJSON()["coordinates"]
+    (ring,) = script.search_box(tile, search.MARGIN).toGeoJSON()["coordinates"]
+    (own,) = search.search_region(box).toGeoJSON()["coordinates"]
     np.testing.assert_allclose(np.mod(ring, 360), np.mod(own, 360), atol=1.5e-6)
     assert max(x for x, _ in ring) - min(x for x, _ in ring) < 0.1  # not once around the globe
 

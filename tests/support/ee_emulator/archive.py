@@ -170,6 +170,10 @@ class Archive:
         """Add an image, or replace that of the same id."""
         self._images[image.id] = image
 
+    def withdraw(self, name: str) -> None:
+        """Take an image away; its collection stays."""
+        self._collections.add(self._images.pop(name).collection)
+
     def __len__(self) -> int:
         return len(self._images)
 

@@ -8,6 +8,7 @@ bands = image_pixels(value, grid)             # where the value is an image
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,8 @@ def evaluate(
     archive: Archive,
     assets: Assets | None = None,
     rules: ClassifierRules | None = None,
+    *,
+    calls: Counter[str] | None = None,
 ) -> Any:
     """The value of a serialized expression; images stay uncomputed until their pixels are asked for.
 
@@ -43,6 +46,7 @@ def evaluate(
         archive: The data there is.
         assets: Tables and classifiers; None is none.
         rules: How classifiers behave where that is not known.
+        calls: Counts the functions that are called, by name.
 
     Raises:
         EmulatorError: Earth Engine would refuse it, or the emulator does not know a part of it; named.
@@ -51,6 +55,7 @@ def evaluate(
         raise EmulatorError(f"An expression has a result and values, this one {sorted(expression)}.")
     sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEPEST))
     request = Request(archive, expression["values"], assets or Assets(), rules or ClassifierRules())
+    request.calls = Counter() if calls is None else calls
     return request.result(expression["result"])
 
 
@@ -115,6 +120,7 @@ class Request:
         self.assets = assets
         self.rules = rules
         self.reader = Reader()
+        self.calls: Counter[str] = Counter()
         self._values = values
         self._outermost = _Frame()
         self._free: dict[str, frozenset[str]] = {}
@@ -170,6 +176,7 @@ class Request:
             return self._applied(self._reference(content["functionReference"], frame), arguments)
         signature = signature_of(content["functionName"])
         function = implementation_of(signature.name)
+        self.calls[signature.name] += 1
         values = bound(signature, arguments)
         if signature.name not in OF_ARRAYS:
             _require_numbers(signature.name, values)

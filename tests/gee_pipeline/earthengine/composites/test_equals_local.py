@@ -22,7 +22,8 @@ from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER, YEAR, Season
 from gee_pipeline.sensors import SENTINEL_2
-from gee_pipeline.stac.composites.source import StacSource
+from gee_pipeline.stac.source import StacSource
+from tests.support.ee_asking import scenes_at
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 from tests.support.ee_emulator.catalog import archive_of_catalog
 from tests.support.ee_emulator.evaluate import evaluate, image_pixels
@@ -126,7 +127,8 @@ class Scenes:
         return StacSource(str(self.path), recipe).read_cell(cell, season, bins).values
 
     def earth_engine(self, cell: Cell, season: Season, bins: range, recipe: Recipe = TWO_BANDS) -> np.ndarray:
-        image = graph.composite(graph.search_region(cell.geobox), season, bins, recipe)
+        listed = scenes_at(self.archive, cell.geobox, season, bins, recipe)
+        image = graph.composite(listed, season, bins, recipe)
         return computed(image, self.archive, cell, bins, recipe)
 
     def loop(self, cell: Cell, season: Season, bins: range, recipe: Recipe = TWO_BANDS) -> np.ndarray:
@@ -638,7 +640,7 @@ def test_some_bins_alone_have_the_values_of_the_whole(tmp_path):
 
 
 def test_a_part_of_a_cell_has_the_values_of_the_whole(tmp_path):
-    """A request for a quarter looks for scenes around the quarter only."""
+    """Also where scenes are looked for around the quarter only."""
     scenes = Scenes(
         tmp_path,
         shot("A", "2021-05-02T10:30:00Z", 1, clear=0.6),
@@ -650,7 +652,7 @@ def test_a_part_of_a_cell_has_the_values_of_the_whole(tmp_path):
         np.testing.assert_array_equal(part, whole[..., row : row + 8, col : col + 8])
 
 
-def test_the_scene_list_counts_what_touches_the_region(tmp_path):
+def test_the_scene_list_holds_what_touches_the_region(tmp_path):
     scenes = Scenes(
         tmp_path,
         shot("A", "2021-05-01T00:00:00Z", 1),
@@ -659,13 +661,13 @@ def test_the_scene_list_counts_what_touches_the_region(tmp_path):
         shot("D", "2021-05-11T00:00:00Z", 4, score=False),  # a day late
         shot("E", "2021-05-02T10:30:00Z", 5, score=False, left=LEFT + 40_000),  # elsewhere
     )
-    asked = graph.scene_list(graph.search_region(cell_at().geobox), SEASON.span(MAY))
-    found = evaluate(ee.serializer.encode(asked), scenes.archive)
-    inside = [
-        datetime.fromisoformat(f"2021-05-{time}+00:00") for time in ("01T00:00", "02T10:30", "02T10:30")
+    found = scenes_at(scenes.archive, cell_at().geobox, SEASON, MAY, TWO_BANDS)
+    first, second = (datetime.fromisoformat(f"2021-05-{t}Z") for t in ("01T00:00", "02T10:30"))
+    assert [(scene.when, scene.index, scene.scored) for scene in found["sentinel-2"]] == [
+        (first, "A", True),
+        (second, "B", False),
+        (second, "C", False),
     ]
-    assert sorted(found["times"]) == [time.timestamp() * 1000 for time in inside]
-    assert found["without_score"] == 2
 
 
 def worldcover(classes: np.ndarray) -> ImageAsset:
@@ -694,7 +696,7 @@ def test_outside_cropland_all_bins_are_nodata(tmp_path):
     classes = np.random.default_rng(2).choice([10, 40], (16, 16)).astype(np.uint8)
     scenes.archive.add(worldcover(classes))
     cell = cell_at(size=16)
-    region, mask = graph.search_region(cell.geobox), graph.cropland("worldcover")
-    image = graph.composite(region, SEASON, MAY, TWO_BANDS, cropland=mask)
+    listed = scenes_at(scenes.archive, cell.geobox, SEASON, MAY, TWO_BANDS)
+    image = graph.composite(listed, SEASON, MAY, TWO_BANDS, cropland=graph.cropland("worldcover"))
     found = computed(image, scenes.archive, cell, MAY, TWO_BANDS)
     np.testing.assert_array_equal(found, np.where(classes == 40, scenes.loop(cell, SEASON, MAY), NODATA))

@@ -4,7 +4,7 @@ import json
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from unittest.mock import MagicMock
 
 import geopandas
@@ -209,6 +209,9 @@ class FakeSource:
 
     def survey(self, area: Any, season: Season, bins: range) -> Survey:
         return Survey(7, ("Seven scenes.",))
+
+    def keeping(self, folder: Path) -> Self:
+        return self
 
     def take_notices(self) -> list[str]:
         return ["Restricted."]

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from types import SimpleNamespace
@@ -49,7 +49,7 @@ def value_at(row: int, col: int, index: int, band: int) -> int:
     return (row * 131 + col * 17 + index * 7 + band * 3) % 9973 - 5000
 
 
-def ground(shape: tuple[int, int], bins: range, bands: int) -> np.ndarray:
+def ground(shape: tuple[int, int], bins: Sequence[int], bands: int) -> np.ndarray:
     out = np.empty((len(bins), bands, *shape), np.int16)
     for place, index in enumerate(bins):
         for band in range(bands):
@@ -64,7 +64,7 @@ class Part:
     """Stands for an image: what was asked for, and nothing computed."""
 
     geobox: GeoBox
-    bins: range
+    bins: Sequence[int]
 
     @property
     def samples(self) -> int:
@@ -170,10 +170,13 @@ def test_a_plan_covers_each_pixel_of_each_bin_once_and_keeps_to_its_budget(
     assert (seen == 1).all()
 
 
-def test_a_default_cell_takes_four_requests_of_even_bins() -> None:
-    plan = plan_requests(geobox(256), range(24, 67), 10, 16 * 2**20)
-    assert [request.bins for request in plan] == [range(24, 34), range(34, 45), range(45, 56), range(56, 67)]
-    assert {tuple(request.geobox.shape) for request in plan} == {(256, 256)}
+def test_a_default_cell_takes_three_requests_of_even_bins() -> None:
+    plan = plan_requests(geobox(256), range(24, 67), 10, EarthEngineSettings().request_bytes)
+    assert [request.bins for request in plan] == [
+        tuple(range(24, 38)),
+        tuple(range(38, 52)),
+        tuple(range(52, 67)),
+    ]
 
 
 def test_a_cell_is_halved_only_where_not_one_bin_fits() -> None:
@@ -391,19 +394,27 @@ def test_a_cell_that_fails_for_good_leaves_the_size_as_it_was() -> None:
     one = fetcher(session)
     with pytest.raises(EarthEngineError):
         one.composite(Part, geobox(16), range(2), BANDS)
-    assert one.budget == 8 * 2**20
+    assert one.budget == 20 * 2**20
 
 
-def test_requests_begin_small_and_grow_to_the_size_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gee_pipeline.earthengine.composites.fetch.FIRST_BYTES", 2 * 8 * 8 * 3 * 2)
+def test_requests_grow_again_to_the_size_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gee_pipeline.earthengine.composites.fetch.PROBATION", 5)
     settings = EarthEngineSettings(url=None, request_bytes=6 * 8 * 8 * 3 * 2)
-    one = fetcher(FakeSession(settings=settings))
+    one = fetcher(FakeSession(script(TOO_LARGE, TOO_LARGE), settings=settings))
     bins = [one.budget // (8 * 8 * 3 * 2)]
     for _ in range(4):
         one.composite(Part, geobox(8), range(10), BANDS)
         bins.append(one.budget // (8 * 8 * 3 * 2))
-    assert bins == [2, 4, 4, 6, 6]  # 5 requests of 2 bins, then 3 and 3 of 4
+    assert bins[0] == bins[-1] == 6
+    assert bins[1] == 2
+    assert bins == [6, *sorted(bins[1:])]
+
+
+def test_bins_that_are_left_out_are_not_asked_for() -> None:
+    session = FakeSession()
+    values = fetcher(session).composite(Part, geobox(8), (3, 4, 9, 30), BANDS)
+    np.testing.assert_array_equal(values, ground((8, 8), (3, 4, 9, 30), 3))
+    assert [part.bins for part in session.asked] == [(3, 4, 9, 30)]
 
 
 # --- faults that end it
@@ -486,7 +497,7 @@ def test_a_raster_keeps_its_type_and_is_split_where_it_is_too_large() -> None:
     assert values.dtype == np.uint16
     expected = [[[2 * y + x for x in range(128)] for y in range(128)], [[y] * 128 for y in range(128)]]
     np.testing.assert_array_equal(values, expected)
-    assert one.budget == 8 * 2**20, "a raster of other bands says nothing about composites"
+    assert one.budget == 20 * 2**20, "a raster of other bands says nothing about composites"
 
 
 def test_a_costly_raster_keeps_to_the_size_that_worked() -> None:
@@ -505,7 +516,7 @@ def test_a_costly_raster_keeps_to_the_size_that_worked() -> None:
         assert one.raster("classes", geobox(128), costly=True).shape == (3, 128, 128)
     sizes = [part.samples for part in session.asked]
     assert sizes == [128 * 128] + [64 * 128] * 4, "the next cell begins with what worked"
-    assert one.budget == 8 * 2**20, "composites are another matter"
+    assert one.budget == 20 * 2**20, "composites are another matter"
 
 
 def test_a_raster_of_other_bands_or_type_than_expected_is_asked_for_again() -> None:

@@ -13,15 +13,16 @@ from typing import Any
 
 import ee
 import numpy as np
-import pyproj
 import pytest
 from affine import Affine
-from odc.geo.geobox import GeoBox
 
+from gee_pipeline.bands import BANDS
 from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.composites.scene_list import ListedScene
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER, Season
-from tests.support.fake_catalog import cell_at
+from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
+from tests.support.made_scene_list import evaluated, made_scenes, on_collections
 
 pytestmark = pytest.mark.usefixtures("offline_client")
 
@@ -32,8 +33,7 @@ NESTING_LIMIT = 100
 
 
 def graph_of(bins: range, recipe: Recipe | None = None, season: Season = SEASON, **options: Any) -> ee.Image:
-    region = graph.search_region(cell_at(size=256).geobox)
-    return graph.composite(region, season, bins, recipe or Recipe(), **options)
+    return graph.composite(made_scenes(season), season, bins, recipe or Recipe(), **options)
 
 
 def written(value: Any) -> str:
@@ -47,9 +47,9 @@ def tree(value: Any) -> Any:
 
 
 def calls(node: Any) -> Iterator[dict[str, Any]]:
-    """All calls of functions within a tree, outer ones first."""
+    """All calls of the servers' functions within a tree, outer ones first."""
     if isinstance(node, dict):
-        if "functionInvocationValue" in node:
+        if "functionName" in node.get("functionInvocationValue", ()):
             yield node["functionInvocationValue"]
         for value in node.values():
             yield from calls(value)
@@ -115,11 +115,7 @@ def test_the_window_and_the_gap_rule_do_not_decide_the_graph():
 def bins_in(image: ee.Image) -> dict[str, Any]:
     """The part of every bin in a graph, by the name of its first band."""
     renamed = (call["arguments"] for call in calls(tree(image)) if call["functionName"] == "Image.rename")
-    return {
-        part["names"]["constantValue"][0]: part["input"]
-        for part in renamed
-        if part["input"]["functionInvocationValue"]["functionName"] == "reduce.median"
-    }
+    return {part["names"]["constantValue"][0]: part["input"] for part in renamed}
 
 
 def test_some_bins_alone_are_asked_for_as_they_stand_in_the_whole():
@@ -133,9 +129,10 @@ def test_some_bins_alone_are_asked_for_as_they_stand_in_the_whole():
 @pytest.mark.parametrize(
     ("bins", "kilobytes", "nodes"),
     [
-        (range(24, 36), 100, 700),  # what one request asks for
-        (range(24, 67), 350, 2_200),
-        (range(73), 550, 3_700),
+        (range(24, 36), 28, 150),
+        (range(24, 39), 35, 180),  # what one request asks for
+        (range(24, 67), 90, 500),
+        (range(73), 150, 800),
     ],
 )
 def test_a_request_is_small(bins, kilobytes, nodes):
@@ -167,76 +164,63 @@ def test_nothing_is_sent(monkeypatch):
 
     for name in ("computeValue", "computePixels", "getInfo", "getAlgorithms", "_execute_cloud_call"):
         monkeypatch.setattr(ee.data, name, refuse)
-    region = graph.search_region(cell_at().geobox)
     graph_of(range(24, 26), cropland=graph.cropland("worldcover"))
-    graph.scene_list(region, SEASON.span(range(24, 26)))
 
 
-def test_collections_are_narrowed_by_date_and_place_before_anything_else():
-    """The servers find the scenes of a filter that comes first by an index."""
-    whole = tree(graph_of(range(24, 25)))
-    loads = [call for call in calls(whole) if call["functionName"] == "ImageCollection.load"]
-    narrowed = [call for call in calls(whole) if filtered_by(call) == ["intersects", "dateRangeContains"]]
-    assert len(loads) == len(narrowed) > 0
+def loaded(image: ee.Image) -> list[str]:
+    """Ids of the images that a graph loads, each once."""
+    loads = [call["arguments"]["id"] for call in calls(tree(image)) if call["functionName"] == "Image.load"]
+    return sorted({load["constantValue"] for load in loads})
 
 
-def filtered_by(call: dict[str, Any]) -> list[str]:
-    """The filters of a call, the last first, where there is nothing but filters and a collection."""
-    filters = []
-    while call["functionName"] == "Collection.filter":
-        kind = call["arguments"]["filter"]["functionInvocationValue"]["functionName"]
-        filters.append(kind.removeprefix("Filter."))
-        call = call["arguments"]["collection"]["functionInvocationValue"]
-    return filters if call["functionName"] == "ImageCollection.load" else []
+def test_a_graph_loads_the_scenes_of_its_bins_and_their_scores_by_their_ids():
+    bins, found = range(3, 5), made_scenes(SEASON)["sentinel-2"]
+    days = [date(2021, 1, 16), date(2021, 1, 26)]  # first of bin 3, first of bin 5
+    own = [scene for scene in found if days[0] <= scene.when.date() < days[1]]
+    assert len(own) == 5
+    assert {scene.scored for scene in own} == {True, False}
+    scenes = [f"COPERNICUS/S2_SR_HARMONIZED/{scene.index}" for scene in own]
+    scores = [f"GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED/{scene.index}" for scene in own if scene.scored]
+    assert loaded(graph_of(bins)) == sorted(scenes + scores)
+
+
+def test_a_scene_without_score_is_not_loaded_where_classes_do_not_count():
+    recipe = Recipe.of(clear=CloudRule(scl_clear=()))
+    found = [scene for scene in made_scenes(SEASON)["sentinel-2"] if not scene.scored]
+    unscored = {f"COPERNICUS/S2_SR_HARMONIZED/{scene.index}" for scene in found}
+    assert unscored & set(loaded(graph_of(range(73))))
+    assert not unscored & set(loaded(graph_of(range(73), recipe)))
+
+
+def test_no_collection_is_searched_filtered_joined_or_mapped():
+    archive = Archive(image for scene in made_scenes(SEASON)["sentinel-2"] for image in assets(scene))
+    found = evaluated(graph_of(range(24, 36)), archive)
+    assert on_collections(found) == 0
+    assert sum(found.values()) <= 450  # 28 scenes of 12 bins
+    assert found["ImageCollection.fromImages"] == found["reduce.median"] == 12
+
+
+def assets(scene: ListedScene) -> Iterator[ImageAsset]:
+    raster = Raster(np.zeros((1, 1)), Affine.identity(), "EPSG:32615")
+    bands = dict.fromkeys((*BANDS, "SCL"), raster)
+    yield ImageAsset(f"COPERNICUS/S2_SR_HARMONIZED/{scene.index}", scene.when, bands)
+    if scene.scored:
+        name = f"GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED/{scene.index}"
+        yield ImageAsset(name, scene.when, {"cs": raster})
+
+
+def test_days_without_a_scene_cost_nothing_and_one_scene_is_no_mosaic_nor_median():
+    one = {"sentinel-2": [ListedScene(1_620_000_000_000, "A", True)]}  # 3 May 2021: bin 24
+    image = graph.composite(one, SEASON, range(24, 26), Recipe())
+    used = names(tree(image))
+    assert not used & {"reduce.median", "ImageCollection.fromImages", "ImageCollection.mosaic"}
+    assert loaded(image) == ["COPERNICUS/S2_SR_HARMONIZED/A", "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED/A"]
 
 
 def test_the_bands_of_a_season_are_named_bin_by_bin():
     image = tree(graph_of(range(2), Recipe.of(bands=("B11", "B2"))))
     renamed = [call["arguments"]["names"] for call in calls(image) if call["functionName"] == "Image.rename"]
-    found = [entry["constantValue"] for entry in renamed if entry["constantValue"] != ["B11", "B2"]]
-    assert sorted(found) == [["B11_0", "B2_0"], ["B11_1", "B2_1"]]
-
-
-def test_the_days_of_the_southern_season_begin_in_july_of_the_year_before():
-    days = [
-        value
-        for value in constants(
-            tree(graph_of(range(1), Recipe.of(bands=("B4",)), SUMMER.season(2022, "south")))
-        )
-        if isinstance(value, str) and value.startswith("20")
-    ]
-    # 30 June and 7 July only bound the search for scores, a day wider.
-    assert min(days) == "2021-06-30T00:00:00"
-    assert max(days) == "2021-07-07T00:00:00"
-    assert {f"2021-07-0{day}T00:00:00" for day in range(1, 7)} <= set(days)
-
-
-@pytest.mark.parametrize(
-    ("crs", "left", "top", "size"),
-    [
-        ("EPSG:32632", 512_000, 5_120_000, 256),
-        ("EPSG:32756", 300_000, 6_250_000, 64),  # south
-        ("EPSG:3035", 4_321_000, 3_210_000, 256),  # axes in the order north, east
-        ("EPSG:3035", 2_800_000, 5_200_000, 20_000),  # 200 km, turned by 20 degrees: the edges are bowed
-        ("EPSG:32760", 819_000, 8_130_000, 256),  # across the antimeridian
-        ("EPSG:32701", 178_000, 8_130_000, 256),  # the same from the other side
-    ],
-)
-def test_the_search_region_is_a_planar_box_around_all_pixels(crs, left, top, size):
-    geobox = GeoBox((size, size), Affine(10, 0, left, 0, -10, top), crs)
-    region = graph.search_region(geobox).toGeoJSON()
-    assert region["geodesic"] is False
-    corners = np.array(region["coordinates"][0])
-    (west, south), (east, north) = corners.min(0), corners.max(0)
-    along, across = np.meshgrid(np.linspace(0, 10 * size, 41), np.linspace(0, 10 * size, 41))
-    to = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-    x, y = to.transform(left + along, top - across)
-    x = np.where(x < west - 180, x + 360, x)
-    low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
-    np.testing.assert_allclose([west, south], low - 0.005, atol=2e-4)
-    np.testing.assert_allclose([east, north], high + 0.005, atol=2e-4)
-    assert (west, south) < tuple(low)
-    assert (east, north) > tuple(high)
+    assert [entry["constantValue"] for entry in renamed] == [["B11_0", "B2_0"], ["B11_1", "B2_1"]]
 
 
 def test_a_cropland_mask_without_meaning_is_refused():

@@ -9,13 +9,13 @@ import pytest
 import shapely
 
 from gee_pipeline import sensors
-from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.composites.scene_list import counted_scenes
 from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER, YEAR
 from gee_pipeline.sensors import ALPHAEARTH, SENTINEL_1
-from gee_pipeline.stac.composites.source import StacSource
+from gee_pipeline.stac.source import StacSource
 from tests.support.ee_emulator.archive import ImageAsset, Raster
 from tests.support.fake_catalog import Layer, cell_at, raster_v1
 from tests.support.made_sensor import MADE_UP, made_shot
@@ -85,9 +85,10 @@ def test_scenes_are_counted_sensor_by_sensor(tmp_path):
     scenes = both(tmp_path)
     counts = StacSource(str(scenes.path), BOTH).read_cell(CELL, SEASON, MAY).counts
     assert (counts.scenes, counts.without_score, counts.same_day) == (8, 4, 4)
-    region, span = graph.search_region(CELL.geobox), SEASON.span(MAY)
-    found = [scenes.value(graph.scene_list(region, span, group)) for group in BOTH.sensors]
-    assert [(len(one["times"]), one["without_score"]) for one in found] == [(4, 4), (4, 0)]
+    listed = scenes.listed(CELL.geobox, SEASON, MAY, BOTH)
+    assert {name: len(found) for name, found in listed.items()} == {"sentinel-2": 4, "sentinel-1": 4}
+    there = counted_scenes(listed, BOTH, 0)
+    assert (there.scenes, there.without_score, there.same_day) == (8, 4, 4)
 
 
 def test_power_becomes_decibels(tmp_path):

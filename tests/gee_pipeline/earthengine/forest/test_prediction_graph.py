@@ -5,6 +5,7 @@ The graphs are evaluated by the emulator over scenes that hold a known series in
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,9 +17,11 @@ import ee
 import numpy as np
 import pytest
 from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from gee_pipeline.bands import BANDS
 from gee_pipeline.earthengine.composites import graph
+from gee_pipeline.earthengine.composites.scene_list import Scenes
 from gee_pipeline.earthengine.forest import prediction_graph
 from gee_pipeline.earthengine.forest.prediction_graph import Voters
 from gee_pipeline.errors import InputError
@@ -26,17 +29,19 @@ from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.map_codes import NOT_ENOUGH
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER
-from gee_pipeline.stac.composites.source import StacSource
+from gee_pipeline.stac.source import StacSource
 from inference.deployment.deployment import ensembles
 from inference.models.forest_features import forest_features
 from inference.models.forest_predictor import ForestPredictor
 from inference.models.series import pixel_series
+from tests.support.ee_asking import scenes_at
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 from tests.support.ee_emulator.catalog import archive_of_catalog
 from tests.support.ee_emulator.evaluate import evaluate, image_pixels
 from tests.support.ee_emulator.grid import Grid
 from tests.support.fake_catalog import LEFT, TOP, UTM32, FakeCatalog, Layer, cell_at, raster_v1
 from tests.support.made_forests import grown, model_of
+from tests.support.made_scene_list import made_scenes, on_collections
 from tests.support.sensor_scenes import SensorScenes, optical, radar
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("offline_client")]
@@ -96,14 +101,16 @@ def computed(image: ee.Image, archive: Archive, shape: tuple[int, int]) -> dict[
     return {name: np.ma.array(values, mask=~mask) for name, values, mask in bands}
 
 
-def region_of(size: int = 256) -> ee.Geometry:
-    return graph.search_region(cell_at(size=size).geobox)
+def listed(archive: Archive, recipe: Recipe) -> Scenes:
+    """The scenes over the place."""
+    return scenes_at(archive, GeoBox((8, 8), PLACE, UTM32), SEASON, recipe.window, recipe)
 
 
 def served(cube: np.ndarray, recipe: Recipe, kind: str) -> dict[str, np.ma.MaskedArray]:
     """Features as the servers compute them, in the order of their bands."""
-    image = prediction_graph.features(region_of(), SEASON, recipe, kind)
-    return computed(image, archive_of(cube, recipe), cube.shape[2:])
+    archive = archive_of(cube, recipe)
+    image = prediction_graph.features(listed(archive, recipe), SEASON, recipe, kind)
+    return computed(image, archive, cube.shape[2:])
 
 
 def columns(bands: dict[str, np.ma.MaskedArray], names: tuple[str, ...], keep: np.ndarray) -> np.ndarray:
@@ -203,8 +210,9 @@ def test_an_index_that_ends_on_a_half_is_rounded_up_and_a_dark_green_counts_as_1
 def test_observed_bins_are_counted_where_there_are_none_too():
     seen = every_pattern(6)
     recipe = recipe_of(6)
-    image = prediction_graph.observed_bins(region_of(), SEASON, recipe)
-    (found,) = computed(image, archive_of(cube_of(0, seen, 2), recipe), seen.shape[1:]).values()
+    archive = archive_of(cube_of(0, seen, 2), recipe)
+    image = prediction_graph.observed_bins(listed(archive, recipe), SEASON, recipe)
+    (found,) = computed(image, archive, seen.shape[1:]).values()
     assert found.dtype == np.uint8
     assert not np.ma.getmaskarray(found).any()
     np.testing.assert_array_equal(found, seen.sum(axis=0))
@@ -212,7 +220,7 @@ def test_observed_bins_are_counted_where_there_are_none_too():
 
 def test_harmonic_features_need_their_bands():
     with pytest.raises(InputError, match="B8A"):
-        prediction_graph.features(region_of(), SEASON, recipe_of(3), "harmonic")
+        prediction_graph.features(made_scenes(SEASON), SEASON, recipe_of(3), "harmonic")
 
 
 def test_a_catalog_gives_both_engines_the_same_features(tmp_path):
@@ -225,8 +233,10 @@ def test_a_catalog_gives_both_engines_the_same_features(tmp_path):
     local = StacSource(str(path), recipe).read_cell(cell, SEASON, recipe.window).values
     keep = (local[:, 0] != NODATA).any(axis=0)
     assert 0 < keep.sum() < keep.size
-    image = prediction_graph.features(graph.search_region(cell.geobox), SEASON, recipe, "median")
-    bands = computed(image, archive_of_catalog(path), cell.geobox.shape)
+    archive = archive_of_catalog(path)
+    scenes = scenes_at(archive, cell.geobox, SEASON, recipe.window, recipe)
+    image = prediction_graph.features(scenes, SEASON, recipe, "median")
+    bands = computed(image, archive, cell.geobox.shape)
     found = columns(bands, feature_names(recipe, "median"), keep)
     np.testing.assert_array_equal(found, forest_features(pixel_series(local, keep), recipe, "median"))
 
@@ -323,8 +333,9 @@ def test_a_prediction_is_what_the_trees_say_where_enough_is_seen_and_cropland(co
     cropland = np.random.default_rng(0).random(seen.shape[1:]) < 0.5
     forests, voters = forests_of(confidence, names, seed=11)
     mask = graph.cropland("worldcover")
-    image = prediction_graph.prediction(region_of(), SEASON, recipe, "median", voters, cropland=mask)
     archive = archive_of(cube, recipe)
+    scenes = listed(archive, recipe)
+    image = prediction_graph.prediction(scenes, SEASON, recipe, "median", voters, cropland=mask)
     archive.add(world_cover(cropland))
     bands = computed(image, archive, seen.shape[1:])
 
@@ -353,8 +364,10 @@ def test_without_a_mask_everything_is_mapped_and_harmonic_forests_see_their_coef
     cube = cube_of(6, seen, bands=5)
     names = feature_names(recipe, "harmonic")
     forests, voters = forests_of("votes", names, seed=3)
-    image = prediction_graph.prediction(region_of(), SEASON, recipe, "harmonic", voters, cropland=None)
-    bands = computed(image, archive_of(cube, recipe), (8, 8))
+    archive = archive_of(cube, recipe)
+    scenes = listed(archive, recipe)
+    image = prediction_graph.prediction(scenes, SEASON, recipe, "harmonic", voters, cropland=None)
+    bands = computed(image, archive, (8, 8))
     mapped = seen.sum(axis=0) >= 2
     assert 0 < mapped.sum() < mapped.size
     features = forest_features(pixel_series(cube, mapped), recipe, "harmonic")
@@ -373,8 +386,10 @@ def test_a_forest_of_one_class_is_sure(confidence):
     leaf = 10_000 if confidence == "probability" else 1
     mode = {"votes": "RAW", "probability": "REGRESSION", "none": "CLASSIFICATION"}[confidence]
     voters = Voters(confidence, (ensemble([Stump("B4_24", 0, leaf, leaf)] * 3, mode),), 1)
-    image = prediction_graph.prediction(region_of(), SEASON, recipe, "median", voters, cropland=None)
-    bands = computed(image, archive_of(cube_of(0, seen, 1), recipe), (1, 3))
+    archive = archive_of(cube_of(0, seen, 1), recipe)
+    scenes = listed(archive, recipe)
+    image = prediction_graph.prediction(scenes, SEASON, recipe, "median", voters, cropland=None)
+    bands = computed(image, archive, (1, 3))
     sure = 255 if confidence == "none" else 100
     assert [values.tolist() for values in bands.values()] == [[[1, 1, 255]], [[sure, sure, 255]], [[2, 1, 0]]]
 
@@ -390,7 +405,7 @@ def written(value: Any) -> str:
 def calls(node: Any) -> Iterator[str]:
     """Names of all functions that are called."""
     if isinstance(node, dict):
-        if "functionInvocationValue" in node:
+        if "functionName" in node.get("functionInvocationValue", ()):
             yield node["functionInvocationValue"]["functionName"]
         for value in node.values():
             yield from calls(value)
@@ -405,20 +420,22 @@ def nesting(node: Any) -> int:
 
 
 def steps(expression: dict[str, Any]) -> int:
-    """How many calls stand on one another, through references too."""
+    """How many calls stand on one another, through references too; those of functions on their arguments'."""
     known: dict[str, int] = {}
 
     def of(node: Any) -> int:
         if isinstance(node, list):
             return max(map(of, node), default=0)
-        if not isinstance(node, dict):
-            return 0
+        return of_fields(node) if isinstance(node, dict) else 0
+
+    def of_fields(node: dict[str, Any]) -> int:
         if "valueReference" in node:
             return of_value(node["valueReference"])
         if "functionDefinitionValue" in node:
             return of_value(node["functionDefinitionValue"]["body"])
         inner = max((of(value) for key, value in node.items() if key != "constantValue"), default=0)
-        return inner + ("functionInvocationValue" in node)
+        own = of_value(node["functionReference"]) if "functionReference" in node else "functionName" in node
+        return inner + own
 
     def of_value(name: str) -> int:
         if name not in known:
@@ -434,14 +451,14 @@ def prediction_of(bins: int, confidence: str = "votes", kind: str = "median", ba
     voters = Voters(confidence, (ee.Classifier.load("projects/p/assets/forest"),) * count, 5)
     recipe = Recipe.of(bands=BANDS[:bands], window=(1, 5 * bins))
     mask = graph.cropland("worldcover")
-    return prediction_graph.prediction(region_of(), SEASON, recipe, kind, voters, cropland=mask)
+    return prediction_graph.prediction(made_scenes(SEASON), SEASON, recipe, kind, voters, cropland=mask)
 
 
 @pytest.mark.parametrize(
     ("bins", "confidence", "kind", "kilobytes", "functions", "deep"),
     [
-        (43, "votes", "median", 520, 3_700, 120),
-        (73, "probability", "harmonic", 950, 6_300, 190),
+        (43, "votes", "median", 180, 900, 120),  # less than the 192 KiB of a cell of 256 pixels
+        (73, "probability", "harmonic", 350, 1_600, 190),
     ],
 )
 def test_a_request_for_a_prediction_is_small_and_flat(bins, confidence, kind, kilobytes, functions, deep):
@@ -456,7 +473,8 @@ def test_a_request_for_a_prediction_is_small_and_flat(bins, confidence, kind, ki
 def test_filling_takes_so_many_functions_a_bin_and_hardly_more_steps():
     """A chain from bin to bin would add steps with every bin; what grows here is the list of bands."""
     recipes = [Recipe.of(bands=("B4",), clear=SCORED, window=(1, 5 * n)) for n in (16, 64)]
-    few, many = (json.loads(written(prediction_graph.filled(region_of(), SEASON, one))) for one in recipes)
+    scenes = made_scenes(SEASON)
+    few, many = (json.loads(written(prediction_graph.filled(scenes, SEASON, one))) for one in recipes)
     assert len(list(calls(many))) < 4.2 * len(list(calls(few)))
     assert steps(many) - steps(few) <= 64 - 16 + 2 * 2  # two more levels on the way up and two down
 
@@ -465,6 +483,11 @@ def test_every_bin_is_composited_once():
     """Counting bins, and filling from both sides, share the composites of the bins."""
     names = list(calls(json.loads(written(prediction_of(12, bands=2)))))
     assert names.count("reduce.median") == 12
+
+
+def test_no_collection_is_searched_filtered_joined_or_mapped():
+    used = Counter(calls(json.loads(written(prediction_of(12)))))
+    assert on_collections(used) == used["ImageCollection.load"] + used["Collection.first"] == 2  # cropland
 
 
 def test_nothing_decides_pixels_but_the_grid_of_the_request():
@@ -509,8 +532,8 @@ def test_a_forest_of_two_sensors_says_the_same_on_both_sides(tmp_path):
 
     (trees,) = ensembles(model, "votes")
     voters = Voters("votes", (ee.Classifier.decisionTreeEnsemble(list(trees)).setOutputMode("RAW"),), 3)
-    region = graph.search_region(cell.geobox)
-    image = prediction_graph.prediction(region, SEASON, recipe, "median", voters, cropland=None)
+    listed_here = scenes.listed(cell.geobox, SEASON, recipe.window, recipe)
+    image = prediction_graph.prediction(listed_here, SEASON, recipe, "median", voters, cropland=None)
     found = {name: values.data for name, values in scenes.pixels(image, cell.geobox).items()}
     np.testing.assert_array_equal(found["class"][enough], expected.codes)
     np.testing.assert_array_equal(found["confidence"][enough], expected.confidence)

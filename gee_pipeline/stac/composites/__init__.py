@@ -1,1 +1,0 @@
-"""Composites of the scenes of a catalog: pixels read, placed, masked, and their medians."""
