@@ -29,6 +29,7 @@ from gee_pipeline.earthengine.client.faults import (
     FaultKind,
     access_error,
     fault_of,
+    missing_asset,
     request_error,
 )
 from gee_pipeline.earthengine.client.retry import persistently
@@ -245,6 +246,17 @@ def _refusal(session: Session, image: Any, place: GeoBox) -> str:
     return f"{len(answer)} bytes"
 
 
+def _missing(session: Session, image: Any, place: GeoBox) -> str:
+    """Which asset cropmap understands to be missing, or the server's words."""
+    try:
+        answer = session.pixels(image, place)
+    except Fault as fault:
+        if fault.temporary or fault.kind is FaultKind.ACCESS:
+            raise
+        return missing_asset(fault.message) or fault.message
+    return f"{len(answer)} bytes"
+
+
 def _profile(session: Session, expression: Any, place: GeoBox) -> dict[str, Any]:
     """The form of the profile of an expression; its numbers differ from time to time."""
     profiles: list[str] = []
@@ -269,6 +281,7 @@ READERS: Final[Mapping[str, Callable[[Session, Any, GeoBox], Any]]] = {
     "npy": _npy,
     "geotiff": _geotiff,
     "refusal": _refusal,
+    "missing": _missing,
     "profile": _profile,
 }
 """How an expression is asked for and what of the answer counts."""

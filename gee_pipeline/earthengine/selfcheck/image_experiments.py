@@ -13,6 +13,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
+from gee_pipeline.earthengine.composites.graph import function
 from gee_pipeline.earthengine.selfcheck.experiment import (
     AROUND,
     PLACE,
@@ -29,6 +30,9 @@ TOO_LARGE: Final = GeoBox((6_000, 6_000), Affine(10, 0, 690_000, 0, -10, 3_870_0
 
 MANY_BANDS: Final = 600
 """Bands whose names need a longer NPY header than numpy's limit of 10,000 bytes."""
+
+NO_SCENE: Final = "COPERNICUS/S2_SR_HARMONIZED/20210601T000000_20210601T000000_T00XXX"
+"""Id of a scene that there is not."""
 
 _START: Final = 1_622_505_600_000
 """2021-06-01T00:00:00Z in milliseconds since 1970."""
@@ -72,6 +76,27 @@ def _linked(name: str) -> ee.Image:
 def _without_partner() -> ee.ImageCollection:
     same_name = ee.Filter.equals(leftField="name", rightField="name")
     return ee.ImageCollection(ee.Join.inverted().apply(*_scenes_and_scores(), same_name))
+
+
+def _with_partner() -> ee.ImageCollection:
+    """The scenes to which a score could be linked, by a property that both have."""
+    scenes, scores = _scenes_and_scores()
+    linked = scenes.linkCollection(scores, linkedProperties=[_TIME], matchPropertyName="name")
+    return linked.filter(ee.Filter.notNull([_TIME]))
+
+
+def _touching_the_left() -> ee.List:
+    """Indices of images of single pixels that touch the left one of `PLACE`, of the first three."""
+    left, right = PLACE[:, :1], AROUND[3:4, 3:4]
+    images = _stack(*(_within(box, 1) for box in (right, left, right, left))).limit(3)
+    inside = left.extent.centroid.to_crs("EPSG:4326").coords[0]
+    return images.filterBounds(ee.Geometry.Point(list(inside))).aggregate_array("system:index")
+
+
+def _mean_of_means() -> ee.Image:
+    """A function of two images, applied twice: to 1 and 3, and to that and 6."""
+    mean = function(lambda one, other: one.add(other).divide(2), 2)
+    return mean(mean(bands(1), bands(3)), bands(6))
 
 
 def _half_seen() -> ee.Image:
@@ -256,6 +281,40 @@ EXPERIMENTS: Final = (
         everywhere(a=2, score=-1),
         "pixels",
     ),
+    Experiment(
+        "S10",
+        "A linked property is null where a scene has no partner",
+        lambda: _names(_with_partner()),
+        ["x"],
+    ),
+    Experiment(
+        "S08",
+        "unmask() takes the pixels of another image, also beyond its own footprint",
+        lambda: shown(_within(PLACE[:, :1], 5).unmask(bands(7), False)),
+        {"a": [[5, 7]]},
+        "pixels",
+    ),
+    Experiment(
+        "S08",
+        "unmask() by a masked pixel leaves it masked",
+        lambda: shown(masked(5).unmask(masked(7), False)),
+        everywhere(a=-1),
+        "pixels",
+    ),
+    Experiment(
+        "S28",
+        "An image that is not there is refused by its id",
+        lambda: ee.Image(NO_SCENE),
+        NO_SCENE,
+        "missing",
+    ),
+    Experiment(
+        "S28",
+        "Indices are listed in the order of a collection, after limit() and filterBounds()",
+        _touching_the_left,
+        ["1"],
+    ),
+    Experiment("S29", "A function is applied to images", _mean_of_means, everywhere(a=4), "pixels"),
     Experiment(
         "S11",
         "An inverted join keeps what has no partner",
