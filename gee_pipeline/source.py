@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
@@ -153,6 +153,28 @@ class SceneSource(Source, Protocol):
 
     def shows(self, cell: Cell, season: Season, bins: range, scenes: Collection[str]) -> bool:
         """Whether a cell is made of any of some scenes, by their names."""
+
+
+@runtime_checkable
+class BlockSource(Source, Protocol):
+    """A source that makes the composites of neighbouring cells together for less than one by one."""
+
+    def read_block(
+        self, cells: Sequence[Cell], season: Season, bins: range, folder: Path
+    ) -> Iterator[tuple[Cell, Composite]]:
+        """The composites of cells, each as `read_cell` makes it; one that fails there is left out here.
+
+        The array of a composite is used again for the next one.
+
+        Args:
+            cells: Cells near one another.
+            season: Season to map.
+            bins: Bins within the season.
+            folder: A folder on the disk that has room for the composites.
+
+        Raises:
+            OSError: The disk has no room.
+        """
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ ROOMS = {
         "gee_pipeline.calendar",
         "gee_pipeline.features",
         "gee_pipeline.stac",
+        "gee_pipeline.stac.composites",
         "gee_pipeline.earthengine",
         "gee_pipeline.earthengine.client",
         "gee_pipeline.earthengine.tasks",

@@ -147,7 +147,7 @@ def store_values(
         numbers: `(y, x)` as in the file, NaN where it has nodata.
         encoding: How numbers become values.
         sensor: How values are stored, and which are valid.
-        out: `(y, x)`, written where valid, clipped to the range that can be stored.
+        out: `(y, x)`, clipped to the range that can be stored; any number where invalid.
         clear: `(y, x)`, set to False where the number is nodata, not finite or outside the valid range.
     """
     if encoding.undeclared:
@@ -171,11 +171,13 @@ def _decibels(numbers: NDArray[np.float32], encoding: Encoding) -> NDArray[np.fl
 
 @kernel
 def _store(numbers, gain, bias, nodata, low, high, out, clear):  # type: ignore[no-untyped-def]
+    """Without a branch, so that several pixels are computed at a time."""
     for y in range(numbers.shape[0]):
+        row, target, mask = numbers[y], out[y], clear[y]
         for x in range(numbers.shape[1]):
-            number = np.float64(numbers[y, x])
+            number = np.float64(row[x])
             value = number * gain + bias
-            if number == nodata or not (low <= value <= high):
-                clear[y, x] = False
-            else:
-                out[y, x] = max(VALID_MIN, min(VALID_MAX, int(np.floor(value + 0.5))))
+            valid = (number != nodata) & (low <= value) & (value <= high)
+            rounded = np.floor((value if valid else 0.0) + 0.5)
+            target[x] = np.int16(np.int32(min(max(rounded, float(VALID_MIN)), float(VALID_MAX))))
+            mask[x] = mask[x] & valid

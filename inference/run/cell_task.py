@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
@@ -29,6 +30,8 @@ _KEPT = 2
 
 T = TypeVar("T")
 
+_log = logging.getLogger("cropmap.run")
+
 _workers: dict[str, CellWorker] = {}
 _opening = threading.Lock()
 
@@ -46,6 +49,32 @@ def settle_cell(setup: WorkerSetup, row: int, col: int) -> CellRecord:
         AccessError: The server refuses all cells.
     """
     return _settled(setup, cell_name(row, col), lambda: work_on_cell(setup, row, col))
+
+
+def make_block(setup: WorkerSetup, places: Sequence[tuple[int, int]]) -> list[ReadyCell | CellRecord]:
+    """Make the composites of neighbouring cells together; what is then left to do of each cell.
+
+    A cell for which that fails is left to its own turn, which tries it alone and records why it fails.
+
+    Args:
+        setup: The run.
+        places: Rows and columns of the cells.
+
+    Raises:
+        DiskFullError: The disk has no room.
+    """
+    made: dict[str, ReadyCell | CellRecord] = {}
+    try:
+        with room_for(setup.folder), bounded_gdal(setup.gdal_cache):
+            worker = _worker_of(setup)
+            for cell in worker.make_block([worker.plan.grid.cell(*place) for place in places]):
+                name = cell.name if isinstance(cell, CellRecord) else cell_name(cell.row, cell.col)
+                made[name] = cell
+    except (DiskFullError, PlaceError, AccessError):
+        raise
+    except Exception as error:  # the border of the batch: each cell is tried alone
+        _log.info("Cells from %s on are composited one by one: %r", cell_name(*places[0]), error)
+    return [made.get(cell_name(*place), ReadyCell(*place)) for place in places]
 
 
 def fetch_cell(setup: WorkerSetup, row: int, col: int) -> ReadyCell | CellRecord:
@@ -75,7 +104,7 @@ def completed(record: CellRecord, ready: ReadyCell) -> CellRecord:
 
 def _fetch(setup: WorkerSetup, row: int, col: int) -> ReadyCell:
     worker = _worker_of(setup)
-    with bounded_gdal():
+    with bounded_gdal(setup.gdal_cache):
         return worker.fetch(worker.plan.grid.cell(row, col))
 
 
@@ -120,7 +149,7 @@ def work_on_cell(setup: WorkerSetup, row: int, col: int) -> CellRecord:
     """
     worker = _worker_of(setup)
     cell = worker.plan.grid.cell(row, col)
-    with bounded_gdal():
+    with bounded_gdal(setup.gdal_cache):
         return worker.composite_only(cell) if setup.composites_only else worker.map_cell(cell)
 
 

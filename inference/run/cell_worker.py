@@ -20,14 +20,14 @@ from gee_pipeline.grid import Cell, inside
 from gee_pipeline.layers import LayerName
 from gee_pipeline.map_codes import NOT_ENOUGH, OUTSIDE
 from gee_pipeline.observations import ValueStatistics
-from gee_pipeline.source import Composite, PredictingSource, RemoteSource, Source
+from gee_pipeline.source import BlockSource, Composite, PredictingSource, RemoteSource, Source
 from gee_pipeline.store import composite_path, read_composite, require_whole, write_composite
 from inference.models.pixel_prediction import Prediction, ScoredPrediction
 from inference.models.series import clear_bins, pixel_series
 from inference.run.cell_layers import bands_with_room, blank_bands, fill_layers, has_class
 from inference.run.ledger import CellRecord
 from inference.run.plan import RUN_FILE, RunPlan, load_plan
-from inference.run.prediction import Finished, prediction_path, read_finished, write_prediction
+from inference.run.prediction import GDAL_CACHE, Finished, prediction_path, read_finished, write_prediction
 from inference.run.server_prediction import server_prediction
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class WorkerSetup:
     """Devices that the workers share out among themselves by their names 0, 1, ..."""
     memory_budget: int = 2**30
     """Bytes that one thread's batch may take in the model."""
+    gdal_cache: int = GDAL_CACHE
+    """Bytes of decoded blocks that GDAL may keep in a process of the files that are open."""
     torch_threads: int | None = None
     """Threads of one matrix product on the CPU; None leaves it to torch."""
     token: str = field(default_factory=lambda: uuid4().hex)
@@ -80,6 +82,14 @@ class ReadyCell:
     """True where there was nothing to fetch."""
 
 
+@dataclass(frozen=True)
+class CellBlock:
+    """Neighbouring cells whose composites are made together before each is worked on."""
+
+    places: tuple[tuple[int, int], ...]
+    """Rows and columns of the cells, row by row."""
+
+
 class CellWorker:
     """The plan, the source and the model of a run, opened once a process; its threads share them."""
 
@@ -102,6 +112,33 @@ class CellWorker:
         return CellRecord(
             cell.name, "done", pixels, remade=remade, seconds=clock.seconds, **_observed(composite)
         )
+
+    def make_block(self, cells: Sequence[Cell]) -> Iterator[ReadyCell | CellRecord]:
+        """Make the composites that several cells lack, from scenes that are read once.
+
+        Yields what was made: the record of the cell where composites are all that is wanted. A cell that does
+        not come fails when its own turn comes, or has what it needs.
+        """
+        source, start = self.setup.source, time.perf_counter()
+        lacking = [cell for cell in cells if self._lacks_composite(cell)]
+        if not isinstance(source, BlockSource) or len(lacking) < 2:
+            return
+        made = source.read_block(lacking, self.plan.season, self.plan.bins, self.setup.folder / "composites")
+        for cell, composite in made:
+            self._keep_composite(cell, composite)
+            seconds = round((time.perf_counter() - start) / len(lacking), 3)
+            if not self.setup.composites_only:
+                yield ReadyCell(cell.row, cell.col, seconds=seconds, reused=False)
+                continue
+            pixels = int(inside(self.plan.area, cell.geobox).sum())
+            yield CellRecord(
+                cell.name, "done", pixels, seconds={"composite": seconds}, **_observed(composite)
+            )
+
+    def _lacks_composite(self, cell: Cell) -> bool:
+        if composite_path(self.setup.folder, cell).exists():
+            return False
+        return self.setup.composites_only or self._needs_composite(cell)
 
     def map_cell(self, cell: Cell) -> CellRecord:
         """Make the prediction of a cell, or the layers that it lacks, unless all is there."""
@@ -245,8 +282,12 @@ class CellWorker:
         return None
 
     def _make_composite(self, cell: Cell) -> Composite:
+        composite = self.setup.source.read_cell(cell, self.plan.season, self.plan.bins)
+        self._keep_composite(cell, composite)
+        return composite
+
+    def _keep_composite(self, cell: Cell, composite: Composite) -> None:
         plan, path = self.plan, composite_path(self.setup.folder, cell)
-        composite = self.setup.source.read_cell(cell, plan.season, plan.bins)
         expected = (len(plan.bins), len(plan.recipe.bands), *cell.geobox.shape)
         if composite.values.shape != expected:
             raise MismatchError(
@@ -255,7 +296,6 @@ class CellWorker:
             )
         require_folder(self.setup.folder, RUN_FILE)
         write_composite(path, composite, plan.recipe, plan.season, plan.shown_source)
-        return composite
 
     def _predict(
         self, values: NDArray[np.int16], area: NDArray[np.bool_], wanted: NDArray[np.bool_]

@@ -16,20 +16,24 @@ import rasterio.errors
 from gee_pipeline.earthengine.client.budget import Budget
 from gee_pipeline.errors import CorruptFileError, DiskFullError
 from gee_pipeline.files import require_no_pipe, size_text
-from gee_pipeline.source import PredictingSource, RemoteSource, Source, Spent
+from gee_pipeline.source import BlockSource, PredictingSource, RemoteSource, Source, Spent
 from inference.record.lock import run_lock
-from inference.run.cell_task import completed, settle_cell
-from inference.run.cell_worker import ReadyCell, WorkerSetup
+from inference.run.cell_task import completed, make_block, settle_cell
+from inference.run.cell_worker import CellBlock, ReadyCell, WorkerSetup
 from inference.run.completeness import RunSummary, check_completeness
 from inference.run.ledger import CellRecord, Goal, Ledger, LedgerState, open_ledger, read_ledger
 from inference.run.plan import RunPlan
-from inference.run.prediction import LAYERS_TAG
-from inference.run.prefetch import CellIndex, CellQueue, PlannedCells, fetch_ahead
+from inference.run.prediction import GDAL_CACHE, LAYERS_TAG
+from inference.run.prefetch import CellIndex, CellQueue, PlannedCells, fetch_ahead, in_blocks
 from inference.run.task_record import read_tasks
-from inference.run.worker_plan import WorkerPlan, cells_in_memory, plan_workers
+from inference.run.worker_plan import WorkerPlan, block_side, cells_in_memory, plan_workers
 
 MEMORY_BUDGET: Final = 2 * 2**30
 """Bytes that the arrays of one worker process may take: 2 GiB."""
+
+
+_CACHED_PART: Final = 4
+"""Of the memory of a process the part in which GDAL may keep blocks of scenes is one out of so many."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def run(
         tracker = _Tracker(len(plan.cells), there, on_progress)
         before = former.spent + Spent(eecu_seconds=read_tasks(folder).eecu_seconds)
         reader = _reader(plan)
-        setup = WorkerSetup(folder, reader, composites_only=plan.model is None, memory_budget=memory_budget)
+        setup = _setup(folder, plan, reader, memory_budget)
         expenses = _Expenses(reader, since)
         budget = None if max_eecu_hours is None else Budget(max_eecu_hours, before, expenses.now)
         with (
@@ -134,6 +138,13 @@ def _space_needed(folder: Path, plan: RunPlan, source: Source) -> float:
     return needed or planned * _cell_bytes(plan, source)
 
 
+def _setup(folder: Path, plan: RunPlan, reader: Source, memory_budget: int) -> WorkerSetup:
+    cache = memory_budget // _CACHED_PART if isinstance(reader, BlockSource) else GDAL_CACHE
+    return WorkerSetup(
+        folder, reader, composites_only=plan.model is None, memory_budget=memory_budget, gdal_cache=cache
+    )
+
+
 def _reader(plan: RunPlan) -> Source:
     if plan.reader is None:
         raise AssertionError("a plan that is run comes from open_or_create, with its source")
@@ -143,6 +154,9 @@ def _reader(plan: RunPlan) -> Source:
 @contextmanager
 def _queue(setup: WorkerSetup, plan: RunPlan, budget: Budget | None) -> Iterator[CellQueue]:
     """The cells of the plan; those of a remote source are fetched here, ahead of the work on them."""
+    if isinstance(setup.source, BlockSource):
+        yield PlannedCells(in_blocks(plan.cells, block_side(len(plan.cells), plan.grid.cell_size)))
+        return
     if not isinstance(setup.source, RemoteSource):
         yield PlannedCells(_places(plan))
         return
@@ -195,10 +209,12 @@ def _records(
 
 def work_here(setup: WorkerSetup, queue: CellQueue) -> Iterator[CellRecord]:
     """Work on one cell after another in this process."""
-    while cell := queue.take(wait=True):
-        yield (
-            cell if isinstance(cell, CellRecord) else completed(settle_cell(setup, cell.row, cell.col), cell)
-        )
+    while work := queue.take(wait=True):
+        for cell in make_block(setup, work.places) if isinstance(work, CellBlock) else [work]:
+            if isinstance(cell, CellRecord):
+                yield cell
+            else:
+                yield completed(settle_cell(setup, cell.row, cell.col), cell)
 
 
 def spent(source: Source) -> Spent:
@@ -284,8 +300,8 @@ class _Tracker:
         """Count also what a server makes before its turn comes."""
         self._being_fetched = count
 
-    def begun(self) -> None:
-        self._under_way += 1
+    def begun(self, cells: int) -> None:
+        self._under_way += cells
 
     def ended(self, record: CellRecord) -> None:
         self._under_way -= 1
@@ -334,11 +350,11 @@ class _Begun:
     def under_way(self) -> int:
         return self._queue.under_way
 
-    def take(self, wait: bool) -> ReadyCell | CellRecord | None:
+    def take(self, wait: bool) -> ReadyCell | CellBlock | CellRecord | None:
         cell = self._queue.take(wait)
         if cell is not None:
-            self._tracker.begun()
-            if isinstance(cell, ReadyCell):
+            self._tracker.begun(len(cell.places) if isinstance(cell, CellBlock) else 1)
+            if not isinstance(cell, CellRecord):
                 self._tracker.tell()
         return cell
 

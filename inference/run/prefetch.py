@@ -1,14 +1,18 @@
-"""Where the cells of a run come from: the plan itself, or a server, from which they are fetched ahead."""
+"""Where the cells of a run come from: the plan, alone or in blocks, or a server that is asked ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gee_pipeline.earthengine.client.budget import Budget
 from gee_pipeline.earthengine.client.fetch_threads import FetchThreads
 from inference.run.cell_task import fetch_cell
-from inference.run.cell_worker import ReadyCell, WorkerSetup
+from inference.run.cell_worker import CellBlock, ReadyCell, WorkerSetup
 from inference.run.ledger import CellRecord
 
 CellIndex = tuple[int, int]
@@ -26,8 +30,8 @@ class CellQueue(Protocol):
     def under_way(self) -> int:
         """Cells that are being made ready."""
 
-    def take(self, wait: bool) -> ReadyCell | CellRecord | None:
-        """The next cell, or the record of one that needs no work any more.
+    def take(self, wait: bool) -> ReadyCell | CellBlock | CellRecord | None:
+        """The next cell, or block of cells, or the record of one that needs no work any more.
 
         Args:
             wait: Whether to wait for it; without, None says that there is none yet.
@@ -38,17 +42,31 @@ class CellQueue(Protocol):
 
 
 class PlannedCells:
-    """The cells of a plan; the workers read their scenes themselves."""
+    """The cells of a plan, or blocks of them; the workers read their scenes themselves."""
 
-    def __init__(self, places: Iterable[CellIndex]) -> None:
+    def __init__(self, places: Iterable[CellIndex | CellBlock]) -> None:
         self.ended, self.under_way = False, 0
         self._places = iter(places)
 
-    def take(self, wait: bool) -> ReadyCell | None:
-        """The next cell; there is never anything to wait for."""
+    def take(self, wait: bool) -> ReadyCell | CellBlock | None:
+        """The next cell or block; there is never anything to wait for."""
         place = next(self._places, None)
         self.ended = place is None
-        return None if place is None else ReadyCell(*place)
+        return place if place is None or isinstance(place, CellBlock) else ReadyCell(*place)
+
+
+def in_blocks(cells: NDArray[np.int32], side: int) -> Iterator[CellBlock]:
+    """All cells in squares, row by row in each.
+
+    Args:
+        cells: `(n, 2)` rows and columns, each cell once.
+        side: Cells along a side of a square.
+    """
+    rows, cols = cells[:, 0] // side, cells[:, 1] // side
+    ordered = cells[np.lexsort((cells[:, 1], cells[:, 0], cols, rows))]
+    ends = np.flatnonzero(np.diff(ordered // side, axis=0).any(axis=1)) + 1
+    for first, end in pairwise([0, *ends.tolist(), len(ordered)]):
+        yield CellBlock(tuple((int(row), int(col)) for row, col in ordered[first:end]))
 
 
 def fetch_ahead(

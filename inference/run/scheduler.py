@@ -27,8 +27,8 @@ from filelock import FileLock, Timeout
 
 from gee_pipeline.errors import IncompleteRunError, InputError
 from gee_pipeline.grid import cell_name
-from inference.run.cell_task import completed, failed, settle_cell
-from inference.run.cell_worker import ReadyCell, WorkerSetup
+from inference.run.cell_task import completed, failed, make_block, settle_cell
+from inference.run.cell_worker import CellBlock, ReadyCell, WorkerSetup
 from inference.run.ledger import CellRecord
 from inference.run.prefetch import CellQueue
 from inference.run.worker_plan import WorkerPlan
@@ -252,14 +252,17 @@ def _hushed() -> Iterator[None]:
 class _Window:
     """The cells in flight: a few a thread.
 
-    A cell whose worker died may have been the neighbour of the one that killed it: it is tried again at the
-    end, with no other cell in flight.
+    The cells of a block come before the next block, so that few composites wait for their prediction. A cell
+    whose worker died may have been the neighbour of the one that killed it: it is tried again at the end,
+    with no other cell in flight.
     """
 
     def __init__(self, setup: WorkerSetup, client: Client, queue: CellQueue) -> None:
         self._running = as_completed(loop=client.loop)
         self._setup, self._client, self._queue = setup, client, queue
         self._cells: dict[str, ReadyCell] = {}
+        self._blocks: dict[str, CellBlock] = {}
+        self._ready: list[ReadyCell] = []
         self._suspects: list[ReadyCell] = []
         self._alone = False
         self._looked, self._size = -math.inf, 2
@@ -267,7 +270,7 @@ class _Window:
     @property
     def empty(self) -> bool:
         """Whether no cell is in flight."""
-        return not self._cells
+        return not (self._cells or self._blocks)
 
     def fill(self) -> Iterator[CellRecord]:
         """Hand out cells until there are enough in flight; at the end the suspects, one at a time.
@@ -275,7 +278,7 @@ class _Window:
         Yields the records of cells that need no worker.
         """
         while self._has_room:
-            cell = self._queue.take(wait=self.empty)
+            cell = self._ready.pop(0) if self._ready else self._queue.take(wait=self.empty)
             if cell is None:
                 break
             if isinstance(cell, CellRecord):
@@ -295,12 +298,40 @@ class _Window:
         else:
             batch = [next(self._running)]
         for future in batch:
-            if record := self._outcome(future):
+            if block := self._blocks.pop(future.key, None):
+                yield from self._block_outcome(future, block)
+            elif record := self._outcome(future):
                 yield record
 
     @property
     def _has_room(self) -> bool:
-        return not self._alone and len(self._cells) < self._wanted()
+        return not self._alone and len(self._cells) + len(self._blocks) < self._wanted()
+
+    def _block_outcome(self, future: Any, block: CellBlock) -> Iterator[CellRecord]:
+        """The records of cells that a block is done with; the others are ready, all if its worker died.
+
+        Raises:
+            DiskFullError: The disk of a worker has no room.
+        """
+        died = self._died(future)
+        for cell in [ReadyCell(*place) for place in block.places] if died else future.result():
+            if isinstance(cell, CellRecord):
+                yield cell
+            else:
+                self._ready.append(cell)
+
+    def _died(self, future: Any) -> BaseException | None:
+        """What the worker of a cell or block died of; None where it did its work.
+
+        Raises:
+            DiskFullError: The disk of a worker has no room.
+        """
+        error = None if future.status == "finished" else _why(future)
+        # Lost: the worker died after the cell, before its record was fetched; the file is there to be found.
+        lost = future.status == "lost" and self._client.status == "running"
+        if error and not (lost or isinstance(error, KilledWorker)):
+            raise error
+        return error
 
     def _outcome(self, future: Any) -> CellRecord | None:
         """How a cell ended; None where it will be tried again.
@@ -309,22 +340,25 @@ class _Window:
             DiskFullError: The disk of a worker has no room.
         """
         cell = self._cells.pop(future.key)
-        error = None if future.status == "finished" else _why(future)
+        error = self._died(future)
         if error is None:
             return completed(future.result(), cell)
-        # Lost: the worker died after the cell, before its record was fetched; the file is there to be found.
-        lost = future.status == "lost" and self._client.status == "running"
-        if not (lost or isinstance(error, KilledWorker)):
-            raise error
         if not self._alone:
             self._suspects.append(cell)
             return None
         return failed(cell_name(cell.row, cell.col), _explain(error))
 
-    def _submit(self, cell: ReadyCell) -> None:
-        key = f"{cell_name(cell.row, cell.col)}-{int(self._alone)}-{self._setup.token}"
-        future = self._client.submit(settle_cell, self._setup, cell.row, cell.col, key=key, pure=False)
-        self._cells[key] = cell
+    def _submit(self, cell: ReadyCell | CellBlock) -> None:
+        token = self._setup.token
+        future: Any
+        if isinstance(cell, CellBlock):
+            key = f"block-{cell_name(*cell.places[0])}-{token}"
+            future = self._client.submit(make_block, self._setup, cell.places, key=key, pure=False)
+            self._blocks[key] = cell
+        else:
+            key = f"{cell_name(cell.row, cell.col)}-{int(self._alone)}-{token}"
+            future = self._client.submit(settle_cell, self._setup, cell.row, cell.col, key=key, pure=False)
+            self._cells[key] = cell
         self._running.add(future)
 
     def _wanted(self) -> int:

@@ -1,7 +1,8 @@
-"""How many processes and threads work on the cells of a run on this machine."""
+"""How many processes and threads work on the cells of a run on this machine, and on how many at once."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,14 @@ GPU_THREADS: Final = 4
 
 SHARE: Final = 0.8
 """Part of this machine's memory that the workers may take together."""
+
+
+BLOCK_SIDES: Final = (1_024, 2_048)
+"""Fewest and most pixels along a side of a block of cells. Public files have blocks of 512 or 1,024 pixels;
+larger blocks of cells are hardly faster, and more is lost when a run is killed."""
+
+_BLOCKS_PER_CORE: Final = 4
+"""Blocks of cells for each core, where there are enough cells."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,20 @@ def cells_in_memory(memory_budget: int, cell_bytes: int) -> int:
         cell_bytes: Bytes of one cell's composite.
     """
     return max(1, memory_budget // (4 * cell_bytes))
+
+
+def block_side(cells: int, cell_size: int) -> int:
+    """Cells along a side of the squares whose scenes are read together.
+
+    Large squares read blocks of files at fewer edges, many squares keep all cores busy: there are some for
+    each core, but none is smaller than the blocks of public files.
+
+    Args:
+        cells: Cells of the run.
+        cell_size: Pixels along a side of a cell.
+    """
+    wanted = math.isqrt(cells // (_BLOCKS_PER_CORE * CPU_COUNT)) * cell_size
+    return max(1, min(max(wanted, BLOCK_SIDES[0]), BLOCK_SIDES[1]) // cell_size)
 
 
 def _devices(device: str) -> tuple[str, ...]:

@@ -22,7 +22,9 @@ def open_source(request: SceneRequest, recipe: Recipe) -> Source:
         InputError: The source cannot be opened.
     """
     if request.source is not None:
-        from gee_pipeline.stac.source import StacSource  # seconds that a run on Earth Engine is spared
+        from gee_pipeline.stac.composites.source import (
+            StacSource,
+        )  # seconds that a run on Earth Engine is spared
 
         choice = SceneChoice(request.leave_out_scene, request.bad_scenes)
         return StacSource(request.source, recipe, collection=request.collection, choice=choice)

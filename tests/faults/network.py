@@ -13,7 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from gee_pipeline.stac import reading, web
+from gee_pipeline.stac import web
+from gee_pipeline.stac.composites import reading
 from tests.faults import earth_engine
 from tests.faults.commands import Command, quick
 from tests.faults.mutations import AREA

@@ -8,7 +8,7 @@ import gee_pipeline
 import inference
 import training
 
-_ODD = ("pyogrio.geopandas", "torch._dynamo", "torch.profiler", "numba.typed", "odc.stac", "PIL.Image")
+_ODD = ("pyogrio.geopandas", "torch._dynamo", "torch.profiler", "numba.typed", "PIL.Image")
 """Modules of other packages that are imported late."""
 
 for _package in (gee_pipeline, inference, training, cli):

@@ -22,7 +22,7 @@ from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
-from gee_pipeline.stac.source import StacSource
+from gee_pipeline.stac.composites.source import StacSource
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "strickhof-2022"
 SCENES = sorted(DATA.glob("S2*.tif"))

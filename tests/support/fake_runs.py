@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -153,6 +154,27 @@ def carry_out(folder: Path, plan: RunPlan, **options: Any) -> RunSummary:
 def predictions(folder: Path) -> dict[str, bytes]:
     """Content of all prediction files by name."""
     return {path.name: path.read_bytes() for path in sorted((folder / "predictions").glob("*"))}
+
+
+@dataclass(frozen=True)
+class FakeBlocks(FakeSource):
+    """A source that makes the composites of many cells together."""
+
+    def read_block(
+        self, cells: Sequence[Cell], season: Season, bins: range, folder: Path
+    ) -> Iterator[tuple[Cell, Composite]]:
+        if self.calls:
+            with self.calls.open("a") as file:
+                file.write(f"block-of-{len(cells)}\n")
+        assert folder.name == "composites"
+        if any(cell.name in self.deadly for cell in cells):
+            os._exit(9)
+        for cell in cells:
+            if cell.name not in self.broken:
+                yield (
+                    cell,
+                    Composite(values_of(cell, bins), cell.geobox, bins, RECIPE.bands, SceneCounts(3, 1, 7)),
+                )
 
 
 class Server:

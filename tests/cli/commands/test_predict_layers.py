@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rio_cogeo.cogeo import cog_validate
 
 import inference.run.cell_worker
-from gee_pipeline.stac.source import StacSource
+from gee_pipeline.stac.composites.source import StacSource
 from inference.models.checkpoint import load_checkpoint
 from inference.models.series import model_input
 from tests.support.tiny_place import CROPS, FILES, Place, files, report, times

@@ -11,7 +11,7 @@ import shapely
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
 from gee_pipeline.stac.acquisition import newest_last, processing_of, tile_of
-from gee_pipeline.stac.source import StacSource
+from gee_pipeline.stac.composites.source import StacSource
 from tests.support.fake_catalog import FakeCatalog, Layer, cell_at, raster_v1
 
 NOON = datetime(2021, 5, 2, 10, 30, tzinfo=UTC)

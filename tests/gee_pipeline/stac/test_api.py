@@ -15,8 +15,8 @@ from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
 from gee_pipeline.stac import api, catalog
-from gee_pipeline.stac.reading import ReadFailure, read_bands, retried
-from gee_pipeline.stac.source import StacSource
+from gee_pipeline.stac.composites.reading import ReadFailure, read_bands, retried
+from gee_pipeline.stac.composites.source import StacSource
 from tests.support.fake_catalog import LEFT, FakeCatalog, Layer, cell_at, raster_v1
 
 pytestmark = pytest.mark.slow
@@ -296,7 +296,7 @@ def test_a_search_that_fails_makes_the_cell_fail(server):
 
 @pytest.mark.parametrize("status", [500, 503])
 def test_an_asset_is_read_again_after_the_server_stumbled(server, monkeypatch, status):
-    monkeypatch.setattr("gee_pipeline.stac.reading._FIRST_WAIT", {False: 0.01, True: 0.01})
+    monkeypatch.setattr("gee_pipeline.stac.composites.reading._FIRST_WAIT", {False: 0.01, True: 0.01})
     monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")  # leave the retrying to us
     server.status, server.stumbles["/files/S1/B04.tif"] = status, 2
     expected = read(StacSource(str(server.catalog.save()), RECIPE))
@@ -306,7 +306,7 @@ def test_an_asset_is_read_again_after_the_server_stumbled(server, monkeypatch, s
 
 
 def test_an_asset_that_stays_broken_is_named_and_one_that_is_gone_is_not_asked_for_again(server, monkeypatch):
-    monkeypatch.setattr("gee_pipeline.stac.reading._FIRST_WAIT", {False: 0.01, True: 0.01})
+    monkeypatch.setattr("gee_pipeline.stac.composites.reading._FIRST_WAIT", {False: 0.01, True: 0.01})
     monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
     server.stumbles["/files/S1/B04.tif"] = 99
     with pytest.raises(SceneReadError, match=r"B04 of scene S1 \(http://.*after 3 attempt"):

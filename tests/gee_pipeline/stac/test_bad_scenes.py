@@ -14,10 +14,10 @@ import shapely
 from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
-from gee_pipeline.stac import reading
 from gee_pipeline.stac.choice import SceneChoice
-from gee_pipeline.stac.reading import ReadFailure, read_profile, retried, signed
-from gee_pipeline.stac.source import StacSource
+from gee_pipeline.stac.composites import reading
+from gee_pipeline.stac.composites.reading import ReadFailure, read_profile, retried, signed
+from gee_pipeline.stac.composites.source import StacSource
 from tests.support.fake_catalog import FakeCatalog, Layer, cell_at, raster_v1
 from tests.support.stac_server import refuse, serving
 

@@ -22,7 +22,7 @@ from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER, YEAR, Season
 from gee_pipeline.sensors import SENTINEL_2
-from gee_pipeline.stac.source import StacSource
+from gee_pipeline.stac.composites.source import StacSource
 from tests.support.ee_asking import scenes_at
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
 from tests.support.ee_emulator.catalog import archive_of_catalog

@@ -15,7 +15,7 @@ from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER, YEAR
 from gee_pipeline.sensors import ALPHAEARTH, SENTINEL_1
-from gee_pipeline.stac.source import StacSource
+from gee_pipeline.stac.composites.source import StacSource
 from tests.support.ee_emulator.archive import ImageAsset, Raster
 from tests.support.fake_catalog import Layer, cell_at, raster_v1
 from tests.support.made_sensor import MADE_UP, made_shot

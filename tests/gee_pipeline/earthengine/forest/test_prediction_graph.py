@@ -29,7 +29,7 @@ from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.map_codes import NOT_ENOUGH
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER
-from gee_pipeline.stac.source import StacSource
+from gee_pipeline.stac.composites.source import StacSource
 from inference.deployment.deployment import ensembles
 from inference.models.forest_features import forest_features
 from inference.models.forest_predictor import ForestPredictor

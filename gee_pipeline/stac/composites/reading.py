@@ -6,9 +6,9 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -18,13 +18,13 @@ import rasterio
 import rasterio.errors
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from odc.loader import RioDriver
-from odc.loader.types import RasterBandMetadata, RasterLoadParams, RasterSource
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import reproject
 from requests import RequestException
 
 from gee_pipeline.incoming.addresses import is_endless, is_remote, without_secrets
+from gee_pipeline.stac.composites.nearest import Lookup, look_up, overlap
 
 _GDAL_OPTIONS: Final = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # scenes have no side-car files
@@ -52,24 +52,19 @@ _BLOBS: Final = ".blob.core.windows.net"
 _FIRST_WAIT: Final = {False: 0.05, True: 1.0}
 """Seconds before the first retry of a local and a remote file; doubled each time."""
 
-_NEAREST: Final = RasterLoadParams(
-    dtype="float32",  # holds every 16-bit number exactly, and NaN for nodata
-    fill_value=float("nan"),
-    resampling="nearest",
-    use_overviews=False,
-    fail_on_error=True,
-)
+_MOST_OPEN: Final = 128
+"""Files that stay open at a time; operating systems allow a process a few hundred."""
 
-_ALL_BANDS: Final = RasterBandMetadata(data_type="float32", dims=("band", "y", "x"))
+_MOST_PROFILES: Final = 65_536
+"""Files of which a process remembers what they say."""
 
-_DRIVER: Final = RioDriver()
-
+_SMALL: Final = ("uint8", "int8", "uint16", "int16")
+"""Types of numbers of which any program says the same about nodata."""
 
 T = TypeVar("T")
 
 # Warping from and into arrays makes rasterio warn of files without georeference; real ones are errors here.
 warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning, module="rasterio")
-logging.getLogger("odc.loader").addHandler(logging.NullHandler())  # failures reach the user as errors
 
 
 class _WithoutSecrets(logging.Filter):
@@ -110,29 +105,114 @@ class Profile:
     """Whether a mask of its own, or transparency, says which pixels are valid."""
 
 
-def read_bands(href: str, indices: Sequence[int], geobox: GeoBox) -> NDArray[np.float32]:
+class OpenFiles:
+    """Files that stay open while the cells of a block are read, so that each is opened once.
+
+    GDAL keeps what it has decoded of a file until the file is closed: a block of the file that several cells
+    share is fetched and decoded once.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[str, rasterio.DatasetReader] = {}
+
+    def __enter__(self) -> OpenFiles:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while self._files:
+            self._files.popitem()[1].close()
+
+    @contextmanager
+    def opened(self, href: str) -> Iterator[rasterio.DatasetReader]:
+        """A file, for one thread at a time; one that fails is closed, and opened again by the next attempt.
+
+        Raises:
+            rasterio.errors.RasterioError: The file cannot be opened.
+        """
+        with _environment(href):
+            file = self._files.pop(href, None) or _open(href)
+            try:
+                yield file
+            except BaseException:
+                file.close()
+                raise
+        if len(self._files) >= _MOST_OPEN:
+            self._files.pop(next(iter(self._files))).close()
+        self._files[href] = file
+
+
+def read_bands(
+    href: str, indices: Sequence[int], geobox: GeoBox, files: OpenFiles | None = None
+) -> NDArray[np.float32]:
     """Bands of a file at the nearest pixel, `(band, y, x)`, as stored; NaN for nodata and outside the file.
 
     Args:
         href: Path or URL of anything GDAL reads.
         indices: Bands counted from 1.
         geobox: Pixels to fill, in any CRS.
+        files: Where the file stays open; None closes it again.
 
     Raises:
         rasterio.errors.RasterioError: The file is missing, damaged, short or without georeference.
         IndexError: The file has fewer bands.
     """
-    profile = read_profile(href)
-    href = signed(href)
+    if files is None:
+        with OpenFiles() as files:
+            return read_bands(href, indices, geobox, files)
     out = np.full((len(indices), *geobox.shape), np.nan, np.float32)
-    context = _DRIVER.new_load(geobox)
-    with _DRIVER.restore_env(_gdal_options(), context) as local:
-        reader = _DRIVER.open(RasterSource(href, band=0, meta=_ALL_BANDS), local)
-        (rows, cols), pixels = reader.read(_NEAREST, geobox, selection=list(indices))
-        out[:, rows, cols] = pixels
+    with files.opened(href) as file:
+        profile = read_profile(href)
+        nodata = file.nodatavals[indices[0] - 1]
+        plain = _is_small(file) and (len(indices) == 1 or nodata is None)
+        place = look_up(profile.box, geobox)
+        if place and (plain or place.same_pixels):
+            _take(file, indices, nodata, place, out)
+        else:
+            rows, cols = (slice(part.start, part.stop) for part in overlap(profile.box, geobox).roi_dst)
+            if rows.start < rows.stop and cols.start < cols.stop:
+                _warp(file, indices, nodata, geobox[rows, cols], out[:, rows, cols])
     if profile.masked:
         out[:, ~_valid(href, geobox)] = np.nan
     return out
+
+
+def _is_small(file: rasterio.DatasetReader) -> bool:
+    return len(set(file.dtypes)) == 1 and file.dtypes[0] in _SMALL
+
+
+def _take(
+    file: rasterio.DatasetReader,
+    indices: Sequence[int],
+    nodata: float | None,
+    place: Lookup,
+    out: NDArray[np.float32],
+) -> None:
+    """Read the source pixels of a cell, and spread them over it."""
+    if place.window is None:
+        return
+    number = file.dtypes[0] if _is_small(file) else "float32"
+    place.spread(file.read(list(indices), window=place.window, out_dtype=number), nodata, out)
+
+
+def _warp(
+    file: rasterio.DatasetReader,
+    indices: Sequence[int],
+    nodata: float | None,
+    geobox: GeoBox,
+    out: NDArray[np.float32],
+) -> None:
+    """Let GDAL look for the nearest source pixels, in another CRS or on a grid between the pixels."""
+    numbers = np.empty_like(out)
+    reproject(
+        rasterio.band(file, list(indices)),
+        numbers,
+        src_nodata=nodata,
+        dst_crs=str(geobox.crs),
+        dst_transform=geobox.transform,
+        dst_nodata=np.nan,
+        resampling=Resampling.nearest,
+    )
+    out[:] = numbers
 
 
 def _valid(href: str, geobox: GeoBox) -> NDArray[np.bool_]:
@@ -141,7 +221,7 @@ def _valid(href: str, geobox: GeoBox) -> NDArray[np.bool_]:
     place = {"crs": str(geobox.crs), "transform": geobox.transform, "width": width, "height": height}
     with (
         rasterio.Env(**_gdal_options()),
-        rasterio.open(href, driver=_driver_of(href)) as file,
+        _open(href) as file,
         WarpedVRT(file, resampling=Resampling.nearest, add_alpha=not _has_alpha(file), **place) as warped,
     ):
         return warped.read(warped.count) > 0
@@ -151,22 +231,49 @@ def _has_alpha(file: rasterio.DatasetReader) -> bool:
     return any(MaskFlags.alpha in flags for flags in file.mask_flag_enums)
 
 
-@lru_cache(maxsize=65_536)
 def read_profile(href: str) -> Profile:
-    """The type and nodata of a file's numbers.
+    """The type and nodata of a file's numbers, and its place; known from when it was last opened.
 
     Raises:
         rasterio.errors.RasterioError: The file cannot be opened, or lost its georeference: GDAL would place
             its pixels at 0, 0 and the cell would stay blank.
     """
+    if href not in _profiles:
+        _open(href).close()
+    return _profiles[href]
+
+
+_profiles: Final[dict[str, Profile]] = {}
+"""What the files that were opened say, by their href; as many as `_MOST_PROFILES`."""
+
+
+def _open(href: str) -> rasterio.DatasetReader:
+    """Open a file and keep its profile.
+
+    Raises:
+        rasterio.errors.RasterioError: As `read_profile`.
+    """
     if not is_remote(href) and is_endless(href):
         raise rasterio.errors.RasterioError("it is not a file, but a pipe or a device")
-    with rasterio.Env(**_gdal_options()), rasterio.open(signed(href), driver=_driver_of(href)) as file:
-        if file.crs is None or file.transform.is_identity:
-            raise rasterio.errors.RasterioError("it has no georeference (a CRS and a transform)")
-        box = GeoBox(file.shape, file.transform, str(file.crs))
-        masked = any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums)
-        return Profile(file.dtypes[0], file.nodata, box, masked)
+    with rasterio.Env(**_gdal_options()):
+        file = rasterio.open(signed(href), driver=_driver_of(href), sharing=False)
+    try:
+        profile = _profile_of(file)
+    except BaseException:
+        file.close()
+        raise
+    if len(_profiles) >= _MOST_PROFILES:
+        _profiles.pop(next(iter(_profiles)), None)
+    _profiles[href] = profile
+    return file
+
+
+def _profile_of(file: rasterio.DatasetReader) -> Profile:
+    if file.crs is None or file.transform.is_identity:
+        raise rasterio.errors.RasterioError("it has no georeference (a CRS and a transform)")
+    box = GeoBox(file.shape, file.transform, str(file.crs))
+    masked = any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums)
+    return Profile(file.dtypes[0], file.nodata, box, masked)
 
 
 def retried(read: Callable[[], T], href: str, retries: int) -> T:
@@ -183,7 +290,7 @@ def retried(read: Callable[[], T], href: str, retries: int) -> T:
     remote = is_remote(href)
     for attempt in range(retries + 1):
         try:
-            with rasterio.Env(**(_AFRESH if attempt else {})):
+            with rasterio.Env(**_AFRESH) if attempt else nullcontext():
                 return read()
         except (rasterio.errors.RasterioError, IndexError, OSError) as error:
             reason = str(error.__cause__ or error).rstrip(".")
@@ -210,6 +317,12 @@ def signed(href: str) -> str:
         return str(planetary_computer.sign(href))
     except RequestException:  # a container that it does not know; the file's own server says what it wants
         return href
+
+
+def _environment(href: str) -> AbstractContextManager[object]:
+    """The settings for reading from an open file: those of this machine need none, which saves time."""
+    elsewhere = is_remote(href) or href.startswith("/vsi")
+    return rasterio.Env(**_gdal_options()) if elsewhere else nullcontext()
 
 
 def _driver_of(href: str) -> str | None:

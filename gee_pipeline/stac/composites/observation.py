@@ -16,6 +16,8 @@ from gee_pipeline.incoming.addresses import is_remote
 from gee_pipeline.recipe import CloudRule
 from gee_pipeline.sensors import Sensor
 from gee_pipeline.stac.assets import BandAsset
+from gee_pipeline.stac.composites.placement import require_one_place, require_place
+from gee_pipeline.stac.composites.reading import OpenFiles, ReadFailure, read_bands, read_profile, retried
 from gee_pipeline.stac.encoding import (
     Encoding,
     band_encoding,
@@ -24,8 +26,6 @@ from gee_pipeline.stac.encoding import (
     plain_encoding,
     store_values,
 )
-from gee_pipeline.stac.placement import require_one_place, require_place
-from gee_pipeline.stac.reading import ReadFailure, read_bands, read_profile, retried
 from gee_pipeline.stac.scene import Scene
 
 REMOTE_READS = 8
@@ -73,6 +73,8 @@ class SceneRead:
     """The pixels to fill."""
     retries: int
     """Attempts after the first at a file."""
+    files: OpenFiles
+    """Where its files stay open for other cells."""
 
     def into(self, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> SeenPixels:
         """Fill the observation of the scene; bands are read only where a pixel of the cell is clear.
@@ -97,8 +99,11 @@ class SceneRead:
         return SeenPixels(bool(np.isfinite(mask).any()), before, before - int(clear.sum()))
 
     def _mask(self, asset: BandAsset) -> NDArray[np.float64]:
-        numbers = self._attempt([asset], lambda: read_bands(asset.href, [asset.index], self.cell.geobox))
+        numbers = self._attempt([asset], lambda: self._numbers(asset.href, [asset.index]))
         return decode(numbers[0], plain_encoding(asset))
+
+    def _numbers(self, href: str, indices: list[int]) -> NDArray[np.float32]:
+        return read_bands(href, indices, self.cell.geobox, self.files)
 
     def _clear(self, mask: NDArray[np.float64], rule: CloudRule) -> NDArray[np.bool_]:
         if self.scene.score is None:
@@ -138,7 +143,7 @@ class SceneRead:
         indices = [asset.index for asset in assets]
 
         def read() -> _File:
-            numbers = read_bands(assets[0].href, indices, self.cell.geobox)
+            numbers = self._numbers(assets[0].href, indices)
             return _File(numbers, [_encoding(asset, self.scene.group.sensor) for asset in assets])
 
         return self._attempt(assets, read)

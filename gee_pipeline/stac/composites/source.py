@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,21 +12,19 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from gee_pipeline.composite import median_composite
 from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.grid import Cell
 from gee_pipeline.incoming.geometry import on_globe
-from gee_pipeline.observations import group_slices
 from gee_pipeline.recipe import Recipe, SensorGroup
-from gee_pipeline.season import Season, TimeBin
-from gee_pipeline.source import Composite, SceneCounts, Survey, same_day
+from gee_pipeline.season import Season
+from gee_pipeline.source import Composite, SceneCounts, Survey
 from gee_pipeline.stac.catalog import SceneCatalog, absolute, open_catalog
 from gee_pipeline.stac.choice import ALL, LeftOut, SceneChoice, left_out_notice
+from gee_pipeline.stac.composites.bin_store import BinStore
+from gee_pipeline.stac.composites.bins import BinReader
+from gee_pipeline.stac.composites.reading import OpenFiles
 from gee_pipeline.stac.index import Found, within
-from gee_pipeline.stac.observation import SceneRead, SeenPixels
 from gee_pipeline.stac.scene import Scene, titles_of
-
-_log = logging.getLogger("cropmap.stac")
 
 _MARGIN = 0.005
 """Degrees, about 500 m: how far a tile may reach beyond the straight edges of its footprint in degrees."""
@@ -130,15 +127,54 @@ class StacSource:
         Raises:
             SceneReadError: An asset could not be read, also after retries, or a scene lacks one.
         """
-        scenes = self._scenes(cell, season, bins)
-        values = np.empty((len(bins), len(self.recipe.bands), *cell.geobox.shape), np.int16)
-        counts = SceneCounts()
-        for group, rows in zip(self.recipe.sensors, group_slices(self.recipe.group_sizes), strict=True):
-            own = [scene for scene in scenes if scene.group == group]
-            for place, index in enumerate(bins):
-                out = values[place : place + 1, rows]
-                counts += self._fill(out, own, cell, season, index)
+        scenes, reader = self._scenes(cell, season, bins), self._reader(season)
+        values, counts = self._empty(cell, bins), SceneCounts()
+        for place, index in enumerate(bins):
+            with OpenFiles() as files:
+                counts += reader.fill(values[place], scenes, cell, index, files)
         return Composite(values, cell.geobox, bins, self.recipe.bands, counts)
+
+    def read_block(
+        self, cells: Sequence[Cell], season: Season, bins: range, folder: Path
+    ) -> Iterator[tuple[Cell, Composite]]:
+        """The composites of neighbouring cells, each as `read_cell` makes it, from files that are read once.
+
+        Bin by bin the scenes of all cells are read; what is done of the cells waits on the disk. A cell of
+        which a scene cannot be read is left out: `read_cell` says why.
+
+        Args:
+            cells: Cells near one another; in the order of their rows files are read best.
+            season: Season to map.
+            bins: Bins within the season.
+            folder: A folder on the disk that has room for the composites.
+
+        Raises:
+            OSError: The disk has no room.
+        """
+        reader, values, store = self._reader(season), self._empty(cells[0], bins), BinStore(folder)
+        scenes = [self._scenes(cell, season, bins) for cell in cells]
+        counts = dict.fromkeys(range(len(cells)), SceneCounts())
+        with store:
+            for place, index in enumerate(bins):
+                with OpenFiles() as files:
+                    for number in list(counts):
+                        try:
+                            made_of = reader.fill(values[0], scenes[number], cells[number], index, files)
+                        except SceneReadError:
+                            del counts[number]
+                            continue
+                        counts[number] += made_of
+                        if made_of.scenes:
+                            store.put(number, place, values[0])
+            for number, cell in ((n, cells[n]) for n in counts):
+                store.read(number, values)
+                yield cell, Composite(values, cell.geobox, bins, self.recipe.bands, counts[number])
+
+    def _reader(self, season: Season) -> BinReader:
+        return BinReader(self.recipe, season, self.retries, self.choice.bad)
+
+    def _empty(self, cell: Cell, bins: range) -> NDArray[np.int16]:
+        return np.empty((len(bins), len(self.recipe.bands), *cell.geobox.shape), np.int16)
 
     @property
     def _catalog(self) -> SceneCatalog:
@@ -150,74 +186,11 @@ class StacSource:
         span = season.span(bins, self.recipe.bin_days)
         return within(self._catalog.around(area, span).touching(area), span)
 
-    def _fill(
-        self, out: NDArray[np.int16], scenes: list[Scene], cell: Cell, season: Season, index: int
-    ) -> SceneCounts:
-        """The median of one sensor and bin into `out` `(1, band, y, x)`; only its scenes are in memory."""
-        span = season.bin(index, self.recipe.bin_days)
-        scenes = within(scenes, span)
-        stack = np.empty((len(scenes), *out.shape[1:]), np.int16)
-        clear = np.zeros((len(scenes), *out.shape[2:]), np.bool_)
-        reads = [self._read(scene, cell, stack[i], clear[i]) for i, scene in enumerate(scenes)]
-        seen = np.array([read is not None and read.there for read in reads], np.bool_)
-        used = [read for read in reads if read is not None]
-        days = np.array([(_counted_day(scene, span) - season.start).days for scene in scenes], np.int64)
-        edges = season.edges(range(index, index + 1), self.recipe.bin_days)
-        _, dropped = median_composite(stack, clear, days, edges, out=out)
-        return SceneCounts(
-            scenes=int(seen.sum()),
-            without_score=sum(
-                bool(there) and scene.without_score for there, scene in zip(seen, scenes, strict=True)
-            ),
-            same_day=same_day(days[seen].tolist()),
-            duplicates_dropped=dropped,
-            empty=sum(
-                _covers(scene, cell)
-                for scene, read in zip(scenes, reads, strict=True)
-                if read is not None and not read.there
-            ),
-            clear=sum(read.clear for read in used),
-            struck=sum(read.struck for read in used),
-            left_out=reads.count(None),
-        )
-
-    def _read(
-        self, scene: Scene, cell: Cell, values: NDArray[np.int16], clear: NDArray[np.bool_]
-    ) -> SeenPixels | None:
-        """What the scene has in the cell; None where it cannot be used and is left out."""
-        try:
-            return self._read_or_fail(scene, cell, values, clear)
-        except SceneReadError as error:
-            if self.choice.bad == "stop" or not error.for_good:
-                raise
-            _log.warning("Scene %s is left out of cell %s: %s", scene.id, cell.name, error)
-            clear[:] = False
-            return None
-
-    def _read_or_fail(
-        self, scene: Scene, cell: Cell, values: NDArray[np.int16], clear: NDArray[np.bool_]
-    ) -> SeenPixels:
-        try:
-            scene.require()
-            return SceneRead(scene, cell, self.retries).into(values, clear)
-        except InputError as error:
-            raise SceneReadError(f"Cell {cell.name} cannot be composited: {error}", for_good=True) from error
-
 
 def around_cell(cell: Cell) -> BaseGeometry:
     """The place of a cell in EPSG:4326 with a margin; in two parts where it crosses the antimeridian."""
     extent = on_globe(cell.geobox.extent.to_crs("EPSG:4326").geom)
     return on_globe(shapely.clip_by_rect(extent.buffer(_MARGIN), -360, -90, 360, 90))
-
-
-def _covers(scene: Scene, cell: Cell) -> bool:
-    """Whether the whole cell lies in the footprint of a scene, whose corners may be rounded to ten metres."""
-    return bool(scene.footprint.buffer(1e-4).contains(on_globe(cell.geobox.extent.to_crs("EPSG:4326").geom)))
-
-
-def _counted_day(scene: Scene, span: TimeBin) -> date:
-    """The day that a scene counts for: one image a year counts once, whatever day it is dated."""
-    return span.start if scene.group.sensor.yearly else scene.day(span.hours_ahead)
 
 
 def _require_sensors(found: Found, recipe: Recipe, season: Season) -> None:

@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.errors import SceneReadError
 from gee_pipeline.incoming.geometry import on_globe
 from gee_pipeline.stac.assets import BandAsset
-from gee_pipeline.stac.reading import read_profile
+from gee_pipeline.stac.composites.reading import read_profile
 from gee_pipeline.stac.scene import Scene
 
 _TOLERANCE = 0.01

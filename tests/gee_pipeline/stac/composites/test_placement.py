@@ -8,7 +8,7 @@ from affine import Affine
 from gee_pipeline.errors import SceneReadError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
-from gee_pipeline.stac.source import StacSource
+from gee_pipeline.stac.composites.source import StacSource
 from tests.support.fake_catalog import LEFT, TOP, FakeCatalog, Layer, cell_at
 
 SEASON = SUMMER.season(2021, "north")

@@ -14,7 +14,7 @@ import shapely
 from gee_pipeline.errors import InputError, SceneReadError
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import SUMMER
-from gee_pipeline.stac.source import StacSource
+from gee_pipeline.stac.composites.source import StacSource
 from tests.support.fake_catalog import LEFT, TOP, UTM32, FakeCatalog, Layer, cell_at, raster_v1
 from tests.support.slow_composite import slow_composite
 
@@ -353,7 +353,7 @@ def test_a_score_that_is_no_score_is_an_error(tmp_path):
 def test_a_read_that_fails_once_is_tried_again(tmp_path, monkeypatch):
     import rasterio.errors
 
-    from gee_pipeline.stac import observation
+    from gee_pipeline.stac.composites import observation
 
     failures = iter([True, True, False, False])
     original = observation.read_bands

@@ -1,0 +1,1 @@
+"""Composites of the scenes of a catalog: pixels read, placed, masked, and their medians."""
