@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "samples": "cli.commands.samples:samples",
     "data": "cli.commands.data:data",
     "train": "cli.commands.train:train",
+    "distill": "cli.commands.distill:distill",
     "model": "cli.commands.model:model",
     "benchmark": "cli.commands.benchmark:benchmark",
     "explain": "cli.commands.explain:explain",

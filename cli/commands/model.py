@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import IN_FILE
+from cli.options.paths import MODEL_FILE
 
 if TYPE_CHECKING:
     from inference.models.checkpoint import Checkpoint
@@ -23,13 +23,13 @@ def model() -> None:
 
 
 @model.command(short_help="Describe a checkpoint or a forest.")
-@click.argument("file", required=False, type=IN_FILE)
+@click.argument("file", required=False, type=MODEL_FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print all facts as JSON on stdout.")
-def info(file: Path | None, as_json: bool) -> None:
+def info(file: Path | str | None, as_json: bool) -> None:
     """Print what a model knows, what it was trained on and how good it is.
 
-    FILE is a .safetensors checkpoint, or a forest of 'cropmap forest train'; without it the model that ships
-    with cropmap is shown.
+    FILE is a .safetensors checkpoint, a forest of 'cropmap forest train', or one of the models that ship with
+    cropmap: fast, which is shown where nothing is given, or accurate, which taught it.
 
     \b
     Examples:
@@ -37,8 +37,10 @@ def info(file: Path | None, as_json: bool) -> None:
       cropmap model info forest.safetensors
     """
     from inference.models.model_file import FOREST, model_kind
+    from inference.models.shipped import model_path
 
-    lines, facts = _forest(file) if file and model_kind(file) == FOREST else _checkpoint(file)
+    path = model_path(file)
+    lines, facts = _forest(path) if model_kind(path) == FOREST else _checkpoint(path)
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -47,12 +49,12 @@ def info(file: Path | None, as_json: bool) -> None:
         click.echo(f"{label:<{width}}  {text}")
 
 
-def _checkpoint(file: Path | None) -> tuple[Facts, dict[str, Any]]:
+def _checkpoint(file: Path) -> tuple[Facts, dict[str, Any]]:
     """A checkpoint in words, and everything but the weights as JSON values."""
-    from inference.models.checkpoint import default_checkpoint, load_checkpoint
+    from inference.models.checkpoint import load_checkpoint
     from inference.models.model_card import describe
 
-    checkpoint = load_checkpoint(file or default_checkpoint())
+    checkpoint = load_checkpoint(file)
     own = {
         "config": asdict(checkpoint.config),
         "normalisation": asdict(checkpoint.normalisation),

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli.options.paths import IN_FILE
+from cli.options.paths import MODEL_FILE
 from cli.options.shared import (
     area_options,
     cropland_mask_option,
@@ -25,9 +25,10 @@ from cli.options.unread import refuse_workers_of_scheduler
 @area_options
 @click.option(
     "--model",
-    type=IN_FILE,
-    help="A trained model: a network of 'cropmap train' or a forest of 'cropmap forest train'.  [default: "
-    "the network that ships with cropmap]",
+    type=MODEL_FILE,
+    metavar="FILE|fast|accurate",
+    help="A trained model: a network of 'cropmap train' or 'cropmap distill', a forest of 'cropmap forest "
+    "train', or one of the two that ship with cropmap: fast, or accurate, which taught it.  [default: fast]",
 )
 @expected_start_option
 @cropland_mask_option

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from gee_pipeline.incoming.addresses import existing, without_secrets
+from inference.models.shipped import SHIPPED
 
 IN_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 """A file that is read."""
@@ -31,11 +32,23 @@ class FileOrName(click.Path):
 
     def __init__(self, *names: str) -> None:
         super().__init__(exists=True, dir_okay=False, path_type=Path)
-        self._names = names
+        self.names = names
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, which for a name need not be there."""
-        return Path(value) if value in self._names else super().convert(value, param, ctx)
+        return Path(value) if value in self.names else super().convert(value, param, ctx)
+
+
+class ModelFile(FileOrName):
+    """A model's file, or the name of a model that ships with cropmap, which stays a text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path or the name."""
+        return value if value in self.names else super().convert(value, param, ctx)
+
+
+MODEL_FILE: Final = ModelFile(*SHIPPED)
+"""A model that is read."""
 
 
 class Address(click.ParamType[str]):
@@ -62,9 +75,10 @@ class Address(click.ParamType[str]):
         return text
 
 
-def is_place(kind: click.ParamType[Any]) -> bool:
-    """Whether the values of a type are paths, or addresses that may be paths."""
-    return isinstance(kind, click.Path | Address) and not isinstance(kind, FileOrName)
+def is_place(kind: click.ParamType[Any], value: Any) -> bool:
+    """Whether a value of a type is a path, or an address that may be one, and not a name."""
+    named = isinstance(kind, FileOrName) and value in kind.names
+    return isinstance(kind, click.Path | Address) and not named
 
 
 def beside(value: Any, folder: Path) -> Any:

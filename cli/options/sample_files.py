@@ -94,16 +94,22 @@ def require_new_file(out: Path, files: Sequence[Path]) -> None:
         raise InputError(f"The model would replace its own samples {out}. Choose another --out.")
 
 
-def read_files(files: Sequence[Path], given: dict[str, Any]) -> Samples:
-    """The samples of some files, read as the options say; `given` holds those of `reading_options`
-    or `training_options`."""
+def read_files(files: Sequence[Path], given: dict[str, Any], *, any_classes: bool = False) -> Samples:
+    """The samples of some files, read as the options say.
+
+    Args:
+        files: The files.
+        given: Values of `file_options`, `reading_options` or `training_options`.
+        any_classes: Keep all classes of the legend, where there is no choice of classes.
+    """
     from training.samples.class_legend import read_legend
     from training.samples.samples import read_samples
 
     same = ("scale", "offset", "year", "hemisphere", "label_column", "group_column")
     return read_samples(
         files,
-        given["classes"],
+        given.get("classes"),
+        any_classes=any_classes,
         legend=read_legend(given["legend"]) if given["legend"] else None,
         source=given.get("data_source"),
         asked=take_recipe_options(only_given(given)),

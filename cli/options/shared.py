@@ -166,7 +166,8 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     kinds = {param.name: param.type for param in ctx.command.params}
     chosen = {names[_key(key)]: _as_typed(value) for key, value in values.items()}
     ctx.default_map = {
-        name: beside(value, path.parent) if is_place(kinds[name]) else value for name, value in chosen.items()
+        name: beside(value, path.parent) if is_place(kinds[name], value) else value
+        for name, value in chosen.items()
     }
     return path
 

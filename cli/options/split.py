@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -12,15 +12,21 @@ from cli.options.unread import refuse_unread
 from training.fit.options import RULES, Rule, SplitRule
 from training.transfer.protocol import Protocol
 
+UNSAID: Final = "blocks where the samples have places, else random"
+"""What holds samples out where nothing is said."""
 
-def split_options(defaults: type[SplitRule] | type[Protocol], *, rule: Rule | None) -> Callable[[Any], Any]:
+
+def split_options(
+    defaults: type[SplitRule] | type[Protocol], *, rule: Rule | None, unsaid: str = UNSAID
+) -> Callable[[Any], Any]:
     """The options of a split, by the names of the fields of `SplitRule`; a benchmark has no group column.
 
     Args:
         defaults: Where the defaults stand.
-        rule: Default of --split; None leaves it to the samples: blocks where they have places, else random.
+        rule: Default of --split; None leaves it to the samples.
+        unsaid: What None leaves it to, for the help.
     """
-    unsaid = "" if rule else "  [default: blocks where the samples have places, else random]"
+    unsaid = "" if rule else f"  [default: {unsaid}]"
     split = click.option(
         "--split",
         "rule" if defaults is SplitRule else "split",

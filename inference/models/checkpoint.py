@@ -106,21 +106,6 @@ class Checkpoint:
         return content_digest(_to_json(self), _arrays(self.weights))
 
 
-def default_checkpoint() -> Path:
-    """The checkpoint that ships inside the package.
-
-    Raises:
-        InputError: This installation lacks it.
-    """
-    path = Path(__file__).parent / "checkpoints" / "compact.safetensors"
-    if not path.is_file():
-        raise InputError(
-            f"The default checkpoint {path} is missing from this installation. "
-            "Install cropmap again, or give another checkpoint with --model."
-        )
-    return path
-
-
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically.
 

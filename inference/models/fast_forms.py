@@ -1,4 +1,4 @@
-"""The same network, arranged for speed: batch normalisation folded, the convolution chosen by machine."""
+"""The same network, arranged for speed: batch normalisation folded, the convolution direct or Winograd's."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 import torch
-from llvmlite import binding  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.networks.specification import NetworkConfig
 from inference.models.winograd import TALLEST, WinogradConvolution
 
 Network = Callable[[Tensor], Tensor]
@@ -21,18 +21,24 @@ MAPS: Final = 4
 """A layer holds its input, its output and what its convolution needs besides: about four maps in all."""
 
 
-def prepare(network: nn.Module, device: torch.device) -> Network:
-    """A callable that gives the network's logits, fast: the one place that chooses precision and algorithm.
+def prepare(network: nn.Module, device: torch.device, form: str = "direct") -> Network:
+    """A callable that gives the network's logits, fast.
 
     Args:
         network: In eval mode; it is taken over.
         device: Where it will run.
+        form: Key of `FORMS`, for a CropNet on a CPU.
     """
-    if not isinstance(network, CropNet) or network.config.dimensions == 1:
+    if not isinstance(network, CropNet) or not has_forms(network.config):
         return network.to(device)
-    if device.type == "cpu" and _matrix_products_are_fast():
-        return WinogradCropNet(network)
+    if device.type == "cpu":
+        return FORMS[form](network)
     return DirectCropNet(network).to(device)
+
+
+def has_forms(config: CropNetConfig | NetworkConfig) -> bool:
+    """Whether a network of this shape has other forms than its own: CropNets on the matrix have."""
+    return isinstance(config, CropNetConfig) and config.dimensions == 2
 
 
 class DirectCropNet(nn.Module):
@@ -112,11 +118,8 @@ def _layer(convolution: nn.Conv2d, height: int) -> nn.Module:
     return _DirectLayer(convolution, height)
 
 
-def _matrix_products_are_fast() -> bool:
-    """Whether matrix products run at the speed of direct convolutions, so that fewer of them pay.
-
-    On AMD they do not: MKL multiplies there at less than half of oneDNN's speed (108 against 260 GFLOP/s on
-    Zen 5), and the direct form is 1.2 times as fast. Elsewhere Winograd's is, 1.6 times. The choice hangs on
-    the kind of processor only, so that two runs on one machine agree to the last bit.
-    """
-    return not binding.get_host_cpu_name().startswith("znver")
+FORMS: Final[dict[str, Callable[[CropNet], nn.Module]]] = {
+    "direct": DirectCropNet,
+    "winograd": WinogradCropNet,
+}
+"""The forms of a CropNet on a CPU by name; their logits differ by rounding only."""

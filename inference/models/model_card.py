@@ -32,6 +32,7 @@ def describe(checkpoint: Checkpoint) -> Facts:
         *_origin(checkpoint.provenance),
         ("Training", f"{_stated(checkpoint.provenance, 'epochs')} epochs, {_made(checkpoint.provenance)}"),
         *_accuracy(checkpoint.metrics),
+        *_teacher(checkpoint),
         *_input(checkpoint.recipe),
         ("Digest", checkpoint.digest),
     ]
@@ -170,6 +171,33 @@ def _accuracy(metrics: Mapping[str, Any]) -> Facts:
         figures = f"precision {one['precision']:.1%}, recall {one['recall']:.1%}, F1 {one['f1']:.1%}"
         facts.append((f"  {one['name']}", f"{figures} of {one['samples']:,}"))
     return facts
+
+
+def _teacher(checkpoint: Checkpoint) -> Facts:
+    """Who taught a student, and how the two compare on each set of samples."""
+    facts = checkpoint.provenance.get("distilled")
+    if facts is None:
+        return []
+    names = ", ".join(
+        f"{one['name']} ({one['network']}, digest {one['digest']})" for one in facts["teachers"]
+    )
+    limits = f"at most {facts['tolerance']:g} points lost, {facts['agreement']:g} % the same classes"
+    kept = "kept" if checkpoint.metrics["within_tolerance"] else "not kept"
+    rows = [(f"  {one['name']}", beside_teacher(one)) for one in checkpoint.metrics["beside_teacher"]]
+    return [("Distilled from", f"{names}; {limits}: {kept}"), *rows]
+
+
+def beside_teacher(one: Mapping[str, Any]) -> str:
+    """How a student compares with its teacher on a set of samples.
+
+    Args:
+        one: Figures of `training.distillation.comparison.Comparison`, as a file holds them.
+    """
+    return (
+        f"accuracy {one['accuracy']:.2%} (teacher {one['teacher_accuracy']:.2%}), macro-F1 "
+        f"{one['macro_f1']:.2%} ({one['teacher_macro_f1']:.2%}), the same class in {one['agreement']:.2%} of "
+        f"{one['samples']:,}"
+    )
 
 
 def _overall(scores: Mapping[str, Any]) -> str:

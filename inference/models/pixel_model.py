@@ -92,7 +92,11 @@ def device_of(model: Checkpoint | ForestModel, device: str) -> str:
 
 
 def open_model(
-    model: Checkpoint | ForestModel, device: str = "auto", *, memory_budget: int = MEMORY_BUDGET
+    model: Checkpoint | ForestModel,
+    device: str = "auto",
+    *,
+    memory_budget: int = MEMORY_BUDGET,
+    form: str = "",
 ) -> PixelModel:
     """A model ready to label series.
 
@@ -100,6 +104,8 @@ def open_model(
         model: What `load_model` returned.
         device: `auto`, `cpu`, `cuda` or `cuda:1`, for a network; a forest works on the CPU.
         memory_budget: Bytes that one batch may take; each thread has one batch.
+        form: Form of a network on a CPU, as `inference.models.form_choice.fastest_form` names it; empty takes
+            the fastest.
     """
     from inference.models.forest_model import ForestModel
 
@@ -109,4 +115,4 @@ def open_model(
         return ForestPredictor(model, memory_budget=memory_budget)
     from inference.models.predictor import Predictor
 
-    return Predictor(model, device, memory_budget=memory_budget)
+    return Predictor(model, device, memory_budget=memory_budget, form=form)

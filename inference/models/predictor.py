@@ -17,6 +17,7 @@ from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint
 from inference.models.crop_class import CropClass
 from inference.models.fast_forms import activation_bytes, prepare
+from inference.models.form_choice import fastest_form
 from inference.models.networks.cropnet import CropNetConfig
 from inference.models.networks.specification import pixel_bytes
 from inference.models.pixel_model import MEMORY_BUDGET
@@ -34,7 +35,12 @@ class Predictor:
     """A checkpoint ready to label series on one device; threads may share it."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str = "auto", *, memory_budget: int = MEMORY_BUDGET
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        *,
+        memory_budget: int = MEMORY_BUDGET,
+        form: str = "",
     ) -> None:
         """Prepare the network.
 
@@ -42,12 +48,14 @@ class Predictor:
             checkpoint: The model.
             device: `auto`, `cpu`, `cuda` or `cuda:1`.
             memory_budget: Bytes that the activations of one batch may take; each thread has one batch.
+            form: Form of the network on a CPU, as `inference.models.form_choice.fastest_form` names it; empty
+                takes the fastest.
         """
         self.checkpoint = checkpoint
         self.device = resolve_device(device)
         network = checkpoint.build()
         self.batch_size = _batch_size(checkpoint, network, self.device, memory_budget)
-        self._network = prepare(network, self.device)
+        self._network = prepare(network, self.device, form or form_for(checkpoint, self.device))
         self._codes = np.array([c.code for c in checkpoint.classes], np.uint8)
         self._turn: AbstractContextManager[Any] = Lock() if self.device.type == "cuda" else nullcontext()
 
@@ -132,6 +140,18 @@ class Predictor:
 
     def _batches(self, pixels: int) -> Iterator[slice]:
         return (slice(start, start + self.batch_size) for start in range(0, pixels, self.batch_size))
+
+
+def form_for(checkpoint: Checkpoint, device: torch.device) -> str:
+    """The fastest form of a model on a device; empty where there is no choice.
+
+    Args:
+        checkpoint: The model.
+        device: Where it will run.
+    """
+    if device.type != "cpu" or not isinstance(checkpoint.config, CropNetConfig):
+        return ""
+    return fastest_form(checkpoint.config, len(checkpoint.recipe.window))
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -347,7 +347,12 @@ class CellWorker:
                 f"The model's copy {planned.path} has the digest {model.digest}, the run began with "
                 f"{planned.digest}. Run the same command again: it copies the model again."
             )
-        return open_model(model, _my_device(self.setup.devices), memory_budget=self.setup.memory_budget)
+        return open_model(
+            model,
+            _my_device(self.setup.devices),
+            memory_budget=self.setup.memory_budget,
+            form=self.plan.network_form,
+        )
 
 
 def has_composite(folder: Path, plan: RunPlan, cell: Cell) -> bool:

@@ -97,6 +97,9 @@ class RunPlan:
     scenes: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """What `SceneSource.fingerprints` says of the area, where the source knows it: files that no finished
     cell shows may change, so they are no part of the run's identity."""
+    network_form: str = field(default="", compare=False)
+    """Form of its network on CPUs (`inference.models.form_choice`), which a continued run keeps; empty where
+    it has none, or began on a GPU or before forms were kept."""
     reader: Source | None = field(default=None, compare=False, repr=False)
     """The source itself; it goes to the workers and is not written to run.json (it may hold tokens)."""
 
@@ -163,7 +166,8 @@ class RunPlan:
         about = {"format": FORMAT, "version": self.version, "cells": len(self.cells)}
         layers = {"layers": list(self.layers)} if self.layers else {}
         scenes = {"scenes": dict(self.scenes)} if self.scenes else {}
-        return about | self._identity() | layers | scenes
+        form = {"network_form": self.network_form} if self.network_form else {}
+        return about | self._identity() | layers | scenes | form
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -230,6 +234,7 @@ def load_plan(folder: Path) -> RunPlan:
             version=values["version"],
             layers=in_order(values.get("layers", [])),
             scenes=values.get("scenes", {}),
+            network_form=values.get("network_form", ""),
         )
     except (*ODD_VALUES, ProjError) as error:
         raise _damaged(folder / RUN_FILE, repr(error)) from error

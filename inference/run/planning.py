@@ -211,6 +211,7 @@ def _continued(former: RunPlan, plan: RunPlan, folder: Path) -> RunPlan:
         reader=plan.reader,
         version=plan.version,
         model=plan.model,
+        network_form=former.network_form or plan.network_form,
         scenes={**former.scenes, **{name: digest for name, digest in plan.scenes.items() if digest}},
     )
     if plan.model is None:

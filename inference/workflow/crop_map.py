@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gee_pipeline.source import Source
-from inference.models.checkpoint import Checkpoint, default_checkpoint
+from inference.models.checkpoint import Checkpoint
 from inference.models.forest_model import ForestModel
 from inference.models.forest_predictor import HOW
 from inference.models.pixel_model import device_of, load_model
+from inference.models.shipped import model_path
 from inference.product.map_facts import MapSummary
 from inference.run.plan import RunPlan
 from inference.workflow.mapping import Background, PlannedMap, carry_out, plan_map
@@ -31,7 +32,7 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
         BudgetSpentError: `max_eecu_hours` did not suffice.
     """
     listener = listener or Listener()
-    path = request.model or default_checkpoint()
+    path = model_path(request.model)
     model = load_model(path)
     device = device_of(model, request.device)
     planned = plan_map(
@@ -42,7 +43,16 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
         listener,
         kind="local-forest" if isinstance(model, ForestModel) else "checkpoint",
     )
-    return carry_out(_LocalMap(request, planned, device), listener)
+    plan = replace(planned.plan, network_form=_network_form(model, device))
+    return carry_out(_LocalMap(request, replace(planned, plan=plan), device), listener)
+
+
+def _network_form(model: Checkpoint | ForestModel, device: str) -> str:
+    if isinstance(model, ForestModel):
+        return ""
+    from inference.models.predictor import form_for, resolve_device
+
+    return form_for(model, resolve_device(device))
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ class ModelRequest(Request):
 class MapRequest(SceneRequest, ModelRequest):
     """What `cropmap predict` is asked for."""
 
-    model: Path | None = None
+    model: Path | str | None = None
     """Checkpoint; None is the one that ships with cropmap."""
     cropland_mask: str | None = None
     """Raster of cropland, `file.tif` or `file.tif:values`."""

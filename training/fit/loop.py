@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ KEEP_SECONDS: Final = 20.0
 
 CHECK_BATCHES: Final = 16
 """The loss is read after this many batches, so that a GPU need not wait for the CPU after each."""
+
+Choice = Literal["best", "last"]
+"""Which epoch's weights a training returns: the best on the held-out samples, or the last."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +77,15 @@ class Fit:
     """The result of a training run."""
 
     weights: dict[str, Tensor]
-    """State of the network after the best epoch, on the CPU."""
+    """State of the network after the chosen epoch, on the CPU."""
     best_epoch: int
-    """Epoch with the highest macro-F1 on the held-out samples, counted from 1."""
+    """The epoch of these weights, counted from 1."""
     scores: Scores
     """Of that epoch, on the held-out samples."""
     history: tuple[Epoch, ...]
     """One entry an epoch."""
     logits: NDArray[np.float32]
-    """`(sample, class)` of the best epoch, on the held-out samples."""
+    """`(sample, class)` of the chosen epoch, on the held-out samples."""
 
 
 def fit(
@@ -97,8 +100,9 @@ def fit(
     progress: Callable[[FitProgress], None] = lambda step: None,
     resume_state: ResumeState | None = None,
     method: TrainingStep | None = None,
+    choose: Choice = "best",
 ) -> Fit:
-    """The weights of the epoch with the best macro-F1 on samples that did not train.
+    """The weights of the epoch with the best macro-F1 on samples that did not train, or of the last one.
 
     On a CPU the same arguments and the same number of threads give the same bits, whether the training ran
     through or was killed and resumed.
@@ -114,6 +118,7 @@ def fit(
         progress: Called after each batch and each epoch, and once before where a training is resumed.
         resume_state: Where the training is stored and resumed; None starts over and stores nothing.
         method: What a batch's loss is and what follows it; None is supervised, by the options' class weights.
+        choose: `best` or `last`: which epoch's weights are returned.
 
     Raises:
         InputError: The loss is no longer a number.
@@ -125,7 +130,7 @@ def fit(
         torch.manual_seed(options.seed)
         network = CropNet(shape) if isinstance(shape, CropNetConfig) else shape()
         method = method or Supervised(training, options.class_weights)
-        run = _Run(network, training, validation, options, maker, method)
+        run = _Run(network, training, validation, options, maker, method, choose)
         kept = time.monotonic()
         if resume_state and (state := resume_state.read()) is not None:
             with intact(resume_state.path):
@@ -165,9 +170,10 @@ class _Run:
         options: TrainingOptions,
         maker: BatchMaker,
         method: TrainingStep,
+        choose: Choice,
     ) -> None:
         self.training, self.validation, self.options = training, validation, options
-        self.method = method
+        self.method, self.choose = method, choose
         self.maker, self.augmentation = maker, maker.augmentation or Augmentation()
         self.network = network.to(maker.device)
         self.batches = math.ceil(len(training) * (1 + self.augmentation.copies) / options.batch_size)
@@ -220,7 +226,8 @@ class _Run:
             self.training.series[batch], self.rng, original=self.original[part]
         )
         labels = self.maker.labels(self.training.labels[batch])
-        loss = self.method.loss(self._forward, Batch(inputs, labels, self.step.done, self.rng))
+        rows = self.maker.labels(batch)
+        loss = self.method.loss(self._forward, Batch(inputs, labels, rows, self.step.done, self.rng))
         self.losses.append(loss.detach())
         if len(self.losses) % CHECK_BATCHES == 0 or self.epoch_is_whole:
             _require_finite(self.losses)
@@ -246,7 +253,7 @@ class _Run:
         number = len(self.history) + 1
         self.history.append(Epoch(number, loss, scores.accuracy, scores.macro_f1, held_out))
         self.losses = []
-        if self.best is None or scores.macro_f1 > self.best.scores.macro_f1:
+        if self.best is None or self.choose == "last" or scores.macro_f1 > self.best.scores.macro_f1:
             self.best = Fit(_copy_of(self.network), number, scores, (), logits)
 
     def state(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, get_args
 
 from gee_pipeline.errors import InputError
 
-PRESETS: Final = ("compact", "paper")
+PRESETS: Final = ("compact", "paper", "small-8", "small-16", "small-24", "small-32")
 """Presets of `inference.models.networks.cropnet`, named here because that module takes a second to load."""
 
 Rule = Literal["blocks", "column", "random"]

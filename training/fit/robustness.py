@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from inference.models.series import fill_gaps
 from training.fit.augment import Transform, by_sensor, drop_observations
 from training.samples.samples import Samples
 from training.scores.metrics import Scores, score
+
+HALF_HIDDEN: Final = "50 % of the observations hidden"
+"""The hardest change of observations that a model should bear."""
 
 
 def robustness(checkpoint: Checkpoint, samples: Samples, *, seed: int = 1) -> dict[str, dict[str, float]]:
@@ -47,7 +51,7 @@ def changes(recipe: Recipe) -> dict[str, Transform]:
     return {
         "as observed": lambda series, rng: series,
         "30 % of the observations hidden": _hide(recipe, 0.3),
-        "50 % of the observations hidden": _hide(recipe, 0.5),
+        HALF_HIDDEN: _hide(recipe, 0.5),
         "one bin later": lambda series, rng: _later(series),
         "every bin observed, noisy": partial(_every_bin, recipe=recipe),
         "every bin observed, noisy, 50 % hidden": _both(

@@ -27,6 +27,8 @@ class Batch:
     """Float32 `(sample, 1, band, bin)`, changed as the augmentation says, on the device."""
     labels: Tensor
     """`(sample,)`, on the device."""
+    rows: Tensor
+    """`(sample,)`: which of the training samples these are, on the device."""
     number: int
     """Batches done before in the whole training."""
     rng: np.random.Generator

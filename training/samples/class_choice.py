@@ -43,14 +43,14 @@ def occurring_classes(legend: ClassLegend, labels: NDArray[np.int64]) -> tuple[s
     return choose_classes(legend, [name for name, count in _counts(legend, labels).items() if count])
 
 
-def merge_into(legend: ClassLegend, names: Sequence[str]) -> tuple[int, ...]:
-    """For each class of the legend its index in `names`, or `LEFT_OUT`.
+def merge_into(known: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
+    """For each known class its index in `names`, or `LEFT_OUT`.
 
     A class that is not among the names becomes "other" where that is, and is left out where not.
     """
     chosen = list(names)
     rest = chosen.index(OTHER) if OTHER in chosen else LEFT_OUT
-    return tuple(chosen.index(name) if name in chosen else rest for name in legend.names)
+    return tuple(chosen.index(name) if name in chosen else rest for name in known)
 
 
 def relabel(legend: ClassLegend, labels: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.int64]:
@@ -64,7 +64,7 @@ def relabel(legend: ClassLegend, labels: NDArray[np.int64], names: Sequence[str]
     Raises:
         InputError: A chosen class has no sample.
     """
-    chosen = np.array(merge_into(legend, names))[labels]
+    chosen = np.array(merge_into(legend.names, names))[labels]
     found = np.bincount(chosen[chosen != LEFT_OUT], minlength=len(names))
     if empty := [name for name, count in zip(names, found, strict=True) if not count]:
         there = [f"{count} {name}" for name, count in _counts(legend, labels).items() if count]

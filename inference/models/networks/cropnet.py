@@ -25,7 +25,7 @@ class CropNetConfig:
     """Everything that decides the shape of a CropNet."""
 
     preset: str
-    """Name of the architecture: `compact` or `paper`."""
+    """Name of the architecture, a key of `PRESETS`."""
     channels: tuple[int, ...]
     """Feature maps of each block."""
     strides: tuple[int, ...]
@@ -73,7 +73,8 @@ class CropNetConfig:
         if preset not in PRESETS:
             raise InputError(f"CropNet has the presets {', '.join(PRESETS)}, got {preset!r}.")
         channels, strides = PRESETS[preset]
-        return cls(preset, channels, strides, DROPOUT, bands, classes, dimensions)
+        dropout = DROPOUT if preset not in SMALL else (0.0,) * len(channels)
+        return cls(preset, channels, strides, dropout, bands, classes, dimensions)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values; without `dimensions` where it is 2, as before there was another."""
@@ -83,9 +84,15 @@ class CropNetConfig:
         return values
 
 
+SMALL: Final[dict[str, tuple[tuple[int, ...], tuple[int, ...]]]] = {
+    f"small-{channels}": ((channels,) * 4, (2, 1, 1, 1)) for channels in (8, 16, 24, 32)
+}
+"""`compact` with fewer channels, which have nothing to spare for a dropout: students of larger networks."""
+
 PRESETS: Final[dict[str, tuple[tuple[int, ...], tuple[int, ...]]]] = {
     "compact": ((128, 128, 128, 128), (2, 1, 1, 1)),
     "paper": ((64, 128, 256, 512), (2, 1, 2, 1)),
+    **SMALL,
 }
 """Channels and strides by block: `compact` as in the authors' code, `paper` as in their text."""
 

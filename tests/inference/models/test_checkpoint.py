@@ -11,13 +11,13 @@ import safetensors
 import safetensors.torch
 import torch
 
-import inference.models.checkpoint
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.recipe import CloudRule, Recipe
-from inference.models.checkpoint import default_checkpoint, load_checkpoint, save_checkpoint
+from inference.models.checkpoint import load_checkpoint, save_checkpoint
 from inference.models.crop_class import CropClass
 from inference.models.networks.cropnet import CropNetConfig
 from inference.models.networks.normalisation import Normalisation
+from inference.models.shipped import model_path
 
 SMALL = CropNetConfig("small", (4, 6), (2, 1), (0.2, 0.3), bands=10, classes=5)
 
@@ -86,8 +86,8 @@ def test_a_file_from_before_the_dimensions_keeps_its_digest(path, checkpoint):
 
 
 def test_the_shipped_file_keeps_its_digest():
-    with safetensors.safe_open(default_checkpoint(), "pt") as file:
-        assert load_checkpoint(default_checkpoint()).digest == file.metadata()["cropmap_digest"]
+    with safetensors.safe_open(model_path("accurate"), "pt") as file:
+        assert load_checkpoint(model_path("accurate")).digest == file.metadata()["cropmap_digest"]
 
 
 def test_the_built_network_is_in_eval_mode_and_has_the_weights(checkpoint, make_network):
@@ -279,15 +279,6 @@ def test_codes_run_from_1_and_names_are_unique(checkpoint):
         replace(checkpoint, classes=(first, replace(second, name="crop 1"), *rest))
 
 
-def test_the_default_checkpoint_lies_in_the_package_or_is_missed(tmp_path, monkeypatch):
-    monkeypatch.setattr(inference.models.checkpoint, "__file__", str(tmp_path / "checkpoint.py"))
-    with pytest.raises(InputError, match=r"compact\.safetensors is missing.*--model"):
-        default_checkpoint()
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "compact.safetensors").touch()
-    assert default_checkpoint() == tmp_path / "checkpoints" / "compact.safetensors"
-
-
 def test_a_network_is_built_without_drawing_weights(checkpoint):
     before = torch.get_rng_state()
     built = checkpoint.build().state_dict()
@@ -299,8 +290,9 @@ def test_a_network_is_built_without_drawing_weights(checkpoint):
 
 def test_loading_and_building_do_not_import_the_compiler_of_torch():
     code = (
-        "import sys; from inference.models.checkpoint import default_checkpoint, load_checkpoint\n"
-        "load_checkpoint(default_checkpoint()).build()\n"
+        "import sys; from inference.models.checkpoint import load_checkpoint\n"
+        "from inference.models.shipped import model_path\n"
+        "load_checkpoint(model_path('accurate')).build()\n"
         "print(','.join(sorted({'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

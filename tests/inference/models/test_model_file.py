@@ -5,16 +5,16 @@ import pytest
 import safetensors.numpy
 
 from gee_pipeline.errors import CorruptFileError, InputError
-from inference.models.checkpoint import default_checkpoint
 from inference.models.forest_model import save_forest
 from inference.models.model_file import CHECKPOINT, FOREST, content_digest, model_kind, read_model
+from inference.models.shipped import model_path
 from tests.support.made_forests import grown, made_rows, model_of
 
 
 def test_a_model_file_tells_its_kind(tmp_path):
     save_forest(tmp_path / "f.safetensors", model_of(grown(*made_rows()), 3))
     assert model_kind(tmp_path / "f.safetensors") == FOREST
-    assert model_kind(default_checkpoint()) == CHECKPOINT
+    assert model_kind(model_path(None)) == CHECKPOINT
 
 
 @pytest.mark.parametrize("content", [b"", b"text", None, safetensors.numpy.save({"left": np.zeros(3)})])

@@ -8,8 +8,9 @@ import pytest
 from gee_pipeline.observations import ValueStatistics
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.source import SceneCounts
-from inference.models.checkpoint import default_checkpoint, load_checkpoint
+from inference.models.checkpoint import load_checkpoint
 from inference.models.networks.normalisation import Normalisation
+from inference.models.shipped import model_path
 from inference.product.plausibility import Check
 from inference.run.ledger import Observed
 
@@ -99,7 +100,7 @@ def test_the_report_has_each_band_in_its_unit():
 
 
 def test_the_default_model_notices_a_lost_offset_in_its_own_kind_of_values():
-    model = load_checkpoint(default_checkpoint())
+    model = load_checkpoint(model_path(None))
     mean, deviation = (
         np.array(part)[:, None] for part in (model.normalisation.mean, model.normalisation.std)
     )

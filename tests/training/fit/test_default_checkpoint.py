@@ -5,9 +5,10 @@ import pytest
 import shapely
 
 from gee_pipeline.recipe import USUAL
-from inference.models.checkpoint import default_checkpoint, load_checkpoint
+from inference.models.checkpoint import load_checkpoint
 from inference.models.model_card import describe
 from inference.models.predictor import Predictor
+from inference.models.shipped import model_path
 from training.fit.default_checkpoint import CLASSES, OPTIONS
 from training.fit.robustness import changes
 
@@ -18,11 +19,11 @@ CDL_CODES = {"corn": 1, "soybeans": 5, "rice": 3, "cotton": 2}
 
 @pytest.fixture(scope="module")
 def shipped():
-    return load_checkpoint(default_checkpoint())
+    return load_checkpoint(model_path("accurate"))
 
 
 def test_it_is_small_enough_to_ship():
-    assert default_checkpoint().stat().st_size < 6_000_000
+    assert model_path("accurate").stat().st_size < 6_000_000
 
 
 def test_its_classes_and_recipe_are_the_defaults(shipped):

@@ -164,8 +164,8 @@ def test_the_built_in_legend_is_cropglobe():
 
 
 def test_crops_without_a_class_become_other_or_are_left_out():
-    assert merge_into(CROPGLOBE, ("other", "wheat")) == (0, 0, 0, 1, 0, 0, 0)
-    assert merge_into(CROPGLOBE, ("cotton", "wheat")) == (-1, -1, -1, 1, -1, 0, -1)
+    assert merge_into(CROPGLOBE.names, ("other", "wheat")) == (0, 0, 0, 1, 0, 0, 0)
+    assert merge_into(CROPGLOBE.names, ("cotton", "wheat")) == (-1, -1, -1, 1, -1, 0, -1)
 
 
 def test_chosen_classes_are_written_as_in_the_legend(tmp_path):

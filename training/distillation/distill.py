@@ -1,0 +1,282 @@
+"""From a large model to a small one that maps alike: students by size, until one is good enough."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gee_pipeline.errors import InputError
+from inference.models.checkpoint import Checkpoint
+from inference.models.networks.cropnet import CropNet, CropNetConfig
+from inference.models.predictor import Predictor, resolve_device
+from training.distillation.comparison import Comparison, JudgedSet, compare, with_half_hidden
+from training.distillation.lessons import Distillation, Lessons, lessons
+from training.distillation.options import DistillOptions
+from training.distillation.teacher import Teacher
+from training.fit.loop import FitProgress, fit
+from training.fit.options import Rule, SplitRule
+from training.fit.resume_state import ResumeState, samples_digest
+from training.fit.split import Split, in_blocks, split_samples
+from training.fit.training_data import with_groups
+from training.samples.class_choice import merge_into
+from training.samples.class_legend import LEFT_OUT
+from training.samples.samples import Samples
+from training.scores.calibration import calibrate
+
+TAKEN_OVER: Final = ("data", "year", "season_start", "footprint", "samples", "caution")
+"""What a student says of its origin: where its teacher learned is where it knows the crops."""
+
+TEACHERS_OWN: Final = "the blocks that the teacher was not trained on"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One student and how it compares."""
+
+    channels: int
+    """Its size."""
+    checkpoint: Checkpoint
+    """The student."""
+    comparisons: tuple[Comparison, ...]
+    """Beside its teacher, one a set."""
+    passed: bool
+    """Whether it is within the tolerance on every set."""
+
+
+@dataclass(frozen=True)
+class DistillProgress:
+    """Where a distillation stands."""
+
+    channels: int | None
+    """Size of the student that is taught; None while the teacher answers."""
+    done: int
+    """Series answered, or batches done."""
+    planned: int
+    """Of so many."""
+    last: FitProgress | None = None
+    """The training, while there is one."""
+
+
+Report = Callable[[DistillProgress], None]
+Regions = Sequence[tuple[str, Samples]]
+
+
+def distill(
+    teacher: Teacher,
+    samples: Samples,
+    options: DistillOptions,
+    *,
+    rule: SplitRule | None = None,
+    regions: Regions = (),
+    unlabelled: Sequence[NDArray[np.int16]] = (),
+    report: Report = lambda step: None,
+    folder: Path | None = None,
+) -> tuple[Trial, ...]:
+    """Students by size up to the first that loses little enough; the last one is the one to take.
+
+    Args:
+        teacher: Whose answers they learn.
+        samples: Labelled series; some are held out and teach nothing.
+        options: Sizes, tolerance and how to train.
+        rule: How they are held out; None takes the blocks that the teacher's file says were held out from it,
+            and splits by blocks, or at random, where these samples do not lie in them.
+        regions: Names and samples of other places, to compare on.
+        unlabelled: Series `(series, band, bin)` of whole seasons without labels, to learn from as well.
+        report: Receives the progress.
+        folder: Where unfinished trainings are kept and continued; None keeps nothing.
+
+    Raises:
+        InputError: The samples cannot be split, or have none of the teacher's classes.
+        MismatchError: Samples were made by another recipe than the teacher's, or the folder is of a
+            distillation with other options.
+    """
+    samples = in_classes_of(teacher, "The samples", samples)
+    regions = [(name, in_classes_of(teacher, name, some)) for name, some in regions]
+    split = held_out(teacher, samples, rule, options.seed)
+    judged = _judged(teacher, samples.take(split.validation), regions, options.seed)
+    series = np.concatenate([samples.series[split.training], *unlabelled])
+    taught = lessons(
+        teacher,
+        series,
+        options.series,
+        options.seed,
+        lambda done, all_: report(DistillProgress(None, done, all_)),
+    )
+    facts = _guards(teacher, samples, split, taught, options)
+    trials: list[Trial] = []
+    for channels in options.channels:
+        state = ResumeState(folder / f"small-{channels}", facts | {"channels": channels}) if folder else None
+        trials.append(_trial(teacher, taught, judged, channels, options, split, report, state))
+        if trials[-1].passed:
+            break
+    return tuple(trials)
+
+
+def in_classes_of(teacher: Teacher, name: str, samples: Samples) -> Samples:
+    """Samples by the classes of a teacher: what it does not know is "other", or left out where it has none.
+
+    Args:
+        teacher: The teacher.
+        name: What the samples are called in messages.
+        samples: Samples of any classes.
+
+    Raises:
+        MismatchError: They were made by another recipe.
+        InputError: None of them has a class of the teacher.
+    """
+    mine = replace(teacher.recipe, clock="utc")  # the series have their days already
+    mine.require_same(
+        replace(samples.recipe, clock="utc"),
+        "The teacher",
+        name,
+        "Give samples that were made by its recipe.",
+    )
+    labels = np.array(merge_into(samples.class_names, teacher.class_names))[samples.labels]
+    if not (known := labels != LEFT_OUT).any():
+        raise InputError(
+            f"{name} must have samples of the teacher's classes "
+            f"{', '.join(teacher.class_names)}, and has none. "
+            "Give others, or say with --legend what their labels mean."
+        )
+    kept = samples.take(known)
+    return replace(kept, labels=labels[known], class_names=teacher.class_names, colors=None)
+
+
+def held_out(teacher: Teacher, samples: Samples, rule: SplitRule | None, seed: int) -> Split:
+    """Which samples teach and which compare; apart by place where places are known.
+
+    Args:
+        teacher: Its file may say which blocks did not train it.
+        samples: All samples.
+        rule: How the user wants them split; None leaves it to the teacher and the samples.
+        seed: Chooses blocks where the teacher names none.
+
+    Raises:
+        InputError: The samples cannot be split so.
+    """
+    if rule is not None:
+        return split_samples(_splittable(samples), rule)
+    facts = teacher.members[0].provenance.get("split") or {}
+    if samples.lon is not None and "held_out_blocks" in facts:
+        out = in_blocks(samples, facts)
+        if 0 < out.sum() < len(samples):
+            return Split(np.flatnonzero(~out), np.flatnonzero(out), facts)
+    chosen: Rule = "blocks" if samples.lon is not None else "random"
+    return split_samples(_splittable(samples), SplitRule(rule=chosen, seed=seed))
+
+
+def _splittable(samples: Samples) -> Samples:
+    """The samples by the classes that occur: a student may meet fewer than its teacher."""
+    occurring, labels = np.unique(samples.labels, return_inverse=True)
+    names = tuple(samples.class_names[index] for index in occurring)
+    return with_groups(replace(samples, labels=labels.astype(np.int64), class_names=names))
+
+
+def _judged(teacher: Teacher, validation: Samples, regions: Regions, seed: int) -> tuple[JudgedSet, ...]:
+    sets = [
+        pair
+        for name, some in (("held out", validation), *regions)
+        for pair in with_half_hidden(name, some, seed)
+    ]
+    return tuple(JudgedSet(name, some, teacher.logits(some.series)) for name, some in sets)
+
+
+def _trial(
+    teacher: Teacher,
+    taught: Lessons,
+    judged: tuple[JudgedSet, ...],
+    channels: int,
+    options: DistillOptions,
+    split: Split,
+    report: Report,
+    state: ResumeState | None,
+) -> Trial:
+    first = teacher.members[0]
+    config = CropNetConfig.of(f"small-{channels}", len(teacher.class_names), len(teacher.recipe.bands))
+    fitted = fit(
+        lambda: CropNet(config),
+        taught.samples,
+        judged[0].samples,
+        options.training(channels),
+        recipe=teacher.recipe,
+        normalisation=teacher.normalisation,
+        progress=lambda step: report(DistillProgress(channels, step.done, step.total, step)),
+        resume_state=state,
+        method=Distillation(taught.logits, options.softness),
+        choose="last",
+    )
+    calibration = calibrate(fitted.logits, judged[0].samples.labels)
+    student = Checkpoint(
+        config=config,
+        classes=first.classes,
+        recipe=teacher.recipe,
+        normalisation=teacher.normalisation,
+        weights=fitted.weights,
+        temperature=calibration.temperature,
+    )
+    comparisons = _comparisons(student, judged)
+    passed = all(one.within(options.tolerance, options.agreement) for one in comparisons)
+    student = replace(
+        student,
+        provenance=_origin(teacher, taught, options, split),
+        metrics={
+            **fitted.scores.to_dict(),
+            "validation_samples": len(judged[0].samples),
+            "split": split.description,
+            "calibration": calibration.to_dict() | {"fitted_to": "the held-out samples themselves"},
+            "history": [asdict(epoch) for epoch in fitted.history],
+            "beside_teacher": [one.to_dict() for one in comparisons],
+            "within_tolerance": passed,
+        },
+    )
+    return Trial(channels, student, comparisons, passed)
+
+
+def _comparisons(student: Checkpoint, judged: tuple[JudgedSet, ...]) -> tuple[Comparison, ...]:
+    """By the predictor that maps, so that the figures are those of maps."""
+    predictor, window = Predictor(student, "cpu"), student.recipe.window
+    series = (one.samples.series[:, :, window.start : window.stop] for one in judged)
+    return tuple(compare(one, predictor.logits(some)) for one, some in zip(judged, series, strict=True))
+
+
+def _origin(teacher: Teacher, taught: Lessons, options: DistillOptions, split: Split) -> dict[str, Any]:
+    own = teacher.members[0].provenance
+    return {
+        **{key: own[key] for key in TAKEN_OVER if key in own},
+        "split": split.facts,
+        "distilled": {
+            "teachers": teacher.facts,
+            "series": len(taught.samples),
+            **{name: getattr(options, name) for name in ("tolerance", "agreement", "softness")},
+        },
+        "seed": options.seed,
+        "epochs": options.epochs,
+        "cropmap_version": importlib.metadata.version("cropmap"),
+        "torch_version": torch.__version__,
+    }
+
+
+def _guards(
+    teacher: Teacher, samples: Samples, split: Split, taught: Lessons, options: DistillOptions
+) -> dict[str, Any]:
+    """Everything that decides a student's weights, as JSON values by name."""
+    judging = ("channels", "tolerance", "agreement")
+    values = {
+        **{name: value for name, value in asdict(options).items() if name not in judging},
+        "device": resolve_device(options.device).type,
+        "teachers": [one["digest"] for one in teacher.facts],
+        "samples": samples_digest(samples),
+        "split": split.facts,
+        "lessons": samples_digest(taught.samples),
+        "cropmap": importlib.metadata.version("cropmap"),
+        "torch": torch.__version__,
+    }
+    return dict(json.loads(json.dumps(values)))
