@@ -25,7 +25,7 @@ from gee_pipeline.bands import NODATA
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.fast_forms import DirectCropNet, WinogradCropNet, prepare
+from inference.models.forms.fast_forms import DirectCropNet, WinogradCropNet, prepare
 from inference.models.networks.cropnet import PRESETS, CropNet, CropNetConfig
 from inference.models.networks.normalisation import Normalisation
 from inference.models.predictor import Predictor

@@ -104,8 +104,7 @@ def open_model(
         model: What `load_model` returned.
         device: `auto`, `cpu`, `cuda` or `cuda:1`, for a network; a forest works on the CPU.
         memory_budget: Bytes that one batch may take; each thread has one batch.
-        form: Form of a network on a CPU, as `inference.models.form_choice.fastest_form` names it; empty takes
-            the fastest.
+        form: Form of a network, as `inference.models.predictor.form_for` names it; empty takes the fastest.
     """
     from inference.models.forest_model import ForestModel
 

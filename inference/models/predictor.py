@@ -16,8 +16,9 @@ from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint
 from inference.models.crop_class import CropClass
-from inference.models.fast_forms import activation_bytes, prepare
-from inference.models.form_choice import fastest_form
+from inference.models.forms.fast_forms import FORMS, activation_bytes, has_forms, prepare
+from inference.models.forms.form_choice import fastest_form
+from inference.models.gpu_form import BATCH, COMPILED, COMPILED_PIXELS, GpuNetwork, gpu_network
 from inference.models.networks.cropnet import CropNetConfig
 from inference.models.networks.specification import pixel_bytes
 from inference.models.pixel_model import MEMORY_BUDGET
@@ -48,14 +49,17 @@ class Predictor:
             checkpoint: The model.
             device: `auto`, `cpu`, `cuda` or `cuda:1`.
             memory_budget: Bytes that the activations of one batch may take; each thread has one batch.
-            form: Form of the network on a CPU, as `inference.models.form_choice.fastest_form` names it; empty
-                takes the fastest.
+            form: Form of the network, as `form_for` names it; empty, or one of another kind of device, takes
+                what `form_for` chooses.
         """
         self.checkpoint = checkpoint
         self.device = resolve_device(device)
         network = checkpoint.build()
         self.batch_size = _batch_size(checkpoint, network, self.device, memory_budget)
-        self._network = prepare(network, self.device, form or form_for(checkpoint, self.device))
+        if form not in forms_of(self.device):
+            form = form_for(checkpoint, self.device)
+        self._gpu = self._gpu_network(form == COMPILED)
+        self._network = prepare(network, self.device, form)
         self._codes = np.array([c.code for c in checkpoint.classes], np.uint8)
         self._turn: AbstractContextManager[Any] = Lock() if self.device.type == "cuda" else nullcontext()
 
@@ -80,10 +84,14 @@ class Predictor:
             MismatchError: The series have other bands or bins than the model's recipe.
         """
         self._require_shape(series)
+        out = self._gpu.logits(series) if self._gpu else self._in_batches(series)
+        assert np.isfinite(out).all(), "A series without any observation reached the model."
+        return out
+
+    def _in_batches(self, series: NDArray[np.int16]) -> NDArray[np.float32]:
         out = np.empty((len(series), len(self._codes)), np.float32)
         for part in self._batches(len(series)):
             out[part] = self._forward(series[part]).cpu().numpy()
-        assert np.isfinite(out).all(), "A series without any observation reached the model."
         return out
 
     def predict(self, series: NDArray[np.int16]) -> Prediction:
@@ -129,6 +137,13 @@ class Predictor:
         with self._turn, torch.inference_mode():
             return self._network(x.to(self.device))
 
+    def _gpu_network(self, compiled: bool) -> GpuNetwork | None:
+        """The network in 16 bits where this is a GPU and it proves itself; else all is as on a CPU."""
+        if self.device.type != "cuda" or not has_forms(self.checkpoint.config):
+            return None
+        batch = min(2 * self.batch_size, BATCH)  # of numbers of half the size
+        return gpu_network(self.checkpoint, self.device, batch, compiled=compiled)
+
     def _require_shape(self, series: NDArray[np.int16]) -> None:
         recipe = self.checkpoint.recipe
         bands, bins = len(recipe.bands), len(recipe.window)
@@ -142,15 +157,23 @@ class Predictor:
         return (slice(start, start + self.batch_size) for start in range(0, pixels, self.batch_size))
 
 
-def form_for(checkpoint: Checkpoint, device: torch.device) -> str:
+def forms_of(device: torch.device) -> tuple[str, ...]:
+    """The forms that there are on a kind of device."""
+    return tuple(FORMS) if device.type == "cpu" else (COMPILED,)
+
+
+def form_for(checkpoint: Checkpoint, device: torch.device, pixels: int = 0) -> str:
     """The fastest form of a model on a device; empty where there is no choice.
 
     Args:
         checkpoint: The model.
         device: Where it will run.
+        pixels: How many it will label, about: compiling pays for many.
     """
-    if device.type != "cpu" or not isinstance(checkpoint.config, CropNetConfig):
+    if not isinstance(checkpoint.config, CropNetConfig):
         return ""
+    if device.type == "cuda":
+        return COMPILED if pixels >= COMPILED_PIXELS else ""
     return fastest_form(checkpoint.config, len(checkpoint.recipe.window))
 
 

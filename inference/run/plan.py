@@ -98,8 +98,8 @@ class RunPlan:
     """What `SceneSource.fingerprints` says of the area, where the source knows it: files that no finished
     cell shows may change, so they are no part of the run's identity."""
     network_form: str = field(default="", compare=False)
-    """Form of its network on CPUs (`inference.models.form_choice`), which a continued run keeps; empty where
-    it has none, or began on a GPU or before forms were kept."""
+    """Form of its network (`inference.models.predictor.form_for`), which a continued run keeps; empty where
+    it has none, or began before forms were kept."""
     reader: Source | None = field(default=None, compare=False, repr=False)
     """The source itself; it goes to the workers and is not written to run.json (it may hold tokens)."""
 

@@ -43,16 +43,16 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
         listener,
         kind="local-forest" if isinstance(model, ForestModel) else "checkpoint",
     )
-    plan = replace(planned.plan, network_form=_network_form(model, device))
+    plan = replace(planned.plan, network_form=_network_form(model, device, planned.plan))
     return carry_out(_LocalMap(request, replace(planned, plan=plan), device), listener)
 
 
-def _network_form(model: Checkpoint | ForestModel, device: str) -> str:
+def _network_form(model: Checkpoint | ForestModel, device: str, plan: RunPlan) -> str:
     if isinstance(model, ForestModel):
         return ""
     from inference.models.predictor import form_for, resolve_device
 
-    return form_for(model, resolve_device(device))
+    return form_for(model, resolve_device(device), len(plan.cells) * plan.grid.cell_size**2)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from inference.models.winograd import TALLEST, WinogradConvolution, minimal_filter
+from inference.models.forms.winograd import TALLEST, WinogradConvolution, minimal_filter
 
 
 @pytest.mark.parametrize("results", range(1, TALLEST + 1))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from inference.models.fast_forms import MAPS, DirectCropNet, WinogradCropNet, activation_bytes, prepare
+from inference.models.forms.fast_forms import MAPS, DirectCropNet, WinogradCropNet, activation_bytes, prepare
 from inference.models.networks.cropnet import CropNetConfig
 
 FORMS = [DirectCropNet, WinogradCropNet]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from inference.models.forms.winograd import TALLEST, WinogradConvolution
 from inference.models.networks.cropnet import CropNet, CropNetConfig
 from inference.models.networks.specification import NetworkConfig
-from inference.models.winograd import TALLEST, WinogradConvolution
 
 Network = Callable[[Tensor], Tensor]
 """Float32 `(pixel, 1, band, bin)` to logits `(pixel, class)`, on one device, under `torch.inference_mode`."""
@@ -54,7 +54,7 @@ class DirectCropNet(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions:
             x = convolution(x).relu_()
-        return self.head(x.mean(dim=(2, 3)))
+        return self.head(x.mean(dim=(2, 3), dtype=self.head.weight.dtype))
 
 
 class WinogradCropNet(nn.Module):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from gee_pipeline.errors import CropmapError
 from gee_pipeline.files import parse_json, write_bytes
-from inference.models.fast_forms import FORMS, has_forms
+from inference.models.forms.fast_forms import FORMS, has_forms
 from inference.models.networks.cropnet import CropNet, CropNetConfig
 
 ROUNDS: Final = 3

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from inference.models import form_choice
-from inference.models.fast_forms import FORMS
-from inference.models.form_choice import choices_file, fastest_form
+from inference.models.forms import form_choice
+from inference.models.forms.fast_forms import FORMS
+from inference.models.forms.form_choice import choices_file, fastest_form
 from inference.models.networks.cropnet import CropNetConfig
 
 TINY = replace(CropNetConfig.of("compact", 2), channels=(4, 4), strides=(2, 1), dropout=(0.0, 0.0))

@@ -1,0 +1,1 @@
+"""How a network of a checkpoint runs fast on a CPU: its forms, and the choice between them."""
