@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import platformdirs
 import torch
 from llvmlite import binding  # type: ignore[import-untyped]
 from torch import Tensor, nn
@@ -57,6 +56,8 @@ def fastest_form(config: CropNetConfig, bins: int) -> str:
 
 def choices_file() -> Path:
     """Where the choices of this machine's user are kept."""
+    import platformdirs  # here: a machine that only has a GPU's packages can do without
+
     return platformdirs.user_cache_path("cropmap", appauthor=False) / "fast_forms.json"
 
 
