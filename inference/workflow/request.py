@@ -190,7 +190,7 @@ class MapRequest(SceneRequest, ModelRequest):
     """What `cropmap predict` is asked for."""
 
     model: Path | str | None = None
-    """Checkpoint; None is the one that ships with cropmap."""
+    """File of a model, or the name of one that ships (`inference.models.shipped`); None is the default."""
     cropland_mask: str | None = None
     """Raster of cropland, `file.tif` or `file.tif:values`."""
     device: str = "auto"

@@ -16,8 +16,8 @@ def test_each_name_is_a_checkpoint_in_the_package(name):
     assert model_kind(model_path(name)) == CHECKPOINT
 
 
-def test_nothing_given_is_the_fast_one():
-    assert model_path(None) == model_path("fast") != model_path("accurate")
+def test_nothing_given_is_the_accurate_one():
+    assert model_path(None) == model_path("accurate") != model_path("fast")
 
 
 def test_a_path_stays_also_where_it_is_called_like_a_name():
@@ -25,7 +25,7 @@ def test_a_path_stays_also_where_it_is_called_like_a_name():
 
 
 def test_another_name_is_refused():
-    with pytest.raises(InputError, match="fast, accurate, got 'slow'"):
+    with pytest.raises(InputError, match="accurate, fast, got 'slow'"):
         model_path("slow")
 
 
