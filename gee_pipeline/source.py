@@ -178,6 +178,24 @@ class BlockSource(Source, Protocol):
 
 
 @runtime_checkable
+class ListedSource(Source, Protocol):
+    """A source that lists its scenes, which takes time and memory that one process is to spend for all."""
+
+    def kept(self, folder: Path, extent: GeoBox, season: Season, bins: range) -> Source:
+        """The same source for other processes, which find its scenes in a file of the run's folder.
+
+        Args:
+            folder: Folder of the run.
+            extent: All pixels of its grid.
+            season: Season to map.
+            bins: Bins within the season.
+
+        Raises:
+            DiskFullError: The disk has no room.
+        """
+
+
+@runtime_checkable
 class RemoteSource(Source, Protocol):
     """A source whose cells a server computes: they are fetched in one process, ahead of the workers.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -38,7 +38,7 @@ class SceneIndex:
     Of several processings of one acquisition the newest lies on top.
     """
 
-    scenes: tuple[Scene, ...]
+    scenes: Sequence[Scene]
     """All scenes, each once."""
     tree: shapely.STRtree = field(repr=False, compare=False)
     """Their footprints."""

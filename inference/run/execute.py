@@ -16,7 +16,7 @@ import rasterio.errors
 from gee_pipeline.earthengine.client.budget import Budget
 from gee_pipeline.errors import CorruptFileError, DiskFullError
 from gee_pipeline.files import require_no_pipe, size_text
-from gee_pipeline.source import BlockSource, PredictingSource, RemoteSource, Source, Spent
+from gee_pipeline.source import BlockSource, ListedSource, PredictingSource, RemoteSource, Source, Spent
 from inference.record.lock import run_lock
 from inference.run.cell_task import completed, make_block, settle_cell
 from inference.run.cell_worker import CellBlock, ReadyCell, WorkerSetup
@@ -185,7 +185,7 @@ def _records(
     if scheduler:
         from inference.run.scheduler import remote_client, work_on_cluster
 
-        setup = replace(setup, devices=(device,), torch_threads=1)
+        setup = replace(_with_scenes_kept(setup, plan), devices=(device,), torch_threads=1)
         with remote_client(scheduler, setup.folder) as client:
             yield work_on_cluster(setup, queue, client)
         return
@@ -204,7 +204,16 @@ def _records(
     from inference.run.scheduler import local_client, work_on_cluster
 
     with local_client(worker_plan) as client:
-        yield work_on_cluster(_shared_by_threads(setup, worker_plan), queue, client)
+        setup = _shared_by_threads(_with_scenes_kept(setup, plan), worker_plan)
+        yield work_on_cluster(setup, queue, client)
+
+
+def _with_scenes_kept(setup: WorkerSetup, plan: RunPlan) -> WorkerSetup:
+    """A setup whose workers need not list the scenes of the source again."""
+    source = setup.source
+    if not isinstance(source, ListedSource):
+        return setup
+    return replace(setup, source=source.kept(setup.folder, plan.grid.geobox, plan.season, plan.bins))
 
 
 def work_here(setup: WorkerSetup, queue: CellQueue) -> Iterator[CellRecord]:

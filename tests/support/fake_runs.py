@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -175,6 +175,30 @@ class FakeBlocks(FakeSource):
                     cell,
                     Composite(values_of(cell, bins), cell.geobox, bins, RECIPE.bands, SceneCounts(3, 1, 7)),
                 )
+
+
+@dataclass(frozen=True)
+class FakeListed(FakeBlocks):
+    """A source that has its scenes kept for other processes, and writes down from which of both it reads."""
+
+    listed: bool = False
+
+    def kept(self, folder: Path, extent: Any, season: Season, bins: range) -> FakeListed:
+        assert folder.is_dir()
+        return replace(self, listed=True)
+
+    def read_cell(self, cell: Cell, season: Season, bins: range) -> Composite:
+        self._note()
+        return super().read_cell(cell, season, bins)
+
+    def read_block(self, cells: Sequence[Cell], *arguments: Any) -> Iterator[tuple[Cell, Composite]]:
+        self._note()
+        return super().read_block(cells, *arguments)
+
+    def _note(self) -> None:
+        assert self.calls
+        with self.calls.open("a") as file:
+            file.write("from-the-list\n" if self.listed else "from-the-catalog\n")
 
 
 class Server:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError, SceneReadError
@@ -18,16 +19,24 @@ from gee_pipeline.incoming.geometry import on_globe
 from gee_pipeline.recipe import Recipe, SensorGroup
 from gee_pipeline.season import Season
 from gee_pipeline.source import Composite, SceneCounts, Survey
-from gee_pipeline.stac.catalog import SceneCatalog, absolute, open_catalog
+from gee_pipeline.stac.catalog import SceneCatalog, StaticCatalog, absolute, open_catalog
 from gee_pipeline.stac.choice import ALL, LeftOut, SceneChoice, left_out_notice
 from gee_pipeline.stac.composites.bin_store import BinStore
 from gee_pipeline.stac.composites.bins import BinReader
 from gee_pipeline.stac.composites.reading import OpenFiles
 from gee_pipeline.stac.index import Found, within
 from gee_pipeline.stac.scene import Scene, titles_of
+from gee_pipeline.stac.scene_file import has_secrets, open_scenes, write_scenes
 
 _MARGIN = 0.005
 """Degrees, about 500 m: how far a tile may reach beyond the straight edges of its footprint in degrees."""
+
+
+_STEP = 10_000
+"""Metres between two points of the outline of a grid, whose edges are no straight lines in degrees."""
+
+SCENES_FILE = "scenes.npz"
+"""The scenes of a run's grid, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,8 @@ class StacSource:
     """Attempts after the first at an asset that cannot be read."""
     choice: SceneChoice = field(default=ALL, kw_only=True)
     """Which scenes are used."""
+    listed: Path | None = field(default=None, kw_only=True)
+    """File of a run that has the scenes of its grid; None where the catalog is to be read."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "href", absolute(self.href))
@@ -74,6 +85,31 @@ class StacSource:
         """
         found = self._catalog.known(area, season.span(bins, self.recipe.bin_days))
         return {scene.name: scene.fingerprint or "" for scene in found}
+
+    def kept(self, folder: Path, extent: GeoBox, season: Season, bins: range) -> StacSource:
+        """The same source for other processes, which find its scenes in a file of the run's folder.
+
+        An API is searched by each process, for the places that it works on; so is a catalog read whose links
+        hold what gives access, for that is written to no file.
+
+        Args:
+            folder: Folder of the run.
+            extent: All pixels of its grid.
+            season: Season to map.
+            bins: Bins within the season.
+
+        Raises:
+            DiskFullError: The disk has no room.
+        """
+        catalog = self._catalog
+        if not isinstance(catalog, StaticCatalog):
+            return self
+        scenes = catalog.known(around_grid(extent), season.span(bins, self.recipe.bin_days))
+        if has_secrets(scenes):
+            return self
+        path = folder / SCENES_FILE
+        write_scenes(path, scenes)
+        return replace(self, listed=path)
 
     def shows(self, cell: Cell, season: Season, bins: range, scenes: Collection[str]) -> bool:
         """Whether a cell is made of any of some scenes, by their names."""
@@ -184,7 +220,14 @@ class StacSource:
         """The scenes of a cell in the order in which they are laid on one another."""
         area = around_cell(cell)
         span = season.span(bins, self.recipe.bin_days)
-        return within(self._catalog.around(area, span).touching(area), span)
+        index = open_scenes(self.listed, self.recipe) if self.listed else self._catalog.around(area, span)
+        return within(index.touching(area), span)
+
+
+def around_grid(extent: GeoBox) -> BaseGeometry:
+    """A place in EPSG:4326 that holds `around_cell` of every cell of a grid."""
+    outline = on_globe(extent.extent.to_crs("EPSG:4326", resolution=_STEP).geom)
+    return on_globe(shapely.clip_by_rect(outline.buffer(10 * _MARGIN), -360, -90, 360, 90))
 
 
 def around_cell(cell: Cell) -> BaseGeometry:

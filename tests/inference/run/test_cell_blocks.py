@@ -15,7 +15,15 @@ from inference.run.execute import Progress
 from inference.run.ledger import status
 from inference.run.prefetch import in_blocks
 from inference.run.worker_plan import block_side
-from tests.support.fake_runs import FakeBlocks, FakeSource, carry_out, export_plan, map_plan, predictions
+from tests.support.fake_runs import (
+    FakeBlocks,
+    FakeListed,
+    FakeSource,
+    carry_out,
+    export_plan,
+    map_plan,
+    predictions,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -121,6 +129,13 @@ def test_a_block_whose_worker_died_is_worked_on_cell_by_cell(tmp_path: Path, alo
     assert "workers on this cell died" in summary.failures[0].error
     expected = {name: data for name, data in predictions(alone).items() if name != "r0001_c0001.tif"}
     assert predictions(tmp_path / "run") == expected
+
+
+@pytest.mark.parametrize(("workers", "place"), [(0, "from-the-catalog"), (2, "from-the-list")])
+def test_workers_of_a_cluster_never_read_the_catalog(tmp_path: Path, workers: int, place: str) -> None:
+    source = FakeListed(tmp_path / "calls.txt", broken=("r0000_c0001",))
+    carry_out(tmp_path / "run", map_plan(tmp_path, source), workers=workers)
+    assert set(source.called()) == {place, "block-of-6", "r0000_c0001"}
 
 
 def test_what_goes_wrong_in_a_block_costs_no_cell(
