@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +24,31 @@ _BOA_OFFSET: Final = -0.1
 _OFFSET_BASELINE: Final = 4.0
 """First processing baseline with the offset, 25 January 2022."""
 
+_OFFSET_APPLIED: Final = "boa_offset_applied"
+"""Under any prefix, the property by which an item says that ESA's offset is in its numbers already."""
+
+_BASELINES: Final = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
+"""Properties that name the processing baseline."""
+
+_NUMBERS: Final = ("nodata", "data_type", "raster:scale", "raster:offset")
+_PLACE: Final = ("proj:transform", "proj:code", "proj:epsg")
+
+_BAND_LISTS: Final = ("eo:bands", "raster:bands", "bands")
+"""All three places where catalogs say something of the bands of an asset."""
+
+_SAID: Final = (*_BAND_LISTS, *_NUMBERS, *_PLACE, "unit")
+"""Fields of an asset that are read."""
+
+_INHERITED: Final = (*_NUMBERS, *_PLACE, *_BASELINES)
+"""Properties of an item that count for its assets, where these do not say it themselves."""
+
+_ALIKE: Final = 1_024
+"""Kinds of items that are remembered: a catalog has a few, for each tile where the place is declared."""
+
 Numbers = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BandAsset:
     """Where one band of a scene lies, and how its numbers become values: ``number * scale + offset``."""
 
@@ -82,17 +105,69 @@ def _stamp(href: str) -> tuple[int, ...]:
     return found.st_size, found.st_mtime_ns
 
 
-def find_bands(item: pystac.Item, sensor: Sensor = SENTINEL_2) -> dict[str, BandAsset]:
-    """The assets that hold the bands of a sensor, by their names; those that the item lacks are absent."""
-    entries = list(_entries(item))
+@dataclass(frozen=True)
+class ItemAssets:
+    """What an item says of its assets, as text: the items of a catalog say the same, so it is parsed once."""
+
+    hrefs: Mapping[str, str]
+    """Absolute path or URL of each asset that has pixels to measure, by its key."""
+    said: tuple[str, ...]
+    """JSON of each of these: its key, and the fields of it that are read."""
+    inherited: str
+    """JSON of what the item says of all of them."""
+
+    @classmethod
+    def of(cls, item: pystac.Item) -> ItemAssets:
+        """Those of an item."""
+        hrefs, said = {}, []
+        for key, asset in item.assets.items():
+            href = asset.get_absolute_href()
+            if href is not None and _NO_MEASUREMENT.isdisjoint(asset.roles or ()):
+                hrefs[key] = href
+                fields = {name: asset.extra_fields[name] for name in _SAID if name in asset.extra_fields}
+                said.append(json.dumps([key, fields], default=str))
+        properties = {name: value for name, value in item.properties.items() if _concerns_assets(name)}
+        return cls(hrefs, tuple(said), json.dumps(properties, default=str))
+
+    def located(self, asset: BandAsset) -> BandAsset:
+        """An asset of items like this one, where it lies for this one."""
+        return replace(asset, href=existing(self.hrefs[asset.key]))
+
+
+def _concerns_assets(field: str) -> bool:
+    return field in _INHERITED or field.rpartition(":")[2] == _OFFSET_APPLIED
+
+
+def band_names(assets: ItemAssets, sensor: Sensor) -> set[str]:
+    """The bands of a sensor that an item has."""
+    return set(_bands_said(assets.said, assets.inherited, sensor))
+
+
+def find_bands(assets: ItemAssets, sensor: Sensor = SENTINEL_2) -> dict[str, BandAsset]:
+    """Assets of a sensor's bands by name (`B2`); those that the item lacks are absent."""
+    found = _bands_said(assets.said, assets.inherited, sensor)
+    return {name: assets.located(asset) for name, asset in found.items()}
+
+
+def find_layer(assets: ItemAssets, name: str) -> BandAsset | None:
+    """The asset whose key or band has a name (in any case, also with a resolution such as `SCL_20m`)."""
+    found = _layer_said(assets.said, assets.inherited, name)
+    return assets.located(found) if found else None
+
+
+@lru_cache(maxsize=_ALIKE)
+def _bands_said(said: tuple[str, ...], inherited: str, sensor: Sensor) -> dict[str, BandAsset]:
+    entries, properties = _entries(said, inherited), json.loads(inherited)
     found = {band.name: _best(entries, _band_name(band), band.common_names) for band in sensor.bands}
     assets = {name: entry.asset for name, entry in found.items() if entry}
-    return {name: _applied(item, asset) for name, asset in assets.items()} if sensor.esa_offset else assets
+    return (
+        {name: _applied(properties, asset) for name, asset in assets.items()} if sensor.esa_offset else assets
+    )
 
 
-def find_layer(item: pystac.Item, name: str) -> BandAsset | None:
-    """The asset whose key or band has a name (in any case, also with a resolution such as `SCL_20m`)."""
-    entry = _best(list(_entries(item)), _exactly(name), ())
+@lru_cache(maxsize=_ALIKE)
+def _layer_said(said: tuple[str, ...], inherited: str, name: str) -> BandAsset | None:
+    entry = _best(_entries(said, inherited), _exactly(name), ())
     return entry.asset if entry else None
 
 
@@ -107,27 +182,26 @@ class _Entry:
     """Bands of the asset: a file of its own comes before a picture that repeats the band."""
 
 
-def _entries(item: pystac.Item) -> Iterator[_Entry]:
-    for key, asset in item.assets.items():
-        if not _NO_MEASUREMENT.isdisjoint(asset.roles or ()):
-            continue
-        href = asset.get_absolute_href()
-        if href is None:
-            continue
-        href = existing(href)
-        fields = asset.to_dict()
-        bands = _band_fields(fields)
-        for place, band in enumerate(bands):
-            own = (key,) if len(bands) == 1 else ()
-            name = (str(band["name"]),) if band.get("name") else ()
-            common = tuple(str(band[k]) for k in ("common_name", "eo:common_name") if band.get(k))
-            chain = (band, fields, item.properties)
-            yield _Entry(_band_asset(key, href, place + 1, chain), own + name, common, len(bands))
+@lru_cache(maxsize=_ALIKE)
+def _entries(said: tuple[str, ...], inherited: str) -> tuple[_Entry, ...]:
+    properties = json.loads(inherited)
+    assets = (json.loads(text) for text in said)
+    return tuple(entry for key, fields in assets for entry in _entries_of(key, fields, properties))
+
+
+def _entries_of(key: str, fields: Numbers, properties: Numbers) -> Iterator[_Entry]:
+    bands = _band_fields(fields)
+    for place, band in enumerate(bands):
+        own = (key,) if len(bands) == 1 else ()
+        name = (str(band["name"]),) if band.get("name") else ()
+        common = tuple(str(band[k]) for k in ("common_name", "eo:common_name") if band.get(k))
+        chain = (band, fields, properties)
+        yield _Entry(_band_asset(key, place + 1, chain), own + name, common, len(bands))
 
 
 def _band_fields(asset: Numbers) -> list[dict[str, Any]]:
     """What the item says of each band of an asset, from all three places where catalogs say it."""
-    lists = [asset.get(k) or [] for k in ("eo:bands", "raster:bands", "bands")]
+    lists = [asset.get(k) or [] for k in _BAND_LISTS]
     length = max(1, *(len(entries) for entries in lists))
     merged: list[dict[str, Any]] = [{} for _ in range(length)]
     for entries in lists:
@@ -136,11 +210,11 @@ def _band_fields(asset: Numbers) -> list[dict[str, Any]]:
     return merged
 
 
-def _band_asset(key: str, href: str, index: int, chain: tuple[Numbers, ...]) -> BandAsset:
+def _band_asset(key: str, index: int, chain: tuple[Numbers, ...]) -> BandAsset:
     band = chain[0]
     return BandAsset(
         key,
-        href,
+        "",
         index,
         scale=_number(band.get("scale", _first(chain, "raster:scale"))),
         offset=_number(band.get("offset", _first(chain, "raster:offset"))),
@@ -173,7 +247,7 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _best(entries: list[_Entry], name: re.Pattern[str], common: tuple[str, ...]) -> _Entry | None:
+def _best(entries: Sequence[_Entry], name: re.Pattern[str], common: tuple[str, ...]) -> _Entry | None:
     ranked = [(rank, entry) for entry in entries if (rank := _rank(entry, name, common)) is not None]
     return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
 
@@ -196,28 +270,27 @@ def _exactly(name: str) -> re.Pattern[str]:
     return re.compile(rf"{re.escape(name)}(?:[_-](?P<metres>\d+)m)?", re.IGNORECASE)
 
 
-def _applied(item: pystac.Item, asset: BandAsset) -> BandAsset:
+def _applied(properties: Numbers, asset: BandAsset) -> BandAsset:
     """The asset with the offset that its numbers really have.
 
     Earth Search subtracts ESA's offset from the pixels, says so in `earthsearch:boa_offset_applied` (v1) or
     `sentinel:boa_offset_applied` (v0, cirrus-geo/cirrus-earth-search issue 33), and still declares it
     (Element84/earth-search issue 66).
     """
-    if _offset_applied(item):
+    if _offset_applied(properties):
         offset = 0.0 if asset.offset == _BOA_OFFSET else asset.offset
         return replace(asset, offset=offset, default_offset=0.0)
-    return replace(asset, default_offset=_BOA_OFFSET if _baseline(item) >= _OFFSET_BASELINE else 0.0)
+    return replace(asset, default_offset=_BOA_OFFSET if _baseline(properties) >= _OFFSET_BASELINE else 0.0)
 
 
-def _offset_applied(item: pystac.Item) -> bool:
+def _offset_applied(properties: Numbers) -> bool:
     """Whether the item says, under any prefix, that ESA's offset is in its numbers already."""
-    flags = (v for key, v in item.properties.items() if key.rpartition(":")[2] == "boa_offset_applied")
+    flags = (v for key, v in properties.items() if key.rpartition(":")[2] == _OFFSET_APPLIED)
     return any(str(flag).lower() in ("true", "1") for flag in flags)
 
 
-def _baseline(item: pystac.Item) -> float:
+def _baseline(properties: Numbers) -> float:
     """Processing baseline, 0 where the item does not say; `N0400` and `04.00` are both in use."""
-    keys = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
-    text = next((str(item.properties[k]) for k in keys if item.properties.get(k)), "0")
+    text = next((str(properties[k]) for k in _BASELINES if properties.get(k)), "0")
     match = re.fullmatch(r"N?(\d\d)\.?(\d\d)", text)
     return int(match[1]) + int(match[2]) / 100 if match else 0.0

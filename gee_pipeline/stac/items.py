@@ -96,7 +96,8 @@ def scene_in(listed: Listed, recipe: Recipe) -> Scene | None:
 
 
 def _item(listed: Listed) -> pystac.Item:
-    item = pystac.Item.from_dict(listed.values, href=listed.base, preserve_dict=False)
+    old = not str(listed.values.get("stac_version")).startswith("1.")  # to migrate an item, pystac copies it
+    item = pystac.Item.from_dict(listed.values, href=listed.base, preserve_dict=False, migrate=old)
     if not isinstance(item.id, str) or not item.id:
         raise ValueError("its id is no text")
     if item.collection_id is not None and not isinstance(item.collection_id, str):

@@ -17,11 +17,11 @@ from gee_pipeline.recipe import Recipe, SensorGroup
 from gee_pipeline.season import counted_day
 from gee_pipeline.sensors import SENSORS, Sensor
 from gee_pipeline.stac.acquisition import Processing, processing_of, tile_of
-from gee_pipeline.stac.assets import BandAsset, find_bands, find_layer
+from gee_pipeline.stac.assets import BandAsset, ItemAssets, band_names, find_bands, find_layer
 from gee_pipeline.stac.encoding import require_meaning
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scene:
     """One STAC item as an observation of one sensor, with its assets resolved."""
 
@@ -120,10 +120,11 @@ def scene_of(item: pystac.Item, recipe: Recipe) -> Scene | None:
     Raises:
         InputError: The item has no time or no place.
     """
-    group = _group_of(item, recipe)
+    assets = ItemAssets.of(item)
+    group = _group_of(item, assets, recipe)
     if group is None:
         return None
-    found = find_bands(item, group.sensor)
+    found = find_bands(assets, group.sensor)
     if group.sensor.bands_listed_in and not set(group.bands) <= set(found):
         return None
     clear, clouds, footprint = group.clear, group.sensor.clouds, _footprint(item)
@@ -134,8 +135,8 @@ def scene_of(item: pystac.Item, recipe: Recipe) -> Scene | None:
         footprint=footprint,
         group=group,
         bands={band: found[band] for band in group.bands if band in found},
-        score=find_layer(item, clear.score_band) if clear else None,
-        classes=find_layer(item, clouds.classes_band) if clouds else None,
+        score=find_layer(assets, clear.score_band) if clear else None,
+        classes=find_layer(assets, clouds.classes_band) if clouds else None,
         simulated=item.properties.get("simulated") is True,
         tile=tile_of(item, footprint),
         processing=processing_of(item),
@@ -152,34 +153,36 @@ def titles_of(recipe: Recipe) -> str:
     return " and ".join(group.sensor.title for group in recipe.sensors)
 
 
-def _group_of(item: pystac.Item, recipe: Recipe) -> SensorGroup | None:
+def _group_of(item: pystac.Item, assets: ItemAssets, recipe: Recipe) -> SensorGroup | None:
     """Which group of a recipe an item observes: by what it says of its platform, else by its bands."""
     platform = (item.properties.get("constellation"), item.properties.get("platform"))
     if said := _sensors_said(*platform):
         found = next((group for group in recipe.sensors if group.name in said), None)
     else:
-        found = _group_by_bands(item, recipe.sensors)
+        found = _group_by_bands(item, assets, recipe.sensors)
     return found if found and _has_properties(item, found.sensor) else None
 
 
-def _group_by_bands(item: pystac.Item, groups: Sequence[SensorGroup]) -> SensorGroup | None:
+def _group_by_bands(
+    item: pystac.Item, assets: ItemAssets, groups: Sequence[SensorGroup]
+) -> SensorGroup | None:
     """The group of which an item has most bands; among equals its collection decides.
 
     An item without any belongs to the only group, so that it is refused by name, unless it is another
     sensor's.
     """
-    counts = {group: len(find_bands(item, group.sensor).keys() & set(group.bands)) for group in groups}
+    counts = {group: len(band_names(assets, group.sensor) & set(group.bands)) for group in groups}
     best = [group for group in groups if counts[group] == max(counts.values())]
     if any(counts.values()):
         said = _sensors_said(item.collection_id)
         return next((group for group in best if group.name in said), best[0])
-    return groups[0] if len(groups) == 1 and not _of_another(item, groups[0]) else None
+    return groups[0] if len(groups) == 1 and not _of_another(item, assets, groups[0]) else None
 
 
-def _of_another(item: pystac.Item, group: SensorGroup) -> bool:
+def _of_another(item: pystac.Item, assets: ItemAssets, group: SensorGroup) -> bool:
     others = [sensor for sensor in SENSORS.values() if sensor.name != group.name]
     said = _sensors_said(item.collection_id)
-    return any(sensor.name in said or find_bands(item, sensor) for sensor in others)
+    return any(sensor.name in said or band_names(assets, sensor) for sensor in others)
 
 
 def _sensors_said(*texts: str | None) -> list[str]:

@@ -228,7 +228,7 @@ def test_an_interrupted_command_goes_on(
     assert result.exit_code == 130
     assert "give the same command to continue" in result.stderr
     before = times(tmp_path / "run")
-    assert len(before) == 4  # composites and predictions of two cells
+    assert len(before) == 6  # composites of a block of four cells, predictions of two of them
     assert not (tmp_path / "run" / "map").exists()
     assert place.predict(tmp_path / "run").exit_code == 0
     assert times(tmp_path / "run").items() >= before.items()

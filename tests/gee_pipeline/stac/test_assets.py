@@ -1,14 +1,17 @@
 """Names of bands, and the numbers that catalogs declare, as the known providers write them."""
 
+from dataclasses import replace
+
 import pystac
 import pytest
 
 from gee_pipeline.bands import BANDS
-from gee_pipeline.stac.assets import find_bands, find_layer
+from gee_pipeline.stac import assets
+from gee_pipeline.stac.assets import ItemAssets, find_bands, find_layer
 
 
 def item_of(assets, **properties):
-    return pystac.Item.from_dict(
+    item = pystac.Item.from_dict(
         {
             "type": "Feature",
             "stac_version": "1.0.0",
@@ -19,6 +22,7 @@ def item_of(assets, **properties):
             "assets": {key: {"href": f"./{key}.tif", **fields} for key, fields in assets.items()},
         }
     )
+    return ItemAssets.of(item)
 
 
 def eo(name, common=None, **fields):
@@ -168,3 +172,15 @@ def test_an_offset_that_is_declared_but_was_applied_is_not_applied_again():
     raw = item_of({"red": declared}, **{"earthsearch:boa_offset_applied": False})
     assert find_bands(applied)["B4"].offset == 0
     assert find_bands(raw)["B4"].offset == -0.1
+
+
+def test_items_that_say_the_same_are_parsed_once_and_lie_where_each_says():
+    calls = assets._entries.cache_info().misses
+    first, second = (item_of(EARTH_SEARCH, **{"proj:code": "EPSG:32619"}) for _ in range(2))
+    moved = replace(
+        second, hrefs={key: href.replace("/somewhere", "/else") for key, href in second.hrefs.items()}
+    )
+    assert find_bands(first)["B2"].href == "/somewhere/blue.tif"
+    assert find_bands(moved)["B2"].href == "/else/blue.tif"
+    assert find_layer(moved, "SCL").href == "/else/scl.tif"
+    assert assets._entries.cache_info().misses == calls + 1
