@@ -206,7 +206,10 @@ class RemoteSource(Source, Protocol):
         """Cells worth fetching at a time, so that the server is kept as busy as it allows."""
 
     def spent(self) -> Spent:
-        """What this process has asked the server for so far."""
+        """What this process has asked the server for so far; what that cost may be known later."""
+
+    def settle(self) -> None:
+        """Find out what has been spent on all that was asked for so far."""
 
     def keeping(self, folder: Path) -> Self:
         """The same source, which keeps in the folder of a run what it learns of the archive.

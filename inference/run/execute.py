@@ -14,6 +14,7 @@ import rasterio
 import rasterio.errors
 
 from gee_pipeline.earthengine.client.budget import Budget
+from gee_pipeline.earthengine.composites.block_scenes import FOLDER as SCENES
 from gee_pipeline.errors import CorruptFileError, DiskFullError
 from gee_pipeline.files import require_no_pipe, size_text
 from gee_pipeline.source import BlockSource, ListedSource, PredictingSource, RemoteSource, Source, Spent
@@ -248,6 +249,10 @@ class _Expenses:
         more, self._noted = now - self._noted, now
         return more
 
+    def settle(self) -> None:
+        if isinstance(self._source, RemoteSource):
+            self._source.settle()
+
     def take_notices(self) -> list[str]:
         return self._source.take_notices() if isinstance(self._source, RemoteSource) else []
 
@@ -266,6 +271,7 @@ def _noting(
             for text in expenses.take_notices():
                 tell(text)
             _note(ledger, expenses)
+        expenses.settle()
     finally:
         _note(ledger, expenses)
 
@@ -370,7 +376,7 @@ class _Begun:
 
 def _sweep(folder: Path) -> None:
     """Remove what processes that were killed had begun to write."""
-    for place in (folder, folder / "composites", folder / "predictions"):
+    for place in (folder, folder / SCENES, folder / "composites", folder / "predictions"):
         for part in place.glob("*.part"):
             if part.is_file():
                 part.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.earthengine.client.budget import Budget
 from gee_pipeline.earthengine.client.fetch_threads import FetchThreads
+from gee_pipeline.source import RemoteSource
 from inference.run.cell_task import fetch_cell
 from inference.run.cell_worker import CellBlock, ReadyCell, WorkerSetup
 from inference.run.ledger import CellRecord
@@ -84,8 +85,14 @@ def fetch_ahead(
         budget: What may be spent; None sets no limit.
     """
 
+    source = setup.source
+
     def fetch(place: CellIndex) -> ReadyCell | CellRecord:
-        return fetch_cell(setup, *place)
+        try:
+            return fetch_cell(setup, *place)
+        finally:
+            if budget and isinstance(source, RemoteSource):  # it has to know what a cell took before the next
+                source.settle()
 
     return FetchThreads(fetch, places, threads=threads, budget=budget, costs=_costs)
 

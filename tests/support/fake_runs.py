@@ -236,6 +236,9 @@ class FakeRemote(FakeSource):
     def label(self, name: str) -> None:
         self.server.labels.append(name)
 
+    def settle(self) -> None:
+        pass
+
     def keeping(self, folder: Path) -> Self:
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,8 +55,7 @@ def on_collections(calls: Counter[str]) -> int:
     )
 
 
-def is_sent(value: ee.ComputedObject) -> int:
+def sent_bytes(value: ee.ComputedObject) -> int:
     """Bytes of an expression as it is sent."""
-    import json
 
     return len(json.dumps(graph_of(value)))

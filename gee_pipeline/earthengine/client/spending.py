@@ -60,15 +60,18 @@ class Meter:
             self._spent += Spent(requests=1, bytes=size, unmeasured=unmeasured)
             self._pending += profiles
 
-    def settle(self, session: Session) -> None:
+    def settle(self, session: Session, least: int = 1) -> None:
         """Read the profiles of the requests since the last call and add up their computing time.
 
         A profile that cannot be read is counted as unmeasured and is not an error.
 
         Args:
             session: Where the requests were made.
+            least: Nothing is read before as many profiles wait.
         """
         with self._lock:
+            if len(self._pending) < least:
+                return
             ids, self._pending = self._pending, []
         for first in range(0, len(ids), _BATCH):
             self._settle(session, ids[first : first + _BATCH])

@@ -43,6 +43,9 @@ T = TypeVar("T")
 LEAST_AHEAD: Final = 2
 """Cells fetched at a time at least: while the last parts of one come in, the next has begun."""
 
+SETTLED_AT_ONCE: Final = 32
+"""Requests of which the computing time is asked for at once: those of some 16 cells."""
+
 _open: dict[EarthEngineSettings, Fetcher] = {}
 _opening = threading.Lock()
 
@@ -228,14 +231,19 @@ class EarthEngineSource:
                 found = _open[self.settings] = Fetcher(session)
             return found
 
+    def settle(self) -> None:
+        """Find out what has been spent on all that was asked for so far."""
+        if session := self._session:
+            session.meter.settle(session)
+
     @contextmanager
     def _settled(self) -> Iterator[None]:
-        """Know at the end what a cell took, also one that failed: a budget has to know it."""
+        """Find out now and then what cells took, also those that failed: one request tells it of many."""
         try:
             yield
         finally:
             if session := self._session:
-                session.meter.settle(session)
+                session.meter.settle(session, least=SETTLED_AT_ONCE)
 
     @property
     def _session(self) -> Session | None:

@@ -94,7 +94,7 @@ def test_quiet_says_nothing_on_stderr(run: Run) -> None:
 def test_without_credentials_an_area_is_counted(run: Run, server: Emulator) -> None:
     result = run(key=None)
     assert result.exit_code == 0
-    assert "requests             9" in result.stdout  # 43 bins: 15 in 20 MiB, 3 requests per cell
+    assert "requests             6" in result.stdout  # 43 bins: 22 in 28 MiB, 2 requests per cell
     # 3 x 256 x 256 pixels x 43 x 10 x 2 bytes
     assert "169.1 MB" in result.stdout
     assert "were not measured: Earth Engine needs credentials" in result.stdout

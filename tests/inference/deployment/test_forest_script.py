@@ -47,6 +47,7 @@ from tests.support.ee_emulator.exports import export_of
 from tests.support.ee_emulator.grid import Grid as Pixels
 from tests.support.forest_scenes import CRS, LEFT, SEASON, SIZE, TOP, WAVES, add_worldcover, area, grid
 from tests.support.made_forests import grown, model_of
+from tests.support.made_scene_list import evaluated, on_collections
 
 pytestmark = pytest.mark.slow
 
@@ -170,6 +171,17 @@ def test_the_python_script_maps_what_cropmap_maps(name):
     expected = expected_map(request, archive, geobox)
     assert_same(drawn(script.map_of(tile), archive, geobox), expected)
     assert {0, 1, 2} < set(np.unique(expected["class"]))
+
+
+def test_a_map_by_the_ids_of_scenes_takes_less_than_half_the_calls_of_the_search_in_a_script():
+    """The script has the form that all requests had once: it filters, joins, maps and sorts collections."""
+    request = request_of()
+    archive, script = archive_of(request), run_python(request)
+    searched = evaluated(script.map_of(script.TILES[0]), archive)
+    listed = evaluated(own_image(request, archive, grid().geobox), archive)
+    assert on_collections(searched) > 100
+    assert on_collections(listed) == 0
+    assert sum(listed.values()) < 0.5 * sum(searched.values())
 
 
 # ---- JavaScript ----

@@ -10,7 +10,14 @@ import httplib2
 import pytest
 import requests
 
-from gee_pipeline.earthengine.client.faults import Fault, FaultKind, access_error, fault_of, request_error
+from gee_pipeline.earthengine.client.faults import (
+    Fault,
+    FaultKind,
+    access_error,
+    fault_of,
+    missing_asset,
+    request_error,
+)
 from gee_pipeline.earthengine.client.retry import persistently
 from gee_pipeline.errors import AccessError, EarthEngineError, InputError
 
@@ -293,3 +300,21 @@ def test_what_does_not_pass_is_asked_once(kind) -> None:
     with pytest.raises(Fault):
         persistently(ask, sleep=lambda seconds: pytest.fail("waited"), random=Random(1))
     assert ask.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "asset"),
+    [
+        (
+            "Image.load: Image asset 'COPERNICUS/S2_SR_HARMONIZED/A_B_T15SXU' not found (does not exist or "
+            "caller does not have access).",
+            "COPERNICUS/S2_SR_HARMONIZED/A_B_T15SXU",
+        ),
+        ("Earth Engine refused a request (HTTP 400): Image asset 'a/b' not found (...).", "a/b"),
+        ("Image.select: Band pattern 'B99' was applied to an Image with no matching bands.", None),
+        ("Project 'crop-maps' not found or deleted.", None),
+        ("", None),
+    ],
+)
+def test_the_asset_that_is_not_there_is_named(words: str, asset: str | None) -> None:
+    assert missing_asset(words) == asset

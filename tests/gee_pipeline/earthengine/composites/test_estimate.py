@@ -210,6 +210,9 @@ class FakeSource:
     def survey(self, area: Any, season: Season, bins: range) -> Survey:
         return Survey(7, ("Seven scenes.",))
 
+    def settle(self) -> None:
+        pass
+
     def keeping(self, folder: Path) -> Self:
         return self
 

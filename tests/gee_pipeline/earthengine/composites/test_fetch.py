@@ -170,13 +170,9 @@ def test_a_plan_covers_each_pixel_of_each_bin_once_and_keeps_to_its_budget(
     assert (seen == 1).all()
 
 
-def test_a_default_cell_takes_three_requests_of_even_bins() -> None:
+def test_a_default_cell_takes_two_requests_of_even_bins() -> None:
     plan = plan_requests(geobox(256), range(24, 67), 10, EarthEngineSettings().request_bytes)
-    assert [request.bins for request in plan] == [
-        tuple(range(24, 38)),
-        tuple(range(38, 52)),
-        tuple(range(52, 67)),
-    ]
+    assert [request.bins for request in plan] == [tuple(range(24, 45)), tuple(range(45, 67))]
 
 
 def test_a_cell_is_halved_only_where_not_one_bin_fits() -> None:
@@ -394,7 +390,7 @@ def test_a_cell_that_fails_for_good_leaves_the_size_as_it_was() -> None:
     one = fetcher(session)
     with pytest.raises(EarthEngineError):
         one.composite(Part, geobox(16), range(2), BANDS)
-    assert one.budget == 20 * 2**20
+    assert one.budget == 28 * 2**20
 
 
 def test_requests_grow_again_to_the_size_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -497,7 +493,7 @@ def test_a_raster_keeps_its_type_and_is_split_where_it_is_too_large() -> None:
     assert values.dtype == np.uint16
     expected = [[[2 * y + x for x in range(128)] for y in range(128)], [[y] * 128 for y in range(128)]]
     np.testing.assert_array_equal(values, expected)
-    assert one.budget == 20 * 2**20, "a raster of other bands says nothing about composites"
+    assert one.budget == 28 * 2**20, "a raster of other bands says nothing about composites"
 
 
 def test_a_costly_raster_keeps_to_the_size_that_worked() -> None:
@@ -516,7 +512,7 @@ def test_a_costly_raster_keeps_to_the_size_that_worked() -> None:
         assert one.raster("classes", geobox(128), costly=True).shape == (3, 128, 128)
     sizes = [part.samples for part in session.asked]
     assert sizes == [128 * 128] + [64 * 128] * 4, "the next cell begins with what worked"
-    assert one.budget == 20 * 2**20, "composites are another matter"
+    assert one.budget == 28 * 2**20, "composites are another matter"
 
 
 def test_a_raster_of_other_bands_or_type_than_expected_is_asked_for_again() -> None:
