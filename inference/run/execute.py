@@ -250,7 +250,8 @@ class _Expenses:
         return more
 
     def settle(self) -> None:
-        if isinstance(self._source, RemoteSource):
+        """Find out what everything since the start has cost, if there was anything."""
+        if isinstance(self._source, RemoteSource) and self.now() != Spent():
             self._source.settle()
 
     def take_notices(self) -> list[str]:

@@ -332,7 +332,14 @@ def test_a_full_disk_stops_the_run_and_it_continues_after(
 
 def test_what_a_killed_process_had_begun_to_write_is_removed(tmp_path: Path) -> None:
     plan, _ = open_or_create(tmp_path / "run", export_plan(FakeSource()))
-    stale = [tmp_path / "run" / "run.json.1.part", tmp_path / "run" / "composites" / "r0000_c0000.tif.1.part"]
+    stale = [
+        tmp_path / "run" / name
+        for name in (
+            "run.json.1.part",
+            "composites/r0000_c0000.tif.1.part",
+            "scenes/r0000_c0000_4x4.json.1.part",
+        )
+    ]
     for path in stale:
         path.parent.mkdir(exist_ok=True)
         path.touch()
