@@ -249,7 +249,7 @@ def test_a_scene_that_is_withdrawn_is_told_and_counted(
     for folder in ("composites", "predictions"):
         (run / folder / CELL).unlink()
     listed = json.loads((run / "scenes" / "r0000_c0000_4x4.json").read_text())["sensors"]["sentinel-2"]
-    gone = next(index for index, _, _, cells in listed if cells == "ffff")
+    gone = next(text.split()[0] for text in listed if text.endswith(" ffff"))
     server.archive.withdraw(f"COPERNICUS/S2_SR_HARMONIZED/{gone}")
     result = succeeds(place.predict(run, **access))
     assert f"withdrawn the scene COPERNICUS/S2_SR_HARMONIZED/{gone}" in result.stderr
