@@ -29,7 +29,7 @@ from gee_pipeline.bands import NODATA, REFLECTANCE_SCALE
 ITEMS: Final = "items"
 """Folder of the scenes beside `catalog.json`."""
 
-_BLOCK: Final = 256
+BLOCK: Final = 256
 """Pixels along a block of a tiled GeoTIFF."""
 
 _WAVELENGTHS: Final = {
@@ -84,6 +84,7 @@ def write_scene(
     scene_classes: NDArray[np.uint8] | None = None,
     packing: Packing = Packing(),
     properties: Mapping[str, Any] | None = None,
+    block: int = BLOCK,
 ) -> pystac.Item:
     """Write the assets of one scene and return its item, which `write_catalog` links and saves.
 
@@ -98,6 +99,7 @@ def write_scene(
         scene_classes: `(y, x)` Sen2Cor classes, 0 is nodata; None leaves the asset out.
         packing: How reflectance is stored.
         properties: Further properties of the item.
+        block: Pixels along a block of the files.
     """
     item = _item(item_id, acquired, geobox, packing, properties or {})
     home = folder / ITEMS / item_id
@@ -106,17 +108,17 @@ def write_scene(
         stored = RasterBand.create(
             nodata=0, data_type=DataType.UINT16, scale=packing.scale, offset=packing.offset
         )
-        _add_asset(item, home, asset_key(band), packing.numbers(values), geobox, stored)
+        _add_asset(item, home, asset_key(band), packing.numbers(values), geobox, stored, block)
         common, centre = _WAVELENGTHS[band]
         described = Band.create(asset_key(band), common_name=common, center_wavelength=centre)
         EOExtension.ext(item.assets[asset_key(band)]).bands = [described]
     if clear_score is not None:
         steps = np.where(np.isnan(clear_score), 255, np.rint(np.nan_to_num(clear_score) * 100))
         stored = RasterBand.create(nodata=255, data_type=DataType.UINT8, scale=0.01, offset=0)
-        _add_asset(item, home, "cs", steps.astype(np.uint8), geobox, stored)
+        _add_asset(item, home, "cs", steps.astype(np.uint8), geobox, stored, block)
     if scene_classes is not None:
         stored = RasterBand.create(nodata=0, data_type=DataType.UINT8)
-        _add_asset(item, home, "SCL", scene_classes, geobox, stored)
+        _add_asset(item, home, "SCL", scene_classes, geobox, stored, block)
     return item
 
 
@@ -154,9 +156,10 @@ def _add_asset(
     values: NDArray[np.uint16] | NDArray[np.uint8],
     geobox: GeoBox,
     stored: RasterBand,
+    block: int,
 ) -> None:
     pixels = _pixels_of(values, geobox, key)
-    _write_tif(home / f"{key}.tif", values, pixels, stored.nodata)
+    _write_tif(home / f"{key}.tif", values, pixels, stored.nodata, block)
     asset = pystac.Asset(f"./{key}.tif", media_type=pystac.MediaType.GEOTIFF, roles=["data"])
     item.add_asset(key, asset)
     stored.spatial_resolution = pixels.resolution.x
@@ -176,7 +179,7 @@ def _pixels_of(values: NDArray[Any], geobox: GeoBox, key: str) -> GeoBox:
     return geobox.zoom_out(factor)
 
 
-def _write_tif(path: Path, values: NDArray[Any], pixels: GeoBox, nodata: Any) -> None:
+def _write_tif(path: Path, values: NDArray[Any], pixels: GeoBox, nodata: Any, block: int) -> None:
     with rasterio.open(
         path,
         "w",
@@ -189,8 +192,8 @@ def _write_tif(path: Path, values: NDArray[Any], pixels: GeoBox, nodata: Any) ->
         transform=pixels.transform,
         nodata=nodata,
         tiled=True,
-        blockxsize=_BLOCK,
-        blockysize=_BLOCK,
+        blockxsize=block,
+        blockysize=block,
         compress="deflate",
         predictor=2,
         zlevel=6,

@@ -6,7 +6,7 @@ import io
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +25,9 @@ from gee_pipeline.stac.scene import Scene
 
 _DECODED = 2_048
 """Scenes that a process keeps as they are used; neighbouring cells are made of the same ones."""
+
+
+_ASSET_FIELDS = tuple(field.name for field in fields(BandAsset))
 
 
 def has_secrets(scenes: Sequence[Scene]) -> bool:
@@ -106,9 +109,9 @@ def _values(scene: Scene) -> dict[str, Any]:
         "collection": scene.collection,
         "time": scene.time.isoformat(),
         "group": scene.group.name,
-        "bands": {name: asdict(asset) for name, asset in scene.bands.items()},
-        "score": scene.score and asdict(scene.score),
-        "classes": scene.classes and asdict(scene.classes),
+        "bands": {name: _fields(asset) for name, asset in scene.bands.items()},
+        "score": scene.score and _fields(scene.score),
+        "classes": scene.classes and _fields(scene.classes),
         "simulated": scene.simulated,
         "tile": scene.tile,
         "processing": scene.processing,
@@ -132,9 +135,15 @@ def _scene(values: dict[str, Any], footprint: Any, groups: dict[str, SensorGroup
     )
 
 
-def _asset(fields: dict[str, Any]) -> BandAsset:
-    transform = fields["transform"]
-    return BandAsset(**{**fields, "transform": None if transform is None else tuple(transform)})
+def _fields(asset: BandAsset) -> dict[str, Any]:
+    return {
+        name: getattr(asset, name) for name in _ASSET_FIELDS
+    }  # `asdict` copies, and takes five times as long
+
+
+def _asset(values: dict[str, Any]) -> BandAsset:
+    transform = values["transform"]
+    return BandAsset(**{**values, "transform": None if transform is None else tuple(transform)})
 
 
 def _bytes(parts: list[bytes]) -> NDArray[np.uint8]:
