@@ -120,7 +120,9 @@ def distances(found: dict[str, np.ndarray]) -> np.ndarray:
     return np.asarray(pyproj.Geod(ellps="WGS84").inv(lon[i], lat[i], lon[j], lat[j])[2])
 
 
-def test_samples_are_those_of_a_plain_look(request_of: Any, land: Land, tmp_path: Path) -> None:
+def test_samples_are_those_of_a_plain_look(
+    request_of: Any, server: Emulator, land: Land, tmp_path: Path
+) -> None:
     """The real recipe: 73 bins of ten bands, one sample in each of two squares."""
     request = request_of(
         aoi=land.area(tmp_path, cols=2, rows=1), recipe=Recipe(), rule=replace(RULE, per_cell=1)
@@ -140,6 +142,11 @@ def test_samples_are_those_of_a_plain_look(request_of: Any, land: Land, tmp_path
     assert found["observed"].any()
     assert not (tmp_path / "samples.npz.parts").exists()
     assert (summary.samples, summary.cells, summary.scenes, summary.sparse) == (2, 2, 4, 2)
+    asked = [json.dumps(entry.body) for entry in server.log.of("value")]
+    assert sum("system:index" in text for text in asked) == 2  # the scenes of each square are listed once
+    assert (
+        len(server.log.of("pixels")) == 2 * 2
+    )  # the reference map of a square, and the series of its sample
 
 
 def test_squares_candidates_and_values_left_out_are_counted(
