@@ -2,42 +2,145 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import DiskFullError, IncompleteRunError, InputError
 from gee_pipeline.files import write_bytes, write_json
 from gee_pipeline.grid import Grid
-from gee_pipeline.layers import BASE, ON_REQUEST, PlacedLayer, placed
+from gee_pipeline.layers import BASE, ON_REQUEST, LayerName, PlacedLayer, placed
 from inference.product.legend import Legend
 from inference.product.map_facts import MapFacts, MapSummary
-from inference.product.mosaic import mosaic_path, stream_mosaic, write_cog
+from inference.product.mosaic import Mosaic, mosaic_path, overview_path, read_prediction, write_cog
+from inference.product.pixel_area import cell_pixel_areas
 from inference.product.raster_tags import raster_tags
 from inference.product.report import build_report
 from inference.product.statistics import MapStatistics
+from inference.run.completeness import TakeCell
 from inference.run.prediction import bounded_gdal, prediction_path
 
 if TYPE_CHECKING:
     from inference.models.crop_class import CropClass
 
 
-ROOM: Final = 3
-"""Bytes that writing the map takes for one byte of predictions: the mosaic, the Cloud-Optimized copy with a
-third more for its overviews, and GDAL's own copy of the overviews, together 2.7."""
+OVERVIEWS: Final = 4 / 3
+"""Size of a raster with its coarser copies, of that without."""
 
 SMALL_FILES: Final = 8 * 2**20
 """Bytes for everything but the rasters; the quicklook takes most of it."""
 
 NAMED: Final = 10
 """Missing cells that a message names; a million would hide the way out."""
+
+
+class MapDraft:
+    """The map of a run while its cells come in: they are written and counted as they are verified.
+
+    As a context it removes what was not finished. Memory does not grow with the area: one cell is held at a
+    time. A map that stands there already stays until the new one is whole.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        grid: Grid,
+        cells: NDArray[np.int32],
+        classes: Sequence[CropClass],
+        layers: Sequence[LayerName] = (),
+    ) -> None:
+        """A map of which nothing is written yet.
+
+        Args:
+            folder: Run folder with `predictions/`; the map comes to `folder/map`.
+            grid: Grid of the run.
+            cells: Rows and columns `(n, 2)` of the planned cells.
+            classes: What the codes mean.
+            layers: Layers on request, in the order of the table.
+        """
+        self._folder, self._grid, self._cells = folder, grid, cells
+        self._legend, self._layers = Legend.of(classes), placed(layers, len(classes))
+        self._work = folder / "map.part"
+        self._statistics: MapStatistics | None = None
+
+    def __enter__(self) -> MapDraft:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    @contextmanager
+    def cells(self) -> Iterator[TakeCell]:
+        """What takes the cells, all of them in the order of the plan.
+
+        Raises:
+            InputError: There is none.
+            MismatchError: A prediction belongs to another model.
+            DiskFullError: The disk has no room for the map.
+        """
+        if len(self._cells) == 0:
+            raise InputError("A map has at least one cell, this run plans none. Check the area with --aoi.")
+        _make_room(self._work, self._needed())
+        areas = iter(cell_pixel_areas(self._grid, self._cells))
+        with bounded_gdal():
+            mosaic = Mosaic(self._folder, self._grid, self._legend, self._work, self._layers)
+            try:
+                yield lambda cell, bands: mosaic.add(cell, bands, float(next(areas)))
+            finally:
+                mosaic.close()
+        if next(areas, None) is None:
+            self._statistics = mosaic.statistics
+
+    def finish(self, facts: MapFacts) -> MapSummary:
+        """The whole map, once `cells` took every cell.
+
+        Args:
+            facts: What the report and the STAC item state.
+
+        Raises:
+            CorruptFileError: A raster does not hold the pixels of the cells after writing.
+            DiskFullError: The disk has no room for the map.
+        """
+        counted = self._statistics
+        if counted is None:
+            raise AssertionError("a map is finished once all its cells were taken")
+        self._write_rasters(counted, facts)
+        means = {one.layer.name: tuple(map(counted.mean, one.bands)) for one in self._layers[len(BASE) :]}
+        areas, (height, width) = counted.areas(self._legend), self._grid.map_box.shape
+        summary = MapSummary(self._folder / "map", len(self._cells), (height, width), areas, means)
+        _describe(self._work, self._grid, self._legend, summary, facts)
+        _publish(self._work, summary)
+        return summary
+
+    def _write_rasters(self, counted: MapStatistics, facts: MapFacts) -> None:
+        """The rasters side by side, each from its mosaic."""
+
+        def write(one: PlacedLayer) -> None:
+            layer, mosaic = one.layer, mosaic_path(self._work, one.layer)
+            target, tags = self._work / f"{layer.name}.tif", raster_tags(layer, facts)
+            write_cog(mosaic, target, layer, counted.histogram(one.bands), tags)
+            mosaic.unlink()
+            overview_path(mosaic).unlink(missing_ok=True)
+
+        with ThreadPoolExecutor(min(len(self._layers), CPU_COUNT)) as pool:
+            for _ in pool.map(write, self._layers):
+                pass
+
+    def _needed(self) -> float:
+        """Bytes that writing the map takes: the mosaics, and what the predictions take compressed."""
+        pixels = len(self._cells) * self._grid.cell_size**2 * self._layers[-1].bands.stop
+        with os.scandir(self._folder / "predictions") as files:
+            predicted = sum(file.stat().st_size for file in files)
+        return OVERVIEWS * (pixels + predicted) + SMALL_FILES
 
 
 def write_map(
@@ -49,10 +152,7 @@ def write_map(
     *,
     on_cell: Callable[[int], None] | None = None,
 ) -> MapSummary:
-    """The map of a run, in `folder/map`: whole, or not there at all.
-
-    Memory does not grow with the area: one cell is held at a time. A map that stands there already stays
-    until the new one is whole.
+    """The map of predictions that lie in a folder, in `folder/map`: whole, or not there at all.
 
     Args:
         folder: Run folder with `predictions/`.
@@ -68,36 +168,15 @@ def write_map(
         MismatchError: A prediction belongs to another grid or model.
         DiskFullError: The disk has no room for the map.
     """
-    legend, layers = Legend.of(classes), placed(facts.layers, len(classes))
-    needed = ROOM * _predicted_bytes(folder, grid, cells) + SMALL_FILES
-    with bounded_gdal(), _workspace(folder, needed) as work:
-        counted = _write_rasters(work, folder, grid, cells, legend, layers, facts, on_cell)
-        height, width = grid.map_box.shape
-        means = {one.layer.name: tuple(map(counted.mean, one.bands)) for one in layers[len(BASE) :]}
-        areas = counted.areas(legend)
-        summary = MapSummary(folder / "map", len(cells), (height, width), areas, means)
-        _describe(work, grid, legend, summary, facts)
-        _publish(work, summary)
-    return summary
-
-
-def _write_rasters(
-    work: Path,
-    folder: Path,
-    grid: Grid,
-    cells: NDArray[np.int32],
-    legend: Legend,
-    layers: Sequence[PlacedLayer],
-    facts: MapFacts,
-    on_cell: Callable[[int], None] | None,
-) -> MapStatistics:
-    tags = partial(raster_tags, facts=facts)
-    statistics = stream_mosaic(folder, grid, cells, legend, work, on_cell, layers=layers, tags=tags)
-    for one in layers:
-        layer, mosaic = one.layer, mosaic_path(work, one.layer)
-        write_cog(mosaic, work / f"{layer.name}.tif", layer, statistics.histogram(one.bands))
-        mosaic.unlink()
-    return statistics
+    _require_predictions(folder, grid, cells)
+    layers = placed(facts.layers, len(classes))
+    with MapDraft(folder, grid, cells, classes, facts.layers) as draft:
+        with draft.cells() as take:
+            for index, cell in enumerate(grid.cells(cells)):
+                take(cell, read_prediction(prediction_path(folder, cell), cell, layers))
+                if on_cell:
+                    on_cell(index + 1)
+        return draft.finish(facts)
 
 
 def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts: MapFacts) -> None:
@@ -117,15 +196,11 @@ def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts
     write_json(work / summary.report.name, build_report(grid, summary, facts))
 
 
-def _predicted_bytes(folder: Path, grid: Grid, cells: NDArray[np.int32]) -> int:
-    """Bytes of all predictions; fails when one is missing."""
-    if len(cells) == 0:
-        raise InputError("A map has at least one cell, this run plans none. Check the area with --aoi.")
-    total, missing, named = 0, 0, []
+def _require_predictions(folder: Path, grid: Grid, cells: NDArray[np.int32]) -> None:
+    """Refuse to begin a map while a prediction is missing."""
+    missing, named = 0, []
     for cell in grid.cells(cells):
-        try:
-            total += prediction_path(folder, cell).stat().st_size
-        except FileNotFoundError:
+        if not prediction_path(folder, cell).exists():
             missing += 1
             named += [cell.name] if missing <= NAMED else []
     if missing:
@@ -134,26 +209,20 @@ def _predicted_bytes(folder: Path, grid: Grid, cells: NDArray[np.int32]) -> int:
             f"A map is written once all {len(cells):,} planned cells have a prediction; {missing:,} have "
             f"none: {', '.join(named)}{more}. Run the same command again to continue the run."
         )
-    return total
 
 
-@contextmanager
-def _workspace(folder: Path, needed: int) -> Iterator[Path]:
-    """A folder next to `map` for files that are not whole yet; it goes away, whatever happens."""
-    work = folder / "map.part"
+def _make_room(work: Path, needed: float) -> None:
+    """A folder next to `map` for files that are not whole yet, on a disk that holds them."""
+    folder = work.parent
     shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DiskFullError(
-            f"Writing the map takes up to {needed / 2**20:,.0f} MiB ({needed:,} bytes), the disk that holds "
-            f"{folder} has {free / 2**20:,.0f} MiB. Free some space and run the same command again; finished "
-            "cells are kept."
+            f"Writing the map takes up to {needed / 2**20:,.0f} MiB ({needed:,.0f} bytes), the disk that "
+            f"holds {folder} has {free / 2**20:,.0f} MiB. Free some space and run the same command again; "
+            "finished cells are kept."
         )
     work.mkdir(parents=True)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _publish(work: Path, summary: MapSummary) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import rasterio
 import rasterio.shutil
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError  # what rasterio.shutil.copy raises; it has no public name
 from rasterio.crs import CRS
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
@@ -21,111 +23,151 @@ from rasterio.windows import Window
 from gee_pipeline.errors import CorruptFileError, DiskFullError, MismatchError
 from gee_pipeline.files import require_no_pipe
 from gee_pipeline.grid import Cell, Grid
-from gee_pipeline.layers import CROP_MAP, Layer, PlacedLayer, placed
+from gee_pipeline.layers import CROP_MAP, Layer, PlacedLayer
+from inference.product.halving import halved
 from inference.product.legend import Legend
-from inference.product.pixel_area import cell_pixel_areas
-from inference.product.statistics import MapStatistics
-from inference.run.prediction import prediction_path
+from inference.product.statistics import MapStatistics, count_values
+from inference.run.prediction import bounded_gdal, prediction_path
+
+_WITH_OVERVIEWS: Final = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
+"""Lets GDAL look for the overviews beside a raster."""
+
+STRIP: Final = 8
+"""Neighbouring cells that are written, and blocks that are read, in one piece at most."""
+
+COG_BLOCK: Final = 512
+"""Pixels along a side of a block of the map."""
 
 COG_OPTIONS: Final[Mapping[str, str]] = {
     "COMPRESS": "DEFLATE",  # every reader of GeoTIFF has it, also old desktop programs
-    "BLOCKSIZE": "512",
+    "LEVEL": "1",  # a quarter of the time of GDAL's 6, and files a tenth larger
+    "BLOCKSIZE": str(COG_BLOCK),
     "BIGTIFF": "IF_SAFER",
     "SPARSE_OK": "TRUE",  # a country fills about half of its bounding box
     "NUM_THREADS": "ALL_CPUS",
 }
 
 
-def stream_mosaic(
-    folder: Path,
-    grid: Grid,
-    cells: NDArray[np.int32],
-    legend: Legend,
-    target: Path,
-    on_cell: Callable[[int], None] | None = None,
-    *,
-    layers: Sequence[PlacedLayer] = placed((), 1),
-    tags: Callable[[Layer], Mapping[str, str]] = lambda layer: {},
-) -> MapStatistics:
-    """Write each layer of all cells to a tiled, sparse GeoTIFF, one cell in memory at a time.
+class Mosaic:
+    """One raster a layer, uncompressed and sparse, to which cells are added; counts what they hold.
 
-    Args:
-        folder: Run folder with `predictions/`.
-        grid: Grid of the run.
-        cells: Rows and columns `(n, 2)` of the cells.
-        legend: Codes that may occur, with names and colours for the class map.
-        target: Folder that gets one `{layer}.mosaic.tif` a layer.
-        on_cell: Called with the number of cells written so far.
-        layers: Layers of the map, and where they are in the predictions.
-        tags: Metadata of the raster of a layer, which its Cloud-Optimized copy keeps.
-
-    Returns:
-        What the cells hold, counted on the way.
-
-    Raises:
-        CorruptFileError: A prediction cannot be read.
-        MismatchError: A prediction lies on another grid or holds a code that the legend lacks.
-        DiskFullError: A layer cannot be written.
+    Uncompressed, because the rasters live for minutes: their coarser copies are made in them, and compressing
+    both would take as long as all the rest of the map.
     """
-    statistics = MapStatistics(layers[-1].bands.stop)
-    crs = CRS.from_user_input(str(grid.geobox.crs))
-    pixel_areas = cell_pixel_areas(grid, cells)
-    with writing("The mosaic", target), ExitStack() as stack:
-        outputs = [stack.enter_context(_create(target, layer, grid, crs, legend)) for layer in layers]
-        for one, output in zip(layers, outputs, strict=True):
-            output.update_tags(**tags(one.layer))
-        for index, cell in enumerate(grid.cells(cells)):
-            prediction = read_prediction(prediction_path(folder, cell), cell, crs, legend, layers)
-            statistics.add(prediction, float(pixel_areas[index]))
-            for layer, output in zip(layers, outputs, strict=True):
-                _write(output, prediction[layer.bands.start : layer.bands.stop], layer.layer.nodata, cell)
-            if on_cell:
-                on_cell(index + 1)
-    return statistics
+
+    def __init__(
+        self, folder: Path, grid: Grid, legend: Legend, target: Path, layers: Sequence[PlacedLayer]
+    ) -> None:
+        """Make the rasters.
+
+        Args:
+            folder: Run folder, which messages name.
+            grid: Grid of the run.
+            legend: Codes that may occur, with names and colours for the class map.
+            target: Folder that gets one `{layer}.mosaic.tif` a layer.
+            layers: Layers of the map, and where they are in the predictions.
+
+        Raises:
+            DiskFullError: A layer cannot be written.
+        """
+        self.statistics = MapStatistics(layers[-1].bands.stop)
+        """What the cells hold that were added."""
+        self._folder, self._target, self._legend, self._layers = folder, target, legend, layers
+        self._pending: list[tuple[Cell, NDArray[np.uint8]]] = []
+        with writing("The mosaic", target):
+            self._outputs = [_create(target, layer, grid, legend) for layer in layers]
+            self._halves = [_create_half(output) for output in self._outputs]
+
+    def add(self, cell: Cell, prediction: NDArray[np.uint8], pixel_area: float) -> None:
+        """Write and count a cell.
+
+        Args:
+            cell: The cell.
+            prediction: `(band, y, x)`: class code, confidence, clear observations, those of layers.
+            pixel_area: Square metres of ground of one pixel.
+
+        Raises:
+            MismatchError: It has other bands, or holds a code that the legend lacks.
+            DiskFullError: A layer cannot be written.
+        """
+        path = prediction_path(self._folder, cell)
+        if len(prediction) != (bands := self._layers[-1].bands.stop):
+            raise MismatchError(_moved(path, "bands", len(prediction), bands))
+        codes = self.statistics.add(prediction, pixel_area)
+        if unknown := set(np.flatnonzero(codes)) - self._legend.codes:
+            raise MismatchError(
+                f"A prediction holds only codes of the model's classes, {path} has "
+                f"{sorted(map(int, unknown))}. It was made with another model: delete it and run the same "
+                "command again."
+            )
+        if self._pending and not _continues(self._pending, cell):
+            self._flush()
+        self._pending.append((cell, prediction))
+
+    def _flush(self) -> None:
+        """Write the cells that wait: neighbours in one piece, for each write takes as long as its pixels."""
+        first = self._pending[0][0]
+        prediction = np.concatenate([bands for _, bands in self._pending], axis=2)
+        self._pending.clear()
+        height, width = first.geobox.shape
+        top, left = first.row * height, first.col * width
+        with writing("The mosaic", self._target):
+            for one, output, half in zip(self._layers, self._outputs, self._halves, strict=True):
+                pixels = prediction[one.bands.start : one.bands.stop]
+                _write(output, pixels, one.layer.nodata, top, left)
+                if half:
+                    _write(half, halved(pixels, one.layer), one.layer.nodata, top // 2, left // 2)
+
+    def close(self) -> None:
+        """Bring the rasters to the disk.
+
+        Raises:
+            DiskFullError: A layer cannot be written.
+        """
+        if self._pending:
+            self._flush()
+        with writing("The mosaic", self._target):
+            for output in (*self._outputs, *filter(None, self._halves)):
+                output.close()
 
 
-def read_prediction(
-    path: Path, cell: Cell, crs: CRS, legend: Legend, layers: Sequence[PlacedLayer]
-) -> NDArray[np.uint8]:
+def read_prediction(path: Path, cell: Cell, layers: Sequence[PlacedLayer]) -> NDArray[np.uint8]:
     """The bands `(band, y, x)` of a cell: class code, confidence, clear observations, those of layers.
 
     Raises:
         CorruptFileError: The file cannot be read.
-        MismatchError: It lies on another grid, has other bands or holds a code that the legend lacks.
+        MismatchError: It lies on another grid or has other bands.
     """
     require_no_pipe(path)
     try:
         with rasterio.open(path) as file:
-            _require_grid(file, path, cell, crs, layers)
-            prediction: NDArray[np.uint8] = file.read()
+            _require_grid(file, path, cell, layers)
+            return file.read()
     except RasterioError as error:
         raise CorruptFileError(
             f"The prediction {path} cannot be read: {error}. Delete it and run the same command again; "
             "only that cell is computed again."
         ) from error
-    unknown = set(np.flatnonzero(np.bincount(prediction[0].ravel(), minlength=256))) - legend.codes
-    if unknown:
-        raise MismatchError(
-            f"A prediction holds only codes of the model's classes, {path} has {sorted(map(int, unknown))}. "
-            "It was made with another model: delete it and run the same command again."
-        )
-    return prediction
 
 
-def write_cog(source: Path, target: Path, layer: Layer, histogram: NDArray[np.int64]) -> None:
+def write_cog(
+    source: Path, target: Path, layer: Layer, histogram: NDArray[np.int64], tags: Mapping[str, str]
+) -> None:
     """Turn a mosaic into a Cloud-Optimized GeoTIFF, and count its pixels again.
 
     Args:
-        source: What `stream_mosaic` wrote.
+        source: What `Mosaic` wrote; it gets the metadata and the coarser copies that the target has.
         target: The file to write.
         layer: Which layer it is.
         histogram: Pixels by value `(band, 256)` that the file must hold; nodata is not compared.
+        tags: Metadata of the raster.
 
     Raises:
         CorruptFileError: The file written does not hold the pixels of the cells.
         DiskFullError: The file cannot be written.
     """
-    with writing(target.name, target.parent):
+    with writing(target.name, target.parent), bounded_gdal(), rasterio.Env(**_WITH_OVERVIEWS):
+        _add_overviews(source, layer, tags)
         rasterio.shutil.copy(source, target, driver="COG", OVERVIEW_RESAMPLING=layer.overviews, **COG_OPTIONS)
         found = _count(target)  # GDAL does not report all failures of closing a file
     expected = histogram.copy()
@@ -135,6 +177,27 @@ def write_cog(source: Path, target: Path, layer: Layer, histogram: NDArray[np.in
             f"{target.name} must hold the pixels of its cells, but {int(np.abs(found - expected).sum())} "
             "differ after writing. Check the disk and its free space, and run the same command again."
         )
+
+
+def _add_overviews(source: Path, layer: Layer, tags: Mapping[str, str]) -> None:
+    """The coarser copies that GDAL would else make in a file of its own, compressed, read and deleted."""
+    with rasterio.open(source, "r+") as file:
+        file.update_tags(**tags)
+        factors = overview_factors(*file.shape)
+    first = overview_path(source)
+    if first.exists():
+        source, factors = first, [factor // 2 for factor in factors[1:]]
+    if factors:
+        with rasterio.open(source, "r+") as file:
+            file.build_overviews(factors, Resampling[layer.overviews.lower()])
+
+
+def overview_factors(height: int, width: int) -> list[int]:
+    """How much coarser each overview of a Cloud-Optimized GeoTIFF is: the last one fits into a block."""
+    factors, larger = [1], max(height, width)
+    while larger // factors[-1] > COG_BLOCK:
+        factors.append(2 * factors[-1])
+    return factors[1:]
 
 
 @contextmanager
@@ -155,16 +218,17 @@ def writing(name: str, folder: Path) -> Iterator[None]:
 
 
 def _count(path: Path) -> NDArray[np.int64]:
-    """Pixels by `(band, value)` of a raster, block by block."""
+    """Pixels by `(band, value)` of a raster, some blocks at a time."""
     with rasterio.open(path) as file:
         counts = np.zeros((file.count, 256), np.int64)
-        for _, window in file.block_windows(1):
-            for band, values in enumerate(file.read(window=window)):
-                counts[band] += np.bincount(values.ravel(), minlength=256)
+        for top in range(0, file.height, COG_BLOCK):
+            for left in range(0, file.width, STRIP * COG_BLOCK):
+                rows, cols = min(COG_BLOCK, file.height - top), min(STRIP * COG_BLOCK, file.width - left)
+                count_values(file.read(window=Window(left, top, cols, rows)), counts)
     return counts
 
 
-def _create(target: Path, one: PlacedLayer, grid: Grid, crs: CRS, legend: Legend) -> DatasetWriter:
+def _create(target: Path, one: PlacedLayer, grid: Grid, legend: Legend) -> DatasetWriter:
     layer = one.layer
     height, width = grid.map_box.shape
     block = grid.cell_size if grid.cell_size % 16 == 0 else 256  # a TIFF tile is a multiple of 16
@@ -176,14 +240,12 @@ def _create(target: Path, one: PlacedLayer, grid: Grid, crs: CRS, legend: Legend
         width=width,
         count=len(one.bands),
         dtype=layer.dtype,
-        crs=crs,
+        crs=CRS.from_user_input(str(grid.geobox.crs)),
         transform=grid.geobox.transform,
         nodata=layer.nodata,
         tiled=True,
         blockxsize=block,
         blockysize=block,
-        compress="deflate",
-        zlevel=1,  # it lives for minutes
         sparse_ok=True,
         bigtiff="IF_SAFER",
         interleave="band",
@@ -195,6 +257,26 @@ def _create(target: Path, one: PlacedLayer, grid: Grid, crs: CRS, legend: Legend
     return output
 
 
+def _create_half(mosaic: DatasetWriter) -> DatasetWriter | None:
+    """The first overview of a mosaic, beside it, where GDAL looks for it; None where GDAL is to make it.
+
+    Of an odd number of pixels GDAL makes an overview whose pixels are not two by two of the raster's.
+    """
+    height, width = mosaic.shape
+    if not overview_factors(height, width) or height % 2 or width % 2:
+        return None
+    profile = {**mosaic.profile, "height": height // 2, "width": width // 2, "sparse_ok": True}
+    rows, cols = (side // 2 if side % 32 == 0 else side for side in mosaic.block_shapes[0])
+    place = mosaic.transform * Affine.scale(2)
+    profile |= {"blockysize": rows, "blockxsize": cols, "transform": place, "bigtiff": "IF_SAFER"}
+    return rasterio.open(overview_path(Path(mosaic.name)), "w", **profile)
+
+
+def overview_path(mosaic: Path) -> Path:
+    """Where GDAL looks for the overviews of a raster."""
+    return mosaic.with_name(f"{mosaic.name}.ovr")
+
+
 def _name_codes(output: DatasetWriter, legend: Legend) -> None:
     output.write_colormap(1, legend.colormap())
     output.update_tags(**legend.tags())
@@ -202,23 +284,27 @@ def _name_codes(output: DatasetWriter, legend: Legend) -> None:
 
 
 def mosaic_path(target: Path, layer: Layer) -> Path:
-    """Where `stream_mosaic` writes a layer."""
+    """Where `Mosaic` writes a layer."""
     return target / f"{layer.name}.mosaic.tif"
 
 
-def _write(output: DatasetWriter, pixels: NDArray[np.uint8], nodata: int, cell: Cell) -> None:
-    """Write the bands `(band, y, x)` of a cell."""
+def _continues(pending: Sequence[tuple[Cell, NDArray[np.uint8]]], cell: Cell) -> bool:
+    """Whether a cell lies right of those that wait, and these are not many."""
+    last = pending[-1][0]
+    return len(pending) < STRIP and (cell.row, cell.col) == (last.row, last.col + 1)
+
+
+def _write(output: DatasetWriter, pixels: NDArray[np.uint8], nodata: int, top: int, left: int) -> None:
+    """Write bands `(band, y, x)` to a place, up to the end of the map."""
     if (pixels == nodata).all():  # an absent tile of a sparse file reads as nodata
         return
     _, height, width = pixels.shape
-    top, left = cell.row * height, cell.col * width
-    rows, cols = min(height, output.height - top), min(width, output.width - left)  # the map ends within it
+    rows, cols = min(height, output.height - top), min(width, output.width - left)
     output.write(pixels[:, :rows, :cols], window=Window(left, top, cols, rows))
 
 
-def _require_grid(
-    file: DatasetReader, path: Path, cell: Cell, crs: CRS, layers: Sequence[PlacedLayer]
-) -> None:
+def _require_grid(file: DatasetReader, path: Path, cell: Cell, layers: Sequence[PlacedLayer]) -> None:
+    crs = CRS.from_user_input(str(cell.geobox.crs))
     height, width = cell.geobox.shape
     count = layers[-1].bands.stop
     expected: Any = (count, height, width, ("uint8",) * count)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gee_pipeline.composite import kernel
 from inference.product.legend import Legend
 from inference.product.map_facts import CodeArea
 
@@ -35,20 +36,17 @@ class MapStatistics:
         self.more: NDArray[np.int64] = np.zeros((bands - 3, 256), np.int64)
         """Pixels by `(band, value)` of the bands of layers on request."""
 
-    def add(self, prediction: NDArray[np.uint8], pixel_area: float) -> None:
-        """Count the pixels of one cell.
+    def add(self, prediction: NDArray[np.uint8], pixel_area: float) -> NDArray[np.int64]:
+        """Count the pixels of one cell, and return them by code, `(256,)`.
 
         Args:
             prediction: `(band, y, x)`: class code, confidence, clear observations, those of layers.
             pixel_area: Square metres of ground of one pixel.
         """
-        codes = prediction[0].ravel().astype(np.intp) << 8
-        found = _joint(codes, prediction[1])
-        self.confidence += found
-        self.clear += _joint(codes, prediction[2])
-        self.area += found.sum(1) * pixel_area
-        for counts, values in zip(self.more, prediction[3:], strict=True):
-            counts += np.bincount(values.ravel(), minlength=256)
+        codes = np.zeros(256, np.int64)
+        _count_joint(np.ascontiguousarray(prediction), codes, self.confidence, self.clear, self.more)
+        self.area += codes * pixel_area
+        return codes
 
     def histogram(self, bands: range) -> NDArray[np.int64]:
         """Pixels by value, `(band, 256)`, of some bands of the predictions, counted from 0."""
@@ -74,8 +72,26 @@ class MapStatistics:
         )
 
 
-def _joint(shifted_codes: NDArray[np.intp], values: NDArray[np.uint8]) -> NDArray[np.int64]:
-    return np.bincount(shifted_codes | values.ravel(), minlength=65_536).reshape(256, 256)
+def count_values(bands: NDArray[np.uint8], counts: NDArray[np.int64]) -> None:
+    """Add the pixels of bands `(band, y, x)` to their numbers by value, `(band, 256)`."""
+    _count(np.ascontiguousarray(bands), counts)
+
+
+@kernel
+def _count(bands: Any, counts: Any) -> None:
+    for band in range(bands.shape[0]):
+        for value in bands[band].ravel():
+            counts[band, value] += 1
+
+
+@kernel
+def _count_joint(prediction: Any, codes: Any, confidence: Any, clear: Any, more: Any) -> None:
+    own, sure, seen = prediction[0].ravel(), prediction[1].ravel(), prediction[2].ravel()
+    for p in range(len(own)):
+        codes[own[p]] += 1
+        confidence[own[p], sure[p]] += 1
+        clear[own[p], seen[p]] += 1
+    _count(prediction[3:], more)
 
 
 def _mean(histogram: NDArray[np.int64]) -> float | None:

@@ -25,7 +25,7 @@ from gee_pipeline.store import composite_path, read_composite, require_whole, wr
 from inference.models.pixel_prediction import Prediction, ScoredPrediction
 from inference.models.series import clear_bins, pixel_series
 from inference.run.cell_layers import bands_with_room, blank_bands, fill_layers, has_class
-from inference.run.ledger import CellRecord
+from inference.run.ledger import CellRecord, stamp_of
 from inference.run.plan import RUN_FILE, RunPlan, load_plan
 from inference.run.prediction import GDAL_CACHE, Finished, prediction_path, read_finished, write_prediction
 from inference.run.server_prediction import server_prediction
@@ -102,16 +102,19 @@ class CellWorker:
 
     def composite_only(self, cell: Cell) -> CellRecord:
         """Make the composite of a cell unless it is there."""
-        pixels = int(inside(self.plan.area, cell.geobox).sum())
         if has_composite(self.setup.folder, self.plan, cell):
-            return CellRecord(cell.name, "done", pixels, reused=True)
+            return replace(self._composite_record(cell), reused=True)
         clock = _Clock()
         remade = composite_path(self.setup.folder, cell).exists()
         with clock.step("composite"):
             composite = self._make_composite(cell)
-        return CellRecord(
-            cell.name, "done", pixels, remade=remade, seconds=clock.seconds, **_observed(composite)
-        )
+        record = self._composite_record(cell)
+        return replace(record, remade=remade, seconds=clock.seconds, **_observed(composite))
+
+    def _composite_record(self, cell: Cell) -> CellRecord:
+        """The record of a cell whose composite is all that is wanted, and is there."""
+        stamp = stamp_of(composite_path(self.setup.folder, cell)) or ()
+        return CellRecord(cell.name, "done", int(inside(self.plan.area, cell.geobox).sum()), file=stamp)
 
     def make_block(self, cells: Sequence[Cell]) -> Iterator[ReadyCell | CellRecord]:
         """Make the composites that several cells lack, from scenes that are read once.
@@ -130,10 +133,8 @@ class CellWorker:
             if not self.setup.composites_only:
                 yield ReadyCell(cell.row, cell.col, seconds=seconds, reused=False)
                 continue
-            pixels = int(inside(self.plan.area, cell.geobox).sum())
-            yield CellRecord(
-                cell.name, "done", pixels, seconds={"composite": seconds}, **_observed(composite)
-            )
+            record = self._composite_record(cell)
+            yield replace(record, seconds={"composite": seconds}, **_observed(composite))
 
     def _lacks_composite(self, cell: Cell) -> bool:
         if composite_path(self.setup.folder, cell).exists():
@@ -142,6 +143,10 @@ class CellWorker:
 
     def map_cell(self, cell: Cell) -> CellRecord:
         """Make the prediction of a cell, or the layers that it lacks, unless all is there."""
+        record, path = self._mapped(cell), prediction_path(self.setup.folder, cell)
+        return replace(record, file=stamp_of(path) or ())
+
+    def _mapped(self, cell: Cell) -> CellRecord:
         path = prediction_path(self.setup.folder, cell)
         finished = read_finished(path, cell, self.plan.digest)
         if finished and finished.has(self.plan.layers):

@@ -1,4 +1,4 @@
-"""Completeness of a run: every planned cell's file is opened and counted at the end."""
+"""Completeness of a run: which cells are finished before it goes on, and a look at every file at its end."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gee_pipeline.errors import BudgetSpentError, IncompleteRunError, InputError, MismatchError
-from gee_pipeline.grid import Cell
+from gee_pipeline.grid import Cell, cell_name, inside
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from gee_pipeline.source import Spent
+from gee_pipeline.store import composite_path
 from inference.run.cell_worker import has_composite
-from inference.run.ledger import CellRecord, Goal, Observed, read_observed
+from inference.run.ledger import (
+    CellRecord,
+    CellState,
+    Goal,
+    LedgerState,
+    Observed,
+    read_observed,
+    stamp_of,
+)
 from inference.run.listed_scenes import ListedScenes, listed_scenes
 from inference.run.plan import CONFIG_FILE, RunPlan
-from inference.run.prediction import bounded_gdal, prediction_path, read_finished
+from inference.run.prediction import PredictionReader, bounded_gdal, count_codes, prediction_path
 
 INPUT_FAULTS: Final = {"SceneReadError", "CorruptFileError", "InputError", "MismatchError", "AccessError"}
 """Errors that trying again does not fix: something the user gave has to change."""
@@ -34,6 +44,9 @@ MUCH_MAPPED: Final = 0.95
 
 _CHECKERS = 4
 """Threads that look at the files at the end."""
+
+_BLOCK = 64
+"""Files that they have looked at, at most, before the first of these is counted and written."""
 
 
 @dataclass(frozen=True)
@@ -170,10 +183,21 @@ class RunSummary:
         return f"cropmap {self.command} --config {self.folder / CONFIG_FILE}"
 
 
+T = TypeVar("T")
+
+TakeCell = Callable[[Cell, NDArray[np.uint8]], None]
+"""Takes a cell and the bands `(band, y, x)` of its prediction."""
+
+
 def check_completeness(
-    folder: Path, plan: RunPlan, goal: Goal, errors: Mapping[str, CellRecord], start: float
+    folder: Path,
+    plan: RunPlan,
+    goal: Goal,
+    errors: Mapping[str, CellRecord],
+    start: float,
+    take: TakeCell | None = None,
 ) -> RunSummary:
-    """Open the file of every planned cell and count.
+    """Read the file of every planned cell, verify it and count.
 
     Args:
         folder: Run folder.
@@ -181,18 +205,21 @@ def check_completeness(
         goal: What was made of the cells.
         errors: What failed, by name of the cell.
         start: When the run began, on the monotonic clock.
+        take: Gets the predictions that are whole, in the order of the plan, until one is not.
     """
-    look = _look_at_prediction if goal == "map" else _look_at_composite
+    look = cell_check(folder, plan, goal)
     states: Counter[str] = Counter()
     pixels: Counter[int] = Counter()
     failures, unseen = [], 0
-    for found in _look_at_all(lambda cell: look(folder, plan, cell), plan):
+    for found in look_at_all(look, plan.grid.cells(plan.cells)):
         if not found.whole:
-            failures.append(_failure(found.name, errors.get(found.name)))
+            failures.append(_failure(found.cell.name, errors.get(found.cell.name)))
             continue
         states["skipped" if found.skipped else "done"] += 1
-        pixels.update(dict(found.pixels))
+        pixels.update(found.pixels)
         unseen += found.unseen
+        if take and found.bands is not None and not failures:
+            take(found.cell, found.bands)
     return RunSummary(
         folder=folder,
         goal=goal,
@@ -210,39 +237,138 @@ def check_completeness(
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """What the file of a cell holds."""
 
-    name: str
+    cell: Cell
+    """The cell."""
     whole: bool
+    """Whether the file is there, undamaged, and of this run."""
     skipped: bool = False
-    pixels: tuple[tuple[int, int], ...] = ()
+    """Whether no scene was looked at."""
+    bands: NDArray[np.uint8] | None = None
+    """`(band, y, x)` of a prediction."""
+    pixels: Mapping[int, int] = field(default_factory=dict)
+    """Its pixels by code."""
     unseen: int = 0
+    """Its pixels to map without a single clear observation."""
 
 
-def _look_at_all(look: Callable[[Cell], _Found], plan: RunPlan) -> Iterator[_Found]:
-    """Look at every cell's file, a few at a time: an executor would queue all of a million at once."""
-    cells = plan.grid.cells(plan.cells)
-    with bounded_gdal(), ThreadPoolExecutor(_CHECKERS) as pool:
-        while block := list(islice(cells, 1_024)):
-            yield from pool.map(look, block)
+def cell_check(folder: Path, plan: RunPlan, goal: Goal) -> Callable[[Cell], Found]:
+    """What reads the file of a cell and verifies all that the plan needs of it.
+
+    Args:
+        folder: Run folder.
+        plan: The plan.
+        goal: What is made of the cells.
+    """
+    if goal == "composites":
+        return lambda cell: _look_at_composite(folder, plan, cell)
+    reader = PredictionReader(plan.digest)
+    return lambda cell: _look_at_prediction(reader, folder, plan, cell)
 
 
-def _look_at_prediction(folder: Path, plan: RunPlan, cell: Cell) -> _Found:
-    finished = read_finished(prediction_path(folder, cell), cell, plan.digest)
+def look_at_all(look: Callable[[Cell], T], cells: Iterator[Cell]) -> Iterator[T]:
+    """Look at the files of cells, a few at a time: an executor would queue all of a million at once."""
+    with ThreadPoolExecutor(_CHECKERS) as pool:
+        while block := list(islice(cells, _BLOCK)):
+            yield from pool.map(_bounded(look), block)
+
+
+def _bounded(look: Callable[[Cell], T]) -> Callable[[Cell], T]:
+    def bounded(cell: Cell) -> T:
+        with bounded_gdal():  # the settings of GDAL are a thread's own
+            return look(cell)
+
+    return bounded
+
+
+def _look_at_prediction(reader: PredictionReader, folder: Path, plan: RunPlan, cell: Cell) -> Found:
+    finished = reader.read(prediction_path(folder, cell), cell)
     if finished is None or not finished.has(plan.layers):
-        return _Found(cell.name, whole=False)
-    codes, counts = np.unique(finished.bands[0], return_counts=True)
-    pixels = tuple(zip(codes.tolist(), counts.tolist(), strict=True))
-    unseen = int(((finished.bands[0] == NOT_ENOUGH) & (finished.bands[2] == 0)).sum())
-    return _Found(cell.name, True, finished.skipped, pixels, unseen)
+        return Found(cell, whole=False)
+    return Found(cell, True, finished.skipped, finished.bands, *count_codes(finished.bands))
 
 
-def _look_at_composite(folder: Path, plan: RunPlan, cell: Cell) -> _Found:
+def _look_at_composite(folder: Path, plan: RunPlan, cell: Cell) -> Found:
     try:
-        return _Found(cell.name, has_composite(folder, plan, cell))
+        return Found(cell, has_composite(folder, plan, cell))
     except MismatchError:
-        return _Found(cell.name, whole=False)
+        return Found(cell, whole=False)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the planned cells stand, `(n,)` each, in the order of the plan.
+
+    A file is believed without a look when its size and time of change are those that the ledger noted when
+    this very run had written or verified it; what is in it is verified once, when all cells are there. Other
+    files are verified at once.
+    """
+
+    believed: NDArray[np.bool_]
+    """Files that are as the ledger left them."""
+    doubtful: NDArray[np.bool_]
+    """Files that are there, of which it says nothing, or something else."""
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Cells without a file."""
+        return ~(self.believed | self.doubtful)
+
+
+def find_standing(folder: Path, plan: RunPlan, goal: Goal, ledger: LedgerState) -> Standing:
+    """How the planned cells stand, by one look for each file and none into it.
+
+    Args:
+        folder: Run folder.
+        plan: The plan.
+        goal: What is made of the cells.
+        ledger: What the ledger says about this goal and plan.
+    """
+    believed, there = (np.zeros(len(plan.cells), bool) for _ in range(2))
+    place = cell_path(folder, goal, plan.grid.cell(0, 0)).parent
+    for index, (row, col) in enumerate(plan.cells.tolist()):
+        name = cell_name(row, col)
+        stamp = stamp_of(place / f"{name}.tif")
+        there[index] = stamp is not None
+        believed[index] = stamp is not None and stamp == ledger.files.get(name)
+    return Standing(believed, there & ~believed)
+
+
+def verify_doubtful(
+    folder: Path, plan: RunPlan, goal: Goal, standing: Standing
+) -> Iterator[CellRecord | None]:
+    """A record of each cell whose file is in doubt, in the order of the plan; None where it is not finished.
+
+    Args:
+        folder: Run folder.
+        plan: The plan.
+        goal: What is made of the cells.
+        standing: What `find_standing` found.
+    """
+    check = cell_check(folder, plan, goal)
+
+    def look(cell: Cell) -> tuple[Found, tuple[int, int] | None]:
+        stamp = stamp_of(cell_path(folder, goal, cell))  # before the look: a later change is seen
+        return check(cell), stamp
+
+    for found, stamp in look_at_all(look, plan.grid.cells(plan.cells[standing.doubtful])):
+        yield _verified(found, plan, stamp or ()) if found.whole else None
+
+
+def cell_path(folder: Path, goal: Goal, cell: Cell) -> Path:
+    """The file that a run makes of a cell."""
+    return prediction_path(folder, cell) if goal == "map" else composite_path(folder, cell)
+
+
+def _verified(found: Found, plan: RunPlan, stamp: tuple[int, ...]) -> CellRecord:
+    if found.bands is None:
+        pixels = int(inside(plan.area, found.cell.geobox).sum())
+    else:
+        pixels = sum(count for code, count in found.pixels.items() if code != OUTSIDE)
+    state: CellState = "skipped" if found.skipped else "done"
+    return CellRecord(found.cell.name, state, pixels, reused=True, file=stamp)
 
 
 def _failure(name: str, record: CellRecord | None) -> Failure:

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import rasterio
-import rasterio.errors
+from numpy.typing import NDArray
 
 from gee_pipeline.earthengine.client.budget import Budget
 from gee_pipeline.earthengine.composites.block_scenes import FOLDER as SCENES
-from gee_pipeline.errors import CorruptFileError, DiskFullError
-from gee_pipeline.files import require_no_pipe, size_text
+from gee_pipeline.errors import DiskFullError
+from gee_pipeline.files import size_text
 from gee_pipeline.source import BlockSource, ListedSource, PredictingSource, RemoteSource, Source, Spent
 from inference.record.lock import run_lock
 from inference.run.cell_task import completed, make_block, settle_cell
 from inference.run.cell_worker import CellBlock, ReadyCell, WorkerSetup
-from inference.run.completeness import RunSummary, check_completeness
-from inference.run.ledger import CellRecord, Goal, Ledger, LedgerState, open_ledger, read_ledger
+from inference.run.completeness import (
+    RunSummary,
+    Standing,
+    TakeCell,
+    check_completeness,
+    find_standing,
+    verify_doubtful,
+)
+from inference.run.ledger import CellRecord, Goal, Ledger, open_ledger, read_ledger
 from inference.run.plan import RunPlan
-from inference.run.prediction import GDAL_CACHE, LAYERS_TAG
-from inference.run.prefetch import CellIndex, CellQueue, PlannedCells, fetch_ahead, in_blocks
+from inference.run.prediction import GDAL_CACHE
+from inference.run.prefetch import CellQueue, PlannedCells, fetch_ahead, in_blocks
 from inference.run.task_record import read_tasks
 from inference.run.worker_plan import WorkerPlan, block_side, cells_in_memory, plan_workers
 
@@ -69,6 +75,7 @@ def run(
     since: Spent | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
+    cells_taken: Callable[[], AbstractContextManager[TakeCell]] | None = None,
 ) -> RunSummary:
     """Work on every planned cell that is not finished; a failed cell does not end the run.
 
@@ -83,6 +90,8 @@ def run(
         since: What the source had spent before it was asked anything for this run; None is what it has now.
         on_progress: Told the state at the start, and when a cell begins or ends.
         on_notice: Told what the source wants the user to know.
+        cells_taken: Entered once all cells are done; it takes each as its file is verified, so that what is
+            certified is what is made of it.
 
     Raises:
         InputError: Another process works in the folder, or the scheduler or device is not there.
@@ -94,30 +103,59 @@ def run(
     goal: Goal = "map" if plan.model else "composites"
     with run_lock(folder):
         _sweep(folder)
-        former = read_ledger(folder, goal)
-        there = former.done if _missing(folder, plan) < len(plan.cells) else ()
-        tracker = _Tracker(len(plan.cells), there, on_progress)
+        former = read_ledger(folder, goal, plan.digest, plan.layers)
+        standing = find_standing(folder, plan, goal, former)
+        tracker = _Tracker(len(plan.cells), int(standing.believed.sum()), on_progress)
         before = former.spent + Spent(eecu_seconds=read_tasks(folder).eecu_seconds)
         reader = _reader(plan)
         setup = _setup(folder, plan, reader, memory_budget)
         expenses = _Expenses(reader, since)
         budget = None if max_eecu_hours is None else Budget(max_eecu_hours, before, expenses.now)
-        with (
-            _telling_space(folder, plan, reader),
-            open_ledger(folder) as ledger,
-            _queue(setup, plan, budget) as ready,
-            _records(setup, plan, _Begun(ready, tracker), scheduler, workers, device) as records,
-            closing(_noting(records, ledger, expenses, on_notice)) as followed,
-        ):
-            ledger.start(goal, len(plan.cells))
-            _follow(followed, ledger, former, tracker)
-        summary = check_completeness(folder, plan, goal, tracker.failed, start)
+        with _telling_space(folder, plan, reader), open_ledger(folder) as ledger:
+            ledger.start(goal, len(plan.cells), plan.digest, plan.layers)
+            left = plan.cells[_left(folder, plan, goal, standing, ledger, tracker)]
+            with (
+                _queue(setup, plan, left, budget) as ready,
+                _records(
+                    setup, plan, len(left), _Begun(ready, tracker), scheduler, workers, device
+                ) as records,
+                closing(_noting(records, ledger, expenses, on_notice)) as followed,
+            ):
+                _follow(followed, ledger, tracker)
+        whole = not tracker.failed and not (budget and budget.reason)
+        with cells_taken() if cells_taken and whole else nullcontext() as take:
+            summary = check_completeness(folder, plan, goal, tracker.failed, start, take)
+        if whole:
+            _note_damage(folder, summary)
         return replace(
             summary,
             remade=tuple(tracker.remade),
             spent=before + expenses.now(),
             stopped=budget.reason if budget else None,
         )
+
+
+def _note_damage(folder: Path, summary: RunSummary) -> None:
+    """Note cells whose files were found damaged at the end: the next start does not believe them."""
+    if summary.failures:
+        with open_ledger(folder) as ledger:
+            for failure in summary.failures:
+                ledger.add(CellRecord(failure.name, "failed", error=failure.error, kind=failure.kind))
+
+
+def _left(
+    folder: Path, plan: RunPlan, goal: Goal, standing: Standing, ledger: Ledger, tracker: _Tracker
+) -> NDArray[np.bool_]:
+    """Which planned cells `(n,)` are left to work on, after a look into the files that are in doubt."""
+    left = standing.missing
+    doubtful = np.flatnonzero(standing.doubtful)
+    for index, record in zip(doubtful, verify_doubtful(folder, plan, goal, standing), strict=True):
+        if record is None:
+            left[index] = True
+        else:
+            ledger.add(record)
+            tracker.found()
+    return left
 
 
 @contextmanager
@@ -153,17 +191,20 @@ def _reader(plan: RunPlan) -> Source:
 
 
 @contextmanager
-def _queue(setup: WorkerSetup, plan: RunPlan, budget: Budget | None) -> Iterator[CellQueue]:
-    """The cells of the plan; those of a remote source are fetched here, ahead of the work on them."""
+def _queue(
+    setup: WorkerSetup, plan: RunPlan, left: NDArray[np.int32], budget: Budget | None
+) -> Iterator[CellQueue]:
+    """The cells that are left; those of a remote source are fetched here, ahead of the work on them."""
     if isinstance(setup.source, BlockSource):
-        yield PlannedCells(in_blocks(plan.cells, block_side(len(plan.cells), plan.grid.cell_size)))
+        yield PlannedCells(in_blocks(left, block_side(len(left), plan.grid.cell_size)))
         return
+    places = ((int(row), int(col)) for row, col in left)
     if not isinstance(setup.source, RemoteSource):
-        yield PlannedCells(_places(plan))
+        yield PlannedCells(places)
         return
     wanted = setup.source.cells_ahead(len(plan.bins), plan.grid.cell_size)
     threads = max(1, min(wanted, cells_in_memory(setup.memory_budget, _cell_bytes(plan, setup.source))))
-    fetching = fetch_ahead(setup, _places(plan), threads=threads, budget=budget)
+    fetching = fetch_ahead(setup, places, threads=threads, budget=budget)
     try:
         yield fetching
     finally:
@@ -174,6 +215,7 @@ def _queue(setup: WorkerSetup, plan: RunPlan, budget: Budget | None) -> Iterator
 def _records(
     setup: WorkerSetup,
     plan: RunPlan,
+    cells: int,
     queue: CellQueue,
     scheduler: str | None,
     workers: int | None,
@@ -193,7 +235,7 @@ def _records(
     worker_plan = plan_workers(
         workers,
         device,
-        cells=_missing(setup.folder, plan),
+        cells=cells,
         cell_bytes=_cell_bytes(plan, setup.source),
         memory_budget=setup.memory_budget,
         model=plan.model is not None,
@@ -289,12 +331,11 @@ def _shared_by_threads(setup: WorkerSetup, worker_plan: WorkerPlan) -> WorkerSet
     return replace(setup, memory_budget=setup.memory_budget // worker_plan.threads, torch_threads=1)
 
 
-def _follow(records: Iterator[CellRecord], ledger: Ledger, former: LedgerState, tracker: _Tracker) -> None:
+def _follow(records: Iterator[CellRecord], ledger: Ledger, tracker: _Tracker) -> None:
     """Note each cell and tell the progress."""
     tracker.tell()
     for record in records:
-        if not (record.reused and record.name in former.done):  # its line stands there already
-            ledger.add(record)
+        ledger.add(record)
         tracker.ended(record)
         tracker.tell()
 
@@ -302,19 +343,22 @@ def _follow(records: Iterator[CellRecord], ledger: Ledger, former: LedgerState, 
 class _Tracker:
     """Counts cells as they begin and end; those of former runs are done, the speed is that of this run."""
 
-    def __init__(
-        self, planned: int, former: Iterable[str], on_progress: Callable[[Progress], None] | None
-    ) -> None:
+    def __init__(self, planned: int, done: int, on_progress: Callable[[Progress], None] | None) -> None:
         self.failed: dict[str, CellRecord] = {}
         self.remade: list[str] = []
         self._planned, self._start, self._on_progress = planned, time.monotonic(), on_progress
-        self._done = set(former)
+        self._done = done
         self._under_way = self._worked = self._pixels = 0
         self._being_fetched: Callable[[], int] = lambda: 0
 
     def fetched_by(self, count: Callable[[], int]) -> None:
         """Count also what a server makes before its turn comes."""
         self._being_fetched = count
+
+    def found(self) -> None:
+        """Count a cell that a former run had finished."""
+        self._done += 1
+        self.tell()
 
     def begun(self, cells: int) -> None:
         self._under_way += cells
@@ -323,9 +367,8 @@ class _Tracker:
         self._under_way -= 1
         if record.state == "failed":
             self.failed[record.name] = record
-            self._done.discard(record.name)
         else:
-            self._done.add(record.name)
+            self._done += 1
         if record.remade:
             self.remade.append(record.name)
         if not record.reused:
@@ -338,10 +381,9 @@ class _Tracker:
 
     def _progress(self) -> Progress:
         elapsed = max(time.monotonic() - self._start, 1e-6)
-        done = len(self._done)
-        remaining = self._planned - done - len(self.failed)
+        remaining = self._planned - self._done - len(self.failed)
         return Progress(
-            done=done,
+            done=self._done,
             failed=len(self.failed),
             planned=self._planned,
             pixels=self._pixels,
@@ -381,31 +423,6 @@ def _sweep(folder: Path) -> None:
         for part in place.glob("*.part"):
             if part.is_file():
                 part.unlink(missing_ok=True)
-
-
-def _places(plan: RunPlan) -> Iterator[CellIndex]:
-    return ((int(row), int(col)) for row, col in plan.cells)
-
-
-def _missing(folder: Path, plan: RunPlan) -> int:
-    """Number of cells without a file; whether the others are whole is seen when their turn comes."""
-    files = (folder / ("predictions" if plan.model else "composites")).glob("*.tif")
-    first = next(files, None)
-    if first is None or not _has_layers(first, plan):
-        return len(plan.cells)
-    return max(0, len(plan.cells) - 1 - sum(1 for _ in files))
-
-
-def _has_layers(path: Path, plan: RunPlan) -> bool:
-    """Whether a cell has the layers of a plan; where one lacks them, most do."""
-    if not plan.layers:
-        return True
-    try:
-        require_no_pipe(path)
-        with rasterio.open(path) as file:
-            return set(plan.layers) <= set(file.tags().get(LAYERS_TAG, "").split(","))
-    except (CorruptFileError, rasterio.errors.RasterioError):
-        return False
 
 
 def _cell_bytes(plan: RunPlan, source: Source) -> int:

@@ -48,6 +48,8 @@ class CellRecord:
     """What the composite was made of."""
     values: Sequence[Sequence[int]] = ()
     """What its values are like: `ValueStatistics.rows`."""
+    file: Sequence[int] = ()
+    """Size in bytes and time of change in nanoseconds of its file, when it was written or verified."""
     error: str | None = None
     """Why it failed."""
     kind: str | None = None
@@ -60,6 +62,8 @@ class LedgerState:
 
     done: dict[str, int] = field(default_factory=dict)
     """Pixels of each cell that is done or skipped."""
+    files: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Size and time of change of the files that are known to be whole and of the run that was asked about."""
     failed: dict[str, str] = field(default_factory=dict)
     """Why cells failed since the last start; those of former starts are tried again."""
     computed: int = 0
@@ -72,6 +76,8 @@ class LedgerState:
     """Time of the last event."""
     spent: Spent = field(default_factory=Spent)
     """What a server was asked for by all starts, whatever their goal."""
+    of_this_run: bool = False
+    """Whether the last start was of the run, and made the layers, that were asked about."""
 
     def start(self, event: Mapping[str, Any]) -> None:
         """Take note of a start: what had failed is pending again."""
@@ -86,11 +92,18 @@ class LedgerState:
         self.computed += not reused
         if event["state"] == "failed":
             self.failed[event["cell"]] = str(event.get("error"))
+            self.files.pop(event["cell"], None)
             return
         pixels = int(event.get("pixels", 0))
         self.failed.pop(event["cell"], None)
         self.done[event["cell"]] = pixels
+        self._note_file(event["cell"], event.get("file"))
         self.pixels += 0 if reused else pixels
+
+    def _note_file(self, name: str, file: Any) -> None:
+        self.files.pop(name, None)
+        if self.of_this_run and isinstance(file, list) and [type(n) for n in file] == [int, int]:
+            self.files[name] = (file[0], file[1])
 
 
 @dataclass(frozen=True)
@@ -125,13 +138,20 @@ class Ledger:
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self._path, self._file = path, file
 
-    def start(self, goal: Goal, planned: int) -> None:
+    def start(self, goal: Goal, planned: int, run: str = "", layers: Sequence[str] = ()) -> None:
         """Note that work begins.
+
+        Args:
+            goal: What is made of the cells.
+            planned: Number of cells.
+            run: Digest of the plan by which the cells are finished that are noted from now on.
+            layers: Layers on request that they have.
 
         Raises:
             DiskFullError: The disk has no room.
         """
-        self._append({"start": goal, "planned": planned})
+        more = {key: value for key, value in (("run", run), ("layers", list(layers))) if value}
+        self._append({"start": goal, "planned": planned, **more})
 
     def add(self, record: CellRecord) -> None:
         """Note how a cell ended; fields at their defaults are left out.
@@ -157,6 +177,15 @@ class Ledger:
             self._file.flush()
 
 
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and time of change in nanoseconds of a file; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 @contextmanager
 def open_ledger(folder: Path) -> Iterator[Ledger]:
     """The ledger of a run folder, to append to; a line cut off by a kill is ended first."""
@@ -165,8 +194,15 @@ def open_ledger(folder: Path) -> Iterator[Ledger]:
         yield Ledger(path, file)
 
 
-def read_ledger(folder: Path, goal: Goal) -> LedgerState:
-    """What the ledger of a run folder says about one goal; lines that are not ours are passed over."""
+def read_ledger(folder: Path, goal: Goal, run: str = "", layers: Sequence[str] = ()) -> LedgerState:
+    """What the ledger of a run folder says about one goal; lines that are not ours are passed over.
+
+    Args:
+        folder: Run folder.
+        goal: Which goal.
+        run: Digest of the plan whose files are asked about; those of another plan are not known to be whole.
+        layers: Layers on request that these must have.
+    """
     state, heard = LedgerState(), False
     for event in _events(folder / LEDGER_FILE):
         if "spent" in event:
@@ -175,6 +211,8 @@ def read_ledger(folder: Path, goal: Goal) -> LedgerState:
             heard = event["start"] == goal
             if heard:
                 state.start(event)
+                had = event.get("layers", [])
+                state.of_this_run = bool(run) and event.get("run") == run and set(layers) <= set(had)
         elif heard:
             state.add(event)
     return state
@@ -261,7 +299,7 @@ def _is_ours(event: Mapping[str, Any]) -> bool:
     if "spent" in event:
         return isinstance(event["spent"], dict) and _is_spent(event["spent"])
     if "start" in event:
-        return event["start"] in get_args(Goal)
+        return event["start"] in get_args(Goal) and isinstance(event.get("layers", []), list)
     whole = type(event.get("pixels", 0)) is int
     return isinstance(event.get("cell"), str) and event.get("state") in get_args(CellState) and whole
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import rasterio
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 
+from gee_pipeline.composite import kernel
 from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import require_no_pipe, write_bytes
 from gee_pipeline.grid import Cell
 from gee_pipeline.layers import LayerName, band_names, classes_in, in_order
-from gee_pipeline.map_codes import NONE, NOT_CROPLAND, OUTSIDE
+from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from gee_pipeline.store import DAMAGED_RASTER
+from inference.record.plain_tiff import PlainTiff, read_plain
 
 RUN_TAG: Final = "CROPMAP_RUN"
 SKIPPED_TAG: Final = "CROPMAP_SKIPPED"
@@ -27,6 +29,10 @@ LAYERS_TAG: Final = "CROPMAP_LAYERS"
 
 BANDS: Final = ("class code", "confidence", "clear observations")
 """Bands of every prediction; those of layers on request follow."""
+
+
+_MOST_BANDS: Final = 300
+"""More than a prediction has: the fixed ones and, with all layers, one a class."""
 
 
 class Finished(NamedTuple):
@@ -64,6 +70,27 @@ def bounded_gdal(cache: int = GDAL_CACHE) -> rasterio.Env:
 def prediction_path(folder: Path, cell: Cell) -> Path:
     """Path of the prediction of a cell in a run folder."""
     return folder / "predictions" / f"{cell.name}.tif"
+
+
+def count_codes(bands: NDArray[np.uint8]) -> tuple[dict[int, int], int]:
+    """Pixels of a prediction by code, and those to map without a single clear observation.
+
+    Args:
+        bands: `(band, y, x)`.
+    """
+    counts = np.zeros(256, np.int64)
+    unseen = int(_count_codes(bands[0], bands[2], counts))
+    return {int(code): int(counts[code]) for code in np.flatnonzero(counts)}, unseen
+
+
+@kernel
+def _count_codes(codes: Any, clear: Any, counts: Any) -> Any:
+    unseen = 0
+    for row in range(codes.shape[0]):
+        for col in range(codes.shape[1]):
+            counts[codes[row, col]] += 1
+            unseen += (codes[row, col] == NOT_ENOUGH) & (clear[row, col] == 0)
+    return unseen
 
 
 def blank(area: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -156,6 +183,59 @@ def read_finished(path: Path, cell: Cell, run: str) -> Finished | None:
     if tags.get(CHECKSUM_TAG) != _checksum(bands):
         return None
     return Finished(bands, tags.get(SKIPPED_TAG) == "1", layers)
+
+
+class PredictionReader:
+    """Reads the finished predictions of one run, as `read_finished`, most of them without opening GDAL.
+
+    A file is read without it when its CRS is, byte for byte, one that GDAL has read as that of a cell before.
+    """
+
+    def __init__(self, run: str) -> None:
+        """Know no CRS yet.
+
+        Args:
+            run: Digest of the run's plan.
+        """
+        self._run = run
+        self._known: set[bytes] = set()
+
+    def read(self, path: Path, cell: Cell) -> Finished | None:
+        """The prediction of a finished cell; None where it is not finished.
+
+        Args:
+            path: Where the file should stand.
+            cell: The cell.
+        """
+        plain = _plain(path, cell)
+        if plain and plain.crs in self._known and (finished := self._judged(plain, cell)):
+            return finished
+        by_gdal = read_finished(path, cell, self._run)
+        if plain and by_gdal:
+            self._known.add(plain.crs)
+        return by_gdal
+
+    def _judged(self, plain: PlainTiff, cell: Cell) -> Finished | None:
+        place, tags = cell.geobox.transform, plain.tags
+        lies = (place.c, place.f, place.a, -place.e) == plain.place
+        layers = in_order(filter(None, tags.get(LAYERS_TAG, "").split(",")))
+        ours = tags.get(RUN_TAG) == self._run and lies and plain.bands.shape[1:] == cell.geobox.shape
+        if not ours or classes_in(layers, len(plain.bands)) is None:
+            return None
+        whole = tags.get(CHECKSUM_TAG) == _checksum(plain.bands)
+        return Finished(plain.bands, tags.get(SKIPPED_TAG) == "1", layers) if whole else None
+
+
+def _plain(path: Path, cell: Cell) -> PlainTiff | None:
+    """A file by our own reading; None where GDAL has to decide, also on what may never end."""
+    height, width = cell.geobox.shape
+    try:
+        require_no_pipe(path)
+        if path.stat().st_size > _MOST_BANDS * height * width:
+            return None
+        return read_plain(path.read_bytes())
+    except (OSError, CorruptFileError):
+        return None
 
 
 def _descriptions(layers: Sequence[LayerName], bands: int) -> tuple[str, ...]:

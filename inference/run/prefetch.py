@@ -66,7 +66,7 @@ def in_blocks(cells: NDArray[np.int32], side: int) -> Iterator[CellBlock]:
     rows, cols = cells[:, 0] // side, cells[:, 1] // side
     ordered = cells[np.lexsort((cells[:, 1], cells[:, 0], cols, rows))]
     ends = np.flatnonzero(np.diff(ordered // side, axis=0).any(axis=1)) + 1
-    for first, end in pairwise([0, *ends.tolist(), len(ordered)]):
+    for first, end in pairwise([0, *ends.tolist(), len(ordered)] if len(ordered) else []):
         yield CellBlock(tuple((int(row), int(col)) for row, col in ordered[first:end]))
 
 

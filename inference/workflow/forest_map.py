@@ -21,7 +21,7 @@ from inference.run.execute import spent
 from inference.run.plan import CONFIG_FILE, RunPlan
 from inference.run.planning import going_on
 from inference.run.task_record import require_destination
-from inference.workflow.mapping import Background, PlannedMap, carry_out, finish_map, plan_map
+from inference.workflow.mapping import Background, PlannedMap, carry_out, draft_of, finish_map, plan_map
 from inference.workflow.request import ForestRequest, Listener
 from inference.workflow.source import found_scenes, open_earth_engine
 from inference.workflow.steps import HERE, Workers, work_through
@@ -161,10 +161,11 @@ def collect_forest_map(
     session = None if downloads else planned.source.session
     since = spent(planned.source)
     plan, _ = take_in(request, planned.plan, session, destination, listener, downloads)
-    summary = work_through(request, plan, listener, since=since)  # finds every cell there, and counts
-    survey = _scenes(request, planned, listener) if session else Survey(0)
-    background = _background(planned, survey, request, _compared(request, planned))
-    return finish_map(request, plan, summary, background, listener)
+    with draft_of(request, plan, planned.model) as draft:
+        summary = work_through(request, plan, listener, since=since, draft=draft)  # finds every cell there
+        survey = _scenes(request, planned, listener) if session else Survey(0)
+        background = _background(planned, survey, request, _compared(request, planned))
+        return finish_map(request, plan, summary, background, draft, listener)
 
 
 class _ServedMap:

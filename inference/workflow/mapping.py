@@ -13,7 +13,7 @@ from gee_pipeline.errors import IncompleteRunError
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH
 from gee_pipeline.source import Source, Survey
 from inference.product.map_facts import MapFacts, MapSummary
-from inference.product.map_writer import write_map
+from inference.product.map_writer import MapDraft
 from inference.run.completeness import MUCH_MAPPED, RunSummary
 from inference.run.cropland import CroplandMask
 from inference.run.execute import spent
@@ -144,8 +144,14 @@ def carry_out(work: MapWork, listener: Listener) -> MapSummary:
     since = spent(work.source)
     background, workers = work.prepare(listener)
     plan = open_folder(work.request, work.plan, listener)
-    summary = work_through(work.request, plan, listener, since=since, workers=workers)
-    return finish_map(work.request, plan, summary, background, listener)
+    with draft_of(work.request, plan, background.model) as draft:
+        summary = work_through(work.request, plan, listener, since=since, workers=workers, draft=draft)
+        return finish_map(work.request, plan, summary, background, draft, listener)
+
+
+def draft_of(request: Request, plan: RunPlan, model: TrainedModel) -> MapDraft:
+    """The map of a run, of which nothing is written yet."""
+    return MapDraft(request.folder, plan.grid, plan.cells, model.classes, plan.layers)
 
 
 def _require_mapped(request: Request, plan: RunPlan, summary: RunSummary) -> None:
@@ -165,12 +171,17 @@ def _require_mapped(request: Request, plan: RunPlan, summary: RunSummary) -> Non
 
 
 def finish_map(
-    request: Request, plan: RunPlan, summary: RunSummary, background: Background, listener: Listener
+    request: Request,
+    plan: RunPlan,
+    summary: RunSummary,
+    background: Background,
+    draft: MapDraft,
+    listener: Listener,
 ) -> MapSummary:
-    """The map of a run whose cells are all done.
+    """The map of a run whose cells are all done, and were taken into a draft of it.
 
     Raises:
-        CorruptFileError: A prediction cannot be read.
+        CorruptFileError: A raster does not hold what the cells hold.
         DiskFullError: The disk has no room for the map.
         IncompleteRunError: It is written, but fewer pixels have a class than `min_mapped` asks for.
     """
@@ -181,7 +192,7 @@ def finish_map(
     aoi, survey = background.aoi, background.survey
     notices = (*aoi.notices, *survey.notices, *background.notices, *remarks(summary), *empty)
     facts = replace(_facts(request, plan, summary, background, notices), observed=check.report())
-    made = write_map(request.folder, plan.grid, plan.cells, background.model.classes, facts)
+    made = draft.finish(facts)
     _require_mapped(request, plan, summary)
     return made
 

@@ -9,6 +9,7 @@ from gee_pipeline.files import write_bytes
 from gee_pipeline.source import RemoteSource, Spent
 from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import resolve_device
+from inference.product.map_writer import MapDraft
 from inference.product.plausibility import Check
 from inference.run.completeness import NAMED, RunSummary
 from inference.run.execute import MEMORY_BUDGET, run
@@ -88,7 +89,13 @@ def repeating(request: Request, plan: RunPlan) -> Request:
 
 
 def work_through(
-    request: Request, plan: RunPlan, listener: Listener, *, since: Spent, workers: Workers = HERE
+    request: Request,
+    plan: RunPlan,
+    listener: Listener,
+    *,
+    since: Spent,
+    workers: Workers = HERE,
+    draft: MapDraft | None = None,
 ) -> RunSummary:
     """Work on all cells of an open run.
 
@@ -98,6 +105,7 @@ def work_through(
         listener: Receives notices and progress.
         since: What the source had spent before this command.
         workers: Who works on them.
+        draft: The map that takes the cells as they are verified; None where no map is made.
 
     Raises:
         IncompleteRunError: Cells failed; the same request continues.
@@ -114,6 +122,7 @@ def work_through(
         workers=workers.count,
         device=workers.device,
         memory_budget=workers.memory_budget,
+        cells_taken=draft.cells if draft else None,
     )
     for text in remarks(summary):
         listener.notice(text)

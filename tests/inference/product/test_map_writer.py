@@ -2,6 +2,9 @@ import shutil
 import sys
 import tracemalloc
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,11 +19,20 @@ from affine import Affine
 from rio_cogeo.cogeo import cog_validate
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, IncompleteRunError, InputError, MismatchError
-from gee_pipeline.layers import CROP_MAP
+from gee_pipeline.layers import CROP_MAP, placed
 from inference.product.legend import Legend
 from inference.product.map_facts import MapSummary
 from inference.product.map_writer import write_map
-from inference.product.mosaic import mosaic_path, stream_mosaic, write_cog
+from inference.product.mosaic import (
+    COG_OPTIONS,
+    Mosaic,
+    mosaic_path,
+    overview_factors,
+    read_prediction,
+    write_cog,
+)
+from inference.product.statistics import MapStatistics
+from inference.run.prediction import prediction_path
 from tests.support.made_runs import (
     CROPS,
     MadeRun,
@@ -313,43 +325,96 @@ def test_a_disk_without_room_is_told_before_anything_is_written(small, monkeypat
     assert leftovers(small.folder) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
-@pytest.mark.parametrize(("limit", "name"), [(100_000, "The mosaic"), (800_000, "confidence.tif")])
-def test_a_disk_that_fills_up_on_the_way_is_told(tmp_path, limit, name):
+@contextmanager
+def largest_file(limit: int) -> Iterator[None]:
+    """No file grows beyond some bytes: as on a disk that fills up."""
     import resource
 
-    run = made_run(tmp_path, made_grid(4, 4), random_layers((1024, 1024)))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
-        with pytest.raises(DiskFullError, match=rf"^{name} .*could not be written.*Free some space"):
-            write(run)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+def test_a_disk_that_fills_up_on_the_way_is_told(tmp_path):
+    run = made_run(tmp_path, made_grid(4, 4), random_layers((1024, 1024)))
+    said = pytest.raises(DiskFullError, match=r"^The mosaic .*could not be written.*Free some space")
+    with said, largest_file(100_000):
+        write(run)
     assert leftovers(run.folder) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+def test_a_disk_that_fills_up_at_the_end_is_told(small, tmp_path):
+    statistics = stream(small, tmp_path)
+    mosaic, target = mosaic_path(tmp_path, CROP_MAP), tmp_path / "crop_map.tif"
+    said = pytest.raises(DiskFullError, match=r"^crop_map\.tif .*could not be written.*Free some space")
+    with said, largest_file(1_000):
+        write_cog(mosaic, target, CROP_MAP, statistics.histogram(range(1)), {})
+
+
 def test_a_copy_that_lost_pixels_is_refused(small, tmp_path):
-    statistics = stream_mosaic(small.folder, small.grid, small.cells, Legend.of(CROPS), tmp_path)
+    statistics = stream(small, tmp_path)
     layer = CROP_MAP
     expected = statistics.histogram(range(1))
     expected[0, 1] += 1
     with pytest.raises(CorruptFileError, match="1 differ after writing"):
-        write_cog(mosaic_path(tmp_path, layer), tmp_path / "crop_map.tif", layer, expected)
+        write_cog(mosaic_path(tmp_path, layer), tmp_path / "crop_map.tif", layer, expected, {})
+
+
+def stream(run: MadeRun, target: Path) -> MapStatistics:
+    """The mosaics of a run in a folder, and what they hold."""
+    layers = placed((), len(CROPS))
+    mosaic = Mosaic(run.folder, run.grid, Legend.of(CROPS), target, layers)
+    for cell in run.grid.cells(run.cells):
+        mosaic.add(cell, read_prediction(prediction_path(run.folder, cell), cell, layers), 100.0)
+    mosaic.close()
+    return mosaic.statistics
+
+
+@pytest.mark.parametrize("size", [512, 768, 1_024, 1_280, 2_304])
+def test_overviews_are_those_that_gdal_makes_of_a_raster_without(tmp_path, size):
+    rng = np.random.default_rng(size)
+    blocks = rng.integers(0, 7, (size // 8, 64), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    profile = {"driver": "GTiff", "height": size, "width": 512, "count": 1, "dtype": "uint8", "nodata": 0}
+    place = {"crs": "EPSG:32615", "transform": Affine(10, 0, 704_000, 0, -10, 3_924_480), "tiled": True}
+    for name in ("ours", "gdals"):
+        with rasterio.open(tmp_path / name, "w", **profile, **place) as raster:
+            raster.write(blocks, 1)
+    expected = np.bincount(blocks.ravel(), minlength=256)[None]
+    write_cog(tmp_path / "ours", tmp_path / "ours.tif", CROP_MAP, expected, {})
+    rasterio.shutil.copy(
+        tmp_path / "gdals", tmp_path / "gdals.tif", driver="COG", OVERVIEW_RESAMPLING="MODE", **COG_OPTIONS
+    )
+    with rasterio.open(tmp_path / "gdals.tif") as raster:
+        assert raster.overviews(1) == overview_factors(size, 512)
+    assert (tmp_path / "ours.tif").read_bytes() == (tmp_path / "gdals.tif").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "factors"),
+    [(512, []), (513, [2]), (1_025, [2]), (2_047, [2, 4]), (2_048, [2, 4]), (4_097, [2, 4, 8])],
+)
+def test_the_last_overview_fits_into_a_block(size, factors):
+    assert overview_factors(size, 320) == overview_factors(320, size) == factors
 
 
 def test_memory_does_not_grow_with_the_number_of_cells(tmp_path):
-    peaks = [peak_of_streaming(tmp_path / str(side), side) for side in (1, 4)]
+    peaks = [
+        peak_of_streaming(tmp_path / str(side), side) for side in (8, 16)
+    ]  # more than are written in one piece
     assert peaks[1] < 1.1 * peaks[0]
 
 
 def peak_of_streaming(folder: Path, side: int) -> int:
     """Largest number of bytes that Python and numpy held while `side` x `side` cells were written."""
-    run = made_run(folder, made_grid(side, side), random_layers((256 * side, 256 * side)))
-    legend = Legend.of(CROPS)
-    stream_mosaic(run.folder, run.grid, run.cells[:1], legend, folder)  # what is loaded once
+    run = made_run(folder, made_grid(side, side, cell_size=64), random_layers((64 * side, 64 * side)))
+    stream(replace(run, cells=run.cells[:1]), folder)  # what is loaded once
     tracemalloc.start()
-    stream_mosaic(run.folder, run.grid, run.cells, legend, folder)
+    stream(run, folder)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak

@@ -75,12 +75,13 @@ def content(run: Path, folder: str) -> dict[str, bytes]:
 
 def records(run: Path) -> dict[str, dict[str, Any]]:
     """What the ledger says of each cell, but for the times."""
+    timed = ("seconds", "time", "file")
     found = {}
     for line in (run / "ledger.jsonl").read_text().splitlines():
         event = json.loads(line)
         if "name" in event or "cell" in event:
             found[event.get("name") or event["cell"]] = {
-                key: value for key, value in event.items() if key not in ("seconds", "time")
+                key: value for key, value in event.items() if key not in timed
             }
     return found
 

@@ -13,7 +13,8 @@ from rasterio.io import MemoryFile
 
 from gee_pipeline.grid import Cell
 from gee_pipeline.layers import LayerName
-from inference.run.prediction import read_finished, write_prediction
+from inference.run import prediction
+from inference.run.prediction import PredictionReader, count_codes, read_finished, write_prediction
 
 CELL = Cell(0, 0, GeoBox((16, 16), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633"))
 BESIDE = Cell(0, 1, GeoBox((16, 16), Affine(10, 0, 500_160, 0, -10, 5_000_000), "EPSG:32633"))
@@ -71,6 +72,55 @@ def test_no_flipped_bit_is_taken_for_a_prediction(
         noticed += found is None
         assert found is None or np.array_equal(found[0], bands)
     assert noticed > len(content) / 9
+
+
+def test_files_of_one_crs_are_read_by_gdal_once(
+    tmp_path: Path, bands: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = Cell(0, 0, GeoBox((16, 16), CELL.geobox.transform, "EPSG:32634"))
+    paths = [tmp_path / name for name in ("first", "second", "beside", "elsewhere", "other", "bare")]
+    for path, cell in zip(paths[:4], (CELL, CELL, BESIDE, elsewhere), strict=True):
+        write_prediction(path, bands, cell, "run 1", skipped=path.name == "second")
+    write_prediction(paths[4], bands, CELL, "run 2")
+    by_gdal: list[str] = []
+
+    def counted(path: Path, cell: Cell, run: str) -> prediction.Finished | None:
+        by_gdal.append(path.name)
+        return read_finished(path, cell, run)
+
+    monkeypatch.setattr(prediction, "read_finished", counted)
+    reader = PredictionReader("run 1")
+    found = [
+        reader.read(path, cell)
+        for path, cell in zip(paths, (CELL, CELL, BESIDE, CELL, CELL, CELL), strict=True)
+    ]
+    assert [one is not None for one in found] == [True, True, True, False, False, False]
+    assert [one.skipped for one in found if one] == [False, True, False]
+    assert all(np.array_equal(one.bands, bands) for one in found if one)
+    assert by_gdal == ["first", "elsewhere", "other", "bare"]  # what is not finished, GDAL decides
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_no_flipped_bit_is_taken_for_a_prediction_without_gdal(
+    path: Path, bands: NDArray[np.uint8], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    reader, content, broken = PredictionReader("run 1"), path.read_bytes(), path.with_name("broken.tif")
+    assert reader.read(path, CELL)
+    for place in range(1, len(content), 3):
+        spoiled = bytearray(content)
+        spoiled[place] ^= 1 << place % 8
+        broken.write_bytes(spoiled)
+        found = reader.read(broken, CELL)
+        assert found is None or np.array_equal(found[0], bands)
+
+
+def test_pixels_are_counted_by_code_and_those_that_nothing_shows() -> None:
+    bands = np.zeros((3, 4, 4), np.uint8)
+    bands[0, :2], bands[0, 2] = 255, 7
+    bands[2, 0] = 3
+    assert count_codes(bands) == ({0: 4, 7: 4, 255: 8}, 4)
 
 
 def test_a_file_without_layers_is_byte_for_byte_that_of_version_0_1_0(
