@@ -101,7 +101,7 @@ def measure(preset: str, pixels: int, seconds: float) -> bool:
     for one, ratio, difference in zip(contenders, ratios, differences, strict=True):
         speed = pixels / median(one.seconds)
         print(f"  {one.name:16s} {speed:7.0f} px/s   {ratio:5.2f} x   max |dlogit| {difference:.1e}")
-    wanted = max(WANTED.get(preset, 1.0), *ratios[4:])
+    wanted = max([WANTED.get(preset, 1.0), *ratios[4:]])
     print(f"  wanted of the predictor: at least {wanted:.2f} x, logits equal to 1e-4")
     return ratios[1] >= wanted and max(differences) < 1e-4
 
