@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli.options.fitting import fitting_options
+from cli.options.fitting import fitting_options, warn_of_precision
 from cli.options.paths import IN_FOLDER, OUT_FOLDER
 from cli.options.sample_files import legend_option
 from cli.options.sections import sectioned
@@ -256,6 +256,8 @@ def benchmark(
     moves = MoveRanges(**{name: given.pop(name) for name in _MOVES})
     seasons = take_season(given)
     protocol = Protocol(**given, **seasons, moves=moves, target_classes=dict(target_classes))
+    if not quiet:
+        warn_of_precision(protocol.precision, protocol.device)
     with _progress(quiet) as listen:
         summary = run_benchmark(protocol, out, restart=restart, listen=listen)
     _show(summary, as_json)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cli.options.fitting import warn_of_precision
 from cli.options.paths import IN_FILE, IN_FOLDER, MODEL_FILE, OUT_FILE
 from cli.options.sample_files import file_options, read_files, require_new_file
 from cli.options.sections import sectioned
@@ -215,6 +216,8 @@ def distill(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **gi
     with training_lock(folder), _progress(quiet) as report:
         if not given["resume"]:
             forget(folder)
+        if not quiet:
+            warn_of_precision(options.precision, options.device)
         teacher = _teacher(given["teachers"], options.device)
         samples = read_files(files, given, any_classes=True)
         regions = [(path.name, read_files([path], given, any_classes=True)) for path in given["regions"]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from cli.options.fitting import fitting_options
+from cli.options.fitting import fitting_options, warn_of_precision
 from cli.options.paths import IN_FILE, OUT_FILE
 from cli.options.sample_files import read_files, require_new_file, training_options, warn
 from cli.options.sections import sectioned
@@ -255,6 +255,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
             forget(folder)
         samples = read_files(files, given)
         if not given["quiet"]:
+            warn_of_precision(options.precision, options.device)
             warn(samples, warn_of_few, warn_of_season)
         checkpoint = train_checkpoint(
             samples,

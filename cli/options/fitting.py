@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli.options.shared import apply
-from training.fit.options import PRECISIONS, SCHEDULES, TrainingOptions
+from training.fit.options import PRECISIONS, SCHEDULES, Precision, TrainingOptions
 from training.transfer.protocol import Protocol
 
 
@@ -57,7 +57,16 @@ def fitting_options(defaults: type[TrainingOptions] | type[Protocol]) -> Callabl
             default=defaults.precision,
             show_default=True,
             help="mixed: batches in 16 bits where it is safe, float16 on CUDA, bfloat16 on a CPU. float32: "
-            "not. auto: mixed on CUDA only. A CPU with bfloat16 in hardware (AVX512-BF16, AMX) trains about "
-            "1.8 times as fast mixed; others slower.",
+            "not. auto: mixed on CUDA only. A CPU with bfloat16 in hardware (AVX512-BF16, AMX) trains faster "
+            "mixed, others many times as slowly: then the command warns.",
         ),
     )
+
+
+def warn_of_precision(precision: Precision, device: str) -> None:
+    """Say on stderr where 16 bits were asked for and cost time."""
+    from inference.models.predictor import resolve_device
+    from training.fit.precision import precision_warning
+
+    if warning := precision_warning(precision, resolve_device(device)):
+        click.echo(f"Warning: {warning}", err=True)
