@@ -112,8 +112,14 @@ def started(folder: Path, place: Place, module: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=listening,
         env={**os.environ, **environment},
     )
+
+
+def listening() -> None:
+    """As in a terminal; a shell's command in the background, and all below it, would not hear of Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(come: Callable[[], bool]) -> None:

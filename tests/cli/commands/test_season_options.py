@@ -89,6 +89,7 @@ class Desk:
             "samples info": [self.samples(), "--year", 2021, "--json"],
             "train": trained,
             "forest train": trained,
+            "distill": [*trained, "--teacher", model],
             "explain": [*explained, "--out", self.folder / "explained"],
             "benchmark": [*f"--data {self.folder} --source USA --targets FRA --out {self.folder}".split()],
             "sample": [*area, "--reference", "cdl", "--out", self.folder / "drawn.npz"],
@@ -129,6 +130,10 @@ def _regions(model: Path, checkpoint: Checkpoint, regions: Any, *_: Any, **__: A
     return [seen(region.samples) for region in regions]
 
 
+def _taught(teacher: Any, samples: Any, *_: Any, **__: Any) -> Any:
+    return seen(samples)
+
+
 def _protocol(protocol: Any, *_: Any, **__: Any) -> Any:
     return protocol.recipe.to_dict()
 
@@ -146,6 +151,7 @@ def _planned(request: Any, listener: Any) -> Any:
 SPIES: dict[str, tuple[str, Callable[..., Any]]] = {
     "train": ("training.fit.train.train_checkpoint", seen),
     "forest train": ("training.forest.growing.plan_growing", seen),
+    "distill": ("training.distillation.distill.distill", _taught),
     "explain": ("training.explain.report.explain", _regions),
     "benchmark": ("training.transfer.runner.run_benchmark", _protocol),
     "sample": ("training.sampling.field_samples.take_samples", _request),
@@ -182,6 +188,7 @@ def test_the_commands_of_a_season_are_these() -> None:
     full = {"season", "season_start", "window", "bin_days", "min_clear_bins", "clock"}
     assert {name: set(options) for name, options in WALKED.items()} == {
         **{name: full | {"hemisphere"} for name in ("sample", "samples info", "train", "forest train")},
+        "distill": full | {"hemisphere"},
         "explain": full | {"hemisphere"},
         "benchmark": full - {"clock"},
         "export": full - {"min_clear_bins"} | {"hemisphere"},
