@@ -36,7 +36,13 @@ class FileOrName(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, which for a name need not be there."""
-        return Path(value) if value in self.names else super().convert(value, param, ctx)
+        if value in self.names:
+            return Path(value)
+        if not _is_there(str(value)):
+            self.fail(
+                f"File {str(value)!r} does not exist. Give a file, or {' or '.join(self.names)}.", param, ctx
+            )
+        return super().convert(value, param, ctx)
 
 
 class ModelFile(FileOrName):

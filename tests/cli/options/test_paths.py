@@ -10,7 +10,7 @@ import click
 import pytest
 
 from cli.main import cropmap
-from cli.options.paths import ANY_PATH, IN_FILE, IN_FOLDER, Address, FileOrName
+from cli.options.paths import ANY_PATH, IN_FILE, IN_FOLDER, Address, FileOrName, ModelFile, is_place
 
 ROOT = Path(__file__).parents[3]
 
@@ -135,3 +135,20 @@ def test_an_address_may_be_a_path_with_values_or_lie_elsewhere(text: str, tmp_pa
 def test_an_address_that_is_nowhere_is_named_without_its_values(text: str, named: str) -> None:
     with pytest.raises(click.BadParameter, match=f"^The mask {named} does not exist. Give another.$"):
         Address("mask", "Give another.", values=True).convert(text, None, None)
+
+
+def test_a_name_that_stands_for_a_file_is_taken_and_others_are_listed(tmp_path):
+    kind = ModelFile("accurate", "fast")
+    file = tmp_path / "model.safetensors"
+    file.touch()
+    assert kind.convert("fast", None, None) == "fast"
+    assert kind.convert(str(file), None, None) == file
+    with pytest.raises(click.BadParameter, match=r"'quick' does not exist\. Give a file, or accurate"):
+        kind.convert("quick", None, None)
+
+
+def test_a_name_in_a_file_of_options_is_no_path_beside_it(tmp_path):
+    kind = ModelFile("accurate", "fast")
+    assert not is_place(kind, "fast")
+    assert is_place(kind, "model.safetensors")
+    assert is_place(IN_FILE, "fast")
