@@ -26,11 +26,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gee_pipeline.bands import NODATA
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint
 from inference.models.crop_class import CropClass
 from inference.models.forms.fast_forms import DirectCropNet, WinogradCropNet
+from inference.models.gpu_form import made_series
 from inference.models.networks.cropnet import SMALL, CropNet, CropNetConfig
 from inference.models.networks.normalisation import Normalisation
 from inference.models.predictor import Predictor, form_for
@@ -84,7 +84,8 @@ def measure(preset: str, pixels: int, seconds: float) -> bool:
         seconds: Wall time.
     """
     pixels = 10 * pixels if preset in SMALL else pixels
-    checkpoint, series = random_checkpoint(preset), random_series(pixels)
+    checkpoint, recipe = random_checkpoint(preset), Recipe()
+    series = made_series(pixels, (len(recipe.bands), len(recipe.window))).numpy()
     predictor = Predictor(checkpoint, "cpu")
     plain = loop(checkpoint.build(), checkpoint, PLAIN_BATCH)
     contenders = [Contender("plain loop", plain), Contender("predictor", predictor.logits)]
@@ -180,16 +181,6 @@ def random_checkpoint(preset: str, classes: int = 7) -> Checkpoint:
     names = tuple(CropClass(code, f"class {code}", "#808080") for code in range(1, classes + 1))
     normalisation = Normalisation((0.2,) * len(recipe.bands), (0.1,) * len(recipe.bands))
     return Checkpoint(config, names, recipe, normalisation, network.state_dict())
-
-
-def random_series(pixels: int) -> NDArray[np.int16]:
-    """Random reflectance; four bins in ten are gaps, the first never is."""
-    recipe, random = Recipe(), np.random.default_rng(0)
-    shape = (pixels, len(recipe.bands), len(recipe.window))
-    series = random.integers(0, 5_000, shape).astype(np.int16)
-    gaps = random.random((pixels, 1, shape[2])) < 0.4
-    gaps[:, :, 0] = False
-    return np.where(gaps, np.int16(NODATA), series)
 
 
 if __name__ == "__main__":

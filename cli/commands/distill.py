@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli.options.fitting import warn_of_precision
+from cli.commands.train import sibling
+from cli.options.fitting import machine_options, warn_of_precision
 from cli.options.paths import IN_FILE, IN_FOLDER, MODEL_FILE, OUT_FILE
 from cli.options.sample_files import file_options, read_files, require_new_file
 from cli.options.sections import sectioned
@@ -19,7 +20,7 @@ from cli.options.shared import apply, config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
 from cli.output.reporting import Wording, reporting
 from training.distillation.options import CHANNELS, DistillOptions
-from training.fit.options import PRECISIONS, SplitRule
+from training.fit.options import SplitRule
 
 if TYPE_CHECKING:
     from training.distillation.distill import DistillProgress, Report, Trial
@@ -128,19 +129,7 @@ _fit_options = apply(
         show_default=True,
         help="Chooses the copies, the first weights and the order.",
     ),
-    click.option(
-        "--device",
-        default=DistillOptions.device,
-        show_default=True,
-        help="auto, cpu, cuda or cuda:N; auto takes CUDA where there is one.",
-    ),
-    click.option(
-        "--precision",
-        type=click.Choice(PRECISIONS),
-        default=DistillOptions.precision,
-        show_default=True,
-        help="Of the student's training, as in 'cropmap train'.",
-    ),
+    machine_options(DistillOptions),
 )
 
 _split_options = split_options(
@@ -212,7 +201,7 @@ def distill(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **gi
     require_writable(out)
     refuse_unread_of_split(given["rule"])
     options = _options(given)
-    folder = out.with_name(f"{out.name.removesuffix('.safetensors')}.progress")
+    folder = sibling(out, "progress")
     with training_lock(folder), _progress(quiet) as report:
         if not given["resume"]:
             forget(folder)
@@ -235,13 +224,14 @@ def distill(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **gi
             folder=folder,
         )
         chosen = trials[-1]
-        if chosen.passed or len(options.channels) == 1:
+        written = chosen.passed or len(options.channels) == 1
+        if written:
             save_checkpoint(out, chosen.checkpoint)
         forget(folder)
-    show(out, trials, as_json)
+    show(out if written else None, trials, as_json)
     if not chosen.passed:
         why = _shortfall(options, trials)
-        if len(options.channels) > 1:
+        if not written:
             raise InputError(
                 f"{why} Nothing was written. Choose a size with --channels, or raise --tolerance."
             )
@@ -269,10 +259,12 @@ def _teacher(given: Sequence[Path | str], device: str) -> Teacher:
     return Teacher.of([(path.name, load_checkpoint(path)) for path in found], device)
 
 
-def show(out: Path, trials: Sequence[Trial], as_json: bool) -> None:
-    """Print the students beside their teacher, and where the last one is."""
+def show(out: Path | None, trials: Sequence[Trial], as_json: bool) -> None:
+    """Print the students beside their teacher, and where the last one was written, if it was."""
     if as_json:
-        click.echo(json.dumps({"checkpoint": str(out), "students": [_facts(trial) for trial in trials]}))
+        click.echo(
+            json.dumps({"checkpoint": out and str(out), "students": [_facts(trial) for trial in trials]})
+        )
         return
     from inference.models.model_card import beside_teacher
 
@@ -280,7 +272,7 @@ def show(out: Path, trials: Sequence[Trial], as_json: bool) -> None:
         click.echo(f"{trial.channels} channels: {'within' if trial.passed else 'outside'} the tolerance")
         for one in trial.comparisons:
             click.echo(f"  {one.name}: {beside_teacher(one.to_dict())}")
-    if out.exists():
+    if out:
         click.echo(f"Checkpoint: {out}, {trials[-1].channels} channels")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli.options.shared import apply
+from training.distillation.options import DistillOptions
 from training.fit.options import PRECISIONS, SCHEDULES, Precision, TrainingOptions
 from training.transfer.protocol import Protocol
 
@@ -45,6 +46,15 @@ def fitting_options(defaults: type[TrainingOptions] | type[Protocol]) -> Callabl
             show_default=True,
             help="Let the learning rate fall to 0 along a cosine, or keep it. The paper keeps it.",
         ),
+        machine_options(defaults),
+    )
+
+
+def machine_options(
+    defaults: type[TrainingOptions] | type[Protocol] | type[DistillOptions],
+) -> Callable[[Any], Any]:
+    """Where a training runs, and in which precision, with the defaults of a command."""
+    return apply(
         click.option(
             "--device",
             default=defaults.device,

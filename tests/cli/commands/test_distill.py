@@ -97,6 +97,18 @@ def test_where_no_size_is_good_enough_nothing_is_written(files, tmp_path, monkey
     assert not out.exists()
 
 
+def test_a_former_student_is_not_called_the_one_that_was_not_written(files, tmp_path, monkeypatch):
+    monkeypatch.setattr("cli.commands.distill.CHANNELS", (8, 16))
+    out = tmp_path / "small.safetensors"
+    out.write_bytes(b"a former student")
+    result = invoke(
+        *(files / "samples.npz", "--teacher", files / "teacher.safetensors", "--out", out),
+        *("--agreement", 100, "--learning-rate", 1e-6, *QUICK[:-2]),
+    )
+    assert "Checkpoint:" not in result.stdout
+    assert out.read_bytes() == b"a former student"
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
