@@ -18,6 +18,7 @@ from cli.options.sample_files import file_options, read_files, require_new_file
 from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
+from cli.options.unread import refuse_unread
 from cli.output.reporting import Wording, reporting
 from training.distillation.options import CHANNELS, DistillOptions
 from training.fit.options import SplitRule
@@ -200,6 +201,8 @@ def distill(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **gi
     require_new_file(out, inputs)
     require_writable(out)
     refuse_unread_of_split(given["rule"])
+    refuse_unread(given["rule"] is None, "go with --split", "block_size", "share")
+    refuse_unread(not given["runs"], "go with --run", "unlabelled")
     options = _options(given)
     folder = sibling(out, "progress")
     with training_lock(folder), _progress(quiet) as report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -54,11 +55,11 @@ def series_of_run(folder: Path, recipe: Recipe, wanted: int, seed: int) -> NDArr
 
 
 def _cells_with_composites(folder: Path, plan: RunPlan, rng: np.random.Generator) -> list[Cell]:
-    kept = [cell for cell in plan.grid.cells(plan.cells) if composite_path(folder, cell).is_file()]
+    drawn = plan.grid.cells(plan.cells[rng.permutation(len(plan.cells))])
+    kept = list(islice((cell for cell in drawn if composite_path(folder, cell).is_file()), MOST_CELLS))
     if not kept:
         raise InputError(f"The run {folder} keeps no composites, so it has no series. Name another --run.")
-    chosen = rng.permutation(len(kept))[:MOST_CELLS]
-    return [kept[index] for index in np.sort(chosen)]
+    return kept
 
 
 def _of_cell(
