@@ -5,6 +5,7 @@ Imported where there is such a cluster: it takes half a second.
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import shutil
@@ -103,6 +104,7 @@ def local_client(worker_plan: WorkerPlan) -> Iterator[Client]:
         **{f"distributed.nanny.pre-spawn-environ.{name}": size for name, size in _MALLOC.items()},
     }
     with _hushed(), dask.config.set(settings), _scratch() as scratch, ExitStack() as stack:
+        _forget_failed_clients()
         with interrupts_held():
             cluster = stack.enter_context(_local_cluster(worker_plan, scratch))
             client = stack.enter_context(Client(cluster))
@@ -208,7 +210,8 @@ def require_scheduler(address: str) -> None:
 def _connect(address: str) -> Client:
     try:
         get_address_host_port(address, strict=True)  # of a wrong address a client takes 20 s to recover
-        return _client(address)
+        _forget_failed_clients()
+        return Client(address, timeout=_PATIENCE, set_as_default=False)
     except _UNANSWERED as error:
         raise InputError(
             f"No Dask scheduler answers at {address}: {error}. Start one with 'dask scheduler', give its "
@@ -217,15 +220,17 @@ def _connect(address: str) -> Client:
         ) from error
 
 
-_UNANSWERED: Final = (OSError, ValueError, TypeError, RuntimeError, AssertionError)
+_UNANSWERED: Final = (OSError, ValueError, TypeError, RuntimeError)
 """What a client raises that no scheduler answers; types and runtime: it has no certificate for tls://."""
 
 
-def _client(address: str) -> Client:
-    try:
-        return Client(address, timeout=_PATIENCE, set_as_default=False)
-    except AssertionError:  # Dask's: the loop of a client that has just failed was still ending
-        return Client(address, timeout=_PATIENCE, set_as_default=False)
+def _forget_failed_clients() -> None:
+    """Let clients that no scheduler answered end now.
+
+    Python may otherwise end one while Dask starts the loop of the next: both wait for the same lock, and
+    after 10 s the next one fails.
+    """
+    gc.collect()
 
 
 def _on_certificates(address: str) -> str:

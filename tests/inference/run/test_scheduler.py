@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -18,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import dask
+import distributed
 import psutil
 import pytest
 from distributed import Client
@@ -179,13 +181,26 @@ def test_the_cluster_of_this_machine_answers_its_own_client_only() -> None:
         assert address.startswith("tls://127.0.0.1:")
         assert client.submit(abs, -1).result() == 1
         for asked in (address, address.replace("tls", "tcp")):
-            with pytest.raises((OSError, TypeError)):
-                Client(asked, timeout=2, set_as_default=False)
+            with pytest.raises(InputError, match="No Dask scheduler answers"):
+                scheduler.require_scheduler(asked)
         others = Security.temporary()
         context = others.get_connection_args("client")["ssl_context"]
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it asks the cluster for nothing
         for port in listening(client):
             assert not answers(port, context)
+
+
+def test_a_refused_client_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop_of_a_new_thread = distributed.utils.get_loop_factory
+
+    def collecting() -> Any:
+        gc.collect()  # as Python may at any moment; Dask holds its lock here
+        return loop_of_a_new_thread()
+
+    monkeypatch.setattr(distributed.utils, "get_loop_factory", collecting)
+    for _ in range(2):
+        with pytest.raises(InputError, match="TLS expects"):
+            scheduler.require_scheduler("tls://127.0.0.1:9")
 
 
 def listening(client: Client) -> list[int]:
