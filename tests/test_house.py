@@ -57,6 +57,10 @@ ROOMS = {
         "training.transfer",
         "training.explain",
     ),
+    "assessment": (
+        "assessment",
+        "assessment.estimation",
+    ),
     "cli": ("cli", "cli.options", "cli.output", "cli.commands", "cli.commands.forest"),
 }
 """The packages and, in each, its rooms from the bottom up: a room may import from those before it."""

@@ -60,7 +60,7 @@ def test_every_option_is_read(name: str, command: click.Command) -> None:
 def _read_by_rooms() -> set[str]:
     """Names that are read as an attribute of a request, or as a key of given options."""
     found: set[str] = set()
-    for package in ("gee_pipeline", "inference", "training", "cli"):
+    for package in ("gee_pipeline", "inference", "training", "assessment", "cli"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 found |= _names_read(node)

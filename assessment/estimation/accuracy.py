@@ -1,0 +1,155 @@
+"""Accuracy of a map and areas of its classes from labelled units, whatever the design (Stehman 2014)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assessment.estimation.designs import Calibrated, Design
+from assessment.estimation.estimate import Estimate, ratio
+from assessment.estimation.intervals import Figure, figure, share
+
+Flags = NDArray[np.bool_]
+"""`(unit,)`: of which units something is true."""
+
+
+@dataclass(frozen=True)
+class LabelledSample:
+    """Units of a probability sample, with what the map shows and what is there."""
+
+    drawn: Design
+    """How they were drawn."""
+    classes: Sequence[str]
+    """Names of the classes."""
+    map: NDArray[np.intp]
+    """`(unit,)`: index of the class that the map shows, -1 where it shows none."""
+    reference: NDArray[np.intp]
+    """`(unit,)`: index of the class that is there."""
+    hectares: float
+    """Area of the frame."""
+    size: NDArray[np.float64]
+    """`(unit,)`: area of each unit, in any unit of measure; all 1 where they are equal."""
+    map_strata: bool = False
+    """Whether the units that show one class are a simple random sample of its pixels."""
+
+    @cached_property
+    def design(self) -> Calibrated:
+        """The design, with weights in hectares: totals of 0 and 1 times `size` are areas."""
+        return Calibrated(self.drawn, self.size, self.hectares)
+
+    @property
+    def everywhere(self) -> Flags:
+        """All units."""
+        return np.ones(len(self.map), bool)
+
+    def area_of(self, where: Flags, within: Flags | None = None) -> Estimate | None:
+        """The share of the frame, or of a part of it, for which something is true; None without a unit in it.
+
+        Units outside the part stay in the sample: how many are inside is chance too.
+
+        Args:
+            where: Units for which it is true.
+            within: Units of the part.
+        """
+        part = self.everywhere if within is None else within
+        return ratio(self.design, self.size * (where & part), self.size * part)
+
+    def _share(self, where: Flags, within: Flags, *, equal: bool = False) -> Figure | None:
+        found = self.area_of(where, within)
+        return None if found is None else share(found, int((where & within).sum()), equal=equal)
+
+
+@dataclass(frozen=True)
+class ClassAccuracy:
+    """How well one class is mapped, and how much of it there is."""
+
+    name: str
+    """Name of the class."""
+    area: Figure | None
+    """Hectares that are of the class; None where no unit lies in the part of the frame."""
+    users: Figure | None
+    """Share of what is mapped as the class that is of it; None where the sample has nothing mapped so."""
+    producers: Figure | None
+    """Share of what is of the class that is mapped so; None where the sample has nothing of it."""
+    f1: Figure | None
+    """2 (right) / (mapped + there), by area; None where neither is there."""
+    mapped_units: int
+    """Units that the map shows as the class."""
+    reference_units: int
+    """Units that are of the class."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy of a map within its frame, or a part of it."""
+
+    hectares: float
+    """Area of the frame or part."""
+    units: int
+    """Units of the sample in it."""
+    overall: Figure | None
+    """Share of the mapped area whose class is right; None where no unit is mapped."""
+    classes: tuple[ClassAccuracy, ...]
+    """By class."""
+    shares: NDArray[np.float64]
+    """`(class + 1, class)`: error matrix in shares of area, map by reference; last row what has no class."""
+    counts: NDArray[np.intp]
+    """The same in units."""
+
+
+def assess(sample: LabelledSample, within: Flags | None = None, hectares: float | None = None) -> Accuracy:
+    """Accuracy and areas.
+
+    Args:
+        sample: The labelled units.
+        within: Units of a part of the frame, such as a district; None is all of it.
+        hectares: Area of that part, where it is known.
+    """
+    part = sample.everywhere if within is None else within
+    area = sample.hectares if hectares is None else hectares
+    weights = sample.design.weights * sample.size * part
+    shown = part & (sample.map >= 0)
+    return Accuracy(
+        hectares=area,
+        units=int(part.sum()),
+        overall=sample._share(sample.map == sample.reference, shown),
+        classes=tuple(_class(sample, k, part, area) for k in range(len(sample.classes))),
+        shares=_matrix(sample, weights / max(weights.sum(), math.ulp(0.0))),
+        counts=_matrix(sample, part).astype(np.intp),
+    )
+
+
+def _class(sample: LabelledSample, k: int, part: Flags, hectares: float) -> ClassAccuracy:
+    mapped, there = part & (sample.map == k), part & (sample.reference == k)
+    area = _plain(sample.area_of(there, part))
+    return ClassAccuracy(
+        name=sample.classes[k],
+        area=area and area.times(hectares),
+        users=sample._share(there, mapped, equal=sample.map_strata and bool(part.all())),
+        producers=_plain(sample.area_of(mapped, there)),
+        f1=_plain(_f1(sample, mapped, there)),
+        mapped_units=int(mapped.sum()),
+        reference_units=int(there.sum()),
+    )
+
+
+def _f1(sample: LabelledSample, mapped: Flags, there: Flags) -> Estimate | None:
+    size = sample.size
+    return ratio(sample.design, size * 2 * (mapped & there), size * (mapped.astype(int) + there))
+
+
+def _plain(estimate: Estimate | None) -> Figure | None:
+    return None if estimate is None else figure(estimate)
+
+
+def _matrix(sample: LabelledSample, weights: NDArray[Any]) -> NDArray[Any]:
+    """`(class + 1, class)`: sums of weights `(unit,)`, map by reference."""
+    k = len(sample.classes)
+    rows = np.where(sample.map < 0, k, sample.map)
+    return np.bincount(rows * k + sample.reference, weights, minlength=(k + 1) * k).reshape(k + 1, k)
