@@ -37,6 +37,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.compositing
 	$(BIN)/python -m benchmarks.scenes
 	$(BIN)/python -m benchmarks.listing
+	$(BIN)/python -m benchmarks.model_input
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.forest_text

@@ -23,6 +23,7 @@ from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, parse_json, require_no_pipe, write_bytes
 from gee_pipeline.grid import Cell, name_crs
+from gee_pipeline.incoming.fast_tiff import read_bands
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Composite, SceneCounts
@@ -268,8 +269,10 @@ def _read_bins(path: Path, file: DatasetReader, label: _Label, bins: range) -> N
             f"{bins[-1]} are needed. {_WAY_OUT}"
         )
     bands, skipped = len(label.recipe.bands), bins[0] - label.bins[0]
-    first = skipped * bands + 1
-    values = file.read(list(range(first, first + len(bins) * bands)))
+    wanted = range(skipped * bands, (skipped + len(bins)) * bands)
+    values = read_bands(path, wanted, (file.count, *file.shape))
+    if values is None:
+        values = file.read([band + 1 for band in wanted])
     values = values.reshape(len(bins), bands, *file.shape)
     if _checksums(values) != label.checksums[skipped : skipped + len(bins)]:
         raise _corrupt(path, "its values do not have the checksum that was written with them")

@@ -1,1 +1,1 @@
-"""What comes from outside: addresses and geometries, checked before they are used."""
+"""What comes from outside: addresses, geometries and files, checked before they are used."""

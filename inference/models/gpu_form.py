@@ -124,7 +124,7 @@ class GpuNetwork:
             batch: Pixels of every batch.
         """
         self._step, self._classes, self._device = step, classes, device
-        self._slots = [_Slot((batch, *shape), device) for _ in range(SLOTS)]
+        self._slots = [_Slot((*shape, batch), device) for _ in range(SLOTS)]
         self._turn = Lock()
         self._batches = 0
 
@@ -136,7 +136,7 @@ class GpuNetwork:
         """
         on_gpu = self._device.type == "cuda"
         out = torch.empty((len(series), self._classes), dtype=torch.float32, pin_memory=on_gpu)
-        size = len(self._slots[0].host)
+        size = self._slots[0].host.shape[2]
         with self._turn, torch.inference_mode(), _streaming(self._device):
             for start in range(0, len(series), size):
                 self._submit(series[start : start + size], out[start : start + size])
@@ -153,7 +153,7 @@ class GpuNetwork:
 
 
 class _Slot:
-    """A pinned buffer and its place on the device."""
+    """A pinned buffer `(band, bin, pixel)`, as a composite lies in memory, and its place on the device."""
 
     def __init__(self, shape: tuple[int, ...], device: torch.device) -> None:
         self.host = torch.zeros(shape, dtype=torch.int16, pin_memory=device.type == "cuda")
@@ -161,12 +161,12 @@ class _Slot:
         self.free: torch.cuda.Event | None = None
 
     def upload(self, series: NDArray[np.int16]) -> Tensor:
-        """The series on the device; the rows after them keep what was there."""
+        """The series on the device, `(pixel, band, bin)`; those after them keep what was there."""
         if self.free is not None:
             self.free.synchronize()
-        self.host.numpy()[: len(series)] = series
+        self.host.numpy()[:, :, : len(series)] = series.transpose(1, 2, 0)
         self.device.copy_(self.host, non_blocking=True)
-        return self.device
+        return self.device.permute(2, 0, 1)
 
 
 def _streaming(device: torch.device) -> AbstractContextManager[Any]:

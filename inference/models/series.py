@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,15 @@ from gee_pipeline.recipe import Recipe
 if TYPE_CHECKING:
     from inference.models.networks.normalisation import Normalisation
 
+_BLOCK: Final = 128
+"""Pixels whose gaps are filled together: the season of ten bands stays in the cache."""
+
 
 def pixel_series(values: NDArray[np.int16], keep: NDArray[np.bool_]) -> NDArray[np.int16]:
     """Series `(pixel, band, bin)` of the kept pixels, in row order; gaps stay nodata.
+
+    In memory a band of a bin stays in one piece, pixel after pixel, as the composite has it: filling gaps is
+    fastest so, and where all pixels are kept nothing is copied.
 
     Args:
         values: Composite `(bin, band, y, x)`.
@@ -33,11 +39,9 @@ def pixel_series(values: NDArray[np.int16], keep: NDArray[np.bool_]) -> NDArray[
     bins, bands, *shape = values.shape
     if keep.shape != tuple(shape):
         raise InputError(f"A mask must have the shape of its composite {tuple(shape)}, got {keep.shape}.")
-    planes = np.ascontiguousarray(values).reshape(bins, bands, -1)
-    pixels = np.flatnonzero(keep)
-    series = np.empty((len(pixels), bands, bins), np.int16)
-    _gather(planes, pixels, series)
-    return series
+    planes = values.reshape(bins, bands, -1)
+    kept = planes if keep.all() else planes.take(np.flatnonzero(keep), axis=2)
+    return kept.transpose(2, 1, 0)
 
 
 def clear_bins(values: NDArray[np.int16], groups: Sequence[int] | None = None) -> NDArray[np.uint8]:
@@ -65,7 +69,8 @@ def fill_gaps(series: NDArray[np.int16], groups: Sequence[int] | None = None) ->
     bands = series.shape[1]
     filled = np.empty(series.shape, np.float32)
     one, zero = np.ones(bands, np.float32), np.zeros(bands, np.float32)
-    _fill(np.ascontiguousarray(series), _ends(groups, bands), one, zero, filled)
+    for part, values in _blocks(series):
+        _fill(values, _ends(groups, bands), one, zero, filled[part])
     return filled
 
 
@@ -80,8 +85,9 @@ def fill_gaps_whole(series: NDArray[np.int16], groups: Sequence[int] | None = No
         AssertionError: A group of a series has no observation; leave such pixels out before.
     """
     filled = np.empty(series.shape, np.int16)
-    if not _fill_whole(np.ascontiguousarray(series), _ends(groups, series.shape[1]), filled):
-        raise AssertionError("a series without any observation cannot be filled")
+    for part, values in _blocks(series):
+        if not _fill_whole(values, _ends(groups, series.shape[1]), filled[part]):
+            raise AssertionError("a series without any observation cannot be filled")
     return filled
 
 
@@ -106,7 +112,8 @@ def model_input(
         )
     scale, offset = scaling(normalisation, recipe)
     filled = np.empty((pixels, 1, bands, bins), np.float32)
-    _fill(np.ascontiguousarray(series), _ends(recipe.group_sizes, bands), scale, offset, filled[:, 0])
+    for part, values in _blocks(series):
+        _fill(values, _ends(recipe.group_sizes, bands), scale, offset, filled[part, 0])
     return filled
 
 
@@ -135,94 +142,143 @@ def _ends(groups: Sequence[int] | None, bands: int) -> NDArray[np.int64]:
     return np.cumsum(sizes, dtype=np.int64)
 
 
+def _blocks(series: NDArray[np.int16]) -> Iterator[tuple[slice, NDArray[np.int16]]]:
+    """Pixels that fit the cache together, and their series `(bin, band, pixel)`."""
+    for start in range(0, len(series), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        yield part, np.ascontiguousarray(series[part].transpose(2, 1, 0))
+
+
 @kernel
-def _gather(planes: Any, pixels: Any, series: Any) -> None:
-    """Transpose `(bin, band, pixel)` to `(pixel, band, bin)` in blocks that stay in the cache."""
-    block = 64
-    bins, bands, _ = planes.shape
-    for start in range(0, len(pixels), block):
-        stop = min(start + block, len(pixels))
+def _fill(values: Any, ends: Any, scale: Any, offset: Any, out: Any) -> None:
+    """`out = scale * filled + offset` of a block, `(pixel, band, bin)`; neighbours are found once a group."""
+    bins, _, pixels = values.shape
+    shape = bins, pixels
+    seen, left, right = np.empty(shape, np.int16), np.empty(shape, np.int16), np.empty(shape, np.int16)
+    before, after = np.empty_like(values), np.empty_like(values)
+    share, filled = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    first = 0
+    for end in ends:
+        _mark_observed(values, first, end, seen)
+        _neighbours(seen, left, right)
         for t in range(bins):
-            for b in range(bands):
-                for i in range(start, stop):
-                    series[i, b, t] = planes[t, b, pixels[i]]
+            _shares(t, left[t], right[t], share[t])
+        _values_around(values, first, end, seen, before, after)
+        for b in range(first, end):
+            for t in range(bins):
+                _interpolate(before[t, b], after[t, b], share[t], scale[b], offset[b], filled[t])
+            for i in range(pixels):
+                for t in range(bins):
+                    out[i, b, t] = filled[t, i]
+        first = end
 
 
 @kernel
-def _fill(series: Any, ends: Any, scale: Any, offset: Any, out: Any) -> None:
-    """`out = scale * filled + offset`, band by band; the places of the gaps are found once a group."""
-    pixels, _, bins = series.shape
-    seen = np.empty(bins, np.bool_)
-    left, right = np.empty(bins, np.uint32), np.empty(bins, np.uint32)
-    share = np.empty(bins, np.float32)
-    for i in range(pixels):
-        first = 0
-        for end in ends:
-            _observed(series[i, first:end], seen)
-            if _neighbours(seen, left, right, share):
-                for b in range(first, end):
-                    values, result = series[i, b], out[i, b]
-                    for t in range(bins):
-                        before, after = np.float32(values[left[t]]), np.float32(values[right[t]])
-                        result[t] = (before + (after - before) * share[t]) * scale[b] + offset[b]
-            else:
-                out[i, first:end] = math.nan
-            first = end
-
-
-@kernel
-def _fill_whole(series: Any, ends: Any, out: Any) -> bool:
+def _fill_whole(values: Any, ends: Any, out: Any) -> bool:
     """`out = floor(filled + 1/2)`, exact, as shares in 32 bits are not; False where nothing is observed."""
-    pixels, _, bins = series.shape
-    seen = np.empty(bins, np.bool_)
-    left, right = np.empty(bins, np.uint32), np.empty(bins, np.uint32)
-    share = np.empty(bins, np.float32)
-    for i in range(pixels):
-        first = 0
-        for end in ends:
-            _observed(series[i, first:end], seen)
-            if not _neighbours(seen, left, right, share):
-                return False
-            for b in range(first, end):
-                _fill_band(series[i, b], left, right, out[i, b])
-            first = end
+    bins, _, pixels = values.shape
+    shape = bins, pixels
+    seen, left, right = np.empty(shape, np.int16), np.empty(shape, np.int16), np.empty(shape, np.int16)
+    before, after = np.empty_like(values), np.empty_like(values)
+    first = 0
+    for end in ends:
+        _mark_observed(values, first, end, seen)
+        _neighbours(seen, left, right)
+        if (left[0] < 0).any() and (right[0][left[0] < 0] < 0).any():
+            return False
+        _values_around(values, first, end, seen, before, after)
+        for b in range(first, end):
+            for t in range(bins):
+                for i in range(pixels):
+                    gone, length = np.int64(t) - left[t, i], np.int64(right[t, i]) - left[t, i]
+                    rise = np.int64(after[t, b, i]) - before[t, b, i]
+                    between = left[t, i] >= 0 and length > 0
+                    step = (2 * gone * rise + length) // (2 * length) if between else 0
+                    out[i, b, t] = before[t, b, i] + step
+        first = end
     return True
 
 
 @kernel
-def _fill_band(values: Any, left: Any, right: Any, out: Any) -> None:
+def _mark_observed(values: Any, first: Any, end: Any, seen: Any) -> None:
+    """-1, all bits set, where every band of a group is observed, else 0."""
+    seen[:] = -1
     for t in range(len(values)):
-        before, after = np.int64(values[left[t]]), np.int64(values[right[t]])
-        gone, length = np.int64(t) - np.int64(left[t]), np.int64(right[t]) - np.int64(left[t])
-        rise = (2 * gone * (after - before) + length) // (2 * length) if length else 0
-        out[t] = before + rise
+        for b in range(first, end):
+            _keep_observed(values[t, b], seen[t])
 
 
 @kernel
-def _observed(one: Any, seen: Any) -> None:
-    """Whether every band of a series `(band, bin)` is observed, bin by bin."""
-    seen[:] = True
-    for b in range(one.shape[0]):
-        for t in range(one.shape[1]):
-            seen[t] &= one[b, t] != NODATA
+def _keep_observed(values: Any, seen: Any) -> None:
+    for i in range(len(values)):
+        seen[i] &= -np.int16(values[i] != NODATA)
 
 
 @kernel
-def _neighbours(seen: Any, left: Any, right: Any, share: Any) -> bool:
-    """The observed bins about each bin and its share of the way between them; False where none is observed.
+def _neighbours(seen: Any, left: Any, right: Any) -> None:
+    """The observed bins about each bin `(bin, pixel)`, itself where observed; -1 where there is none."""
+    bins = len(seen)
+    last = np.full(seen.shape[1], -1, np.int16)
+    for t in range(bins):
+        _carry_bin(t, seen[t], last, left[t])
+    last[:] = -1
+    for k in range(bins):
+        _carry_bin(bins - 1 - k, seen[bins - 1 - k], last, right[bins - 1 - k])
 
-    An observed bin is its own neighbour on both sides, a bin before the first or after the last has the same
-    neighbour twice.
+
+@kernel
+def _carry_bin(t: Any, seen: Any, last: Any, out: Any) -> None:
+    for i in range(len(out)):
+        last[i] = (np.int16(t) & seen[i]) | (last[i] & ~seen[i])
+        out[i] = last[i]
+
+
+@kernel
+def _values_around(values: Any, first: Any, end: Any, seen: Any, before: Any, after: Any) -> None:
+    """The values of the neighbours of each bin `(bin, band, pixel)`; at the ends both are the nearest.
+
+    Bin by bin, not band by band: no row waits for the one that was just written.
     """
-    done = 0  # bins that have their neighbours
-    for t in range(len(seen)):
-        if seen[t]:
-            before = done - 1 if done else t
-            for gap in range(done, t):
-                left[gap], right[gap] = before, t
-                share[gap] = np.float32(gap - before) / np.float32(t - before) if done else 0
-            left[t], right[t], share[t] = t, t, 0
-            done = t + 1
-    for gap in range(done, len(seen)):
-        left[gap], right[gap], share[gap] = done - 1, done - 1, 0
-    return done > 0
+    bins = len(values)
+    last = np.full(values.shape[1:], NODATA, np.int16)
+    for t in range(bins):
+        for b in range(first, end):
+            _carry(values[t, b], seen[t], last[b], before[t, b])
+    last[:] = NODATA
+    for k in range(bins):
+        t = bins - 1 - k
+        for b in range(first, end):
+            _carry(values[t, b], seen[t], last[b], after[t, b])
+            _complete(before[t, b], after[t, b])
+
+
+@kernel
+def _carry(values: Any, seen: Any, last: Any, out: Any) -> None:
+    for i in range(len(out)):
+        last[i] = (values[i] & seen[i]) | (last[i] & ~seen[i])
+        out[i] = last[i]
+
+
+@kernel
+def _complete(before: Any, after: Any) -> None:
+    for i in range(len(before)):
+        early, late = before[i], after[i]
+        before[i] = late if early == NODATA else early
+        after[i] = early if late == NODATA else late
+
+
+@kernel
+def _shares(t: Any, left: Any, right: Any, share: Any) -> None:
+    """How far along a bin lies between its neighbours; 0 at the ends and where it is observed."""
+    for i in range(len(share)):
+        between = (left[i] >= 0) & (right[i] > left[i])
+        gone, length = np.float32(t - left[i]), np.float32(right[i] - left[i])
+        share[i] = gone / length if between else np.float32(0)
+
+
+@kernel
+def _interpolate(before: Any, after: Any, share: Any, scale: Any, offset: Any, out: Any) -> None:
+    for i in range(len(out)):
+        start = np.float32(before[i])
+        value = (start + (np.float32(after[i]) - start) * share[i]) * scale + offset
+        out[i] = np.float32(math.nan) if before[i] == NODATA else value

@@ -79,13 +79,13 @@ def test_the_input_is_not_changed():
 
 
 def test_the_models_input_is_filled_scaled_and_normalised_band_by_band():
-    series = _series(50, 3, 43, 0.6)
+    series = _series(300, 3, 43, 0.6)
     series[:, :, 7] = 1_000  # every series has an observation
     mean, std = (0.05, 0.3, 0.2), (0.02, 0.1, 0.4)
     found = model_input(series, Normalisation(mean, std), _bands(3))
     reflectance = _interpolated(series) / 10_000
     wanted = (reflectance - np.reshape(mean, (3, 1))) / np.reshape(std, (3, 1))
-    assert found.shape == (50, 1, 3, 43)
+    assert found.shape == (300, 1, 3, 43)
     assert found.dtype == np.float32
     assert found.flags.c_contiguous
     np.testing.assert_allclose(found[:, 0], wanted, rtol=1e-5, atol=1e-5)
@@ -122,6 +122,18 @@ def _rows(values, keep, step):
     return np.array(
         [values[:, :, y, x].T for y in range(0, 17, step) for x in range(11) if keep[y, x]]
     ).reshape(-1, 3, 6)
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_series_of_a_composite_are_filled_like_copies_of_them(share):
+    values = _series(17 * 11, 3, 6, 0.4).transpose(2, 1, 0).reshape(6, 3, 17, 11)
+    keep = np.random.default_rng(2).random((17, 11)) < share
+    series = pixel_series(values, keep)
+    assert np.shares_memory(series, values) == (share == 1)
+    np.testing.assert_array_equal(fill_gaps(series), fill_gaps(np.ascontiguousarray(series)))
+    observed = series[(series != NODATA).all(axis=1).any(axis=1)]
+    filled = fill_gaps_whole(observed)
+    np.testing.assert_allclose(filled, _interpolated(observed), atol=0.5 + 1e-9)
 
 
 def test_a_mask_of_another_shape_is_refused():
