@@ -60,6 +60,7 @@ ROOMS = {
     "assessment": (
         "assessment",
         "assessment.estimation",
+        "assessment.planning",
     ),
     "cli": ("cli", "cli.options", "cli.output", "cli.commands", "cli.commands.forest"),
 }

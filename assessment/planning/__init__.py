@@ -1,0 +1,1 @@
+"""How many units a sample needs, where, and what standard errors it will have."""
