@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "export": "cli.commands.export:export",
     "estimate": "cli.commands.estimate:estimate",
     "status": "cli.commands.status:status",
+    "assess": "cli.commands.assess:assess",
     "season": "cli.commands.season:season",
     "sample": "cli.commands.sample:sample",
     "samples": "cli.commands.samples:samples",

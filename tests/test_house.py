@@ -61,8 +61,9 @@ ROOMS = {
         "assessment",
         "assessment.estimation",
         "assessment.planning",
+        "assessment.sample",
     ),
-    "cli": ("cli", "cli.options", "cli.output", "cli.commands", "cli.commands.forest"),
+    "cli": ("cli", "cli.options", "cli.output", "cli.commands", "cli.commands.assess", "cli.commands.forest"),
 }
 """The packages and, in each, its rooms from the bottom up: a room may import from those before it."""
 

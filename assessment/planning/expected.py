@@ -54,7 +54,7 @@ class Expected:
     """Standard errors to expect."""
 
     overall_se: float
-    """Of the share of the frame that is mapped right."""
+    """Of the share of the mapped area that is right."""
     areas: NDArray[np.float64]
     """`(class,)`: expected share of the frame."""
     area_se: NDArray[np.float64]
@@ -71,15 +71,32 @@ def expect(assumed: Assumed, units: NDArray[np.intp], sizes: NDArray[np.float64]
         units: `(stratum,)`: units of the sample.
         sizes: `(stratum,)`: units of the frame.
     """
-    p = assumed.shares()
+    p, shown = assumed.shares(), assumed.label >= 0
     factor = assumed.weights**2 * (1 - units / sizes) / units
-    areas = assumed.weights @ p
-    variance = factor @ (p * (1 - p))
-    worth = areas * (1 - areas) / np.maximum(variance, 1e-300)
+    right = np.sqrt(factor @ (shown * assumed.deviations() ** 2)) / assumed.weights[shown].sum()
+    return _expected(float(right), assumed.weights @ p, factor @ (p * (1 - p)), int(units.sum()))
+
+
+def expect_simple(assumed: Assumed, units: int, size: float) -> Expected:
+    """The standard errors of a simple random sample, if what is assumed is true.
+
+    Args:
+        assumed: What is assumed of what the map shows.
+        units: Units of the sample.
+        size: Units of the frame.
+    """
+    shown = assumed.label >= 0
+    mapped = assumed.weights[shown].sum()
+    right = assumed.users[shown] @ assumed.weights[shown] / mapped
+    areas, factor = assumed.weights @ assumed.shares(), (1 - units / size) / units
+    overall = float(np.sqrt(factor / mapped * right * (1 - right)))
+    return _expected(overall, areas, factor * areas * (1 - areas), units)
+
+
+def _expected(
+    overall: float, areas: NDArray[np.float64], variance: NDArray[np.float64], units: int
+) -> Expected:
     known = variance > 0
-    return Expected(
-        float(np.sqrt(factor @ assumed.deviations() ** 2)),
-        areas,
-        np.sqrt(variance),
-        float(np.exp(np.log(worth[known]).mean())) if known.any() else float(units.sum()),
-    )
+    worth = areas[known] * (1 - areas[known]) / variance[known]
+    simple = float(np.exp(np.log(worth).mean())) if len(worth) else float(units)
+    return Expected(overall, areas, np.sqrt(variance), simple)

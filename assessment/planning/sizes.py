@@ -13,6 +13,9 @@ from gee_pipeline.errors import InputError
 FLOOR: Final = 50
 """Units that each stratum gets at least, where nothing else is said and the points suffice."""
 
+FEWEST_POINTS: Final = FEWEST
+"""Points of each stratum at least, whatever is asked for: a variance needs them."""
+
 Allocation = Literal["proportional", "neyman", "equal"]
 """By size; by size times standard deviation; the same number each."""
 
@@ -39,11 +42,11 @@ def required_units(
 
 def default_floor(units: int, strata: int) -> int:
     """Units of each stratum at least: 50, or less where that would take more than half of the points."""
-    return max(FEWEST, min(FLOOR, units // (2 * max(strata, 1))))
+    return max(FEWEST_POINTS, min(FLOOR, units // (2 * max(strata, 1))))
 
 
 def allocate(
-    units: int, parts: NDArray[Any], sizes: NDArray[Any], *, floor: int = FEWEST
+    units: int, parts: NDArray[Any], sizes: NDArray[Any], *, floor: int = FEWEST_POINTS
 ) -> NDArray[np.intp]:
     """`(stratum,)`: units of each stratum, `units` in all.
 
@@ -60,11 +63,11 @@ def allocate(
         InputError: The units do not suffice for the floor, or the frame has fewer.
     """
     sizes = np.asarray(sizes, np.int64)
-    least = np.minimum(max(floor, FEWEST), sizes)
+    least = np.minimum(max(floor, FEWEST_POINTS), sizes)
     if least.sum() > units:
         raise InputError(
-            f"{len(sizes)} strata with at least {max(floor, FEWEST)} units each need {least.sum():,} units, "
-            f"got {units:,}. Give more --points, a smaller --floor, or fewer strata."
+            f"{len(sizes)} strata with at least {max(floor, FEWEST_POINTS)} units each need {least.sum():,} "
+            f"units, got {units:,}. Give more --points, a smaller --floor, or fewer strata."
         )
     if sizes.sum() < units:
         raise InputError(f"The frame has {sizes.sum():,} pixels, fewer than {units:,} --points. Give fewer.")

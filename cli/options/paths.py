@@ -17,6 +17,9 @@ IN_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 IN_FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 """A folder that is read."""
 
+ANY_FILE_OR_FOLDER: Final = click.Path(exists=True, path_type=Path)
+"""A file or folder that is read."""
+
 ANY_PATH: Final = click.Path(path_type=Path)
 """A path that a callback looks at."""
 

@@ -23,7 +23,7 @@ def cell_pixel_area(geobox: GeoBox) -> float:
     transform = geobox.transform
     x, y = transform.c + transform.a * width / 2, transform.f + transform.e * height / 2
     pixel = abs(transform.a * transform.e)
-    return float(_ground_area(geobox.crs, np.array([x]), np.array([y]), pixel)[0])
+    return float(ground_area(geobox.crs, np.array([x]), np.array([y]), pixel)[0])
 
 
 def cell_pixel_areas(grid: Grid, cells: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -39,11 +39,11 @@ def cell_pixel_areas(grid: Grid, cells: NDArray[np.int32]) -> NDArray[np.float64
     step = grid.cell_size * PIXEL_SIZE
     x = grid.geobox.transform.c + (cells[:, 1] + 0.5) * step
     y = grid.geobox.transform.f - (cells[:, 0] + 0.5) * step
-    return _ground_area(grid.geobox.crs, x, y, PIXEL_SIZE**2)
+    return ground_area(grid.geobox.crs, x, y, PIXEL_SIZE**2)
 
 
-def _ground_area(crs: Any, x: NDArray[Any], y: NDArray[Any], pixel: float) -> NDArray[np.float64]:
-    """Ground under `pixel` square metres of a projection at some points.
+def ground_area(crs: Any, x: NDArray[Any], y: NDArray[Any], pixel: float) -> NDArray[np.float64]:
+    """Ground under `pixel` square metres of a projection at some points `x`, `y`, square metres.
 
     The area element of the ellipsoid, M N cos(lat) dlon dlat (Snyder 1987, equations 4-18 to 4-20), times the
     Jacobian of the projection by central differences: PROJ's own factors take Web Mercator for a sphere. One

@@ -1,0 +1,130 @@
+"""Districts of an area: polygons with a name, on the pixels of a map."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+from rasterio.windows import Window, bounds
+from rasterio.windows import transform as window_transform
+from shapely.geometry.base import BaseGeometry
+
+from assessment.sample.map_file import AssessedMap
+from gee_pipeline.aoi import Aoi, polygonal_part
+from gee_pipeline.errors import InputError
+from gee_pipeline.incoming.geometry import GeometryError, sound
+
+ELSEWHERE = "outside the districts"
+"""What pixels in no district are called."""
+
+
+@dataclass(frozen=True)
+class Districts:
+    """Polygons in the CRS of a map; a pixel belongs to the one that holds its centre."""
+
+    names: Sequence[str]
+    """Their names; index 0 is what lies in none of them."""
+    areas: Sequence[BaseGeometry]
+    """The polygons of the names from index 1 on."""
+
+    def indices(self, assessed: AssessedMap, window: Window) -> NDArray[np.intp]:
+        """`(y, x)`: index of the district of each pixel of a window, 0 for none."""
+        from rasterio.features import rasterize
+
+        shape, transform = (window.height, window.width), window_transform(window, assessed.transform)
+        frame = bounds(window, assessed.transform)
+        parts = [
+            (shapely.clip_by_rect(area, *frame), index)
+            for index, area in enumerate(self.areas, start=1)
+            if area.intersects(shapely.box(*frame))
+        ]
+        shapes = [(part, index) for part, index in parts if part.area > 0]
+        if not shapes:
+            return np.zeros(shape, np.intp)
+        return np.asarray(rasterize(shapes, shape, transform=transform, dtype="int32"), np.intp)
+
+
+NO_DISTRICTS = Districts((ELSEWHERE,), ())
+
+
+def read_districts(path: Path, column: str, crs: pyproj.CRS) -> Districts:
+    """The districts in a vector file; polygons of one name are one district.
+
+    Args:
+        path: GeoJSON, GeoPackage or Shapefile with polygons.
+        column: Column of the names.
+        crs: CRS of the map.
+
+    Raises:
+        InputError: The file cannot be read, lacks the column, a CRS, a name or polygons; districts overlap.
+    """
+    frame = _read(path)
+    if column not in frame.columns:
+        known = [str(name) for name in frame.columns if name != frame.geometry.name]
+        raise InputError(
+            f"The districts {path} have no column {column!r}; they have {', '.join(known) or 'none'}. Name "
+            "one with --district-column."
+        )
+    if frame.crs is None:
+        raise InputError(f"The districts {path} have no CRS. Save them as GeoPackage with their CRS set.")
+    named = frame[column]
+    if missing := np.flatnonzero(named.isna() | (named.astype(str).str.strip() == "")).tolist():
+        raise InputError(
+            f"Every district needs a name; rows {missing[:20]} of {path} have none in {column!r}. Fill them."
+        )
+    groups: dict[str, list[BaseGeometry]] = {}
+    for name, geometry in zip(named.astype(str).str.strip(), frame.geometry, strict=True):
+        groups.setdefault(name, []).append(geometry)
+    names = sorted(groups)
+    areas = [_joined(groups[name], frame.crs, crs, f"{path}, {name}") for name in names]
+    _require_apart(names, areas)
+    return Districts((ELSEWHERE, *names), areas)
+
+
+def _read(path: Path) -> Any:
+    import geopandas
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of rings, which are looked at later
+            frame = geopandas.read_file(path)
+    except (DataSourceError, DataLayerError, shapely.errors.ShapelyError, ValueError, LookupError) as error:
+        raise InputError(
+            f"The districts {path} cannot be read as vectors: {str(error).split(';')[0].rstrip('.')}. Give a "
+            "GeoJSON, GeoPackage or Shapefile."
+        ) from error
+    if not isinstance(frame, geopandas.GeoDataFrame) or len(frame) == 0:
+        raise InputError(f"The districts {path} hold no polygon. Give a file with polygons.")
+    return frame
+
+
+def _joined(geometries: Sequence[BaseGeometry], source: Any, target: pyproj.CRS, owner: str) -> BaseGeometry:
+    """The polygons of one district as one, in the CRS of the map."""
+    try:
+        valid = [shapely.make_valid(sound(one)) for one in geometries if one is not None]
+    except GeometryError as error:
+        raise InputError(f"A polygon of {owner} cannot be used: {error}. Correct it.") from error
+    joined = polygonal_part(shapely.union_all(valid))
+    if joined.is_empty:
+        raise InputError(f"The district {owner} has no area. Give polygons.")
+    return Aoi(joined, pyproj.CRS.from_user_input(source)).to(target)
+
+
+def _require_apart(names: Sequence[str], areas: Sequence[BaseGeometry]) -> None:
+    """Refuse districts that share more than slivers: a pixel would be in two."""
+    tree = shapely.STRtree(areas)
+    for one, other in sorted(zip(*tree.query(areas, predicate="intersects").tolist(), strict=True)):
+        shared = shapely.intersection(areas[one], areas[other]).area if one < other else 0.0
+        if shared > 0.001 * min(areas[one].area, areas[other].area):
+            raise InputError(
+                f"Districts do not overlap; {names[one]} and {names[other]} share {shared / 10_000:,.1f} ha. "
+                "Correct the polygons."
+            )

@@ -1,0 +1,87 @@
+"""What a frame consists of, and how right each part of it can be expected to be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assessment.planning.confidence_strata import cut_points
+from assessment.planning.expected import UNKNOWN
+from assessment.sample.frame import Progress, count_codes, count_confidence
+from assessment.sample.map_file import AssessedMap
+from assessment.sample.request import DesignRequest
+from assessment.sample.strata import CONFIDENCE_PARTS, Part, parts_of
+from gee_pipeline.errors import InputError
+from gee_pipeline.files import ODD_VALUES, read_json
+
+
+def find_parts(
+    request: DesignRequest, assessed: AssessedMap, report: Progress
+) -> tuple[tuple[Part, ...], dict[Part, float]]:
+    """The parts of the frame, and the user's accuracy to expect of each.
+
+    Args:
+        request: What sample is wanted.
+        assessed: The map.
+        report: Receives the windows read and all windows.
+
+    Raises:
+        InputError: The map is empty, two codes have one name, or a name is unknown.
+    """
+    if request.strata == "confidence":
+        counts = count_confidence(assessed, report)
+        codes = np.flatnonzero(counts.sum(1)).tolist()
+        cuts = {c: cut_points(counts[c, :101], CONFIDENCE_PARTS) for c in codes if c not in assessed.unmapped}
+        parts = parts_of(codes, cuts)
+        accuracy = {part: _mean_confidence(counts[part.code], part) for part in parts}
+    else:
+        codes = np.flatnonzero(count_codes(assessed, report)).tolist()
+        parts = parts_of(codes)
+        known = _reported_confidence(assessed)
+        accuracy = {part: known.get(part.code, UNKNOWN) for part in parts}
+    _require_frame(assessed, codes)
+    _require_known(request, [assessed.name(code) for code in codes])
+    return parts, {part: request.expect.get(assessed.name(part.code), p) for part, p in accuracy.items()}
+
+
+def _require_frame(assessed: AssessedMap, codes: list[int]) -> None:
+    if not codes:
+        raise InputError(f"{assessed.path} has no pixel inside its area. Check the map.")
+    if not set(codes) - assessed.unmapped:
+        raise InputError(f"{assessed.path} shows no class anywhere, so there is nothing to assess.")
+    names = Counter(assessed.name(code).casefold() for code in codes)
+    if twice := [name for name, n in names.items() if n > 1]:
+        raise InputError(f"Each class has a name of its own; {assessed.path} has several codes for {twice}.")
+
+
+def _require_known(request: DesignRequest, names: list[str]) -> None:
+    if unknown := sorted(set(request.expect) - set(names)):
+        raise InputError(f"--expect names {unknown}; the map has {names}. Correct the names.")
+
+
+def _mean_confidence(counts: NDArray[np.int64], part: Part) -> float:
+    """Mean confidence of a part of a class as a share; that of no pixel is not known."""
+    values = np.arange(part.low, min(part.high, 100) + 1)
+    pixels = counts[values]
+    if not pixels.any():
+        return UNKNOWN
+    return float(np.clip(pixels @ values / pixels.sum() / 100, 0.01, 0.99))
+
+
+def _reported_confidence(assessed: AssessedMap) -> dict[int, float]:
+    """Mean confidence of each code as the map's report says it; empty where there is no such report."""
+    path = assessed.path.with_name("report.json")
+    if not path.is_file():
+        return {}
+    try:
+        found: list[dict[str, Any]] = read_json(path)["classes"]
+        return {
+            int(one["code"]): float(np.clip(one["mean_confidence"] / 100, 0.01, 0.99))
+            for one in found
+            if one["mean_confidence"] is not None
+        }
+    except ODD_VALUES:  # a report of something else
+        return {}
