@@ -62,6 +62,7 @@ ROOMS = {
         "assessment.estimation",
         "assessment.planning",
         "assessment.sample",
+        "assessment.report",
     ),
     "cli": ("cli", "cli.options", "cli.output", "cli.commands", "cli.commands.assess", "cli.commands.forest"),
 }

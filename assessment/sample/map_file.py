@@ -30,7 +30,7 @@ TILE: Final = 2048
 """Pixels along a side of a window: its codes, confidence, strata and areas take about 100 MB."""
 
 AREA_BLOCK: Final = 256
-"""Pixels along a side of a block whose pixels count as equally large: over it areas differ by 1e-7."""
+"""Pixels along a side of a block whose pixels count as equally large: its mean is right to 1e-7."""
 
 PROBABILITIES: Final = "probabilities.tif"
 CONFIDENCE: Final = "confidence.tif"
@@ -81,8 +81,7 @@ class AssessedMap:
 
     def pixel_hectares(self, window: Window) -> NDArray[np.float64]:
         """Hectares of ground of each pixel `(y, x)` of a window."""
-        steps = [np.arange(0, size, AREA_BLOCK) for size in (window.height, window.width)]
-        rows, cols = np.meshgrid(*(step + AREA_BLOCK / 2 for step in steps), indexing="ij")
+        rows, cols = np.meshgrid(*map(_block_centres, (window.height, window.width)), indexing="ij")
         x, y = self.xy(window.row_off + rows.ravel(), window.col_off + cols.ravel())
         pixel = abs(self.transform.a * self.transform.e)
         blocks = ground_area(self.crs, x, y, pixel).reshape(rows.shape) / SQUARE_METRES
@@ -102,6 +101,12 @@ class AssessedMap:
         to_degrees = pyproj.Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True)
         lon, lat = to_degrees.transform(x, y)
         return np.asarray(lon), np.asarray(lat)
+
+
+def _block_centres(size: int) -> NDArray[np.float64]:
+    """Middles of blocks along a side, the last one cut off, in pixels."""
+    starts = np.arange(0, size, AREA_BLOCK)
+    return np.asarray((starts + np.minimum(starts + AREA_BLOCK, size)) / 2)
 
 
 def map_path(place: Path) -> Path:

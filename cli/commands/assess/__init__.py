@@ -10,6 +10,8 @@ from cli.lazy import LazyGroup
 
 COMMANDS: Final[dict[str, str]] = {
     "design": "cli.commands.assess.design:design",
+    "report": "cli.commands.assess.report:report",
+    "agreement": "cli.commands.assess.agreement:agreement",
 }
 """Name of a subcommand -> where its click command is defined."""
 

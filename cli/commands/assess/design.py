@@ -54,14 +54,14 @@ class Accuracies(click.ParamType[Mapping[str, float]]):
 @click.option(
     "--allocate",
     type=click.Choice(["proportional", "neyman", "equal"]),
-    help="How points are shared out beyond the floor: by area; by area times standard deviation, best for the "
-    "overall accuracy; the same number each.  [default: proportional]",
+    help="How points are shared out beyond the floor: by area; by area times standard deviation, best for "
+    "the overall accuracy; the same number each.  [default: proportional]",
 )
 @click.option(
     "--floor",
     type=click.IntRange(min=2),
     metavar="N",
-    help="Points of each stratum at least.  [default: 50, or less where that would take more than half of them]",
+    help="Points of each stratum at least.  [default: 50, or less where that takes more than half of them]",
 )
 @click.option(
     "--expect",
@@ -71,7 +71,9 @@ class Accuracies(click.ParamType[Mapping[str, float]]):
 @click.option("--districts", type=IN_FILE, help="Polygons of districts, for strata or a report by district.")
 @click.option("--district-column", metavar="NAME", help="Column of their names.")
 @click.option(
-    "--classes", type=Names(), help="Classes that answers may name besides those of the map, such as vineyard."
+    "--classes",
+    type=Names(),
+    help="Classes that answers may name besides those of the map, such as vineyard.",
 )
 @click.option(
     "--legend",
@@ -96,15 +98,12 @@ def design(place: Path, quiet: bool, as_json: bool, **options: Any) -> None:
     \b
     Examples:
       cropmap assess design run/ --points 600
-      cropmap assess design run/ --points 800 --strata class+district --districts d.gpkg --district-column name
+      cropmap assess design run/ --target-se 0.01 --districts d.gpkg --district-column name
     """
     from assessment.sample.design import design_sample
     from assessment.sample.request import DesignRequest
 
-    wording: Wording[tuple[int, int]] = Wording(
-        lambda done: f"{done[0]} of {done[1]} windows of the map", lambda done: done, lambda done: done[1]
-    )
-    with reporting(wording, quiet) as reporter:
+    with reporting(window_wording(), quiet) as reporter:
         found = design_sample(
             DesignRequest(place, **given(options)), lambda done, total: reporter.report((done, total))
         )
@@ -118,12 +117,15 @@ def design(place: Path, quiet: bool, as_json: bool, **options: Any) -> None:
             click.echo(notice, err=True)
 
 
+def window_wording() -> Wording[tuple[int, int]]:
+    """How it is said which windows of a map were read: how many, and of how many."""
+    return Wording(lambda done: f"{done[0]:,} of {done[1]:,} windows of the map", lambda done: done)
+
+
 def _values(found: Designed) -> dict[str, Any]:
     expected = {
         name: {"share": float(share), "se": float(se)}
-        for name, share, se in zip(
-            found.classes, found.expected.areas, found.expected.area_se, strict=True
-        )
+        for name, share, se in zip(found.classes, found.expected.areas, found.expected.area_se, strict=True)
     }
     strata = [asdict(one) for one in found.design.strata]
     return {

@@ -1,0 +1,1 @@
+"""Answers to a sample in, accuracy and areas out."""

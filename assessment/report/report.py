@@ -1,0 +1,167 @@
+"""From answers to a report: checked, estimated, written."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assessment.report.answers import Agreement
+from assessment.report.map_help import NO_PROBABILITIES, class_covariates
+from assessment.report.results import ClassCovariate, Results, results
+from assessment.report.sampled import Choices, Sampled, apply_choices
+from assessment.report.sources import AnswerRequest, Sourced, open_source, sample_folder
+from assessment.report.tables import Faults
+from assessment.report.writing import result_values, write_report
+from assessment.sample.frame import Progress
+from gee_pipeline.files import require_writable
+
+NOT_MAPPED = "Mapped areas are counts of pixels, not estimates of what is there."
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """Which sample to report on, and how."""
+
+    place: Path
+    """Folder of a run or of a sample, a map, or a table of strata."""
+    answers: AnswerRequest
+    """The answers."""
+    choices: Choices = field(default_factory=Choices)
+    """What becomes of gaps."""
+    districts: bool = False
+    """Whether to report by district."""
+    out: Path | None = None
+    """Folder of the report; None is `report` in the folder of the sample, or beside the answers."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the report comes to."""
+        if self.out is not None:
+            return self.out
+        sample, first = sample_folder(self.place), self.answers.files[0]
+        return sample / "report" if sample else first.with_name(f"{first.stem}_report")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was written."""
+
+    folder: Path
+    """Where it is."""
+    sampled: Sampled
+    """The sample as it was taken."""
+    results: Results
+    """Its figures."""
+    agreement: Agreement | None
+    """Of two interpreters."""
+    notices: tuple[str, ...]
+    """What to know, one sentence each."""
+
+
+def make_report(request: ReportRequest, report: Progress = lambda *_: None) -> Report:
+    """Check answers, estimate, and write accuracy and areas.
+
+    Args:
+        request: What is wanted.
+        report: Receives the windows of the map that were read, and all of them.
+
+    Raises:
+        InputError: Something is wrong with the answers, all of it named; nothing was written.
+    """
+    faults = Faults()
+    sourced = open_source(request.place, request.answers, faults)
+    sampled = apply_choices(sourced.sampled, request.choices, faults)
+    faults.refuse("Correct the answers and give the same command again; nothing was written.")
+    covariates, notes = _covariates(sourced, sampled, request.choices, report)
+    found = results(sampled, covariates, districts=request.districts)
+    notices = (*sampled.notices, *_missing_notices(found), *found.notices, *notes)
+    require_writable(request.folder / "report.json")
+    values = _values(request, sourced, sampled, found, notices)
+    write_report(request.folder, values, sampled, found, methods_text(sourced, sampled, found, notices))
+    return Report(request.folder, sampled, found, sourced.agreement, notices)
+
+
+def _covariates(
+    sourced: Sourced, sampled: Sampled, choices: Choices, report: Progress
+) -> tuple[list[ClassCovariate | None] | None, tuple[str, ...]]:
+    """What the map's probabilities say; they are known for the whole frame only."""
+    if sourced.map is None or choices.leave_out:
+        return None, ()
+    found = class_covariates(sourced.map, sampled, report)
+    return found, () if found is not None else (NO_PROBABILITIES,)
+
+
+def _missing_notices(found: Results) -> tuple[str, ...]:
+    limits = found.missing
+    if limits is None:
+        return ()
+    return (
+        f"{limits.points:,} points without an answer were left out as missing at random within their strata. "
+        f"Overall accuracy is {limits.wrong:.4f} if all of them were wrong, {limits.right:.4f} if right.",
+    )
+
+
+def _values(
+    request: ReportRequest, sourced: Sourced, sampled: Sampled, found: Results, notices: tuple[str, ...]
+) -> dict[str, Any]:
+    choices = request.choices
+    return {
+        "title": "Accuracy and areas estimated from a probability sample",
+        "note": NOT_MAPPED,
+        "version": importlib.metadata.version("cropmap"),
+        "design": {
+            "method": "simple" if sampled.simple else "stratified",
+            "strata_by": sourced.strata_by,
+            "strata": [
+                {"name": s.name, "pixels": s.pixels, "area": s.area, "units": _units(sampled, s.name)}
+                for s in sampled.strata
+            ],
+            "map": sourced.map and str(sourced.map.path),
+        },
+        "choices": {
+            "missing": "at-random" if choices.missing_at_random else "refuse",
+            "merged": [list(group) for group in choices.merge],
+            "left_out": list(choices.leave_out),
+        },
+        "interpreters": sourced.agreement
+        and {
+            "points": sourced.agreement.points,
+            "same": sourced.agreement.same,
+            "kappa": sourced.agreement.kappa,
+        },
+        **result_values(sampled, found),
+        "notices": list(notices),
+    }
+
+
+def _units(sampled: Sampled, stratum: str) -> int:
+    return sum(unit.stratum == stratum for unit in sampled.answered)
+
+
+def methods_text(sourced: Sourced, sampled: Sampled, found: Results, notices: tuple[str, ...]) -> str:
+    """A paragraph for an annex: design, estimators, intervals, and what to know."""
+    drawn = (
+        "one simple random sample of all pixels"
+        if sampled.simple
+        else f"simple random samples of pixels in {len(sampled.strata)} strata"
+    )
+    estimators = ["the estimator of the design (Stehman 2014; Olofsson et al. 2014 where strata are classes)"]
+    if found.post_stratified:
+        estimators.append("post-stratification by what the map shows (Cochran 1977, 5A.42)")
+    if any(found.assisted):
+        estimators.append(
+            "a difference estimator with what the map says, its weight tuned and kept in 0 to 1"
+        )
+    lines = [
+        f"Accuracy and areas were estimated from {len(sampled.answered):,} points, {drawn}. The frame is the "
+        f"whole area, {sampled.area:,.1f} {sampled.unit}, also where the map shows no class.",
+        f"Estimators: {'; '.join(estimators)}.",
+        "Intervals are 1.96 standard errors to each side, cut at 0 and at the whole; exact binomial or score "
+        "intervals where a share has fewer than 5 units for or against it, or no variance. Fewer than 30 "
+        "units, or a standard error above 25 % of the estimate, are flagged.",
+        NOT_MAPPED,
+        *notices,
+    ]
+    return "\n".join(lines) + "\n"

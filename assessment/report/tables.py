@@ -1,0 +1,126 @@
+"""Tables that people filled in: CSV of any separator, or a vector file; everything is text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from assessment.estimation.designs import listed
+from gee_pipeline.errors import InputError
+from gee_pipeline.files import read_limited
+
+VECTORS: Final = (".gpkg", ".geojson", ".json", ".shp")
+"""Endings of vector files, in small letters."""
+
+Row = Mapping[str, str]
+"""One row by column, outer blanks removed; an empty text where there is nothing."""
+
+
+@dataclass
+class Faults:
+    """What is wrong with the input, all of it before anything is said or written."""
+
+    texts: list[str] = field(default_factory=list)
+    """One clause each."""
+
+    def add(self, ids: Sequence[str], text: str) -> None:
+        """Note what is wrong with some units; nothing where there are none.
+
+        Args:
+            ids: Names of the units.
+            text: What is wrong, with `{ids}` where they are named and `{n}` for their number.
+        """
+        if ids:
+            self.texts.append(text.replace("{n}", f"{len(ids):,}").replace("{ids}", listed(ids)))
+
+    def refuse(self, way_out: str) -> None:
+        """Raise everything that was noted.
+
+        Args:
+            way_out: What to do about it, one sentence.
+
+        Raises:
+            InputError: Something was noted.
+        """
+        if len(self.texts) == 1:
+            raise InputError(f"{self.texts[0]}. {way_out}")
+        if self.texts:
+            numbered = "; ".join(f"({n}) {text}" for n, text in enumerate(self.texts, start=1))
+            raise InputError(f"{len(self.texts)} things are wrong: {numbered}. {way_out}")
+
+
+def read_table(path: Path) -> list[Row]:
+    """The rows of a table.
+
+    Args:
+        path: CSV in UTF-8 separated by commas, semicolons or tabs; or GeoPackage, GeoJSON, Shapefile.
+
+    Raises:
+        InputError: It cannot be read, is empty, or has one column name twice.
+    """
+    rows = _vector_rows(path) if path.suffix.lower() in VECTORS else _csv_rows(path)
+    if not rows:
+        raise InputError(f"{path} has no rows. Give a table with one row for each point.")
+    return rows
+
+
+def _csv_rows(path: Path) -> list[Row]:
+    try:
+        text = read_limited(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text in UTF-8. Save it as CSV in UTF-8.") from error
+    head = text.partition("\n")[0]
+    separator = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    names = [name.strip() for name in reader.fieldnames or ()]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{path} has several columns {listed(twice)}. Give each a name of its own.")
+    reader.fieldnames = names
+    return [{k: (v or "").strip() for k, v in row.items() if k is not None} for row in reader]
+
+
+def _vector_rows(path: Path) -> list[Row]:
+    import geopandas
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    try:
+        frame = geopandas.read_file(path)
+    except (DataSourceError, DataLayerError, ValueError, LookupError) as error:
+        raise InputError(f"{path} cannot be read as vectors: {str(error).split(';')[0]}.") from error
+    table = frame.drop(columns=frame.geometry.name) if isinstance(frame, geopandas.GeoDataFrame) else frame
+    return [
+        {
+            str(name): "" if value is None or value != value else str(value).strip()
+            for name, value in row.items()
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def column(rows: Sequence[Row], wanted: str | None, usual: Sequence[str], owner: Path, option: str) -> str:
+    """The name of a column: the one that is asked for, else the first of the usual ones that is there.
+
+    Args:
+        rows: The table.
+        wanted: What the user named.
+        usual: Names in small letters that it may have.
+        owner: The file, for the message.
+        option: Option that names it.
+
+    Raises:
+        InputError: There is no such column.
+    """
+    names = list(rows[0])
+    found = [wanted] if wanted in names else []
+    if wanted is None:
+        found = [name for one in usual for name in names if name.lower() == one]
+    if not found:
+        raise InputError(
+            f"{owner} has no column {wanted or ' or '.join(usual)}; it has {listed(names)}. Name it "
+            f"with {option}."
+        )
+    return found[0]

@@ -1,0 +1,233 @@
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+
+from assessment.estimation.accuracy import LabelledSample, assess
+from assessment.estimation.designs import Stratified
+from assessment.report.report import Report, ReportRequest, make_report
+from assessment.report.sources import AnswerRequest
+from assessment.sample.design import design_sample
+from assessment.sample.record import load_design
+from assessment.sample.request import DesignRequest
+from gee_pipeline.errors import InputError
+from tests.support.assessed_map import NAMES, AssessedPlace, key_rows, write_rows
+
+CLASSES = ["wheat", "maize", "other", "not cropland"]
+
+
+@pytest.fixture
+def drawn(place: AssessedPlace, small_windows: None, tmp_path: Path) -> AssessedPlace:
+    districts = place.write_districts(tmp_path / "d.gpkg")
+    design_sample(
+        DesignRequest(place.folder, points=300, districts=districts, district_column="name", seed=2)
+    )
+    return place
+
+
+def reported(place: AssessedPlace, *answers: Path, **options) -> Report:
+    extra = {k: options.pop(k) for k in ("adjudicated", "id_column", "answer_column") if k in options}
+    return make_report(ReportRequest(place.folder, AnswerRequest(answers, **extra), **options))
+
+
+def test_the_figures_are_those_of_the_design_and_of_the_truth_at_its_points(
+    drawn: AssessedPlace, tmp_path: Path
+) -> None:
+    found = reported(drawn, drawn.answer(tmp_path / "a.csv"))
+    rows = key_rows(drawn.sample)
+    strata = [*CLASSES, "not enough observations"]
+    stratum = np.array([strata.index(row["stratum"]) for row in rows])
+    truth = [NAMES[int(drawn.truth[int(r["row"]), int(r["col"])])] for r in rows]
+    codes = [1, 2, 3, 254, 255]
+    expected = assess(
+        LabelledSample(
+            Stratified(stratum, np.array([float((drawn.codes == c).sum()) for c in codes])),
+            CLASSES,
+            np.where(stratum < 4, stratum, -1),
+            np.array([CLASSES.index(name) for name in truth]),
+            load_design(drawn.sample).hectares,
+            np.ones(len(rows)),
+            map_strata=True,
+        )
+    )
+    mine = found.results.plain
+    assert mine.overall.value == pytest.approx(expected.overall.value)
+    for one, other in zip(mine.classes, expected.classes, strict=True):
+        assert (one.area.value, one.area.se) == (
+            pytest.approx(other.area.value, rel=1e-5),
+            pytest.approx(other.area.se, rel=1e-4),
+        )
+        assert one.users.interval == other.users.interval
+    assert found.results.mapped[0] == pytest.approx(0.01 * (drawn.codes == 1).sum(), rel=1e-3)
+    assert mine.hectares == pytest.approx(0.01 * (drawn.codes != 0).sum(), rel=1e-3)
+
+
+def test_the_maps_probabilities_narrow_the_areas(drawn: AssessedPlace, tmp_path: Path) -> None:
+    found = reported(drawn, drawn.answer(tmp_path / "a.csv")).results
+    for k, assisted in enumerate(found.assisted):
+        plain = found.plain.classes[k].area
+        assert assisted.area.se <= plain.se * 1.0001
+        assert assisted.gain == pytest.approx(1 - assisted.area.se / plain.se, abs=1e-6)
+        assert found.narrowest(k) in ("plain", "model-assisted")
+    assert max(one.gain for one in found.assisted) > 0.03
+    assert max(found.assisted[0].lambdas) > 0.5
+
+
+def test_the_assisted_area_is_the_formula_on_arrays(drawn: AssessedPlace, tmp_path: Path) -> None:
+    """Lambda by map class from covariances, F summed over all pixels."""
+    found = reported(drawn, drawn.answer(tmp_path / "a.csv")).results
+    rows = key_rows(drawn.sample)
+    row, col = (np.array([int(r[k]) for r in rows]) for k in ("row", "col"))
+    p = np.where(drawn.probabilities[0] == 255, 0, drawn.probabilities[0]) / 100
+    y, f, shown = (drawn.truth[row, col] == 1) * 1.0, p[row, col], drawn.codes[row, col]
+    total = 0.0
+    for code in (1, 2, 3, 254, 255):
+        part, size = shown == code, (drawn.codes == code).sum()
+        spread = f[part].var(ddof=1)
+        weight = min(max(np.cov(y[part], f[part])[0, 1] / spread, 0), 1) if spread > 0 else 0
+        total += weight * p[drawn.codes == code].sum() + size * (y[part] - weight * f[part]).mean()
+    assert found.assisted[0].area.value == pytest.approx(0.01 * total, rel=2e-3)
+
+
+def test_without_probabilities_the_plain_figures_stand_alone_and_it_is_said_how_to_get_them(
+    drawn: AssessedPlace, tmp_path: Path
+) -> None:
+    (drawn.folder / "map" / "probabilities.tif").unlink()
+    found = reported(drawn, drawn.answer(tmp_path / "a.csv"))
+    assert set(found.results.assisted) == {None}
+    assert any("--layers probabilities" in text for text in found.notices)
+
+
+def test_districts_have_their_own_size(drawn: AssessedPlace, tmp_path: Path) -> None:
+    found = reported(drawn, drawn.answer(tmp_path / "a.csv"), districts=True)
+    names = [one.name for one in found.results.districts]
+    assert names == ["outside the districts", "North", "South"]
+    north = found.results.districts[1].accuracy
+    assert north.hectares == pytest.approx(0.01 * (drawn.codes[:40, :100] != 0).sum(), rel=1e-3)
+    assert sum(one.area.value for one in north.classes) == pytest.approx(north.hectares)
+    with (found.folder / "districts.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["district"] == "North" and row["class"] == "wheat"]
+    assert float(rows[0]["value"]) == pytest.approx(north.classes[0].area.value)
+
+
+def test_a_simple_sample_is_post_stratified_by_what_the_map_shows(
+    place: AssessedPlace, tmp_path: Path
+) -> None:
+    design_sample(DesignRequest(place.folder, points=300, strata="none", seed=2))
+    found = reported(place, place.answer(tmp_path / "a.csv")).results
+    plain, post = found.plain.classes[0].area, found.post_stratified.classes[0].area
+    assert found.best is found.post_stratified
+    assert post.se < plain.se
+    rows = key_rows(place.sample)
+    groups = {code: [r for r in rows if r["map"] == name] for code, name in NAMES.items()}
+    by_hand = sum(
+        (place.codes == code).sum()
+        * np.mean([place.truth[int(r["row"]), int(r["col"])] == 1 for r in members])
+        for code, members in groups.items()
+    )
+    assert post.value == pytest.approx(0.01 * by_hand, rel=1e-3)
+    assert found.assisted[0].area.se < plain.se
+
+
+def test_a_report_is_whole_tables_json_and_a_paragraph(drawn: AssessedPlace, tmp_path: Path) -> None:
+    found = reported(drawn, drawn.answer(tmp_path / "a.csv"))
+    files = {path.name for path in found.folder.iterdir()}
+    tables = {f"{name}.csv" for name in ("accuracy", "area", "matrix_counts", "matrix_shares")}
+    assert files == tables | {"report.json", "methods.txt"}
+    values = json.loads((found.folder / "report.json").read_text(encoding="utf-8"))
+    assert values["plain"]["overall"]["value"] == found.results.plain.overall.value
+    assert values["classes"] == CLASSES
+    with (found.folder / "area.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["estimator"] for row in rows} == {"plain", "model-assisted"}
+    assert sum(row["narrowest"] == "yes" for row in rows) == 4
+    shares = np.genfromtxt(found.folder / "matrix_shares.csv", delimiter=",", skip_header=1)[:, 1:]
+    assert shares.sum() == pytest.approx(1)
+    text = (found.folder / "methods.txt").read_text(encoding="utf-8")
+    assert "300 points" in text
+    assert "Mapped areas are counts of pixels" in text
+
+
+def test_answers_in_a_geopackage_and_of_collect_earth_online_are_read(
+    drawn: AssessedPlace, tmp_path: Path
+) -> None:
+    plain = reported(drawn, drawn.answer(tmp_path / "a.csv")).results.plain.overall
+    frame = geopandas.read_file(drawn.sample / "points.gpkg")
+    with (tmp_path / "a.csv").open() as file:
+        said = {row["id"]: row["answer"] for row in csv.DictReader(file)}
+    frame["answer"] = frame["id"].map(said)
+    frame.to_file(tmp_path / "a.gpkg", driver="GPKG")
+    assert reported(drawn, tmp_path / "a.gpkg").results.plain.overall == plain
+    rows = [{"plotid": i, "land cover": answer} for i, answer in said.items()]
+    ceo = write_rows(tmp_path / "ceo.csv", rows)
+    assert reported(drawn, ceo, answer_column="land cover").results.plain.overall == plain
+
+
+def test_two_interpreters_are_compared_and_differences_need_a_third_decision(
+    drawn: AssessedPlace, tmp_path: Path
+) -> None:
+    one = drawn.answer(tmp_path / "one.csv")
+    other = drawn.answer(
+        tmp_path / "two.csv", lambda row: {**row, "answer": "other"} if row["id"] in "123456789" else row
+    )
+    differing = [
+        row["id"]
+        for row in key_rows(drawn.sample)
+        if row["id"] in "123456789" and drawn.truth[int(row["row"]), int(row["col"])] != 3
+    ]
+    with pytest.raises(InputError, match=rf"interpreters differ on {len(differing)} points: {differing[0]} "):
+        reported(drawn, one, other)
+    third = write_rows(tmp_path / "three.csv", [{"id": i, "answer": "maize"} for i in differing])
+    found = reported(drawn, one, other, adjudicated=third)
+    assert found.agreement.points == 300
+    assert found.agreement.same == pytest.approx(1 - len(differing) / 300)
+    answers = {unit.id: unit.answer for unit in found.sampled.units}
+    assert {answers[i] for i in differing} == {"maize"}
+
+
+def test_all_faults_are_named_at_once_and_nothing_is_written(drawn: AssessedPlace, tmp_path: Path) -> None:
+    def spoil(row):
+        changes = {"5": {"answer": "rye"}, "6": {"id": "6001"}, "7": {"lat": "0"}, "8": {"answer": ""}}
+        return {**row, **changes.get(row["id"], {})}
+
+    with pytest.raises(InputError) as error:
+        reported(drawn, drawn.answer(tmp_path / "a.csv", spoil))
+    text = str(error.value)
+    assert text.startswith("4 things are wrong: (1)")
+    for words in ("'rye' of id 5", "not of the sample: 6001", "were drawn: 7", "without an answer: 2, in"):
+        assert words in text
+    assert "6, 8" in text or "8, 6" in text
+    assert not (drawn.sample / "report").exists()
+
+
+def test_a_changed_map_is_refused(drawn: AssessedPlace, tmp_path: Path) -> None:
+    answers = drawn.answer(tmp_path / "a.csv")
+    with (drawn.folder / "map" / "crop_map.tif").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(InputError, match="has changed since the sample was drawn"):
+        reported(drawn, answers)
+
+
+def test_a_sample_can_be_reported_on_where_its_map_is_gone(drawn: AssessedPlace, tmp_path: Path) -> None:
+    answers = drawn.answer(tmp_path / "a.csv")
+    before = reported(drawn, answers).results.plain
+    (drawn.folder / "map" / "crop_map.tif").unlink()
+    found = reported(replace(drawn, folder=drawn.sample), answers, out=tmp_path / "again")
+    assert found.results.plain.overall == before.overall
+    assert any("no longer there" in text for text in found.notices)
+
+
+def test_a_run_without_a_sample_says_how_to_draw_one(place: AssessedPlace, tmp_path: Path) -> None:
+    answers = write_rows(tmp_path / "a.csv", [{"id": "1", "answer": "wheat"}])
+    with pytest.raises(InputError, match="cropmap assess design"):
+        reported(place, answers)
+
+
+def test_districts_of_a_sample_without_them_are_refused(place: AssessedPlace, tmp_path: Path) -> None:
+    design_sample(DesignRequest(place.folder, points=100))
+    with pytest.raises(InputError, match="has no districts"):
+        reported(place, place.answer(tmp_path / "a.csv"), districts=True)

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from assessment.report.tables import Faults, column, read_table
+from gee_pipeline.errors import InputError
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_any_usual_separator_and_a_byte_order_mark_are_read(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"\ufeffid{separator} answer\r\n1{separator} wheat \r\n", encoding="utf-8")
+    assert read_table(path) == [{"id": "1", "answer": "wheat"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"id,answer\n", "no rows"), (b"id,id\n1,2\n", "several columns id"), (b"\xff\xfe", "UTF-8")],
+)
+def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        read_table(tmp_path / "a.csv")
+
+
+def test_a_column_is_found_by_its_usual_names_or_by_that_given(tmp_path: Path) -> None:
+    rows = [{"PLOTID": "1", "Answer": "wheat"}]
+    assert column(rows, None, ("id", "plotid"), tmp_path, "--id-column") == "PLOTID"
+    assert column(rows, "Answer", ("label",), tmp_path, "--answer-column") == "Answer"
+    with pytest.raises(InputError, match=r"no column crop; it has PLOTID, Answer\. Name it with --x"):
+        column(rows, "crop", ("answer",), tmp_path, "--x")
+
+
+def test_one_fault_is_said_plainly_and_many_are_numbered() -> None:
+    faults = Faults()
+    faults.add([], "nothing {ids}")
+    faults.refuse("Go on.")
+    faults.add(["3", "4"], "{n} are odd: {ids}")
+    with pytest.raises(InputError, match=r"^2 are odd: 3, 4\. Correct them\.$"):
+        faults.refuse("Correct them.")
+    faults.add([str(i) for i in range(30)], "{ids}")
+    with pytest.raises(InputError, match=r"^2 things are wrong: \(1\) 2 .*; \(2\) 0, .* and 10 more\. Go\.$"):
+        faults.refuse("Go.")

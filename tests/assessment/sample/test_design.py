@@ -1,0 +1,202 @@
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+
+from assessment.sample.design import design_sample
+from assessment.sample.record import load_design
+from assessment.sample.request import DesignRequest
+from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from tests.support.assessed_map import AssessedPlace, key_rows
+
+BLIND = ("points.csv", "points.geojson", "points.gpkg", "points.kml", "ceo_plots.csv", "ceo_project.json")
+
+
+@pytest.fixture
+def request_(place: AssessedPlace) -> DesignRequest:
+    return DesignRequest(place.folder, points=200, seed=7)
+
+
+def test_a_design_says_sizes_and_probabilities_of_all_strata(
+    place: AssessedPlace, request_: DesignRequest
+) -> None:
+    design = design_sample(request_).design
+    pixels = {s.name: s.pixels for s in design.strata}
+    names = {1: "wheat", 2: "maize", 3: "other", 254: "not cropland", 255: "not enough observations"}
+    assert pixels == {name: (place.codes == code).sum() for code, name in names.items()}
+    assert sum(s.units for s in design.strata) == len(design.units) == 200
+    assert all(s.probability == s.units / s.pixels for s in design.strata)
+    assert design.classes == ("wheat", "maize", "other", "not cropland")
+    assert design.unmapped == ("not enough observations",)
+    for unit in design.units:
+        assert names[place.codes[unit.row, unit.col]] == unit.map == unit.stratum
+    assert load_design(place.sample) == design
+
+
+def test_what_interpreters_get_says_nothing_of_the_map(place: AssessedPlace, request_: DesignRequest) -> None:
+    design = design_sample(request_).design
+    columns = set(geopandas.read_file(place.sample / "points.gpkg").columns)
+    assert columns == {"id", "answer", "sure", "note", "geometry"}
+    for name in BLIND:
+        if name not in ("points.gpkg", "ceo_project.json"):
+            text = (place.sample / name).read_text(encoding="utf-8")
+            assert not any(label in text for label in ("wheat", "maize", "not cropland", "stratum", "prob"))
+    project = json.loads((place.sample / "ceo_project.json").read_text(encoding="utf-8"))
+    asked = [one["answer"] for one in project["surveyQuestions"]["0"]["answers"].values()]
+    assert asked == list(design.classes)
+    assert project["plotSize"] == 10
+
+
+def test_all_files_have_the_same_points(place: AssessedPlace, request_: DesignRequest) -> None:
+    units = design_sample(request_).design.units
+    expected = {unit.id: pytest.approx((unit.lon, unit.lat), abs=1e-7) for unit in units}
+    for name in ("points.gpkg", "points.geojson"):
+        frame = geopandas.read_file(place.sample / name)
+        assert frame.crs == "EPSG:4326"
+        found = zip(frame["id"], frame.geometry.x, frame.geometry.y, strict=True)
+        assert {str(i): (x, y) for i, x, y in found} == expected
+    kml = ET.parse(place.sample / "points.kml").getroot()
+    space = {"k": "http://www.opengis.net/kml/2.2"}
+    marks = {
+        mark.findtext("k:name", "", space): mark.findtext("k:Point/k:coordinates", "", space)
+        for mark in kml.iterfind(".//k:Placemark", space)
+    }
+    assert {i: tuple(map(float, text.split(","))) for i, text in marks.items()} == expected
+    plots = (place.sample / "ceo_plots.csv").read_text().splitlines()
+    assert plots[0] == "LON,LAT,PLOTID"
+    assert len(plots) == 201
+
+
+def test_the_same_design_is_drawn_again_and_answers_are_kept(
+    place: AssessedPlace, request_: DesignRequest
+) -> None:
+    design_sample(request_)
+    before = {path.name: path.read_bytes() for path in place.sample.iterdir() if path.suffix != ".gpkg"}
+    (place.sample / "points.csv").write_text("id,answer\n1,wheat\n")
+    design_sample(request_)
+    assert (place.sample / "points.csv").read_text() == "id,answer\n1,wheat\n"
+    (place.sample / "points.csv").unlink()
+    design_sample(request_)
+    after = {path.name: path.read_bytes() for path in place.sample.iterdir() if path.suffix != ".gpkg"}
+    assert after == before
+
+
+def test_another_sample_is_not_written_over_answers(place: AssessedPlace, request_: DesignRequest) -> None:
+    design_sample(request_)
+    key = (place.sample / "key.csv").read_bytes()
+    with pytest.raises(MismatchError, match="holds another sample"):
+        design_sample(replace(request_, seed=8))
+    assert (place.sample / "key.csv").read_bytes() == key
+
+
+def test_a_simple_random_sample_has_one_stratum(place: AssessedPlace, request_: DesignRequest) -> None:
+    design = design_sample(replace(request_, strata="none")).design
+    assert (design.method, len(design.strata)) == ("simple", 1)
+    shown = {unit.map for unit in design.units}
+    assert shown >= {"wheat", "maize", "other", "not cropland"}
+    assert design.mapped_pixels()["wheat"] == (place.codes == 1).sum()
+
+
+def test_strata_by_confidence_split_each_class(place: AssessedPlace, request_: DesignRequest) -> None:
+    found = design_sample(replace(request_, strata="confidence", allocate="neyman"))
+    names = [s.name for s in found.design.strata]
+    assert sum(name.startswith("wheat, confidence") for name in names) == 3
+    assert "not enough observations" in names
+    plain = design_sample(replace(request_, allocate="neyman", out=place.folder / "plain"))
+    assert found.expected.overall_se < plain.expected.overall_se
+
+
+def test_strata_by_district_are_named_and_count_their_pixels(
+    place: AssessedPlace, request_: DesignRequest, tmp_path: Path
+) -> None:
+    asked = replace(
+        request_,
+        strata="class+district",
+        districts=place.write_districts(tmp_path / "d.gpkg"),
+        district_column="name",
+        floor=2,
+    )
+    design = design_sample(asked).design
+    sizes = {s.name: s.pixels for s in design.strata}
+    assert sizes["wheat, North"] == (place.codes[:40, :100] == 1).sum()
+    assert design.districts == ("outside the districts", "North", "South")
+    assert sum(design.mapped_hectares("North").values()) == pytest.approx(40, rel=2e-3)
+    for unit in design.units:
+        assert unit.stratum == f"{unit.map}, {unit.district}"
+
+
+@pytest.mark.parametrize("allocate", ["proportional", "neyman", "equal"])
+@pytest.mark.parametrize("strata", ["class", "none"])
+def test_a_standard_error_to_reach_is_reached_with_no_point_too_many(
+    place: AssessedPlace, allocate: str, strata: str
+) -> None:
+    asked = DesignRequest(place.folder, target_se=0.03, allocate=allocate, strata=strata, floor=2)
+    found = design_sample(asked)
+    n = len(found.design.units)
+    assert found.expected.overall_se <= 0.03
+    fewer = replace(asked, target_se=None, points=n - 12, out=place.folder / "fewer")
+    assert design_sample(fewer).expected.overall_se > 0.03
+
+
+def test_what_to_expect_rests_on_the_confidence_or_on_what_is_hoped_for(
+    place: AssessedPlace, request_: DesignRequest
+) -> None:
+    high = design_sample(replace(request_, expect={"wheat": 0.99, "maize": 0.99, "other": 0.99}))
+    low = design_sample(replace(request_, out=place.folder / "low"))
+    assert high.expected.overall_se < low.expected.overall_se
+    areas = np.array(low.expected.areas)
+    assert areas.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"points": None}, "Give either --points"),
+        ({"target_se": 0.01}, "Give either --points"),
+        ({"district_column": "name"}, "Districts need a file"),
+        ({"strata": "class+district"}, "need --districts"),
+        ({"expect": {"wheat": 1.2}}, "at most 1"),
+        ({"expect": {"rye": 0.9}}, "--expect names"),
+        ({"points": 9}, "need 10 units, got 9"),
+        ({"floor": 50}, "need 250 units, got 200"),
+        ({"points": 20_000}, "fewer than 20,000 --points"),
+        ({"points": None, "target_se": 1e-5}, "larger --target-se"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_and_nothing_is_written(
+    place: AssessedPlace, request_: DesignRequest, change, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        design_sample(replace(request_, **change))
+    assert not place.sample.exists()
+
+
+def test_a_map_without_a_class_is_refused(place: AssessedPlace, request_: DesignRequest) -> None:
+    place.codes[place.codes != 0] = 255
+    place.confidence[:] = 255
+    (place.folder / "map" / "crop_map.tif").unlink()
+    from tests.support.assessed_map import NAMES, write_raster
+
+    tags = {f"CLASS_{code}": name for code, name in NAMES.items()}
+    write_raster(place.folder / "map" / "crop_map.tif", place.codes[None], 0, tags)
+    with pytest.raises(InputError, match="shows no class anywhere"):
+        design_sample(request_)
+
+
+@pytest.mark.parametrize("name", ["design.json", "key.csv"])
+def test_a_damaged_sample_is_refused(place: AssessedPlace, request_: DesignRequest, name: str) -> None:
+    design_sample(request_)
+    path = place.sample / name
+    path.write_bytes(path.read_bytes().replace(b"wheat", b"maize", 1))
+    with pytest.raises(CorruptFileError, match=name):
+        load_design(place.sample)
+
+
+def test_key_and_design_say_the_same_probability(place: AssessedPlace, request_: DesignRequest) -> None:
+    design = design_sample(request_).design
+    kept = {row["stratum"]: float(row["probability"]) for row in key_rows(place.sample)}
+    assert kept == {s.name: s.probability for s in design.strata}
