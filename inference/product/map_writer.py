@@ -21,7 +21,7 @@ from gee_pipeline.grid import Grid
 from gee_pipeline.layers import BASE, ON_REQUEST, LayerName, PlacedLayer, placed
 from inference.product.legend import Legend
 from inference.product.map_facts import MapFacts, MapSummary
-from inference.product.mosaic import Mosaic, mosaic_path, overview_path, read_prediction, write_cog
+from inference.product.mosaic import Mosaic, mosaic_path, read_prediction, remove_mosaic, write_cog
 from inference.product.pixel_area import cell_pixel_areas
 from inference.product.raster_tags import raster_tags
 from inference.product.report import build_report
@@ -128,8 +128,7 @@ class MapDraft:
             layer, mosaic = one.layer, mosaic_path(self._work, one.layer)
             target, tags = self._work / f"{layer.name}.tif", raster_tags(layer, facts)
             write_cog(mosaic, target, layer, counted.histogram(one.bands), tags)
-            mosaic.unlink()
-            overview_path(mosaic).unlink(missing_ok=True)
+            remove_mosaic(mosaic)
 
         with ThreadPoolExecutor(min(len(self._layers), CPU_COUNT)) as pool:
             for _ in pool.map(write, self._layers):

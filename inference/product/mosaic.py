@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,9 @@ _WITH_OVERVIEWS: Final = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
 
 STRIP: Final = 8
 """Neighbouring cells that are written, and blocks that are read, in one piece at most."""
+
+OWN_OVERVIEWS: Final = 3
+"""Overviews that are made with the cells; GDAL makes the others of the last one."""
 
 COG_BLOCK: Final = 512
 """Pixels along a side of a block of the map."""
@@ -75,8 +79,9 @@ class Mosaic:
         self._folder, self._target, self._legend, self._layers = folder, target, legend, layers
         self._pending: list[tuple[Cell, NDArray[np.uint8]]] = []
         with writing("The mosaic", target):
-            self._outputs = [_create(target, layer, grid, legend) for layer in layers]
-            self._halves = [_create_half(output) for output in self._outputs]
+            self._outputs = [
+                _with_coarser(_create(target, layer, grid, legend), grid.cell_size) for layer in layers
+            ]
 
     def add(self, cell: Cell, prediction: NDArray[np.uint8], pixel_area: float) -> None:
         """Write and count a cell.
@@ -112,11 +117,11 @@ class Mosaic:
         height, width = first.geobox.shape
         top, left = first.row * height, first.col * width
         with writing("The mosaic", self._target):
-            for one, output, half in zip(self._layers, self._outputs, self._halves, strict=True):
+            for one, outputs in zip(self._layers, self._outputs, strict=True):
                 pixels = prediction[one.bands.start : one.bands.stop]
-                _write(output, pixels, one.layer.nodata, top, left)
-                if half:
-                    _write(half, halved(pixels, one.layer), one.layer.nodata, top // 2, left // 2)
+                for level, output in enumerate(outputs):
+                    pixels = halved(pixels, one.layer) if level else pixels
+                    _write(output, pixels, one.layer.nodata, top >> level, left >> level)
 
     def close(self) -> None:
         """Bring the rasters to the disk.
@@ -127,7 +132,7 @@ class Mosaic:
         if self._pending:
             self._flush()
         with writing("The mosaic", self._target):
-            for output in (*self._outputs, *filter(None, self._halves)):
+            for output in chain.from_iterable(self._outputs):
                 output.close()
 
 
@@ -184,9 +189,8 @@ def _add_overviews(source: Path, layer: Layer, tags: Mapping[str, str]) -> None:
     with rasterio.open(source, "r+") as file:
         file.update_tags(**tags)
         factors = overview_factors(*file.shape)
-    first = overview_path(source)
-    if first.exists():
-        source, factors = first, [factor // 2 for factor in factors[1:]]
+    while (coarser := overview_path(source)).exists():
+        source, factors = coarser, [factor // 2 for factor in factors[1:]]
     if factors:
         with rasterio.open(source, "r+") as file:
             file.build_overviews(factors, Resampling[layer.overviews.lower()])
@@ -257,19 +261,27 @@ def _create(target: Path, one: PlacedLayer, grid: Grid, legend: Legend) -> Datas
     return output
 
 
-def _create_half(mosaic: DatasetWriter) -> DatasetWriter | None:
-    """The first overview of a mosaic, beside it, where GDAL looks for it; None where GDAL is to make it.
+def _with_coarser(mosaic: DatasetWriter, cell_size: int) -> list[DatasetWriter]:
+    """A mosaic and its first overviews, each beside the one before, where GDAL looks for them.
 
-    Of an odd number of pixels GDAL makes an overview whose pixels are not two by two of the raster's.
+    Of an odd number of pixels GDAL makes an overview whose pixels are not two by two of the raster's, and in
+    an odd cell they cross its border, so from there on they are left to it.
     """
-    height, width = mosaic.shape
-    if not overview_factors(height, width) or height % 2 or width % 2:
-        return None
-    profile = {**mosaic.profile, "height": height // 2, "width": width // 2, "sparse_ok": True}
-    rows, cols = (side // 2 if side % 32 == 0 else side for side in mosaic.block_shapes[0])
-    place = mosaic.transform * Affine.scale(2)
+    levels = [mosaic]
+    for factor in overview_factors(*mosaic.shape)[:OWN_OVERVIEWS]:
+        if any(side % factor for side in (*mosaic.shape, cell_size)):
+            break
+        levels.append(_create_coarser(levels[-1]))
+    return levels
+
+
+def _create_coarser(raster: DatasetWriter) -> DatasetWriter:
+    height, width = raster.shape
+    profile = {**raster.profile, "height": height // 2, "width": width // 2, "sparse_ok": True}
+    rows, cols = (side // 2 if side % 32 == 0 else side for side in raster.block_shapes[0])
+    place = raster.transform * Affine.scale(2)
     profile |= {"blockysize": rows, "blockxsize": cols, "transform": place, "bigtiff": "IF_SAFER"}
-    return rasterio.open(overview_path(Path(mosaic.name)), "w", **profile)
+    return rasterio.open(overview_path(Path(raster.name)), "w", **profile)
 
 
 def overview_path(mosaic: Path) -> Path:
@@ -281,6 +293,14 @@ def _name_codes(output: DatasetWriter, legend: Legend) -> None:
     output.write_colormap(1, legend.colormap())
     output.update_tags(**legend.tags())
     output.update_tags(1, **legend.tags())
+
+
+def remove_mosaic(mosaic: Path) -> None:
+    """Delete a mosaic and the overviews beside it."""
+    coarser = overview_path(mosaic)
+    if coarser.exists():
+        remove_mosaic(coarser)
+    mosaic.unlink()
 
 
 def mosaic_path(target: Path, layer: Layer) -> Path:

@@ -16,6 +16,7 @@ import rasterio.merge
 import rasterio.shutil
 import shapely
 from affine import Affine
+from rasterio.enums import Resampling
 from rio_cogeo.cogeo import cog_validate
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, IncompleteRunError, InputError, MismatchError
@@ -392,6 +393,29 @@ def test_overviews_are_those_that_gdal_makes_of_a_raster_without(tmp_path, size)
     with rasterio.open(tmp_path / "gdals.tif") as raster:
         assert raster.overviews(1) == overview_factors(size, 512)
     assert (tmp_path / "ours.tif").read_bytes() == (tmp_path / "gdals.tif").read_bytes()
+
+
+@pytest.mark.parametrize(("cell_size", "columns"), [(64, 34), (64, 68), (50, 44), (25, 88)])
+def test_all_overviews_are_those_that_gdal_makes_of_the_whole_raster(tmp_path, cell_size, columns):
+    shape = 2 * cell_size, columns * cell_size  # three or four overviews; some sides are odd
+    run = made_run(tmp_path / "run", made_grid(2, columns, cell_size=cell_size), random_layers(shape))
+    summary = write(run)
+    for layer, one in zip(run.layers, placed((), len(CROPS)), strict=True):
+        path = summary.folder / f"{one.layer.name}.tif"
+        with rasterio.open(path) as raster:
+            profile, factors = raster.profile, raster.overviews(1)
+        plain = {**profile, "driver": "GTiff"}
+        with rasterio.open(tmp_path / "whole.tif", "w", **plain) as raster:
+            raster.write(layer, 1)
+        with rasterio.open(tmp_path / "whole.tif", "r+") as raster:
+            raster.build_overviews(factors, Resampling[one.layer.overviews.lower()])
+        assert factors == overview_factors(*shape)
+        for level in range(len(factors)):
+            with (
+                rasterio.open(path, overview_level=level) as ours,
+                rasterio.open(tmp_path / "whole.tif", overview_level=level) as gdals,
+            ):
+                np.testing.assert_array_equal(ours.read(1), gdals.read(1), str((one.layer.name, level)))
 
 
 @pytest.mark.parametrize(
