@@ -40,6 +40,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.model_input
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks.node
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.forest_text
 	$(BIN)/python -m benchmarks.earth_engine_requests
