@@ -60,22 +60,22 @@ def read_aoi(path: Path, layer: str | None = None) -> Aoi:
         InputError: The file is missing, empty, of several layers, without CRS, has no area or crosses the
             antimeridian.
     """
-    frame = read_vectors(path, layer)
-    geometries = _sound(frame.geometry, path)
+    read = read_vectors(path, layer)
+    geometries = _sound(read.geometries, path)
     if not geometries:
         raise InputError(f"The area {path} holds no polygon. Give a file with at least one polygon.")
-    if frame.crs is None:
+    if read.crs is None:
         raise InputError(
             f"The area {path} has no CRS, so its coordinates have no place. Add one, for example "
             "with a .prj file or by saving it as GeoPackage with its CRS set."
         )
-    if frame.crs.is_geographic:
+    if read.crs.is_geographic:
         geometries = [_turned(g) for g in geometries]
     notices = _repair_notices(geometries)
     joined = polygonal_part(shapely.union_all([shapely.make_valid(g) for g in geometries]))
     if joined.is_empty or joined.area == 0:
         raise InputError(f"The area {path} has zero area: points and lines cannot be mapped. Give polygons.")
-    aoi = Aoi(joined, pyproj.CRS.from_user_input(frame.crs), notices)
+    aoi = Aoi(joined, read.crs, notices)
     _require_on_earth(aoi, path)
     return aoi
 

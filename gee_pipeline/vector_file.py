@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import codecs
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import CropmapError, InputError
+from gee_pipeline.files import parse_json, read_limited
 from gee_pipeline.incoming.addresses import is_endless
 
 if TYPE_CHECKING:
-    import geopandas
+    import pyproj
+    from shapely.geometry.base import BaseGeometry
+
+_JSON: Final = (".geojson", ".json")
+_LARGEST_JSON: Final = 2**24
+"""Bytes of a file that is read without GDAL; of larger ones loading its packages is a small part."""
 
 _PARQUET: Final = (".parquet", ".geoparquet")
 _PARTS: Final = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx")
@@ -22,7 +29,17 @@ _NAMED: Final = 12
 """Layers that a message names."""
 
 
-def read_vectors(path: Path, layer: str | None = None) -> geopandas.GeoDataFrame:
+@dataclass(frozen=True)
+class Vectors:
+    """What a layer of a vector file holds, without attributes."""
+
+    geometries: tuple[BaseGeometry | None, ...]
+    """One a feature; None where it has none."""
+    crs: pyproj.CRS | None
+    """CRS of the coordinates, x before y; None where the file names none."""
+
+
+def read_vectors(path: Path, layer: str | None = None) -> Vectors:
     """The geometries of one layer of a file, without their attributes.
 
     Args:
@@ -33,6 +50,24 @@ def read_vectors(path: Path, layer: str | None = None) -> geopandas.GeoDataFrame
         InputError: The file is missing, is no vector file, lacks a part, or does not have that one layer.
     """
     require_vector_file(path)
+    plain = _read_plainly(path) if layer is None and path.suffix.lower() in _JSON else None
+    return plain or _read_by_gdal(path, layer)
+
+
+def _read_plainly(path: Path) -> Vectors | None:
+    """A file that needs no GDAL; None where it does."""
+    import pyproj
+
+    from gee_pipeline.incoming.plain_geojson import plain_polygons
+
+    try:
+        polygons = plain_polygons(parse_json(read_limited(path, _LARGEST_JSON), path))
+    except CropmapError:
+        return None
+    return None if polygons is None else Vectors(tuple(polygons), pyproj.CRS("EPSG:4326"))
+
+
+def _read_by_gdal(path: Path, layer: str | None) -> Vectors:
     import geopandas
     import shapely
     from pyogrio.errors import DataLayerError, DataSourceError
@@ -50,7 +85,7 @@ def read_vectors(path: Path, layer: str | None = None) -> geopandas.GeoDataFrame
         ) from error
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InputError(f"The area {path} holds a table without geometry. Give a file with polygons.")
-    return frame
+    return Vectors(tuple(frame.geometry), frame.crs)
 
 
 def _chosen_layer(path: Path, asked: str | None) -> str | None:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import geopandas
+import pyproj
 import pytest
 import shapely
 
@@ -35,7 +36,7 @@ def test_of_several_layers_none_is_chosen_unasked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "expected"), [("fields", FIELD), ("region", REGION)])
 def test_the_layer_that_is_named_is_read(tmp_path: Path, name: str, expected: shapely.Geometry) -> None:
     path = _layers(tmp_path / "a.gpkg", fields=FIELD, region=REGION)
-    assert read_vectors(path, name).geometry.tolist() == [expected]
+    assert read_vectors(path, name).geometries == (expected,)
 
 
 def test_a_layer_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
@@ -46,14 +47,14 @@ def test_a_layer_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path
 
 def test_a_layer_of_points_is_no_choice(tmp_path: Path) -> None:
     path = _layers(tmp_path / "a.gpkg", wells=shapely.Point(11, 48), region=REGION)
-    assert read_vectors(path).geometry.tolist() == [REGION]
+    assert read_vectors(path).geometries == (REGION,)
 
 
 @pytest.mark.parametrize("encoding", ["FOO-99", "UTF-16", ""])
 def test_names_in_a_wrong_encoding_do_not_matter(tmp_path: Path, encoding: str) -> None:
     path = _shapefile(tmp_path)
     path.with_suffix(".cpg").write_text(encoding)
-    assert read_vectors(path).geometry[0].equals(REGION)
+    assert read_vectors(path).geometries[0].equals(REGION)
 
 
 def test_an_area_in_latin_1_is_read(tmp_path: Path) -> None:
@@ -63,7 +64,36 @@ def test_an_area_in_latin_1_is_read(tmp_path: Path) -> None:
         "geometry": json.loads(shapely.to_geojson(REGION)),
     }
     (tmp_path / "a.geojson").write_bytes(json.dumps(feature, ensure_ascii=False).encode("latin-1"))
-    assert read_vectors(tmp_path / "a.geojson").geometry[0].equals(REGION)
+    assert read_vectors(tmp_path / "a.geojson").geometries[0].equals(REGION)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "text", "by_gdal"),
+    [
+        ("a.geojson", None, "{}", False),
+        ("a.JSON", None, "\ufeff{}", False),  # the mark with which some editors begin a text
+        ("a.geojson", "a", "{}", True),
+        ("a.txt", None, "{}", True),
+        ("a.geojson", None, "{}" + " " * 2**24, True),
+    ],
+)
+def test_plain_geojson_is_read_without_gdal(
+    tmp_path: Path, monkeypatch, name: str, layer: str | None, text: str, by_gdal: bool
+) -> None:
+    path, asked = tmp_path / name, []
+    path.write_text(text.replace("{}", shapely.to_geojson(REGION)), encoding="utf-8")
+    read = geopandas.read_file
+    monkeypatch.setattr("geopandas.read_file", lambda *a, **k: asked.append(a) or read(*a, **k))
+    found = read_vectors(path, layer)
+    assert (found.geometries, found.crs) == ((REGION,), pyproj.CRS("EPSG:4326"))
+    assert bool(asked) is by_gdal
+
+
+@pytest.mark.parametrize("text", ["[" * 5_000, "type", ""])
+def test_what_is_no_json_is_left_to_gdal_which_says_so(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.geojson").write_text(text)
+    with pytest.raises(InputError, match="cannot be read as vectors"):
+        read_vectors(tmp_path / "a.geojson")
 
 
 def _without_shx(folder: Path) -> Path:
