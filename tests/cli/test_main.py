@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+import shapely
 from click.testing import CliRunner
 
 from cli.commands.forest import COMMANDS as FOREST_COMMANDS
@@ -196,16 +197,23 @@ def test_a_wrong_place_or_year_is_refused_before_anything_heavy_is_imported(
 
 
 @pytest.mark.slow
-def test_a_first_cell_waits_for_no_cluster_picture_or_catalog_writer() -> None:
+def test_a_first_cell_waits_for_no_cluster_picture_table_or_catalog_writer(tmp_path: Path) -> None:
+    area = tmp_path / "area.geojson"
+    area.write_text(shapely.to_geojson(shapely.box(11, 48, 11.01, 48.01)))
     code = (
         "import sys, inference.workflow.crop_map\n"
+        "from pathlib import Path\n"
+        "from gee_pipeline.aoi import read_aoi\n"
         "from inference.run.worker_plan import plan_workers\n"
+        "read_aoi(Path(sys.argv[1]))\n"
         "plan_workers(None, 'cpu', cells=1, cell_bytes=1, memory_budget=1, model=True)\n"
-        "heavy = {'distributed', 'matplotlib', 'pystac', 'pandas', 'xarray', 'torch._dynamo', 'sklearn'}\n"
+        "heavy = {'distributed', 'matplotlib', 'pystac', 'pandas', 'geopandas', 'pyogrio', 'xarray',\n"
+        "         'torch._dynamo', 'sklearn'}\n"
         "print(','.join(sorted(heavy & set(sys.modules))))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.stdout == "\n"
+    command = [sys.executable, "-c", code, str(area)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout == "\n", done.stderr
 
 
 @pytest.mark.slow
