@@ -97,6 +97,7 @@ def open_model(
     *,
     memory_budget: int = MEMORY_BUDGET,
     form: str = "",
+    threads: int | None = None,
 ) -> PixelModel:
     """A model ready to label series.
 
@@ -105,6 +106,7 @@ def open_model(
         device: `auto`, `cpu`, `cuda` or `cuda:1`, for a network; a forest works on the CPU.
         memory_budget: Bytes that one batch may take; each thread has one batch.
         form: Form of a network, as `inference.models.predictor.form_for` names it; empty takes the fastest.
+        threads: Threads that work on batches of a network side by side, as `Predictor` takes them.
     """
     from inference.models.forest_model import ForestModel
 
@@ -114,4 +116,4 @@ def open_model(
         return ForestPredictor(model, memory_budget=memory_budget)
     from inference.models.predictor import Predictor
 
-    return Predictor(model, device, memory_budget=memory_budget, form=form)
+    return Predictor(model, device, memory_budget=memory_budget, form=form, threads=threads)

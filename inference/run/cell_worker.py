@@ -31,6 +31,8 @@ from inference.run.prediction import GDAL_CACHE, Finished, prediction_path, read
 from inference.run.server_prediction import server_prediction
 
 if TYPE_CHECKING:
+    from distributed import Worker
+
     from inference.models.pixel_model import PixelModel
 
 OTHER_CLASSES: Final = 0.001
@@ -54,8 +56,8 @@ class WorkerSetup:
     """Bytes that one thread's batch may take in the model."""
     gdal_cache: int = GDAL_CACHE
     """Bytes of decoded blocks that GDAL may keep in a process of the files that are open."""
-    torch_threads: int | None = None
-    """Threads of one matrix product on the CPU; None leaves it to torch."""
+    computing: int | None = 1
+    """Threads of a worker in which a network works on a CPU; None takes as many as it has for cells."""
     token: str = field(default_factory=lambda: uuid4().hex)
     """Tells two runs of one folder apart."""
 
@@ -337,15 +339,11 @@ class CellWorker:
 
     def _load_model(self) -> PixelModel:
         # Imported here: workers that make composites only never pay for torch (0.3 GB, 2 s).
-        import torch
-
         from inference.models.pixel_model import load_model, open_model
 
         planned = self.plan.model
         if planned is None:
             raise AssertionError("a run without a model predicts nothing")
-        if self.setup.torch_threads:
-            torch.set_num_threads(self.setup.torch_threads)
         model = load_model(planned.path)
         if model.digest != planned.digest:
             raise MismatchError(
@@ -357,6 +355,7 @@ class CellWorker:
             _my_device(self.setup.devices),
             memory_budget=self.setup.memory_budget,
             form=self.plan.network_form,
+            threads=self.setup.computing or _dask_worker().state.nthreads,
         )
 
 
@@ -402,13 +401,17 @@ def _my_device(devices: tuple[str, ...]) -> str:
     """The device of this worker: workers of a local cluster are named 0, 1, ... ."""
     if len(devices) == 1:
         return devices[0]
-    from distributed import get_worker
-
     try:
-        name = get_worker().name
+        name = _dask_worker().name
     except ValueError:  # no Dask worker: the plain loop
         return devices[0]
     return devices[name % len(devices)] if isinstance(name, int) else devices[0]
+
+
+def _dask_worker() -> Worker:
+    from distributed import get_worker
+
+    return get_worker()
 
 
 def _record(

@@ -228,7 +228,7 @@ def _records(
     if scheduler:
         from inference.run.scheduler import remote_client, work_on_cluster
 
-        setup = replace(_with_scenes_kept(setup, plan), devices=(device,), torch_threads=1)
+        setup = replace(_with_scenes_kept(setup, plan), devices=(device,), computing=None)
         with remote_client(scheduler, setup.folder) as client:
             yield work_on_cluster(setup, queue, client)
         return
@@ -240,15 +240,14 @@ def _records(
         memory_budget=setup.memory_budget,
         model=plan.model is not None,
     )
-    setup = replace(setup, devices=worker_plan.devices)
+    setup = replace(setup, devices=worker_plan.devices, computing=worker_plan.computing)
     if worker_plan.processes == 0:
         yield work_here(setup, queue)
         return
     from inference.run.scheduler import local_client, work_on_cluster
 
     with local_client(worker_plan) as client:
-        setup = _shared_by_threads(_with_scenes_kept(setup, plan), worker_plan)
-        yield work_on_cluster(setup, queue, client)
+        yield work_on_cluster(_shared_by_threads(_with_scenes_kept(setup, plan), worker_plan), queue, client)
 
 
 def _with_scenes_kept(setup: WorkerSetup, plan: RunPlan) -> WorkerSetup:
@@ -325,10 +324,10 @@ def _note(ledger: Ledger, expenses: _Expenses) -> None:
 
 
 def _shared_by_threads(setup: WorkerSetup, worker_plan: WorkerPlan) -> WorkerSetup:
-    """On a CPU each thread has its own batch and its own core; on a GPU they take turns."""
+    """On a CPU each thread may have a batch of its own; on a GPU they take turns."""
     if worker_plan.devices[0] != "cpu":
         return setup
-    return replace(setup, memory_budget=setup.memory_budget // worker_plan.threads, torch_threads=1)
+    return replace(setup, memory_budget=setup.memory_budget // worker_plan.threads)
 
 
 def _follow(records: Iterator[CellRecord], ledger: Ledger, tracker: _Tracker) -> None:

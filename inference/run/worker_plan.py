@@ -36,6 +36,8 @@ class WorkerPlan:
     """Cells that one process works on at a time."""
     devices: tuple[str, ...] = ("cpu",)
     """Devices of the processes, in turn."""
+    computing: int = 1
+    """Threads of one process in which a network works on a CPU: together one a core."""
 
 
 def plan_workers(
@@ -56,7 +58,7 @@ def plan_workers(
     """
     devices = _devices(device) if model else ("cpu",)
     if workers == 0 or cells == 0 or (workers is None and cells == 1):
-        return WorkerPlan(0, 1, devices)
+        return WorkerPlan(0, 1, devices, CPU_COUNT)
     from distributed.system import MEMORY_LIMIT  # takes half a second, which a single cell is spared
 
     on_gpu = devices[0] != "cpu"
@@ -64,7 +66,8 @@ def plan_workers(
     threads = min(GPU_THREADS if on_gpu else CPU_THREADS, fitting)
     affordable = int(SHARE * MEMORY_LIMIT) // memory_budget
     wanted = workers or min(len(devices) if on_gpu else CPU_COUNT, affordable)
-    return WorkerPlan(max(1, min(wanted, cells)), threads, devices)
+    processes = max(1, min(wanted, cells))
+    return WorkerPlan(processes, threads, devices, max(1, CPU_COUNT // processes))
 
 
 def cells_in_memory(memory_budget: int, cell_bytes: int) -> int:

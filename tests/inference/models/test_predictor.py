@@ -1,3 +1,4 @@
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -134,6 +135,48 @@ def test_threads_may_share_a_predictor(make_checkpoint, series):
         together = list(pool.map(shared.logits, parts * 3))
     for i, found in enumerate(together):
         np.testing.assert_allclose(found, alone[i % 4], atol=1e-5)
+
+
+@pytest.fixture
+def torch_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_so_many_threads_work_at_a_time_whoever_asks(
+    threads, make_checkpoint, series, monkeypatch, torch_threads
+):
+    checkpoint = make_checkpoint(config=NARROW)
+    expected = Predictor(checkpoint, "cpu", memory_budget=2 * 2**20).logits(series)
+    under_way, most, parts = [], [], set()
+
+    def watched(part, *rest):
+        under_way.append(part)
+        most.append(len(under_way))
+        parts.add(torch.get_num_threads())
+        time.sleep(0.002)
+        found = model_input(part, *rest)
+        under_way.pop()
+        return found
+
+    monkeypatch.setattr(predictor, "model_input", watched)
+    one = Predictor(checkpoint, "cpu", memory_budget=threads * 2 * 2**20, threads=threads)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(one.logits, [series] * 3))
+    assert max(most) == threads
+    assert parts == {1}  # no operation is divided among threads
+    for logits in found:
+        np.testing.assert_array_equal(logits, expected)
+
+
+def test_a_batch_that_fails_in_a_thread_fails_the_prediction(make_checkpoint, series, monkeypatch):
+    one = Predictor(make_checkpoint(config=NARROW), "cpu", threads=2)
+    monkeypatch.setattr(predictor, "model_input", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        one.logits(series)
 
 
 def test_another_shape_of_series_is_refused(make_checkpoint):

@@ -13,16 +13,18 @@ MIB = 2**20
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, WorkerPlan(4, 2, ("cpu",))),
-        ({"workers": 0}, WorkerPlan(0, 1, ("cpu",))),
-        ({"workers": 3}, WorkerPlan(3, 2, ("cpu",))),
-        ({"cells": 3}, WorkerPlan(3, 2, ("cpu",))),  # no process without a cell
-        ({"cells": 1}, WorkerPlan(0, 1, ("cpu",))),  # starting a process takes longer than it saves
-        ({"cells": 1, "workers": 1}, WorkerPlan(1, 2, ("cpu",))),
-        ({"cells": 0, "workers": 3}, WorkerPlan(0, 1, ("cpu",))),
-        ({"memory_budget": 300 * MIB}, WorkerPlan(4, 1, ("cpu",))),  # two cells would take 448 MiB
-        ({"memory_budget": 4_000 * MIB}, WorkerPlan(2, 2, ("cpu",))),  # of 10,000 MiB, a fifth stays free
-        ({"memory_budget": 40_000 * MIB}, WorkerPlan(1, 2, ("cpu",))),
+        # processes, cells of each at a time, devices, threads of each in which a network works
+        ({}, WorkerPlan(4, 2, ("cpu",), 1)),
+        ({"workers": 0}, WorkerPlan(0, 1, ("cpu",), 4)),
+        ({"workers": 3}, WorkerPlan(3, 2, ("cpu",), 1)),
+        ({"workers": 8}, WorkerPlan(8, 2, ("cpu",), 1)),
+        ({"cells": 3}, WorkerPlan(3, 2, ("cpu",), 1)),  # no process without a cell
+        ({"cells": 1}, WorkerPlan(0, 1, ("cpu",), 4)),  # starting a process takes longer than it saves
+        ({"cells": 1, "workers": 1}, WorkerPlan(1, 2, ("cpu",), 4)),
+        ({"cells": 0, "workers": 3}, WorkerPlan(0, 1, ("cpu",), 4)),
+        ({"memory_budget": 300 * MIB}, WorkerPlan(4, 1, ("cpu",), 1)),  # two cells would take 448 MiB
+        ({"memory_budget": 4_000 * MIB}, WorkerPlan(2, 2, ("cpu",), 2)),  # of 10,000 MiB, a fifth stays free
+        ({"memory_budget": 40_000 * MIB}, WorkerPlan(1, 2, ("cpu",), 4)),
     ],
 )
 def test_processes_and_threads_fit_cores_memory_and_work(
@@ -35,9 +37,10 @@ def test_processes_and_threads_fit_cores_memory_and_work(
 
 
 def test_each_gpu_gets_a_process_with_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_plan, "CPU_COUNT", 4)
     monkeypatch.setattr(worker_plan, "_devices", lambda device: ("cuda:0", "cuda:1"))
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 100_000 * MIB)
     planned = plan_workers(
         None, "auto", cells=100, cell_bytes=56 * MIB, memory_budget=2_000 * MIB, model=True
     )
-    assert planned == WorkerPlan(2, 4, ("cuda:0", "cuda:1"))
+    assert planned == WorkerPlan(2, 4, ("cuda:0", "cuda:1"), 2)

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from inference.models.forms import form_choice
 from inference.models.forms.fast_forms import FORMS
@@ -61,6 +62,19 @@ def test_another_shape_is_measured_by_itself(slow):
     fastest_form(TINY, 12)
     assert calls
     assert len(json.loads(choices_file().read_text())) == 2
+
+
+def test_forms_are_measured_on_one_thread_as_maps_are_made(monkeypatch):
+    before, seen = torch.get_num_threads(), set()
+    monkeypatch.setattr(
+        form_choice, "_seconds", lambda form, x: seen.add(torch.get_num_threads()) or form(x).sum().item()
+    )
+    torch.set_num_threads(2)
+    try:
+        fastest_form(TINY, 9)
+        assert (seen, torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"a"', "null"])
