@@ -45,6 +45,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.forest_text
 	$(BIN)/python -m benchmarks.earth_engine_requests
 	$(BIN)/python -m benchmarks.county --size 1024
+	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.memory
 
 # The plain torch wheel for Linux carries gigabytes of CUDA, so the build is chosen first, by name.

@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import shapely
+from shapely.geometry.base import BaseGeometry
+
 LIMIT: Final = 25_000.0
 """Pixels per second that the model `fast` must reach on two cores."""
 
@@ -57,16 +60,19 @@ def main(arguments: list[str] | None = None) -> int:
     return int(rate < options.limit)
 
 
-def make_composites(folder: Path, size: int, acquisitions: int) -> None:
-    """Simulated scenes, and the composites of their area in the folder's run.
+def make_composites(folder: Path, size: int, acquisitions: int, area: BaseGeometry | None = None) -> None:
+    """Simulated scenes, and the composites of an area in the folder's run.
 
     Args:
         folder: New or empty folder.
         size: Pixels along a side.
         acquisitions: Scenes over the season.
+        area: Polygon in EPSG:4326, written as area.geojson; None takes all of the scenes.
     """
     generate = [sys.executable, "-m", "examples.simulated_scenes", str(folder), "--size", str(size)]
     subprocess.run([*generate, "--acquisitions", str(acquisitions)], check=True, stdout=subprocess.DEVNULL)
+    if area is not None:
+        (folder / "area.geojson").write_text(shapely.to_geojson(area), "utf-8")
     timed = command(folder, "export", "--clock", "solar")
     print(f"{size} x {size} px, {acquisitions} scenes: composites in {timed.seconds:.1f} s")
 
