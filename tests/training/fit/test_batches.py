@@ -135,6 +135,16 @@ def test_all_tensors_lie_on_the_device_of_the_feed(series, preset):
     assert (found.device.type, found.shape, found.dtype) == ("meta", (90, 1, 10, 43), torch.float32)
 
 
+@pytest.mark.parametrize("preset", AUGMENTATIONS)
+def test_a_device_that_fills_gaps_gets_the_same_inputs(series, preset, monkeypatch):
+    maker = maker_of(preset)
+    expected = maker.training_inputs(series, np.random.default_rng(1)), maker.inputs(series)
+    monkeypatch.setattr(BatchMaker, "fills_there", True)
+    found = maker.training_inputs(series, np.random.default_rng(1)), maker.inputs(series)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("preset", AUGMENTATIONS)
 def test_a_gpu_sees_the_same_draws(series, preset):
