@@ -12,7 +12,7 @@ CPU_THREADS: Final = 2
 """Threads of a worker on a CPU: while one waits for scenes, the other computes."""
 
 GPU_THREADS: Final = 4
-"""Threads of a worker on a GPU, which one of them uses at a time."""
+"""Fewest threads of a worker on a GPU, which one of them uses at a time while the others read and write."""
 
 SHARE: Final = 0.8
 """Part of this machine's memory that the workers may take together."""
@@ -50,7 +50,7 @@ def plan_workers(
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         cells: Number of cells to compute; without any, a look at what is there needs no cluster.
         cell_bytes: Bytes of one cell's composite.
-        memory_budget: Bytes that the arrays of one process may take.
+        memory_budget: Bytes that the arrays of one process may take, on a GPU for each core that it uses.
         model: Whether a model is used at all.
 
     Raises:
@@ -61,13 +61,20 @@ def plan_workers(
         return WorkerPlan(0, 1, devices, CPU_COUNT)
     from distributed.system import MEMORY_LIMIT  # takes half a second, which a single cell is spared
 
-    on_gpu = devices[0] != "cpu"
-    fitting = cells_in_memory(memory_budget, cell_bytes)
-    threads = min(GPU_THREADS if on_gpu else CPU_THREADS, fitting)
-    affordable = int(SHARE * MEMORY_LIMIT) // memory_budget
-    wanted = workers or min(len(devices) if on_gpu else CPU_COUNT, affordable)
-    processes = max(1, min(wanted, cells))
+    affordable = max(1, int(SHARE * MEMORY_LIMIT) // memory_budget)
+    if devices[0] != "cpu":
+        processes = min(workers or min(len(devices), affordable), cells)
+        threads = _threads_on_gpu(min(CPU_COUNT, affordable) // processes, memory_budget, cell_bytes)
+    else:
+        processes = min(workers or min(CPU_COUNT, affordable), cells)
+        threads = min(CPU_THREADS, cells_in_memory(memory_budget, cell_bytes))
     return WorkerPlan(processes, threads, devices, max(1, CPU_COUNT // processes))
+
+
+def _threads_on_gpu(cores: int, memory_budget: int, cell_bytes: int) -> int:
+    """Threads of a process on a GPU: one for each of its cores, with the memory that these would have."""
+    cores = max(1, cores)
+    return min(max(GPU_THREADS, cores), cells_in_memory(cores * memory_budget, cell_bytes))
 
 
 def cells_in_memory(memory_budget: int, cell_bytes: int) -> int:

@@ -36,11 +36,24 @@ def test_processes_and_threads_fit_cores_memory_and_work(
     assert plan_workers(device="cpu", model=True, **options) == expected  # type: ignore[arg-type]
 
 
-def test_each_gpu_gets_a_process_with_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_plan, "CPU_COUNT", 4)
-    monkeypatch.setattr(worker_plan, "_devices", lambda device: ("cuda:0", "cuda:1"))
-    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 100_000 * MIB)
+@pytest.mark.parametrize(
+    ("cores", "memory", "gpus", "expected"),
+    [
+        (4, 100_000, 2, (2, 4)),
+        (16, 128_000, 1, (1, 16)),  # one waits for the card, the others read and write
+        (16, 128_000, 4, (4, 4)),
+        (16, 10_000, 1, (1, 4)),  # a fifth of the memory stays free, the rest is that of four cores
+        (64, 128_000, 1, (1, 51)),
+    ],
+)
+def test_each_gpu_gets_a_process_with_the_threads_and_the_memory_of_its_cores(
+    cores: int, memory: int, gpus: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = tuple(f"cuda:{index}" for index in range(gpus))
+    monkeypatch.setattr(worker_plan, "CPU_COUNT", cores)
+    monkeypatch.setattr(worker_plan, "_devices", lambda device: devices)
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", memory * MIB)
     planned = plan_workers(
         None, "auto", cells=100, cell_bytes=56 * MIB, memory_budget=2_000 * MIB, model=True
     )
-    assert planned == WorkerPlan(2, 4, ("cuda:0", "cuda:1"), 2)
+    assert (planned.processes, planned.threads, planned.devices) == (*expected, devices)
