@@ -41,8 +41,8 @@ class Covariate:
     def pooled(self) -> Covariate:
         """The same, with groups of fewer than 30 units joined to one: their own lambda would be chance."""
         small = np.bincount(self.group, minlength=len(self.totals)) < FEW_UNITS
-        joined = np.where(small, 0, np.cumsum(~small))  # index of each group afterwards
-        count = int(joined.max()) + 1
+        kept, joined = np.unique(np.where(small, -1, np.arange(len(small))), return_inverse=True)
+        count = len(kept)
         return Covariate(
             self.values,
             joined[self.group],
@@ -74,19 +74,27 @@ def assisted_total(
         design: How the units were drawn.
         y: What was seen of each unit.
         covariate: What the map says.
-        weight: One lambda for all groups; None tunes it in each group that has 30 units or more, and one for
-            all others together.
+        weight: One lambda for all groups; None tunes one for each group of 30 units or more, and one for all
+            others together, if they have as many; else theirs is 0.
     """
     y, known = np.asarray(y, np.float64), covariate.pooled
     count = len(known.totals)
     parts = [np.where(known.group == g, known.values, 0.0) for g in range(count)]
+    units = np.bincount(known.group, minlength=count).tolist()
     if weight is None:
-        lambdas = [_tuned(design, y, f, v) for f, v in zip(parts, known.uncertain.tolist(), strict=True)]
+        each = zip(parts, units, known.uncertain.tolist(), strict=True)
+        lambdas = [_tuned(design, y, f, v) if n >= FEW_UNITS else 0.0 for f, n, v in each]
     else:
         lambdas = [weight] * count
     left = y - sum(one * f for one, f in zip(lambdas, parts, strict=True))
     value = float(lambdas @ known.totals + design.weights @ left)
     variance = design.variance(left) + float(np.square(lambdas) @ known.uncertain)
+    if weight is None:
+        variance += sum(
+            design.variance(np.where(known.group == g, left, 0.0)) / (units[g] - 2)
+            for g in range(count)
+            if lambdas[g] > 0  # one more number was taken from the units: n - 2 in place of n - 1
+        )
     estimate = replace(total(design, left), value=value, se=math.sqrt(max(variance, 0.0)))
     return Assisted(
         estimate, tuple(lambdas), math.sqrt(design.variance(y)), _correlation(design, y, known.values)

@@ -75,7 +75,7 @@ def figure(estimate: Estimate, most: float = 1.0) -> Figure:
     if estimate.se <= NOTHING * most:
         return wilson(estimate, estimate.effective, most)
     student = math.isfinite(estimate.degrees)
-    width = stats.t.ppf(stats.norm.cdf(Z), estimate.degrees) if student else Z
+    width = float(stats.t.ppf(stats.norm.cdf(Z), estimate.degrees)) if student else Z
     low, high = estimate.value - width * estimate.se, estimate.value + width * estimate.se
     return Figure(
         estimate.value,

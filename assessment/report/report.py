@@ -112,7 +112,7 @@ def _values(
         "note": NOT_MAPPED,
         "version": importlib.metadata.version("cropmap"),
         "design": {
-            "method": "simple" if sampled.simple else "stratified",
+            "method": "blocks" if sampled.blocks else "simple" if sampled.simple else "stratified",
             "strata_by": sourced.strata_by,
             "strata": [
                 {"name": s.name, "pixels": s.pixels, "area": s.area, "units": _units(sampled, s.name)}
@@ -142,11 +142,6 @@ def _units(sampled: Sampled, stratum: str) -> int:
 
 def methods_text(sourced: Sourced, sampled: Sampled, found: Results, notices: tuple[str, ...]) -> str:
     """A paragraph for an annex: design, estimators, intervals, and what to know."""
-    drawn = (
-        "one simple random sample of all pixels"
-        if sampled.simple
-        else f"simple random samples of pixels in {len(sampled.strata)} strata"
-    )
     estimators = ["the estimator of the design (Stehman 2014; Olofsson et al. 2014 where strata are classes)"]
     if found.post_stratified:
         estimators.append("post-stratification by what the map shows (Cochran 1977, 5A.42)")
@@ -155,8 +150,9 @@ def methods_text(sourced: Sourced, sampled: Sampled, found: Results, notices: tu
             "a difference estimator with what the map says, its weight tuned and kept in 0 to 1"
         )
     lines = [
-        f"Accuracy and areas were estimated from {len(sampled.answered):,} points, {drawn}. The frame is the "
-        f"whole area, {sampled.area:,.1f} {sampled.unit}, also where the map shows no class.",
+        f"Accuracy and areas were estimated from {len(sampled.answered):,} points, "
+        f"{_how_drawn(sampled)}. The frame is the whole area, {sampled.area:,.1f} {sampled.unit}, "
+        "also where the map shows no class.",
         f"Estimators: {'; '.join(estimators)}.",
         "Intervals are 1.96 standard errors to each side, cut at 0 and at the whole; exact binomial or score "
         "intervals where a share has fewer than 5 units for or against it, or no variance. Fewer than 30 "
@@ -165,3 +161,12 @@ def methods_text(sourced: Sourced, sampled: Sampled, found: Results, notices: tu
         *notices,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _how_drawn(sampled: Sampled) -> str:
+    if sampled.blocks:
+        drawn = len({unit.block for unit in sampled.answered})
+        return f"simple random samples of pixels in {drawn:,} of {sampled.blocks:,.0f} blocks drawn at random"
+    if sampled.simple:
+        return "one simple random sample of all pixels"
+    return f"simple random samples of pixels in {len(sampled.strata)} strata"

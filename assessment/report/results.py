@@ -9,9 +9,9 @@ import numpy as np
 
 from assessment.estimation.accuracy import Accuracy, LabelledSample, assess
 from assessment.estimation.assisted import Assisted, Covariate, assisted_total
-from assessment.estimation.designs import Design, PostStratified, Stratified
+from assessment.estimation.designs import Clusters, Design, PostStratified, Stratified
 from assessment.estimation.intervals import Figure, figure
-from assessment.report.sampled import Sampled
+from assessment.report.sampled import Sampled, SampledUnit
 from gee_pipeline.errors import InputError
 
 
@@ -131,7 +131,7 @@ def labelled(sampled: Sampled) -> LabelledSample:
     units = sampled.answered
     index = {name: k for k, name in enumerate(sampled.classes)}
     return LabelledSample(
-        drawn=_design(sampled, [unit.stratum for unit in units]),
+        drawn=_design(sampled, units),
         classes=sampled.classes,
         map=np.array([index.get(unit.map, -1) for unit in units]),
         reference=np.array([index[unit.answer] for unit in units]),
@@ -141,15 +141,27 @@ def labelled(sampled: Sampled) -> LabelledSample:
     )
 
 
-def _design(sampled: Sampled, stratum_of: Sequence[str]) -> Design:
+def _design(sampled: Sampled, units: Sequence[SampledUnit]) -> Design:
+    """How some units of a sample were drawn."""
+    if sampled.blocks:
+        return _in_blocks(sampled, units)
     if sampled.simple:
         size = sum(stratum.pixels for stratum in sampled.strata)
-        return Stratified(np.zeros(len(stratum_of), np.intp), np.array([size]), ("all",), sampled.finite)
+        return Stratified(np.zeros(len(units), np.intp), np.array([size]), ("all",), sampled.finite)
     strata = [stratum for stratum in sampled.strata if stratum.pixels > 0]
     names = [stratum.name for stratum in strata]
     place = {name: h for h, name in enumerate(names)}
     sizes = np.array([stratum.pixels for stratum in strata], np.float64)
-    return Stratified(np.array([place[name] for name in stratum_of]), sizes, names, sampled.finite)
+    return Stratified(np.array([place[unit.stratum] for unit in units]), sizes, names, sampled.finite)
+
+
+def _in_blocks(sampled: Sampled, units: Sequence[SampledUnit]) -> Clusters:
+    """A simple random sample of blocks, and of units in each."""
+    sizes = {unit.block: unit.block_pixels for unit in units}
+    place = {name: i for i, name in enumerate(sizes)}
+    first = Stratified(np.zeros(len(sizes), np.intp), np.array([sampled.blocks]), ("all blocks",))
+    cluster = np.array([place[unit.block] for unit in units])
+    return Clusters(cluster, first, np.array(list(sizes.values())), list(sizes))
 
 
 def _strata_are_labels(sampled: Sampled) -> bool:
@@ -160,7 +172,7 @@ def _strata_are_labels(sampled: Sampled) -> bool:
 
 def _post_stratified(sampled: Sampled, sample: LabelledSample) -> tuple[Accuracy | None, tuple[str, ...]]:
     """A simple random sample with the areas of what the map shows."""
-    if not sampled.simple or not sampled.mapped:
+    if not sampled.simple or sampled.blocks or not sampled.mapped:
         return None, ()
     names = list(sampled.mapped)
     group = np.array([names.index(unit.map) for unit in sampled.answered])
@@ -226,7 +238,7 @@ def _limits(sampled: Sampled) -> Limits | None:
     shown = np.array([unit.map in sampled.classes for unit in sampled.units])
     right = np.array([unit.map == unit.answer for unit in sampled.units])
     whole = LabelledSample(
-        drawn=_design(sampled, [unit.stratum for unit in sampled.units]),
+        drawn=_design(sampled, sampled.units),
         classes=sampled.classes,
         map=np.zeros(len(missing), np.intp),
         reference=np.zeros(len(missing), np.intp),

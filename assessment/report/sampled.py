@@ -40,6 +40,10 @@ class SampledUnit:
     """Row in the map; -1 where that is not known."""
     col: int = -1
     """Column in the map."""
+    block: str = ""
+    """Name of its block; empty where units were not drawn in blocks."""
+    block_pixels: float = 0.0
+    """Units of the frame in its block."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Sampled:
     """A probability sample with its answers."""
 
     simple: bool
-    """Whether it is one simple random sample of the frame; otherwise one of each stratum."""
+    """Whether its units were drawn from the whole frame, alike or in blocks; otherwise from each stratum."""
     strata: tuple[StratumSize, ...]
     """The frame."""
     mapped: Mapping[str, tuple[float, float]]
@@ -74,6 +78,8 @@ class Sampled:
     """What to know, one sentence each."""
     districts: Mapping[str, float] = field(default_factory=dict)
     """Area of each district; empty where there are none."""
+    blocks: float = 0.0
+    """Blocks of the frame, of which a simple random sample was drawn; 0 where units were drawn one by one."""
     finite: bool = True
     """Whether the variance shrinks as the sample becomes the frame; tables of others leave that out."""
 

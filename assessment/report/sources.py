@@ -22,7 +22,7 @@ NOT_PROBABILITY: Final = "not a probability sample"
 _FARTHEST: Final = 2e-4
 """Degrees by which a point may have moved: about two pixels, what programs round away and no more."""
 
-_METHODS: Final = ("stratified", "simple")
+_METHODS: Final = ("stratified", "simple", "blocks")
 _RASTERS: Final = (".tif", ".tiff", ".vrt", ".img")
 
 
@@ -115,12 +115,13 @@ def from_design(folder: Path, request: AnswerRequest, faults: Faults) -> Sourced
     _note_strangers(design, files, faults)
     assessed, notices = _unchanged_map(folder, design, faults)
     sampled = Sampled(
-        simple=design.method == "simple",
+        simple=design.method != "stratified",
         strata=tuple(StratumSize(s.name, s.pixels, s.hectares) for s in design.strata),
         mapped=_mapped(design),
         classes=classes,
         units=_units(design, answers),
         notices=(*answers.notices, *notices),
+        blocks=float(design.blocks),
         districts={name: sum(design.mapped_hectares(name).values()) for name in design.districts},
     )
     return Sourced(sampled, answers.agreement, assessed, design.strata_by)
@@ -142,6 +143,8 @@ def _units(design: SampleDesign, answers: Answers) -> tuple[SampledUnit, ...]:
             unit.district,
             unit.row,
             unit.col,
+            unit.block,
+            float(unit.block_pixels),
         )
         for unit in design.units
     )

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from assessment.planning.expected import Assumed, Expected
-from assessment.sample.districts import NO_DISTRICTS, Districts, read_districts
-from assessment.sample.drawing import Units, draw
-from assessment.sample.frame import Frame, Progress, count_frame
+from assessment.planning.expected import Expected
+from assessment.sample.blocks import count_blocks, draw_blocks
+from assessment.sample.drawing import draw
+from assessment.sample.frame import Progress
 from assessment.sample.map_file import AssessedMap, open_map
-from assessment.sample.parts import find_parts
+from assessment.sample.plan import SamplePlan
 from assessment.sample.point_files import write_points
-from assessment.sample.record import DESIGN_FILE, DrawnStratum, MappedArea, SampleDesign, Unit, load_design
+from assessment.sample.record import DESIGN_FILE, SampleDesign, load_design
 from assessment.sample.request import DesignRequest
-from assessment.sample.sharing import Shared, share_out
-from assessment.sample.strata import Part, Partition
 from gee_pipeline.errors import MismatchError
 from gee_pipeline.files import require_writable
 
@@ -55,156 +50,24 @@ def design_sample(request: DesignRequest, report: Progress = lambda *_: None) ->
         IncompleteRunError: The run has no whole map.
     """
     assessed = open_map(request.place, request.legend)
-    plan = _Plan.of(request, assessed, report)
+    plan = SamplePlan.of(request, assessed, report)
     shared = plan.shared()
-    drawn = draw(assessed, plan.frame, plan.districts, shared.units, request.seed)
-    design = plan.record(shared.units, drawn)
+    if request.blocks is None:
+        drawn = draw(assessed, plan.frame, plan.districts, shared.units, request.seed)
+        design = plan.record(shared.units, drawn)
+    else:
+        design = _in_blocks(plan, request.blocks, report)
     _write(request.folder, design, assessed)
     return Designed(request.folder, design, shared.expected, plan.labels, plan.notices())
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A frame with what is assumed of it."""
-
-    request: DesignRequest
-    map: AssessedMap
-    districts: Districts
-    frame: Frame
-    accuracy: Mapping[Part, float]
-    """Expected user's accuracy of each part."""
-
-    @classmethod
-    def of(cls, request: DesignRequest, assessed: AssessedMap, report: Progress) -> _Plan:
-        districts = NO_DISTRICTS
-        if request.districts is not None and request.district_column is not None:
-            districts = read_districts(request.districts, request.district_column, assessed.crs)
-        parts, accuracy = find_parts(request, assessed, report)
-        partition = Partition(parts, len(districts.names), request.strata)
-        frame = count_frame(assessed, partition, districts, report)
-        return cls(request, assessed, districts, frame, accuracy)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the mapped classes, in the order of their codes."""
-        codes = dict.fromkeys(part.code for part in self.frame.partition.parts)
-        return tuple(self.map.name(code) for code in codes if code not in self.map.unmapped)
-
-    def shared(self) -> Shared:
-        """The points of the strata with pixels, and what to expect of them."""
-        sizes = self.frame.by_stratum(self.frame.pixels)
-        assumed = self._assumed_of_parts() if self.request.strata == "none" else self._assumed(sizes)
-        of = self._part_sizes() if self.request.strata == "none" else sizes[sizes > 0]
-        found = share_out(self.request, assumed, of)
-        out = np.zeros(len(sizes), np.intp)
-        out[np.flatnonzero(sizes)] = found.units
-        return replace(found, units=out)
-
-    def _assumed(self, sizes: NDArray[np.float64]) -> Assumed:
-        """What is assumed of the strata with pixels; each is of one part."""
-        strata = self.frame.partition.strata()
-        part_of = {int(h): int(part) for (part, _), h in np.ndenumerate(strata)}
-        there = np.flatnonzero(sizes)
-        return self._assume([part_of[h] for h in there.tolist()], sizes[there])
-
-    def _assumed_of_parts(self) -> Assumed:
-        return self._assume(list(range(len(self.frame.partition.parts))), self._part_sizes())
-
-    def _part_sizes(self) -> NDArray[np.float64]:
-        return self.frame.pixels.sum(1).astype(np.float64)
-
-    def _assume(self, of: list[int], sizes: NDArray[np.float64]) -> Assumed:
-        parts, labels = [self.frame.partition.parts[index] for index in of], list(self.labels)
-        label = [-1 if p.code in self.map.unmapped else labels.index(self.map.name(p.code)) for p in parts]
-        users = np.array([self.accuracy[part] for part in parts])
-        return Assumed(np.array(label), users, sizes / sizes.sum(), labels)
-
-    def _only_part(self, stratum: int) -> Part | None:
-        """The part that a stratum is made of; None where it has several."""
-        found = np.unique(np.argwhere(self.frame.partition.strata() == stratum)[:, 0])
-        return self.frame.partition.parts[found[0]] if len(found) == 1 else None
-
-    def record(self, units: NDArray[np.intp], drawn: Units) -> SampleDesign:
-        """The sample as it is kept."""
-        names = self._stratum_names()
-        pixels, hectares = (self.frame.by_stratum(v) for v in (self.frame.pixels, self.frame.hectares))
-        return SampleDesign(
-            method="simple" if self.request.strata == "none" else "stratified",
-            strata_by=self.request.strata,
-            seed=self.request.seed,
-            map_path=Path(os.path.relpath(self.map.path, self.request.folder)).as_posix(),
-            map_digest=self.map.digest(),
-            classes=self._classes(),
-            unmapped=tuple(self.map.name(code) for code in sorted(self.map.unmapped)),
-            strata=tuple(
-                DrawnStratum(names[h], self._label(h), int(pixels[h]), float(hectares[h]), int(units[h]))
-                for h in np.flatnonzero(pixels).tolist()
-            ),
-            mapped=tuple(self._mapped()),
-            units=self._units(drawn, names),
-        )
-
-    def _label(self, stratum: int) -> str:
-        part = self._only_part(stratum)
-        return "" if part is None else self.map.name(part.code)
-
-    def _stratum_names(self) -> list[str]:
-        strata = self.frame.partition.strata()
-        if self.request.strata == "none":
-            return ["all"]
-        out = [""] * (int(strata.max()) + 1)
-        for (index, district), stratum in np.ndenumerate(strata):
-            part = self.frame.partition.parts[index]
-            where = f", {self.districts.names[district]}" if self.request.strata == "class+district" else ""
-            out[stratum] = f"{part.name(self.map.name(part.code))}{where}"
-        return out
-
-    def _classes(self) -> tuple[str, ...]:
-        """What an answer may name: every class of the legend, also one without a pixel, and those added."""
-        inside = {part.code for part in self.frame.partition.parts}
-        special = [code for code in self.map.names if code >= 254 and code not in inside]
-        known = sorted({*self.map.names, *inside} - self.map.unmapped - set(special))
-        return tuple(dict.fromkeys([*map(self.map.name, known), *self.request.classes]))
-
-    def _mapped(self) -> list[MappedArea]:
-        sums: dict[tuple[str, str], list[float]] = {}
-        for (index, district), pixels in np.ndenumerate(self.frame.pixels):
-            name = self.districts.names[district] if len(self.districts.names) > 1 else ""
-            one = sums.setdefault((self.map.name(self.frame.partition.parts[index].code), name), [0, 0.0])
-            one[0] += int(pixels)
-            one[1] += float(self.frame.hectares[index, district])
-        return [MappedArea(*key, int(n), area) for key, (n, area) in sums.items() if n]
-
-    def _units(self, drawn: Units, names: list[str]) -> tuple[Unit, ...]:
-        lon, lat = self.map.places(drawn.row, drawn.col)
-        parts, several = self.frame.partition.parts, len(self.districts.names) > 1
-        columns = (drawn.row, drawn.col, drawn.part, drawn.district, drawn.stratum, drawn.hectares)
-        return tuple(
-            Unit(
-                id=str(number),
-                lon=float(lon[number - 1]),
-                lat=float(lat[number - 1]),
-                row=row,
-                col=col,
-                stratum=names[stratum],
-                map=self.map.name(parts[part].code),
-                district=self.districts.names[district] if several else "",
-                hectares=area,
-            )
-            for number, (row, col, part, district, stratum, area) in enumerate(
-                zip(*(column.tolist() for column in columns), strict=True), start=1
-            )
-        )
-
-    def notices(self) -> tuple[str, ...]:
-        """What to know of the sample."""
-        out = []
-        if self.request.strata != "none" and not self.request.expect:
-            out.append(
-                "What to expect rests on the map's own confidence, or 80 % right where it has none; "
-                "give --expect class=0.9 where you know better."
-            )
-        return tuple(out)
+def _in_blocks(plan: SamplePlan, side: float, report: Progress) -> SampleDesign:
+    """A sample of blocks and of pixels in them."""
+    request, partition = plan.request, plan.frame.partition
+    frame = count_blocks(plan.map, side, report)
+    blocks, points = request.blocks_drawn or 0, request.points or 0
+    drawn = draw_blocks(plan.map, partition, plan.districts, frame, blocks, points, request.seed)
+    return plan.record(np.array([len(drawn.row)]), drawn, frame)
 
 
 def _write(folder: Path, design: SampleDesign, assessed: AssessedMap) -> None:
@@ -213,6 +76,7 @@ def _write(folder: Path, design: SampleDesign, assessed: AssessedMap) -> None:
         raise MismatchError(
             f"{folder} holds another sample. Answers to it would be lost: choose another --out, or delete it."
         )
+    begun = (folder / DESIGN_FILE).exists()
     require_writable(folder / DESIGN_FILE)
     work = folder / "points.part"
     shutil.rmtree(work, ignore_errors=True)
@@ -220,7 +84,7 @@ def _write(folder: Path, design: SampleDesign, assessed: AssessedMap) -> None:
     try:
         write_points(work, design, pixel=abs(assessed.transform.a))
         for path in sorted(work.iterdir()):
-            if not (folder / path.name).exists():  # an interpreter may have begun to fill it in
+            if not (begun and (folder / path.name).exists()):  # an interpreter may be filling it in
                 path.replace(folder / path.name)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -30,6 +30,10 @@ class Units:
     """`(unit,)`: index of its stratum."""
     hectares: NDArray[np.float64]
     """`(unit,)`: its ground area."""
+    probability: NDArray[np.float64]
+    """`(unit,)`: its probability to be drawn."""
+    block: NDArray[np.intp] | None = None
+    """`(unit,)`: index of its block; None where pixels were not drawn in blocks."""
 
 
 def draw(
@@ -64,7 +68,8 @@ def draw(
     table = np.concatenate(found)
     shuffled = table[np.random.default_rng([seed, len(units)]).permutation(len(table))]
     row, col, part, district, stratum = shuffled[:, :5].T.astype(np.intp)
-    return Units(row, col, part, district, stratum, shuffled[:, 5])
+    probability = (units / np.maximum(frame.by_stratum(frame.pixels), 1))[stratum]
+    return Units(row, col, part, district, stratum, shuffled[:, 5], probability)
 
 
 Ranks = list[tuple[int, NDArray[np.int64]]]

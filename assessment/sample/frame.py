@@ -118,9 +118,9 @@ def count_frame(
     return Frame(partition, pixels, hectares, tuple(one for one in counts if len(one.strata)))
 
 
-def with_progress(assessed: AssessedMap, report: Progress) -> Iterator[Window]:
+def with_progress(assessed: AssessedMap, report: Progress, side: int | None = None) -> Iterator[Window]:
     """The windows of a map; each is reported once it was worked on."""
-    windows = list(assessed.windows())
+    windows = list(assessed.windows(side))
     for done, window in enumerate(windows, start=1):
         yield window
         report(done, len(windows))

@@ -25,6 +25,7 @@ from gee_pipeline.map_codes import NOT_ENOUGH
 from inference.product.pixel_area import ground_area
 from inference.product.statistics import SQUARE_METRES
 from inference.run.plan import CONFIG_FILE, RUN_FILE
+from inference.run.prediction import bounded_gdal
 
 TILE: Final = 2048
 """Pixels along a side of a window: its codes, confidence, strata and areas take about 100 MB."""
@@ -72,12 +73,16 @@ class AssessedMap:
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def windows(self) -> Iterator[Window]:
-        """The map in pieces, row by row."""
-        height, width = self.shape
-        for top in range(0, height, TILE):
-            for left in range(0, width, TILE):
-                yield Window(left, top, min(TILE, width - left), min(TILE, height - top))
+    def windows(self, side: int | None = None) -> Iterator[Window]:
+        """The map in pieces, row by row.
+
+        Args:
+            side: Pixels along a side of a window; None is 2,048.
+        """
+        step, (height, width) = side or TILE, self.shape
+        for top in range(0, height, step):
+            for left in range(0, width, step):
+                yield Window(left, top, min(step, width - left), min(step, height - top))
 
     def pixel_hectares(self, window: Window) -> NDArray[np.float64]:
         """Hectares of ground of each pixel `(y, x)` of a window."""
@@ -177,7 +182,7 @@ def reading(path: Path, like: AssessedMap) -> Iterator[Any]:
         MismatchError: It has other pixels.
         CorruptFileError: It cannot be read.
     """
-    with _opened(path) as file:
+    with bounded_gdal(), _opened(path) as file:
         if file.shape != like.shape or not file.transform.almost_equals(like.transform, 1e-6):
             raise MismatchError(
                 f"{path} has other pixels than {like.path}: they are not of one map. Make the map again."

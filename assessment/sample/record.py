@@ -21,7 +21,8 @@ DESIGN_FILE: Final = "design.json"
 KEY_FILE: Final = "key.csv"
 _WAY_OUT: Final = "Restore the folder from a copy, or draw the sample again with the same --seed."
 
-Method = Literal["stratified", "simple"]
+Method = Literal["stratified", "simple", "blocks"]
+"""Pixels of each stratum, of the whole frame, or of blocks that were drawn first."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,12 @@ class Unit:
     """Name of its district; empty where there are none."""
     hectares: float
     """Its ground area."""
+    probability: float
+    """Its probability to be in the sample."""
+    block: str = ""
+    """Name of its block; empty where pixels were not drawn in blocks."""
+    block_pixels: int = 0
+    """Pixels of the frame in its block."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,8 @@ class SampleDesign:
     """Everything the map shows, by district."""
     units: tuple[Unit, ...]
     """The sample, in the order of the answer sheets."""
+    blocks: int = 0
+    """Blocks of the frame of which some were drawn; 0 where pixels were not drawn in blocks."""
 
     @property
     def hectares(self) -> float:
@@ -145,8 +154,7 @@ class SampleDesign:
 
     def key(self) -> bytes:
         """The units as CSV, with what interpreters shall not see."""
-        probabilities = {stratum.name: stratum.probability for stratum in self.strata}
-        rows = [{**asdict(unit), "probability": probabilities[unit.stratum]} for unit in self.units]
+        rows = [asdict(unit) for unit in self.units]
         return to_csv(tuple(rows[0]), rows)
 
     def save(self, folder: Path) -> None:
@@ -208,6 +216,7 @@ def _from_dict(values: Mapping[str, Any], key: bytes) -> SampleDesign:
         strata=tuple(DrawnStratum(**one) for one in strata),
         mapped=tuple(MappedArea(**one) for one in values["mapped"]),
         units=tuple(_unit(row) for row in rows),
+        blocks=values["blocks"],
     )
 
 
@@ -222,6 +231,9 @@ def _unit(row: Mapping[str, str]) -> Unit:
         map=row["map"],
         district=row["district"],
         hectares=float(row["hectares"]),
+        probability=float(row["probability"]),
+        block=row["block"],
+        block_pixels=int(row["block_pixels"]),
     )
 
 

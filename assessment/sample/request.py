@@ -37,6 +37,10 @@ class DesignRequest:
     """Classes that an answer may name besides those of the map."""
     legend: Path | None = None
     """Names of the codes of a raster."""
+    blocks: float | None = None
+    """Side of blocks, metres, in which points are drawn; None draws them anywhere."""
+    blocks_drawn: int | None = None
+    """Blocks to draw."""
     seed: int = 0
     """Seed of the draw."""
     out: Path | None = None
@@ -51,8 +55,15 @@ class DesignRequest:
             )
         if self.strata == "class+district" and self.districts is None:
             raise InputError("Strata by district need --districts and --district-column.")
+        self._require_whole_blocks()
         if bad := {name: value for name, value in self.expect.items() if not 0 < value <= 1}:
             raise InputError(f"An accuracy to expect is above 0 and at most 1, got {bad}. Correct --expect.")
+
+    def _require_whole_blocks(self) -> None:
+        if (self.blocks is None) != (self.blocks_drawn is None):
+            raise InputError("Blocks need a side and a number: --blocks, such as 2000, and --blocks-drawn.")
+        if self.blocks is not None and (self.strata != "none" or self.points is None):
+            raise InputError("Points in blocks need --strata none and --points.")
 
     @property
     def folder(self) -> Path:

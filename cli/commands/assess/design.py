@@ -80,6 +80,14 @@ class Accuracies(click.ParamType[Mapping[str, float]]):
     type=IN_FILE,
     help="Names of the codes of a MAP: CSV with the columns code and name.  [default: those in the raster]",
 )
+@click.option(
+    "--blocks",
+    type=float,
+    metavar="METRES",
+    help="Draw square blocks of this side, such as 2000, and the points in them: less travel, wider "
+    "intervals. With --strata none.",
+)
+@click.option("--blocks-drawn", type=click.IntRange(min=2), metavar="N", help="Blocks to draw.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the draw.  [default: 0]")
 @click.option(
     "--out",

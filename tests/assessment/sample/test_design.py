@@ -1,3 +1,4 @@
+import csv
 import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -85,6 +86,18 @@ def test_the_same_design_is_drawn_again_and_answers_are_kept(
     assert after == before
 
 
+def test_points_of_a_sample_that_was_not_finished_are_replaced(
+    place: AssessedPlace, request_: DesignRequest
+) -> None:
+    design_sample(request_)
+    (place.sample / "design.json").unlink()  # a command that was killed before it wrote it
+    design_sample(replace(request_, seed=8))
+    with (place.sample / "points.csv").open(newline="") as file:
+        points = [(row["id"], float(row["lon"])) for row in csv.DictReader(file)]
+    key = [(row["id"], round(float(row["lon"]), 7)) for row in key_rows(place.sample)]
+    assert points == key
+
+
 def test_another_sample_is_not_written_over_answers(place: AssessedPlace, request_: DesignRequest) -> None:
     design_sample(request_)
     key = (place.sample / "key.csv").read_bytes()
@@ -161,6 +174,10 @@ def test_what_to_expect_rests_on_the_confidence_or_on_what_is_hoped_for(
         ({"strata": "class+district"}, "need --districts"),
         ({"expect": {"wheat": 1.2}}, "at most 1"),
         ({"expect": {"rye": 0.9}}, "--expect names"),
+        ({"blocks": 200.0}, "need a side and a number"),
+        ({"blocks": 200.0, "blocks_drawn": 9}, "need --strata none"),
+        ({"blocks": 200.0, "blocks_drawn": 999, "strata": "none"}, "the map has 30 blocks, got 999"),
+        ({"blocks": 9.0, "blocks_drawn": 9, "strata": "none"}, "side of 2 pixels or more"),
         ({"points": 9}, "need 10 units, got 9"),
         ({"floor": 50}, "need 250 units, got 200"),
         ({"points": 20_000}, "fewer than 20,000 --points"),
