@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from assessment.estimation.designs import Calibrated, Design
 from assessment.estimation.estimate import Estimate, ratio
-from assessment.estimation.intervals import Figure, figure, share
+from assessment.estimation.intervals import FEW_OMISSIONS, Figure, area_interval, share_interval
 
 Flags = NDArray[np.bool_]
 """`(unit,)`: of which units something is true."""
@@ -60,10 +60,6 @@ class LabelledSample:
         part = self.everywhere if within is None else within
         return ratio(self.design, self.size * (where & part), self.size * part)
 
-    def _share(self, where: Flags, within: Flags, *, equal: bool = False) -> Figure | None:
-        found = self.area_of(where, within)
-        return None if found is None else share(found, int((where & within).sum()), equal=equal)
-
 
 @dataclass(frozen=True)
 class ClassAccuracy:
@@ -79,10 +75,17 @@ class ClassAccuracy:
     """Share of what is of the class that is mapped so; None where the sample has nothing of it."""
     f1: Figure | None
     """2 (right) / (mapped + there), by area; None where neither is there."""
+    right_units: int
+    """Units that are of the class and mapped as it."""
     mapped_units: int
     """Units that the map shows as the class."""
     reference_units: int
     """Units that are of the class."""
+
+    @property
+    def omitted_units(self) -> int:
+        """Units that are of the class and mapped as something else, or not."""
+        return self.reference_units - self.right_units
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def assess(sample: LabelledSample, within: Flags | None = None, hectares: float 
     return Accuracy(
         hectares=area,
         units=int(part.sum()),
-        overall=sample._share(sample.map == sample.reference, shown),
+        overall=_share(sample.area_of(sample.map == sample.reference, shown)),
         classes=tuple(_class(sample, k, part, area) for k in range(len(sample.classes))),
         shares=_matrix(sample, weights / max(weights.sum(), math.ulp(0.0))),
         counts=_matrix(sample, part).astype(np.intp),
@@ -127,13 +130,15 @@ def assess(sample: LabelledSample, within: Flags | None = None, hectares: float 
 
 def _class(sample: LabelledSample, k: int, part: Flags, hectares: float) -> ClassAccuracy:
     mapped, there = part & (sample.map == k), part & (sample.reference == k)
-    area = _plain(sample.area_of(there, part))
+    area = sample.area_of(there, part)
+    few = int((there & ~mapped).sum()) < FEW_OMISSIONS
     return ClassAccuracy(
         name=sample.classes[k],
-        area=area and area.times(hectares),
-        users=sample._share(there, mapped, equal=sample.map_strata and bool(part.all())),
-        producers=_plain(sample.area_of(mapped, there)),
-        f1=_plain(_f1(sample, mapped, there)),
+        area=None if area is None else replace(area_interval(area).times(hectares), few_omissions=few),
+        users=_share(sample.area_of(there, mapped), binomial=sample.map_strata and bool(part.all())),
+        producers=_share(sample.area_of(mapped, there)),
+        f1=_share(_f1(sample, mapped, there)),
+        right_units=int((mapped & there).sum()),
         mapped_units=int(mapped.sum()),
         reference_units=int(there.sum()),
     )
@@ -144,8 +149,8 @@ def _f1(sample: LabelledSample, mapped: Flags, there: Flags) -> Estimate | None:
     return ratio(sample.design, size * 2 * (mapped & there), size * (mapped.astype(int) + there))
 
 
-def _plain(estimate: Estimate | None) -> Figure | None:
-    return None if estimate is None else figure(estimate)
+def _share(estimate: Estimate | None, *, binomial: bool = False) -> Figure | None:
+    return None if estimate is None else share_interval(estimate, binomial=binomial)
 
 
 def _matrix(sample: LabelledSample, weights: NDArray[Any]) -> NDArray[Any]:

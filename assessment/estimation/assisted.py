@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from assessment.estimation.designs import Design
 from assessment.estimation.estimate import Estimate, covariance, total
 from assessment.estimation.intervals import FEW_UNITS
+
+FEW_CASES: Final = 10
+"""Units that differ from the rest of their group, which it takes to tune a lambda."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Covariate:
     values: NDArray[np.float64]
     """`(unit,)`: f, for example the probability of a class."""
     group: NDArray[np.intp]
-    """`(unit,)`: units of one group share a lambda; of a stratified design its strata."""
+    """`(unit,)`: units of one group share a lambda; of a stratified design, strata."""
     totals: NDArray[np.float64]
     """`(group,)`: total of f over the frame."""
     variances: NDArray[np.float64] | None = None
@@ -36,19 +39,6 @@ class Covariate:
     def uncertain(self) -> NDArray[np.float64]:
         """`(group,)`: variance of the totals, 0 where they are known."""
         return np.zeros(len(self.totals)) if self.variances is None else self.variances
-
-    @property
-    def pooled(self) -> Covariate:
-        """The same, with groups of fewer than 30 units joined to one: their own lambda would be chance."""
-        small = np.bincount(self.group, minlength=len(self.totals)) < FEW_UNITS
-        kept, joined = np.unique(np.where(small, -1, np.arange(len(small))), return_inverse=True)
-        count = len(kept)
-        return Covariate(
-            self.values,
-            joined[self.group],
-            np.bincount(joined, self.totals, minlength=count).astype(np.float64),
-            np.bincount(joined, self.uncertain, minlength=count).astype(np.float64),
-        )
 
 
 @dataclass(frozen=True)
@@ -74,31 +64,36 @@ def assisted_total(
         design: How the units were drawn.
         y: What was seen of each unit.
         covariate: What the map says.
-        weight: One lambda for all groups; None tunes one for each group of 30 units or more, and one for all
-            others together, if they have as many; else theirs is 0.
+        weight: One lambda for all groups; None tunes it in each group that says enough, and takes that of the
+            whole sample in the others: one of their own would be chance.
     """
-    y, known = np.asarray(y, np.float64), covariate.pooled
-    count = len(known.totals)
-    parts = [np.where(known.group == g, known.values, 0.0) for g in range(count)]
-    units = np.bincount(known.group, minlength=count).tolist()
+    y, f, group = np.asarray(y, np.float64), covariate.values, covariate.group
+    lambdas = np.full(len(covariate.totals), weight or 0.0)
+    own = np.zeros(len(lambdas), bool)
     if weight is None:
-        each = zip(parts, units, known.uncertain.tolist(), strict=True)
-        lambdas = [_tuned(design, y, f, v) if n >= FEW_UNITS else 0.0 for f, n, v in each]
-    else:
-        lambdas = [weight] * count
-    left = y - sum(one * f for one, f in zip(lambdas, parts, strict=True))
-    value = float(lambdas @ known.totals + design.weights @ left)
-    variance = design.variance(left) + float(np.square(lambdas) @ known.uncertain)
-    if weight is None:
-        variance += sum(
-            design.variance(np.where(known.group == g, left, 0.0)) / (units[g] - 2)
-            for g in range(count)
-            if lambdas[g] > 0  # one more number was taken from the units: n - 2 in place of n - 1
-        )
+        own = np.array([_says_enough(y[group == g]) for g in range(len(lambdas))])
+        lambdas[:] = _tuned(design, y, f, float(covariate.uncertain.sum()))
+        for g in np.flatnonzero(own).tolist():
+            part = np.where(group == g, f, 0.0)
+            lambdas[g] = _tuned(design, y, part, float(covariate.uncertain[g]))
+    left = y - lambdas[group] * f
+    value = float(lambdas @ covariate.totals + design.weights @ left)
+    variance = design.variance(left) + float(lambdas**2 @ covariate.uncertain)
+    for g in np.flatnonzero(own & (lambdas > 0)).tolist():  # one more number was taken from these units
+        part = group == g
+        variance += design.variance(np.where(part, left, 0.0)) / (part.sum() - 2)
     estimate = replace(total(design, left), value=value, se=math.sqrt(max(variance, 0.0)))
-    return Assisted(
-        estimate, tuple(lambdas), math.sqrt(design.variance(y)), _correlation(design, y, known.values)
-    )
+    plain_se = math.sqrt(design.variance(y))
+    return Assisted(estimate, tuple(lambdas.tolist()), plain_se, _correlation(design, y, f))
+
+
+def _says_enough(y: NDArray[np.float64]) -> bool:
+    """Whether a group has units enough to tune a lambda, and not only a few that differ from the rest.
+
+    (sum d^2)^2 / sum d^4 of the deviations is the number of cases where they are few, of 0 and 1 alike.
+    """
+    squares = (y - y.mean()) ** 2 if len(y) else y
+    return len(y) >= FEW_UNITS and squares.sum() ** 2 >= FEW_CASES * (squares**2).sum() > 0
 
 
 def _tuned(design: Design, y: NDArray[np.float64], f: NDArray[np.float64], uncertain: float) -> float:

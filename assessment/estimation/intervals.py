@@ -1,9 +1,9 @@
-"""95 % intervals: normal, Student's t for clusters, binomial where a standard error is 0 or says little."""
+"""95 % intervals: normal ones of areas, score intervals of shares, exact ones where a standard error is 0."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from scipy import stats
@@ -19,8 +19,9 @@ FEW_UNITS: Final = 30
 LARGE_CV: Final = 0.25
 """Estimates whose standard error is a larger share of them are flagged."""
 
-FEW_CASES: Final = 5
-"""A share that fewer units than these make, or speak against, has no normal interval."""
+FEW_OMISSIONS: Final = 5
+"""The area of a class that fewer units show where the map has something else is flagged: its standard error
+rests on them, and its interval holds less often than it says."""
 
 NOTHING: Final = 1e-9
 """A standard error of a share that is smaller is 0, but for rounding."""
@@ -46,83 +47,82 @@ class Figure:
     """How the interval was made."""
     cut: bool = False
     """Whether the interval was cut at 0 or at the most that is possible."""
+    few_omissions: bool = False
+    """Whether it is an area of a class that fewer than 5 units show to be missing on the map."""
+    reach: float = Z
+    """Standard errors on each side: 1.96, or more where there are few clusters."""
 
     @property
     def half_width(self) -> float:
-        """1.96 standard errors, or half of an interval that is not normal."""
-        return Z * self.se if self.interval == "normal" else (self.high - self.low) / 2
+        """Standard errors to each side, 1.96 or as Student has it; half of the interval where they are 0."""
+        return self.reach * self.se if self.se > 0 else (self.high - self.low) / 2
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What makes it weak: `few units`, `large cv`."""
-        large = self.value == 0 or self.se / abs(self.value) > LARGE_CV
-        few = self.units < FEW_UNITS
-        return (("few units",) if few else ()) + (("large cv",) if large else ())
+        """What makes it weak."""
+        weak = {
+            "few units": self.units < FEW_UNITS,
+            "large cv": self.value == 0 or self.se / abs(self.value) > LARGE_CV,
+            "few omissions": self.few_omissions,
+        }
+        return tuple(name for name, true in weak.items() if true)
 
     def times(self, factor: float) -> Figure:
         """The same in another unit, such as hectares."""
         value, se, low, high = (factor * v for v in (self.value, self.se, self.low, self.high))
-        return Figure(value, se, low, high, self.units, self.interval, self.cut)
+        return replace(self, value=value, se=se, low=low, high=high)
 
 
-def figure(estimate: Estimate, most: float = 1.0) -> Figure:
-    """An estimate with its interval, cut at 0 and `most`; one without a standard error gets no such interval.
+def area_interval(estimate: Estimate, most: float = 1.0) -> Figure:
+    """An area with its normal interval, cut at 0 and `most`; a score interval where there is no variance.
 
     Args:
-        estimate: A share, or a total.
+        estimate: An area, or its share of the frame.
         most: The largest value that is possible.
     """
     if estimate.se <= NOTHING * most:
-        return wilson(estimate, estimate.effective, most)
-    student = math.isfinite(estimate.degrees)
-    width = float(stats.t.ppf(stats.norm.cdf(Z), estimate.degrees)) if student else Z
-    low, high = estimate.value - width * estimate.se, estimate.value + width * estimate.se
-    return Figure(
-        estimate.value,
-        estimate.se,
-        max(low, 0.0),
-        min(high, most),
-        estimate.units,
-        "t" if student else "normal",
-        low < 0 or high > most,
-    )
+        return _score(replace(estimate, se=0.0), estimate.effective, most)
+    z = reach(estimate)
+    low, high = estimate.value - z * estimate.se, estimate.value + z * estimate.se
+    kind: Kind = "normal" if z == Z else "t"
+    cut = low < 0 or high > most
+    low, high = max(low, 0.0), min(high, most)
+    return Figure(estimate.value, estimate.se, low, high, estimate.units, kind, cut, reach=z)
 
 
-def share(estimate: Estimate, cases: int, *, equal: bool) -> Figure:
-    """A share with an interval that holds also where few units are right, or few are wrong.
+def share_interval(estimate: Estimate, *, binomial: bool = False) -> Figure:
+    """A share with the score interval of as many equal units, which holds where few units are right or wrong.
 
     Args:
         estimate: The share.
-        cases: Units of the sample of which it is true, of `estimate.units`.
-        equal: Whether these units were drawn as one simple random sample, so that their number is binomial.
+        binomial: Whether its units are a simple random sample, so that 0 and 1 have an exact interval.
     """
-    if FEW_CASES <= cases <= estimate.units - FEW_CASES and estimate.se > NOTHING:
-        return figure(estimate)
-    if equal:
-        return clopper_pearson(estimate, cases)
     p = estimate.value
-    units = p * (1 - p) / estimate.se**2 if estimate.se > NOTHING and 0 < p < 1 else estimate.effective
-    return wilson(estimate, units)
+    if estimate.se > NOTHING:
+        return _score(estimate, p * (1 - p) / estimate.se**2 if 0 < p < 1 else estimate.effective)
+    certain = replace(estimate, se=0.0)
+    return _exact(certain) if binomial and p in (0.0, 1.0) else _score(certain, estimate.effective)
 
 
-def clopper_pearson(estimate: Estimate, cases: int) -> Figure:
-    """The exact binomial interval of `cases` out of the units of an estimate (Clopper and Pearson 1934)."""
+def reach(estimate: Estimate) -> float:
+    """Standard errors on each side of a 95 % interval."""
+    if math.isinf(estimate.degrees):
+        return Z
+    return float(stats.t.ppf(stats.norm.cdf(Z), estimate.degrees))
+
+
+def _exact(estimate: Estimate) -> Figure:
+    """The binomial interval of a share of 0 or 1 (Clopper and Pearson 1934)."""
     n, tail = estimate.units, float(stats.norm.sf(Z))
-    low = float(stats.beta.ppf(tail, cases, n - cases + 1)) if cases else 0.0
-    high = float(stats.beta.isf(tail, cases + 1, n - cases)) if cases < n else 1.0
-    return Figure(estimate.value, estimate.se, low, high, n, "clopper-pearson")
+    limit = tail ** (1 / n)
+    low, high = (limit, 1.0) if estimate.value == 1 else (0.0, 1 - limit)
+    return Figure(estimate.value, 0.0, low, high, n, "clopper-pearson")
 
 
-def wilson(estimate: Estimate, effective: float, most: float = 1.0) -> Figure:
-    """The score interval of a share (Wilson 1927).
-
-    Args:
-        estimate: The share, or a total that is 0 or `most`.
-        effective: Units of a simple random sample that would say as much.
-        most: The largest value that is possible.
-    """
-    p, n = estimate.value / most, max(effective, 1.0)
-    centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    reach = Z / (1 + Z**2 / n) * math.sqrt(max(p * (1 - p) / n + Z**2 / (4 * n**2), 0.0))
-    low, high = max(centre - reach, 0.0), min(centre + reach, 1.0)
-    return Figure(estimate.value, estimate.se, low * most, high * most, estimate.units, "wilson")
+def _score(estimate: Estimate, effective: float, most: float = 1.0) -> Figure:
+    """The score interval (Wilson 1927) of a share, with as many equal units as say the same."""
+    p, n, z = estimate.value / most, max(effective, 1.0), reach(estimate)
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(max(p * (1 - p) / n + z**2 / (4 * n**2), 0.0))
+    low, high = max(centre - half, 0.0), min(centre + half, 1.0)
+    return Figure(estimate.value, estimate.se, low * most, high * most, estimate.units, "wilson", reach=z)

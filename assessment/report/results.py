@@ -10,7 +10,7 @@ import numpy as np
 from assessment.estimation.accuracy import Accuracy, LabelledSample, assess
 from assessment.estimation.assisted import Assisted, Covariate, assisted_total
 from assessment.estimation.designs import Clusters, Design, PostStratified, Stratified
-from assessment.estimation.intervals import Figure, figure
+from assessment.estimation.intervals import FEW_OMISSIONS, Figure, area_interval
 from assessment.report.sampled import Sampled, SampledUnit
 from gee_pipeline.errors import InputError
 
@@ -206,7 +206,9 @@ def _assisted(
         totals = np.array([covariate.totals.get(name, 0.0) for name in labels])
     f = Covariate(covariate.values * sample.size, group, totals)
     found = assisted_total(sample.design, sample.size * (sample.reference == k), f)
-    return AssistedArea(figure(found.estimate, sampled.area), found.lambdas, *_gains(found))
+    few = int(((sample.reference == k) & (sample.map != k)).sum()) < FEW_OMISSIONS
+    area = replace(area_interval(found.estimate, sampled.area), few_omissions=few)
+    return AssistedArea(area, found.lambdas, *_gains(found))
 
 
 def _gains(found: Assisted) -> tuple[float, float]:

@@ -18,41 +18,51 @@ def drawn():
     return Stratified(group, SIZES), y, Covariate(f, group, np.array([2900.0, 2100.0, 240.0]))
 
 
-def test_each_large_group_has_the_lambda_of_its_regression(drawn) -> None:
+def whole(design, y, f) -> float:
+    """Lambda of the whole sample: covariance of the totals over the variance of that of f."""
+    above = below = 0.0
+    for g, (n, size) in enumerate(zip(UNITS, SIZES, strict=True)):
+        part = design.stratum == g
+        scale = size**2 * (1 - n / size) / n
+        above += scale * np.cov(y[part], f[part])[0, 1]
+        below += scale * f[part].var(ddof=1)
+    return above / below
+
+
+def test_each_group_that_says_enough_has_the_lambda_of_its_regression(drawn) -> None:
     design, y, covariate = drawn
     found = assisted_total(design, y, covariate)
     slopes = []
     for g in (0, 1):
         part = covariate.group == g
         slopes.append(np.cov(y[part], covariate.values[part])[0, 1] / covariate.values[part].var(ddof=1))
-    assert found.lambdas == pytest.approx([0.0, *np.clip(slopes, 0, 1)])  # the small group is first, without
+    rest = whole(design, y, covariate.values)
+    assert found.lambdas == pytest.approx(np.clip([*slopes, rest], 0, 1))
     value = sum(
-        weight * covariate.totals[g] + SIZES[g] * (y - weight * covariate.values)[covariate.group == g].mean()
-        for g, weight in ((0, found.lambdas[1]), (1, found.lambdas[2]), (2, 0.0))
+        found.lambdas[g] * covariate.totals[g]
+        + SIZES[g] * (y - found.lambdas[g] * covariate.values)[covariate.group == g].mean()
+        for g in range(3)
     )
     assert found.estimate.value == pytest.approx(value)
 
 
-def test_the_variance_counts_the_lambdas_that_were_fitted(drawn) -> None:
+def test_the_variance_counts_the_lambdas_that_were_fitted_by_group(drawn) -> None:
     design, y, covariate = drawn
     found = assisted_total(design, y, covariate)
     expected = 0.0
-    for g, (n, weight) in enumerate(zip(UNITS, (*found.lambdas[1:], 0.0), strict=True)):
-        left = (y - weight * covariate.values)[covariate.group == g]
-        freedom = n - 2 if weight else n - 1
+    for g, (n, freedom) in enumerate(zip(UNITS, (58, 38, 9), strict=True)):
+        left = (y - found.lambdas[g] * covariate.values)[covariate.group == g]
         squares = ((left - left.mean()) ** 2).sum() / freedom
         expected += SIZES[g] ** 2 * (1 - n / SIZES[g]) * squares / n
     assert found.estimate.se**2 == pytest.approx(expected)
 
 
-def test_small_groups_that_are_many_together_share_a_lambda() -> None:
-    rng = np.random.default_rng(1)
-    group = np.repeat(np.arange(4), 10)
-    f = rng.random(40)
-    y = (rng.random(40) < f).astype(float)
-    found = assisted_total(Stratified(group, np.full(4, 500.0)), y, Covariate(f, group, np.full(4, 250.0)))
-    assert len(found.lambdas) == 1
-    assert 0 < found.lambdas[0] <= 1
+def test_a_group_with_few_cases_takes_the_lambda_of_the_whole_sample(drawn) -> None:
+    design, y, covariate = drawn
+    y = np.where((covariate.group == 0) & (np.cumsum(y) > 4), 0.0, y)  # four cases of sixty
+    found = assisted_total(design, y, covariate)
+    assert found.lambdas[0] == found.lambdas[2] == pytest.approx(whole(design, y, covariate.values))
+    assert found.lambdas[1] != found.lambdas[0]
 
 
 @pytest.mark.parametrize("seed", range(8))

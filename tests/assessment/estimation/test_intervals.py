@@ -1,54 +1,56 @@
 import math
+from dataclasses import replace
 
 import pytest
 from scipy import stats
 
 from assessment.estimation.estimate import Estimate
-from assessment.estimation.intervals import Z, figure, share
+from assessment.estimation.intervals import Z, area_interval, share_interval
 
 LEVEL = 2 * stats.norm.cdf(1.96) - 1
 
 
 def test_a_normal_interval_is_cut_where_nothing_can_be_and_says_so() -> None:
-    plain = figure(Estimate(0.3, 0.1, 50, 50))
+    plain = area_interval(Estimate(0.3, 0.1, 50, 50))
     assert (plain.low, plain.high, plain.cut) == (pytest.approx(0.104), pytest.approx(0.496), False)
-    low, high = figure(Estimate(0.1, 0.1, 50, 50)), figure(Estimate(95.0, 5.0, 50, 50), 100)
+    low, high = area_interval(Estimate(0.1, 0.1, 50, 50)), area_interval(Estimate(95.0, 5.0, 50, 50), 100)
     assert (low.low, low.cut) == (0, True)
     assert (high.high, high.cut) == (100, True)
     assert low.half_width == pytest.approx(Z * 0.1)
 
 
 def test_clusters_have_the_wider_interval_of_student() -> None:
-    found = figure(Estimate(0.5, 0.1, 90, 90, degrees=4))
-    assert found.high == pytest.approx(0.5 + 0.1 * stats.t.ppf(0.975, 4), abs=1e-4)
-    assert found.interval == "t"
+    estimate = Estimate(0.5, 0.1, 90, 90, degrees=4)
+    area, share = area_interval(estimate), share_interval(estimate)
+    half = 0.1 * stats.t.ppf(0.975, 4)
+    assert area.high == pytest.approx(0.5 + half, abs=1e-4)
+    assert (area.interval, share.interval) == ("t", "wilson")
+    assert area.half_width == share.half_width == pytest.approx(half, abs=1e-4)
+    assert share.high > share_interval(replace(estimate, degrees=math.inf)).high
 
 
-@pytest.mark.parametrize(("right", "n"), [(0, 40), (40, 40), (38, 40), (2, 50), (3, 6)])
-def test_few_errors_have_the_exact_interval_where_units_are_alike(right: int, n: int) -> None:
-    p = right / n
-    found = share(Estimate(p, math.sqrt(p * (1 - p) / (n - 1)), n, n), right, equal=True)
+@pytest.mark.parametrize(("right", "n"), [(0, 40), (40, 40), (3, 3)])
+def test_a_share_of_0_or_1_has_the_exact_interval_where_units_are_alike(right: int, n: int) -> None:
+    found = share_interval(Estimate(right / n, 0.0, n, n), binomial=True)
     expected = stats.binomtest(right, n).proportion_ci(LEVEL, "exact")
     assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
     assert found.interval == "clopper-pearson"
 
 
-@pytest.mark.parametrize(("right", "n"), [(0, 40), (40, 40), (38, 40)])
-def test_few_errors_have_the_score_interval_of_as_many_equal_units(right: int, n: int) -> None:
+@pytest.mark.parametrize(("right", "n"), [(0, 40), (40, 40), (38, 40), (2, 50), (20, 40)])
+def test_other_shares_have_the_score_interval_of_as_many_equal_units(right: int, n: int) -> None:
     p = right / n
-    found = share(Estimate(p, math.sqrt(p * (1 - p) / n), 3 * n, n), 3 * right, equal=False)
+    found = share_interval(Estimate(p, math.sqrt(p * (1 - p) / n), 3 * n, n))
     expected = stats.binomtest(right, n).proportion_ci(LEVEL, "wilson")
-    if found.interval == "wilson":
-        assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
-    else:
-        assert (right, found.interval) == (38, "normal")  # six units of 120 are wrong: no longer few
+    assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert found.half_width > 0
 
 
 def test_a_class_that_was_never_found_has_an_upper_limit() -> None:
-    found = figure(Estimate(0.0, 0.0, 300, 200.0)).times(1000)
+    found = area_interval(Estimate(0.0, 1e-18, 300, 200.0)).times(1000)
     expected = stats.binomtest(0, 200).proportion_ci(LEVEL, "wilson")
     assert (found.low, found.high) == (0, pytest.approx(1000 * expected.high))
-    assert found.half_width > 0
+    assert (found.se, found.half_width) == (0, pytest.approx(500 * expected.high))
 
 
 @pytest.mark.parametrize(
@@ -61,4 +63,6 @@ def test_a_class_that_was_never_found_has_an_upper_limit() -> None:
     ],
 )
 def test_weak_estimates_are_flagged(value: float, se: float, units: int, flags: tuple[str, ...]) -> None:
-    assert figure(Estimate(value, se, units, units)).flags == flags
+    found = area_interval(Estimate(value, se, units, units))
+    assert found.flags == flags
+    assert replace(found, few_omissions=True).flags == (*flags, "few omissions")

@@ -84,12 +84,19 @@ def test_the_assisted_area_is_the_formula_on_arrays(drawn: AssessedPlace, tmp_pa
     row, col = (np.array([int(r[k]) for r in rows]) for k in ("row", "col"))
     p = np.where(drawn.probabilities[0] == 255, 0, drawn.probabilities[0]) / 100
     y, f, shown = (drawn.truth[row, col] == 1) * 1.0, p[row, col], drawn.codes[row, col]
-    total = 0.0
+    total, weights = 0.0, []
+    groups = [(shown == c, (drawn.codes == c).sum()) for c in (1, 2, 3, 254, 255)]
+    scale = [size**2 * (1 - part.sum() / size) / part.sum() for part, size in groups]
+    joint = [np.cov(y[part], f[part]) for part, _ in groups]
+    common = sum(a * c[0, 1] for a, c in zip(scale, joint)) / sum(a * c[1, 1] for a, c in zip(scale, joint))
     for code in (1, 2, 3, 254, 255):
         part, size = shown == code, (drawn.codes == code).sum()
-        spread = f[part].var(ddof=1)
-        weight = min(max(np.cov(y[part], f[part])[0, 1] / spread, 0), 1) if spread > 0 else 0
-        total += weight * p[drawn.codes == code].sum() + size * (y[part] - weight * f[part]).mean()
+        spread, cases = f[part].var(ddof=1), min(y[part].sum(), (1 - y[part]).sum())
+        weight = np.cov(y[part], f[part])[0, 1] / spread if spread > 0 and cases >= 10 else np.nan
+        weights.append(min(max(weight, 0), 1) if weight == weight else common)
+        total += weights[-1] * p[drawn.codes == code].sum()
+        total += size * (y[part] - weights[-1] * f[part]).mean()
+    assert weights.count(common) == 3
     assert found.assisted[0].area.value == pytest.approx(0.01 * total, rel=2e-3)
 
 
