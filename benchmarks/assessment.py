@@ -168,7 +168,6 @@ def main() -> None:
     print(f"The map is right in {place.truths()['overall', '']:.1%} of the pixels that it shows.")
     for line in lines("Stratified by class", tally(place, samples, simple=False), samples, base):
         print(line)
-    return
     for line in lines("Simple random", base, samples, base):
         print(line)
 

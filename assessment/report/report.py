@@ -154,9 +154,9 @@ def methods_text(sourced: Sourced, sampled: Sampled, found: Results, notices: tu
         f"{_how_drawn(sampled)}. The frame is the whole area, {sampled.area:,.1f} {sampled.unit}, "
         "also where the map shows no class.",
         f"Estimators: {'; '.join(estimators)}.",
-        "Intervals are 1.96 standard errors to each side, cut at 0 and at the whole; exact binomial or score "
-        "intervals where a share has fewer than 5 units for or against it, or no variance. Fewer than 30 "
-        "units, or a standard error above 25 % of the estimate, are flagged.",
+        "Intervals of areas are 1.96 standard errors to each side (Student's t for blocks), cut at 0 and "
+        "at the whole; those of accuracies are score intervals (Wilson 1927). Fewer than 30 units, a "
+        "standard error above 25 % of the estimate, areas that rest on fewer than 5 omitted units: flagged.",
         NOT_MAPPED,
         *notices,
     ]

@@ -89,8 +89,5 @@ def test_a_class_without_an_error_is_never_certain(sample: LabelledSample) -> No
     assert perfect.overall.low < 0.9
     wheat = perfect.classes[0]
     assert (wheat.users.interval, round(wheat.users.low, 3)) == ("clopper-pearson", 0.478)
-    assert wheat.producers.high == 1
-    assert {one.area.flags for one in perfect.classes} == {
-        ("few units", "few omissions"),
-        ("few units", "large cv", "few omissions"),
-    }
+    assert wheat.producers.low < wheat.producers.value < wheat.producers.high
+    assert {"few units", "few omissions"} <= set(wheat.area.flags)

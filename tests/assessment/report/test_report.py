@@ -87,8 +87,8 @@ def test_the_assisted_area_is_the_formula_on_arrays(drawn: AssessedPlace, tmp_pa
     total, weights = 0.0, []
     groups = [(shown == c, (drawn.codes == c).sum()) for c in (1, 2, 3, 254, 255)]
     scale = [size**2 * (1 - part.sum() / size) / part.sum() for part, size in groups]
-    joint = [np.cov(y[part], f[part]) for part, _ in groups]
-    common = sum(a * c[0, 1] for a, c in zip(scale, joint)) / sum(a * c[1, 1] for a, c in zip(scale, joint))
+    joint = sum(a * np.cov(y[part], f[part]) for a, (part, _) in zip(scale, groups, strict=True))
+    common = joint[0, 1] / joint[1, 1]
     for code in (1, 2, 3, 254, 255):
         part, size = shown == code, (drawn.codes == code).sum()
         spread, cases = f[part].var(ddof=1), min(y[part].sum(), (1 - y[part]).sum())
