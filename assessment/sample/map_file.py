@@ -30,6 +30,9 @@ from inference.run.prediction import bounded_gdal
 TILE: Final = 2048
 """Pixels along a side of a window: its codes, confidence, strata and areas take about 100 MB."""
 
+DIGEST_TILE: Final = 2048
+"""Pixels along a side of the windows in which pixels are digested; another number gives another digest."""
+
 AREA_BLOCK: Final = 256
 """Pixels along a side of a block whose pixels count as equally large: its mean is right to 1e-7."""
 
@@ -69,9 +72,13 @@ class AssessedMap:
         return path if path.is_file() else None
 
     def digest(self) -> str:
-        """SHA-256 of the file."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """SHA-256 of place and pixels: the same for a file that was written again with the same map."""
+        place = [*map(repr, map(float, self.transform[:6])), *map(str, self.shape), str(self.outside)]
+        digest = hashlib.sha256(" ".join(place).encode())
+        with reading(self.path, self) as file:
+            for window in self.windows(DIGEST_TILE):
+                digest.update(file.read(1, window=window).tobytes())
+        return digest.hexdigest()
 
     def windows(self, side: int | None = None) -> Iterator[Window]:
         """The map in pieces, row by row.

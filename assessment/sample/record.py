@@ -103,7 +103,7 @@ class SampleDesign:
     map_path: str
     """Path of the map as seen from the folder."""
     map_digest: str
-    """SHA-256 of the map."""
+    """SHA-256 of the pixels of the map, see `AssessedMap.digest`."""
     classes: tuple[str, ...]
     """Classes that an answer may name."""
     unmapped: tuple[str, ...]

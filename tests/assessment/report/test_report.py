@@ -6,6 +6,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 
 from assessment.estimation.accuracy import LabelledSample, assess
 from assessment.estimation.designs import Stratified
@@ -15,7 +16,7 @@ from assessment.sample.design import design_sample
 from assessment.sample.record import load_design
 from assessment.sample.request import DesignRequest
 from gee_pipeline.errors import InputError
-from tests.support.assessed_map import NAMES, AssessedPlace, key_rows, write_rows
+from tests.support.assessed_map import NAMES, AssessedPlace, key_rows, write_map, write_rows
 
 CLASSES = ["wheat", "maize", "other", "not cropland"]
 
@@ -213,10 +214,17 @@ def test_all_faults_are_named_at_once_and_nothing_is_written(drawn: AssessedPlac
 
 def test_a_changed_map_is_refused(drawn: AssessedPlace, tmp_path: Path) -> None:
     answers = drawn.answer(tmp_path / "a.csv")
-    with (drawn.folder / "map" / "crop_map.tif").open("ab") as file:
-        file.write(b"\0")
+    drawn.codes[0, 0] = 3 if drawn.codes[0, 0] == 2 else 2
+    write_map(drawn)
     with pytest.raises(InputError, match="has changed since the sample was drawn"):
         reported(drawn, answers)
+
+
+def test_the_same_map_in_another_file_is_no_other_map(drawn: AssessedPlace, tmp_path: Path) -> None:
+    answers = drawn.answer(tmp_path / "a.csv")
+    with rasterio.open(drawn.folder / "map" / "crop_map.tif", "r+") as file:
+        file.update_tags(CROPMAP_VERSION="9.9")
+    assert reported(drawn, answers).results.plain.units == 300
 
 
 def test_a_sample_can_be_reported_on_where_its_map_is_gone(drawn: AssessedPlace, tmp_path: Path) -> None:
