@@ -63,6 +63,7 @@ ROOMS = {
         "assessment.planning",
         "assessment.sample",
         "assessment.report",
+        "assessment.sheet",
     ),
     "cli": ("cli", "cli.options", "cli.output", "cli.commands", "cli.commands.assess", "cli.commands.forest"),
 }

@@ -10,6 +10,7 @@ from cli.lazy import LazyGroup
 
 COMMANDS: Final[dict[str, str]] = {
     "design": "cli.commands.assess.design:design",
+    "sheet": "cli.commands.assess.sheet:sheet",
     "report": "cli.commands.assess.report:report",
     "agreement": "cli.commands.assess.agreement:agreement",
 }

@@ -126,3 +126,29 @@ def test_a_real_run_is_assessed_from_its_folder(finished: Path, tmp_path: Path) 
     assert rice["area"]["value"] == pytest.approx(report["area"]["hectares"], rel=1e-6)
     # The folder of the run is as it was but for the assessment.
     assert run_cropmap("status", run).exit_code == 0
+
+
+@pytest.mark.slow
+def test_sheets_of_a_run_are_blind_and_each_interpreter_has_an_order(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    assert run_cropmap("assess", "design", run, "--points", 30, "--floor", 2).exit_code == 0
+    result = run_cropmap("assess", "sheet", run, "--interpreters", 2)
+    assert result.exit_code == 0, result.stderr
+    folder = run / "assessment" / "sheet"
+    orders = []
+    for number in (1, 2):
+        with (folder / f"answers-{number}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert set(rows[0]) == {"id", "lon", "lat", "page", "answer", "sure", "note"}
+        orders.append([row["id"] for row in rows])
+        assert all((folder / row["page"]).is_file() for row in rows)
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(row["id"] for row in key_rows(folder.parent))
+    pages = [(folder / "pages" / f"{n}.html").read_text(encoding="utf-8") for n in range(1, 31)]
+    assert all("<svg" in text and "corn, soybeans" in text for text in pages)
+    assert not any(word in text for text in pages for word in ("stratum", "confidence", "not enough"))
+    (folder / "answers-1.csv").write_text("id,answer\n1,rice\n")
+    again = run_cropmap("assess", "sheet", run, "--interpreters", 2, "--no-pages", "--json", "--quiet")
+    assert json.loads(again.stdout)["pages"] == 0
+    assert (folder / "answers-1.csv").read_text() == "id,answer\n1,rice\n"  # begun

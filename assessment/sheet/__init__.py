@@ -1,0 +1,1 @@
+"""Pages and answer sheets for interpreters: imagery of the points, and nothing of the map."""

@@ -1,0 +1,126 @@
+"""Answer sheets and pages of a sample, for one interpreter or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from assessment.sample.frame import Progress
+from assessment.sample.point_files import QUESTION
+from assessment.sample.record import SampleDesign, Unit, load_design, to_csv
+from assessment.sample.request import assessment_folder
+from assessment.sheet.imagery import read_imagery
+from assessment.sheet.page import PagePoint, page
+from gee_pipeline.files import require_writable, write_bytes
+from inference.run.plan import load_plan
+from inference.run.prediction import bounded_gdal
+
+
+@dataclass(frozen=True)
+class SheetRequest:
+    """Which sheets are wanted."""
+
+    run: Path
+    """Folder of a run with a sample."""
+    interpreters: int = 1
+    """People who answer on their own, each with an order of points of their own."""
+    chip: int = 330
+    """Side of the chips, metres."""
+    pages: bool = True
+    """Whether to make a page for each point."""
+    sample: Path | None = None
+    """Folder of the sample; None is `assessment` in the run."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the sheets come to."""
+        return (self.sample or assessment_folder(self.run)) / "sheet"
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """Sheets that were written."""
+
+    folder: Path
+    """Where they are."""
+    answers: tuple[Path, ...]
+    """The answer sheets, one an interpreter."""
+    pages: int
+    """Pages, one a point."""
+
+
+def write_sheets(request: SheetRequest, report: Progress = lambda *_: None) -> Sheets:
+    """Write answer sheets, and a page for each point, blind; sheets that were begun are kept.
+
+    Args:
+        request: What is wanted.
+        report: Receives the pages done and all pages.
+
+    Raises:
+        InputError: There is no sample, or the composites are not kept.
+        CorruptFileError: A composite cannot be read.
+    """
+    folder = request.folder
+    design = load_design(folder.parent)
+    require_writable(folder / "answers-1.csv")
+    if request.pages:
+        _write_pages(request, design, report)
+    paths = []
+    for number in range(1, request.interpreters + 1):
+        path = folder / f"answers-{number}.csv"
+        order = np.random.default_rng([design.seed, number]).permutation(len(design.units))
+        units = [design.units[place] for place in order.tolist()]
+        if not path.exists():
+            write_bytes(path, _sheet(units, pages=request.pages))
+        paths.append(path)
+    return Sheets(folder, tuple(paths), len(design.units) if request.pages else 0)
+
+
+def _sheet(units: Sequence[Unit], *, pages: bool) -> bytes:
+    rows = (
+        {
+            "id": unit.id,
+            "lon": round(unit.lon, 7),
+            "lat": round(unit.lat, 7),
+            "page": f"pages/{unit.id}.html" if pages else "",
+        }
+        for unit in units
+    )
+    return to_csv(("id", "lon", "lat", "page", QUESTION, "sure", "note"), rows)
+
+
+def _write_pages(request: SheetRequest, design: SampleDesign, report: Progress) -> None:
+    """A page for each point; points of one cell one after another, so that its composite is read once."""
+    plan, units = load_plan(request.run), design.units
+    half = max(request.chip // 20, 1)
+    size = plan.grid.cell_size
+    dates = [plan.season.bin(index, plan.recipe.bin_days).start for index in plan.bins]
+    by_cell = sorted(range(len(units)), key=lambda i: (units[i].row // size, units[i].col // size))
+    with bounded_gdal():
+        for done, place in enumerate(by_cell, start=1):
+            unit = units[place]
+            imagery = read_imagery(request.run, plan, unit.row, unit.col, half)
+            text = page(_point(units, place), imagery, plan.recipe.bands, dates, design.classes)
+            write_bytes(request.folder / "pages" / f"{unit.id}.html", text.encode())
+            report(done, len(units))
+    write_bytes(request.folder / "index.html", _index(units).encode())
+
+
+def _point(units: Sequence[Unit], place: int) -> PagePoint:
+    unit = units[place]
+    before = units[place - 1].id if place else ""
+    after = units[place + 1].id if place + 1 < len(units) else ""
+    return PagePoint(unit.id, unit.lon, unit.lat, before, after)
+
+
+def _index(units: Sequence[Unit]) -> str:
+    links = " ".join(f'<a href="pages/{escape(u.id)}.html">{escape(u.id)}</a>' for u in units)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Points</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
+        f"<body><h1>{len(units):,} points</h1><p>{links}</p></body></html>\n"
+    )
