@@ -136,22 +136,23 @@ def tally(place: Place, samples: int, *, simple: bool) -> dict[Key, Tally]:
         sampled, known = place.draw(rng, simple=simple)
         for key, figure, units in figures(results(sampled, known)):
             if figure and units >= FEW_UNITS:
-                out[key].add(figure, truths[key[1:]])
+                flagged = ", few omissions" if figure.few_omissions else ""
+                out[f"{key[0]}{flagged}", key[1], key[2]].add(figure, truths[key[1:]])
     return out
 
 
 def lines(title: str, found: dict[Key, Tally], samples: int, base: dict[Key, Tally]) -> Iterator[str]:
     """A table: coverage, mean standard error, true one, and the width beside a plain simple random sample."""
     yield f"{title}, {samples:,} samples of {sum(POINTS)} points"
-    yield f"{'':<40} {'held':>6} {'se':>10} {'true se':>10} {'width':>7}"
+    yield f"{'':<42} {'samples':>8} {'held':>6} {'se':>10} {'true se':>10} {'width':>7}"
     for key, one in found.items():
-        if len(one.hits) < samples / 2:
+        if len(one.hits) < samples / 10:
             continue
         simple = base.get(("plain", *key[1:]))
         width = f"{np.mean(one.se) / np.mean(simple.se):>7.2f}" if simple and simple.se else ""
         true = np.sqrt(np.mean(np.square(one.errors)))
-        held = f"{np.mean(one.hits):>6.3f}"
-        yield f"{' '.join(key):<40} {held} {_short(np.mean(one.se))} {_short(true)} {width}"
+        held = f"{len(one.hits):>8,} {np.mean(one.hits):>6.3f}"
+        yield f"{' '.join(key):<42} {held} {_short(np.mean(one.se))} {_short(true)} {width}"
 
 
 def _short(value: Any) -> str:

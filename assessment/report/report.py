@@ -11,7 +11,8 @@ from assessment.report.answers import Agreement
 from assessment.report.map_help import NO_PROBABILITIES, class_covariates
 from assessment.report.results import ClassCovariate, Results, results
 from assessment.report.sampled import Choices, Sampled, apply_choices
-from assessment.report.sources import AnswerRequest, Sourced, open_source, sample_folder
+from assessment.report.sourced import AnswerRequest, Sourced
+from assessment.report.sources import open_source, sample_folder
 from assessment.report.tables import Faults
 from assessment.report.writing import result_values, write_report
 from assessment.sample.frame import Progress
@@ -112,7 +113,7 @@ def _values(
         "note": NOT_MAPPED,
         "version": importlib.metadata.version("cropmap"),
         "design": {
-            "method": "blocks" if sampled.blocks else "simple" if sampled.simple else "stratified",
+            "method": sampled.method,
             "strata_by": sourced.strata_by,
             "strata": [
                 {"name": s.name, "pixels": s.pixels, "area": s.area, "units": _units(sampled, s.name)}
@@ -164,6 +165,8 @@ def methods_text(sourced: Sourced, sampled: Sampled, found: Results, notices: tu
 
 
 def _how_drawn(sampled: Sampled) -> str:
+    if sampled.unequal:
+        return "drawn with inclusion probabilities of their own, which count as drawn with replacement"
     if sampled.blocks:
         drawn = len({unit.block for unit in sampled.answered})
         return f"simple random samples of pixels in {drawn:,} of {sampled.blocks:,.0f} blocks drawn at random"

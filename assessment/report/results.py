@@ -9,7 +9,7 @@ import numpy as np
 
 from assessment.estimation.accuracy import Accuracy, LabelledSample, assess
 from assessment.estimation.assisted import Assisted, Covariate, assisted_total
-from assessment.estimation.designs import Clusters, Design, PostStratified, Stratified
+from assessment.estimation.designs import Clusters, Design, PostStratified, Stratified, Unequal
 from assessment.estimation.intervals import FEW_OMISSIONS, Figure, area_interval
 from assessment.report.sampled import Sampled, SampledUnit
 from gee_pipeline.errors import InputError
@@ -143,6 +143,9 @@ def labelled(sampled: Sampled) -> LabelledSample:
 
 def _design(sampled: Sampled, units: Sequence[SampledUnit]) -> Design:
     """How some units of a sample were drawn."""
+    if sampled.unequal:
+        p = np.array([unit.probability for unit in units])
+        return Unequal(p, ids=[unit.id for unit in units])
     if sampled.blocks:
         return _in_blocks(sampled, units)
     if sampled.simple:
@@ -172,7 +175,7 @@ def _strata_are_labels(sampled: Sampled) -> bool:
 
 def _post_stratified(sampled: Sampled, sample: LabelledSample) -> tuple[Accuracy | None, tuple[str, ...]]:
     """A simple random sample with the areas of what the map shows."""
-    if not sampled.simple or sampled.blocks or not sampled.mapped:
+    if not sampled.simple or sampled.blocks or sampled.unequal or not sampled.mapped:
         return None, ()
     names = list(sampled.mapped)
     group = np.array([names.index(unit.map) for unit in sampled.answered])

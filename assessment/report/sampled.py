@@ -44,6 +44,8 @@ class SampledUnit:
     """Name of its block; empty where units were not drawn in blocks."""
     block_pixels: float = 0.0
     """Units of the frame in its block."""
+    probability: float = 0.0
+    """Its probability to be in the sample, where each unit has one of its own."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,17 @@ class Sampled:
     """Area of each district; empty where there are none."""
     blocks: float = 0.0
     """Blocks of the frame, of which a simple random sample was drawn; 0 where units were drawn one by one."""
+    unequal: bool = False
+    """Whether each unit has an inclusion probability of its own, which strata do not decide."""
     finite: bool = True
     """Whether the variance shrinks as the sample becomes the frame; tables of others leave that out."""
+
+    @property
+    def method(self) -> str:
+        """How its units were drawn, in a word."""
+        if self.unequal or self.blocks:
+            return "unequal" if self.unequal else "blocks"
+        return "simple" if self.simple else "stratified"
 
     @property
     def area(self) -> float:

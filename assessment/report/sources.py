@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from assessment.report.answers import Agreement, AnswerFile, Answers, read_answers, settle
+from assessment.report.answers import AnswerFile, Answers, settle
+from assessment.report.drawn_elsewhere import from_tables
 from assessment.report.sampled import Sampled, SampledUnit, StratumSize
-from assessment.report.tables import Faults, Row, column, read_table
+from assessment.report.sourced import AnswerRequest, Sourced
+from assessment.report.tables import Faults, Row
 from assessment.sample.map_file import AssessedMap, open_map
 from assessment.sample.record import DESIGN_FILE, SampleDesign, load_design
 from assessment.sample.request import assessment_folder
 from gee_pipeline.errors import InputError
-from gee_pipeline.files import in_words, read_json
+from gee_pipeline.files import read_json
 
 NOT_PROBABILITY: Final = "not a probability sample"
 
@@ -24,46 +25,6 @@ _FARTHEST: Final = 2e-4
 
 _METHODS: Final = ("stratified", "simple", "blocks")
 _RASTERS: Final = (".tif", ".tiff", ".vrt", ".img")
-
-
-@dataclass(frozen=True)
-class Sourced:
-    """A sample with its answers, and the map it was drawn from where that is at hand."""
-
-    sampled: Sampled
-    """The sample."""
-    agreement: Agreement | None
-    """Of the first two interpreters."""
-    map: AssessedMap | None
-    """The map, unchanged."""
-    strata_by: str = ""
-    """What its strata are; empty where it was drawn elsewhere."""
-
-
-@dataclass(frozen=True)
-class AnswerRequest:
-    """Which answers to read, and how."""
-
-    files: tuple[Path, ...]
-    """One an interpreter."""
-    adjudicated: Path | None = None
-    """Third decisions."""
-    id_column: str | None = None
-    """Column of the ids."""
-    answer_column: str | None = None
-    """Column of the answers."""
-    classes: tuple[str, ...] = ()
-    """Legend of a sample that was drawn elsewhere; classes besides those of the map."""
-
-    def read(self) -> list[AnswerFile]:
-        """The answers of every interpreter."""
-        return [read_answers(path, self.id_column, self.answer_column) for path in self.files]
-
-    def third(self) -> AnswerFile | None:
-        """The third decisions."""
-        return (
-            read_answers(self.adjudicated, self.id_column, self.answer_column) if self.adjudicated else None
-        )
 
 
 def open_source(place: Path, request: AnswerRequest, faults: Faults) -> Sourced:
@@ -192,93 +153,6 @@ def _unchanged_map(
             "another's: restore it, or draw a sample of the new map",
         )
     return assessed, ()
-
-
-def from_tables(sizes: Path, request: AnswerRequest, faults: Faults) -> Sourced:
-    """A stratified sample that was drawn elsewhere: a table of strata and a table of points.
-
-    Args:
-        sizes: Table of strata: `stratum`, `pixels`, and `hectares`, or `pixel_area_m2` or `pixel_area_ha`.
-        request: The points: `id`, `stratum`, `map`, and the answer.
-        faults: Receives everything that is wrong with them.
-
-    Raises:
-        InputError: A table cannot be read or lacks a column.
-    """
-    strata, unit, notices = _strata(sizes)
-    files = request.read()
-    first = files[0]
-    rows = {key: row for key, row in zip(first.ids, first.rows, strict=True)}
-    stratum, shown = (column(first.rows, None, names, first.path, "") for names in (("stratum",), ("map",)))
-    labels = tuple(dict.fromkeys(row[shown] for row in first.rows))
-    classes = request.classes or labels
-    faults.add([i for i, row in rows.items() if not row[shown]], "the map shows nothing at the points {ids}")
-    answers = settle(files, classes, faults, request.third())
-    units = tuple(
-        SampledUnit(i, row[stratum], row[shown], answers.by_id.get(i, "")) for i, row in rows.items()
-    )
-    sampled = Sampled(
-        simple=False,
-        strata=strata,
-        mapped=_mapped_of(strata, units),
-        classes=classes,
-        units=units,
-        unit=unit,
-        notices=(*notices, *answers.notices),
-        finite=False,
-    )
-    return Sourced(sampled, answers.agreement, None)
-
-
-def _strata(path: Path) -> tuple[tuple[StratumSize, ...], str, tuple[str, ...]]:
-    """The strata of a table, the unit of their areas, and what to know of them."""
-    rows = read_table(path)
-    name = column(rows, None, ("stratum", "class", "name"), path, "a heading")
-    if not {"pixels", "n", "size"} & {key.lower() for key in rows[0]}:
-        raise InputError(
-            f"{path} says no sizes of strata (column pixels): without sizes or inclusion probabilities there "
-            "is no accuracy of the map, no area and no interval. Give a table of strata, or compare the "
-            "points with 'cropmap assess agreement'."
-        )
-    pixels = column(rows, None, ("pixels", "n", "size"), path, "a heading")
-    lower = {key.lower(): key for key in rows[0]}
-    faults, found = Faults(), []
-    for row in rows:
-        try:
-            found.append(
-                StratumSize(row[name], _number(row[pixels]), _area(row, lower, _number(row[pixels])))
-            )
-        except ValueError as error:
-            faults.add([row[name] or "(no name)"], f"the stratum {{ids}} has no size: {in_words(error)}")
-    names = [one.name for one in found]
-    faults.add(sorted({n for n in names if names.count(n) > 1}), "{ids} have several rows")
-    faults.refuse(f"Correct {path}.")
-    empty = [one.name for one in found if one.pixels == 0]
-    notices = (f"{', '.join(empty)} has no area.",) if empty else ()
-    known = {"hectares", "pixel_area_m2", "pixel_area_ha"} & set(lower)
-    return tuple(found), "ha" if known else "pixels", notices
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{text} is no size")
-    return value
-
-
-def _area(row: Row, lower: Mapping[str, str], pixels: float) -> float:
-    for name, factor in (("hectares", None), ("pixel_area_ha", 1.0), ("pixel_area_m2", 1e-4)):
-        if name in lower:
-            value = _number(row[lower[name]])
-            return value if factor is None else value * factor * pixels
-    return pixels
-
-
-def _mapped_of(strata: Sequence[StratumSize], units: Sequence[SampledUnit]) -> dict[str, tuple[float, float]]:
-    """What the map shows in all, where the strata are what it shows; empty where that is not known."""
-    if any(unit.stratum != unit.map for unit in units):
-        return {}
-    return {one.name: (one.pixels, one.area) for one in strata if one.pixels > 0}
 
 
 def require_probability_sample(place: Path) -> None:

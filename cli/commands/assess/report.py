@@ -85,7 +85,7 @@ def report(place: Path, answers: tuple[Path, ...], quiet: bool, as_json: bool, *
 def _request(place: Path, answers: tuple[Path, ...], options: dict[str, Any]) -> Any:
     from assessment.report.report import ReportRequest
     from assessment.report.sampled import Choices
-    from assessment.report.sources import AnswerRequest
+    from assessment.report.sourced import AnswerRequest
 
     return ReportRequest(
         place,

@@ -9,7 +9,7 @@ import pytest
 
 from assessment.report.report import Report, ReportRequest, make_report
 from assessment.report.sampled import Choices
-from assessment.report.sources import AnswerRequest
+from assessment.report.sourced import AnswerRequest
 from gee_pipeline.errors import InputError
 from tests.support.published import Case, find_case
 

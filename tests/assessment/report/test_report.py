@@ -11,7 +11,7 @@ import rasterio
 from assessment.estimation.accuracy import LabelledSample, assess
 from assessment.estimation.designs import Stratified
 from assessment.report.report import Report, ReportRequest, make_report
-from assessment.report.sources import AnswerRequest
+from assessment.report.sourced import AnswerRequest
 from assessment.sample.design import design_sample
 from assessment.sample.record import load_design
 from assessment.sample.request import DesignRequest

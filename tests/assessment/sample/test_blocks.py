@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from assessment.report.report import ReportRequest, make_report
-from assessment.report.sources import AnswerRequest
+from assessment.report.sourced import AnswerRequest
 from assessment.sample.blocks import count_blocks
 from assessment.sample.design import design_sample
 from assessment.sample.map_file import open_map

@@ -1,0 +1,126 @@
+"""A probability sample that was drawn elsewhere: a table of strata and a table of points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from assessment.report.answers import AnswerFile, settle
+from assessment.report.sampled import Sampled, SampledUnit, StratumSize
+from assessment.report.sourced import AnswerRequest, Sourced
+from assessment.report.tables import Faults, Row, column, read_table
+from gee_pipeline.errors import InputError
+from gee_pipeline.files import in_words
+
+
+def from_tables(sizes: Path, request: AnswerRequest, faults: Faults) -> Sourced:
+    """A sample in tables: of pixels in strata, or of units with inclusion probabilities of their own.
+
+    Args:
+        sizes: Table of strata: `stratum`, `pixels`, and `hectares`, or `pixel_area_m2` or `pixel_area_ha`.
+        request: The points: `id`, `map`, the answer, and `stratum` or `probability`.
+        faults: Receives everything that is wrong with them.
+
+    Raises:
+        InputError: A table cannot be read or lacks a column.
+    """
+    strata, unit, notices = _strata(sizes)
+    files = request.read()
+    units, unequal = _points(files[0], strata, faults)
+    classes = request.classes or tuple(dict.fromkeys(one.map for one in units if one.map))
+    answers = settle(files, classes, faults, request.third())
+    answered = tuple(replace(one, answer=answers.by_id.get(one.id, "")) for one in units)
+    sampled = Sampled(
+        simple=unequal,
+        strata=strata,
+        mapped={} if unequal else _mapped_of(strata, units),
+        classes=classes,
+        units=answered,
+        unit=unit,
+        notices=(*notices, *answers.notices),
+        unequal=unequal,
+        finite=False,
+    )
+    return Sourced(sampled, answers.agreement, None)
+
+
+def _points(
+    file: AnswerFile, strata: Sequence[StratumSize], faults: Faults
+) -> tuple[tuple[SampledUnit, ...], bool]:
+    """The points without their answers, and whether each has a probability of its own."""
+    names = {name.lower(): name for name in file.rows[0]}
+    unequal = "probability" in names
+    shown = column(file.rows, None, ("map",), file.path, "a heading")
+    # Without a column of strata the points are of the only one.
+    lone = unequal and "stratum" not in names and len(strata) == 1
+    stratum = None if lone else column(file.rows, None, ("stratum",), file.path, "a heading")
+    units = []
+    for key, row in dict(zip(file.ids, file.rows, strict=True)).items():
+        of = strata[0].name if stratum is None else row[stratum]
+        p = _probability(row[names["probability"]]) if unequal else 0.0
+        units.append(SampledUnit(key, of, row[shown], "", probability=p))
+    faults.add([one.id for one in units if not one.map], "the map shows nothing at the points {ids}")
+    if unequal:
+        bad = [one.id for one in units if not 0 < one.probability <= 1]
+        faults.add(bad, "an inclusion probability is above 0 and at most 1; that of {ids} is not")
+    return tuple(units), unequal
+
+
+def _probability(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _strata(path: Path) -> tuple[tuple[StratumSize, ...], str, tuple[str, ...]]:
+    """The strata of a table, the unit of their areas, and what to know of them."""
+    rows = read_table(path)
+    name = column(rows, None, ("stratum", "class", "name"), path, "a heading")
+    if not {"pixels", "n", "size"} & {key.lower() for key in rows[0]}:
+        raise InputError(
+            f"{path} says no sizes of strata (column pixels): without sizes or inclusion probabilities there "
+            "is no accuracy of the map, no area and no interval. Give a table of strata, or compare the "
+            "points with 'cropmap assess agreement'."
+        )
+    pixels = column(rows, None, ("pixels", "n", "size"), path, "a heading")
+    lower = {key.lower(): key for key in rows[0]}
+    faults, found = Faults(), []
+    for row in rows:
+        try:
+            found.append(
+                StratumSize(row[name], _number(row[pixels]), _area(row, lower, _number(row[pixels])))
+            )
+        except ValueError as error:
+            faults.add([row[name] or "(no name)"], f"the stratum {{ids}} has no size: {in_words(error)}")
+    names = [one.name for one in found]
+    faults.add(sorted({n for n in names if names.count(n) > 1}), "{ids} have several rows")
+    faults.refuse(f"Correct {path}.")
+    empty = [one.name for one in found if one.pixels == 0]
+    notices = (f"{', '.join(empty)} has no area.",) if empty else ()
+    known = {"hectares", "pixel_area_m2", "pixel_area_ha"} & set(lower)
+    return tuple(found), "ha" if known else "pixels", notices
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{text} is no size")
+    return value
+
+
+def _area(row: Row, lower: Mapping[str, str], pixels: float) -> float:
+    for name, factor in (("hectares", None), ("pixel_area_ha", 1.0), ("pixel_area_m2", 1e-4)):
+        if name in lower:
+            value = _number(row[lower[name]])
+            return value if factor is None else value * factor * pixels
+    return pixels
+
+
+def _mapped_of(strata: Sequence[StratumSize], units: Sequence[SampledUnit]) -> dict[str, tuple[float, float]]:
+    """What the map shows in all, where the strata are what it shows; empty where that is not known."""
+    if any(unit.stratum != unit.map for unit in units):
+        return {}
+    return {one.name: (one.pixels, one.area) for one in strata if one.pixels > 0}

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assessment.report.report import ReportRequest, make_report
+from assessment.report.sourced import AnswerRequest
+from gee_pipeline.errors import InputError
+from tests.support.assessed_map import write_rows
+
+STRATA = [{"stratum": "all", "pixels": 1000, "pixel_area_m2": 900}]
+
+
+def points() -> list[dict[str, object]]:
+    rng = np.random.default_rng(0)
+    return [
+        {
+            "id": f"u{n}",
+            "map": "ab"[n % 2],
+            "reference": "ab"[int(rng.random() < 0.5)],
+            "probability": float(p),
+        }
+        for n, p in enumerate(rng.uniform(0.01, 0.2, 50))
+    ]
+
+
+def reported(folder: Path, strata: list, rows: list):
+    sizes = write_rows(folder / "strata.csv", strata)
+    return make_report(ReportRequest(sizes, AnswerRequest((write_rows(folder / "points.csv", rows),))))
+
+
+def test_units_of_unequal_probability_are_weighted_by_its_inverse(tmp_path: Path) -> None:
+    rows = points()
+    found = reported(tmp_path, STRATA, rows)
+    w = np.array([1 / row["probability"] for row in rows])
+    y = np.array([row["reference"] == "a" for row in rows])
+    share = w @ y / w.sum()
+    e = w * (y - share)
+    se = np.sqrt(50 / 49 * ((e - e.mean()) ** 2).sum()) / w.sum()
+    area = found.results.plain.classes[0].area
+    assert (area.value, area.se) == (pytest.approx(90 * share), pytest.approx(90 * se))
+    assert found.results.plain.hectares == pytest.approx(90)
+    assert found.sampled.method == "unequal"
+    assert found.folder == tmp_path / "points_report"
+    assert "inclusion probabilities of their own" in (found.folder / "methods.txt").read_text()
+
+
+@pytest.mark.parametrize("p", ["0", "1.5", "", "a half"])
+def test_impossible_probabilities_are_named(tmp_path: Path, p: str) -> None:
+    rows = points()
+    rows[3]["probability"] = p
+    with pytest.raises(InputError, match="that of u3 is not"):
+        reported(tmp_path, STRATA, rows)
+
+
+@pytest.mark.parametrize(
+    ("names", "area", "unit"),
+    [
+        (("stratum", "pixels", "hectares"), 12, "ha"),
+        (("class", "pixels", ""), 800, "pixels"),
+        (("name", "n", "pixel_area_ha"), 500 * 7 + 300 * 5, "ha"),
+    ],
+)
+def test_strata_may_say_their_area_in_several_ways(tmp_path: Path, names, area, unit) -> None:
+    keys = [name for name in names if name]
+    strata = [dict(zip(keys, row, strict=False)) for row in (("a", 500, 7), ("b", 300, 5))]
+    shown = ["ab"[n % 2] for n in range(30)]
+    rows = [{"id": n, "stratum": m, "map": m, "answer": "ab"[n % 3 == 0]} for n, m in enumerate(shown)]
+    found = reported(tmp_path, strata, rows)
+    assert found.sampled.unit == unit
+    assert sum(one.area.value for one in found.results.plain.classes) == pytest.approx(area)
+    assert sum(found.results.mapped) == pytest.approx(area)
+
+
+def test_sizes_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    strata = [{"stratum": "a", "pixels": "many"}, {"stratum": "b", "pixels": "-3"}]
+    with pytest.raises(InputError, match=r"2 things are wrong: \(1\) the stratum a .*\(2\) the stratum b"):
+        reported(tmp_path, strata, points())
+
+
+def test_points_without_a_stratum_or_a_probability_are_refused(tmp_path: Path) -> None:
+    rows = [{k: v for k, v in row.items() if k != "probability"} for row in points()]
+    with pytest.raises(InputError, match="no column stratum"):
+        reported(tmp_path, STRATA, rows)
