@@ -164,7 +164,8 @@ def require_probability_sample(place: Path) -> None:
     Raises:
         InputError: Its method is none of a probability sample.
     """
-    method = read_json(place).get("method") if place.is_file() else _METHODS[0]
+    values = read_json(place) if place.is_file() else {"method": _METHODS[0]}
+    method = values.get("method") if isinstance(values, dict) else None
     if method not in _METHODS:
         raise InputError(
             f"{place} says method {method!r}: that is {NOT_PROBABILITY}, so no accuracy of the map, no "

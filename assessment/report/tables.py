@@ -11,7 +11,7 @@ from typing import Final
 
 from assessment.estimation.designs import listed
 from gee_pipeline.errors import InputError
-from gee_pipeline.files import read_limited
+from gee_pipeline.files import ODD_VALUES, read_limited
 
 VECTORS: Final = (".gpkg", ".geojson", ".json", ".shp")
 """Endings of vector files, in small letters."""
@@ -75,7 +75,13 @@ def _csv_rows(path: Path) -> list[Row]:
         raise InputError(f"{path} is not a text in UTF-8. Save it as CSV in UTF-8.") from error
     head = text.partition("\n")[0]
     separator = max(",;\t", key=head.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        return _parsed(path, csv.DictReader(io.StringIO(text, newline=""), delimiter=separator))
+    except csv.Error as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}. Save it again as CSV in UTF-8.") from error
+
+
+def _parsed(path: Path, reader: csv.DictReader[str]) -> list[Row]:
     names = [name.strip() for name in reader.fieldnames or ()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"{path} has several columns {listed(twice)}. Give each a name of its own.")
@@ -89,7 +95,7 @@ def _vector_rows(path: Path) -> list[Row]:
 
     try:
         frame = geopandas.read_file(path)
-    except (DataSourceError, DataLayerError, ValueError, LookupError) as error:
+    except (DataSourceError, DataLayerError, *ODD_VALUES) as error:
         raise InputError(f"{path} cannot be read as vectors: {str(error).split(';')[0]}.") from error
     table = frame.drop(columns=frame.geometry.name) if isinstance(frame, geopandas.GeoDataFrame) else frame
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError, MismatchError
-from gee_pipeline.files import in_words, read_json, require_no_pipe
+from gee_pipeline.files import ODD_VALUES, in_words, read_json, read_limited, require_no_pipe
 from gee_pipeline.grid import name_crs
 from gee_pipeline.map_codes import NOT_ENOUGH
 from inference.product.pixel_area import ground_area
@@ -161,7 +162,7 @@ def open_map(place: Path, legend: Path | None = None) -> AssessedMap:
         tags, nodata = file.tags(1) | file.tags(), file.nodata
         crs, transform, shape = file.crs, file.transform, file.shape
     names = _names_in_tags(tags) if legend is None else _names_in_file(legend)
-    outside = None if nodata is None else int(nodata)
+    outside = int(nodata) if nodata is not None and 0 <= nodata <= 255 else None
     inside = {code: name for code, name in names.items() if code != outside}
     return AssessedMap(path, inside, outside, _projected(path, crs), transform, shape)
 
@@ -224,13 +225,17 @@ def _names_in_tags(tags: Mapping[str, str]) -> dict[int, str]:
 
 
 def _names_in_file(path: Path) -> dict[int, str]:
-    if path.suffix.lower() == ".json":
-        return {int(one["code"]): str(one["name"]) for one in read_json(path)["classes"]}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
     try:
-        return {int(row["code"]): row["name"].strip() for row in rows}
-    except (KeyError, ValueError, AttributeError) as error:
+        if path.suffix.lower() == ".json":
+            rows = read_json(path)["classes"]
+        else:
+            text = read_limited(path).decode("utf-8-sig")
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        names = {int(row["code"]): str(row["name"]).strip() for row in rows}
+        if not names:
+            raise ValueError("it names no code")
+        return names
+    except (csv.Error, *ODD_VALUES) as error:
         raise InputError(
             f"The legend {path} cannot be used: {in_words(error)}. It has the columns code and name."
         ) from error

@@ -164,6 +164,7 @@ def describe(found: Designed) -> list[str]:
         f"Worth about {expected.simple_units:,.0f} points of a simple random sample for the areas",
         f"Points: {len(design.units):,} in {found.folder}",
         f"Next: fill the column 'answer' of {found.folder / 'points.csv'} without looking at the map "
-        f"({', '.join(design.classes)}), then 'cropmap assess report'. Keep key.csv to yourself.",
+        f"({', '.join(design.classes)}), then 'cropmap assess report {found.folder} "
+        f"{found.folder / 'points.csv'}'. Keep key.csv to yourself.",
     ]
     return lines

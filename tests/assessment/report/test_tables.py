@@ -5,6 +5,9 @@ import pytest
 from assessment.report.tables import Faults, column, read_table
 from gee_pipeline.errors import InputError
 
+LONG = b'id\n"' + b"a" * 200_000
+"""A text without an end."""
+
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_any_usual_separator_and_a_byte_order_mark_are_read(tmp_path: Path, separator: str) -> None:
@@ -15,7 +18,12 @@ def test_any_usual_separator_and_a_byte_order_mark_are_read(tmp_path: Path, sepa
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"id,answer\n", "no rows"), (b"id,id\n1,2\n", "several columns id"), (b"\xff\xfe", "UTF-8")],
+    [
+        (b"id,answer\n", "no rows"),
+        (b"id,id\n1,2\n", "several columns id"),
+        (b"\xff\xfe", "UTF-8"),
+        (b'id\n"' + b"a" * 200_000, "cannot be read as CSV"),
+    ],
 )
 def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "a.csv").write_bytes(content)

@@ -49,6 +49,16 @@ def test_a_legend_names_the_codes_of_any_raster(tmp_path: Path, ending: str) -> 
     assert assessed.unmapped == frozenset()
 
 
+@pytest.mark.parametrize("text", ["name\nwheat\n", "code,name\none,wheat\n", '{"classes": 3}', "[]", "\x00"])
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_a_legend_that_cannot_be_used_is_named(tmp_path: Path, text: str, ending: str) -> None:
+    path = write_raster(tmp_path / "map.tif", np.ones((1, 2, 2), np.uint8), None)
+    legend = tmp_path / f"legend.{ending}"
+    legend.write_text(text, encoding="utf-8")
+    with pytest.raises(CropmapError, match=f"legend.{ending}"):
+        open_map(path, legend)
+
+
 def test_a_run_without_a_whole_map_is_to_be_finished(place: AssessedPlace) -> None:
     (place.folder / "map" / "report.json").unlink()
     with pytest.raises(IncompleteRunError, match="is not whole"):
