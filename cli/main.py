@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "estimate": "cli.commands.estimate:estimate",
     "status": "cli.commands.status:status",
     "assess": "cli.commands.assess:assess",
+    "fields": "cli.commands.fields:fields",
     "season": "cli.commands.season:season",
     "sample": "cli.commands.sample:sample",
     "samples": "cli.commands.samples:samples",

@@ -64,6 +64,7 @@ ROOMS = {
         "assessment.sample",
         "assessment.report",
         "assessment.sheet",
+        "assessment.fields",
     ),
     "cli": ("cli", "cli.options", "cli.output", "cli.commands", "cli.commands.assess", "cli.commands.forest"),
 }
