@@ -230,6 +230,12 @@ def test_two_clusters_at_once_say_nothing(recwarn: pytest.WarningsRecorder) -> N
     assert [str(one.message) for one in recwarn if "Port" in str(one.message)] == []
 
 
+@pytest.mark.slow
+def test_threads_of_a_worker_share_the_memory_that_they_have_freed() -> None:
+    with scheduler.local_client(WorkerPlan(1)) as client:
+        assert set(client.run(os.getenv, "MALLOC_ARENA_MAX").values()) == {"1"}
+
+
 def not_shared(folder: str) -> bool:
     """Stands for a worker on a machine that does not mount the run folder."""
     return False
