@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "status": "cli.commands.status:status",
     "assess": "cli.commands.assess:assess",
     "fields": "cli.commands.fields:fields",
+    "report": "cli.commands.report:report",
     "season": "cli.commands.season:season",
     "sample": "cli.commands.sample:sample",
     "samples": "cli.commands.samples:samples",

@@ -53,6 +53,16 @@ def describe_forest(model: ForestModel) -> Facts:
     ]
 
 
+def describe_training(provenance: Mapping[str, Any], metrics: Mapping[str, Any]) -> Facts:
+    """What a model was trained on, and how good it was on what it was not, as its file and its map say.
+
+    Args:
+        provenance: Of the model's file, or of the report of a map.
+        metrics: Likewise.
+    """
+    return [*_origin(provenance), *_accuracy(metrics)]
+
+
 def _trees(model: ForestModel) -> str:
     depth = max(tree.depth for tree in model.trees)
     return (

@@ -137,6 +137,11 @@ class MapSummary:
         return self.folder / "report.json"
 
     @property
+    def page(self) -> Path:
+        """Where `cropmap report` writes its page about the map."""
+        return page_path(self.folder)
+
+    @property
     def pixels(self) -> int:
         """Pixels inside the area."""
         return sum(area.pixels for area in self.areas)
@@ -145,6 +150,15 @@ class MapSummary:
     def hectares(self) -> float:
         """Ground area of the mapped area."""
         return sum(area.hectares for area in self.areas)
+
+
+def page_path(folder: Path) -> Path:
+    """Where `cropmap report` writes its page about a map.
+
+    Args:
+        folder: Folder of the map.
+    """
+    return folder / "report.html"
 
 
 def hectares_text(value: float) -> str:

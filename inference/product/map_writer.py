@@ -228,6 +228,7 @@ def _publish(work: Path, summary: MapSummary) -> None:
     """Move the whole map to its place: while the report is absent, the map is not whole."""
     summary.folder.mkdir(exist_ok=True)
     summary.report.unlink(missing_ok=True)
+    summary.page.unlink(missing_ok=True)  # it told of a former map
     # other programs' statistics of a former map
     for layer, stale in product((*BASE, *ON_REQUEST), (".aux.xml", ".ovr")):
         (summary.folder / f"{layer.name}.tif{stale}").unlink(missing_ok=True)

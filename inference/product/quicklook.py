@@ -201,16 +201,23 @@ def _listed(legend: Legend, summary: MapSummary) -> list[tuple[LegendEntry | Non
 
 def _frame(raster: DatasetReader) -> Window:
     """The pixels that the picture shows: those of the area, and a rim; it may reach beyond the raster."""
+    (top, height), (left, width) = area_extent(raster)
+    longest = max(height, width)
+    rows, cols = (max(side, longest / SLIMMEST) + 2 * RIM * longest for side in (height, width))
+    return Window(left - (cols - width) / 2, top - (rows - height) / 2, cols, rows)
+
+
+def area_extent(raster: DatasetReader) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where the area lies in a class map: its first row and how many, its first column and how many.
+
+    It is looked for in a coarse copy, so the last few pixels at its edges are rounded.
+    """
     shape = (raster.height, raster.width)
     step = max(1.0, max(shape) / SEARCH)
     coarse = raster.read(
         1, out_shape=tuple(math.ceil(side / step) for side in shape), resampling=Resampling.mode
     )
-    top, height = _extent(coarse.any(1), raster.height)
-    left, width = _extent(coarse.any(0), raster.width)
-    longest = max(height, width)
-    rows, cols = (max(side, longest / SLIMMEST) + 2 * RIM * longest for side in (height, width))
-    return Window(left - (cols - width) / 2, top - (rows - height) / 2, cols, rows)
+    return _extent(coarse.any(1), raster.height), _extent(coarse.any(0), raster.width)
 
 
 def _extent(found: NDArray[np.bool_], length: int) -> tuple[float, float]:

@@ -1,0 +1,1 @@
+"""One page to publish: the map, its areas, how right it is, and how it was made."""

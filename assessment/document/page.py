@@ -1,0 +1,241 @@
+"""The page: one HTML file that needs no network, to look at and to print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import pyproj
+
+from assessment.document.facts import COUNTED, Document
+from gee_pipeline.files import write_bytes
+from gee_pipeline.map_codes import NOT_CROPLAND
+from gee_pipeline.season import length_text
+from inference.models.model_card import describe_training
+from inference.product.map_facts import hectares_text
+
+_PARTS: Final = files("assessment.document")
+
+_KINDS: Final = {"stac": "a STAC catalog", "earthengine": "Google Earth Engine"}
+"""Kinds of sources in words."""
+
+
+@dataclass(frozen=True)
+class AreaRow:
+    """A class in the table of areas."""
+
+    name: str
+    """The class."""
+    color: str
+    """Its colour."""
+    counted: str
+    """Hectares of its pixels; empty where the map does not show it."""
+    share: str
+    """Their share of the area."""
+    confidence: str
+    """Their mean confidence."""
+    estimated: str = ""
+    """Hectares by the assessment."""
+    interval: str = ""
+    """Their 95 % interval."""
+    flags: str = ""
+    """What to beware of."""
+
+
+def write_page(path: Path, document: Document) -> None:
+    """Write the page whole, or not at all.
+
+    Args:
+        path: The HTML file.
+        document: What it says.
+
+    Raises:
+        DiskFullError: The disk has no room.
+    """
+    write_bytes(path, page(document).encode())
+
+
+def page(document: Document) -> str:
+    """The page as HTML."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(_part("page.html"))
+    report, assessment = document.report, document.assessment
+    return template.render(
+        document=document,
+        under=under(document),
+        note=document.words.note,
+        closing=closing(document),
+        report=report,
+        css=_part("page.css"),
+        script=_part("page.js"),
+        rows=area_rows(document),
+        counted=COUNTED,
+        accuracy=assessment and accuracy_rows(assessment),
+        overall=assessment and _interval(_best(assessment)["overall"], _percent),
+        matrix=assessment and matrix_rows(assessment),
+        contents=contents(report),
+        method=method(document),
+        training=describe_training(report["model"]["provenance"] or {}, report["model"]["metrics"] or {}),
+        work=work(document),
+        place=place(report),
+        hectares=hectares_text(report["area"]["hectares"]),
+        settings={"metres": document.metres / document.pictures[0].width},
+    )
+
+
+def _part(name: str) -> str:
+    return _PARTS.joinpath(name).read_text(encoding="utf-8")
+
+
+def under(document: Document) -> str:
+    """The line under the heading: who publishes, and of which season."""
+    report = document.report
+    season = f"season {report['year']}: {report['season']['first_day']} to {report['season']['last_day']}"
+    return f"{document.words.agency} · {season}" if document.words.agency else season
+
+
+def closing(document: Document) -> list[str]:
+    """The last lines: terms, what the data's licences ask for, whom to ask."""
+    words = document.words
+    lines = [f"Licence: {words.licence}" if words.licence else None, document.report["attribution"]]
+    lines.append(f"Contact: {words.contact}" if words.contact else None)
+    return [line for line in lines if line]
+
+
+def area_rows(document: Document) -> list[AreaRow]:
+    """Classes of map and assessment: hectares counted, and estimated where there is an assessment."""
+    colors = {one.name: one.color for one in document.legend}
+    classes = [one for one in document.report["classes"] if one["code"] < NOT_CROPLAND or one["pixels"]]
+    counted = {one["name"]: one for one in classes}
+    estimates = _estimates(document.assessment)
+    return [
+        _area_row(name, colors.get(name, "#ffffff"), counted.get(name), estimates.get(name))
+        for name in dict.fromkeys([*counted, *estimates])
+    ]
+
+
+def _area_row(
+    name: str, color: str, counted: Mapping[str, Any] | None, figure: Mapping[str, Any] | None
+) -> AreaRow:
+    hectares = hectares_text(counted["hectares"]) if counted else ""
+    share = _percent(counted["share"]) if counted else ""
+    sure = counted["mean_confidence"] if counted else None
+    row = AreaRow(name, color, hectares, share, "" if sure is None else f"{sure:.0f} %")
+    if figure is None:
+        return row
+    return replace(
+        row,
+        estimated=hectares_text(figure["value"]),
+        interval=f"{hectares_text(figure['low'])} to {hectares_text(figure['high'])}",
+        flags=", ".join(figure["flags"]),
+    )
+
+
+def _estimates(assessment: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any] | None]:
+    """The area of each class, by the estimator that the assessment puts first."""
+    if assessment is None:
+        return {}
+    return {one["name"]: one["area"] for one in _best(assessment)["classes"]}
+
+
+def _best(assessment: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = assessment["post_stratified"] or assessment["plain"]
+    return found
+
+
+def accuracy_rows(assessment: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Class, user's accuracy, producer's accuracy and F1, each with its interval."""
+    return [
+        (one["name"], *(_interval(one[name], _percent) for name in ("users", "producers", "f1")))
+        for one in _best(assessment)["classes"]
+    ]
+
+
+def matrix_rows(assessment: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """The error matrix in percent of the area: what the map shows, then what is there by class."""
+    names = [*assessment["classes"], "no class on the map"]
+    shares = _best(assessment)["matrix_shares"]
+    return [
+        (name, [_percent(share) if share else "" for share in row])
+        for name, row in zip(names, shares, strict=True)
+        if any(row) or name in assessment["classes"]
+    ]
+
+
+def _interval(figure: Mapping[str, Any] | None, text: Any) -> str:
+    if figure is None:
+        return "none"
+    return f"{text(figure['value'])} ({text(figure['low'])} to {text(figure['high'])})"
+
+
+def contents(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How complete the map is by what it holds, not by what ran."""
+    whole = report["area"]["pixels"] or 1
+    crops = sum(one["pixels"] for one in report["classes"] if one["code"] < NOT_CROPLAND)
+    others = [one for one in report["classes"] if one["code"] >= NOT_CROPLAND]
+    seen = [one["mean_clear"] * one["pixels"] for one in report["classes"] if one["mean_clear"] is not None]
+    cells = report["certificate"]
+    rows = [("pixels with a class", f"{crops:,} of {whole:,} ({crops / whole:.1%})")]
+    rows += [(one["name"], f"{one['pixels']:,} ({one['pixels'] / whole:.1%})") for one in others]
+    rows.append(("clear observations", f"{sum(seen) / whole:.1f} of a pixel, on average"))
+    if "planned" in cells:
+        skipped = f"{cells.get('skipped', 0):,} without a pixel to map"
+        rows.append(("cells", f"{cells.get('done', 0):,} mapped, {skipped}, of {cells['planned']:,}"))
+    return rows
+
+
+def method(document: Document) -> str:
+    """How the map was made, in one paragraph."""
+    report, recipe = document.report, document.recipe
+    window, season, source = report["model_window"], report["season"], report["source"]
+    scenes = f"{source['scenes']:,} scenes" if isinstance(source.get("scenes"), int) else "all scenes"
+    bands = "; ".join(f"{group.sensor.title}: {', '.join(group.bands)}" for group in recipe.sensors)
+    return (
+        f"The season of {report['year']} lasts from {season['first_day']} to {season['last_day']}; its days "
+        f"from {window['first_day']} to {window['last_day']} decide the map. Of {scenes} from "
+        f"{_KINDS.get(source['kind'], source['kind'])} the clear observations of each pixel become medians "
+        f"of {length_text(recipe.bin_days)} ({bands}); gaps are filled on a line between the nearest. The "
+        f"model {report['model']['name']} says the class of each pixel from this series. A pixel with fewer "
+        f"than {recipe.min_clear_bins} observed bins gets no class."
+    )
+
+
+def work(document: Document) -> list[tuple[str, str]]:
+    """When, how long, by what, and what was spent."""
+    report, spent = document.report, document.report["spent"]
+    rows = [("made", f"{report['created']}, cropmap {report['cropmap_version']}")]
+    if document.seconds:
+        rows.append(("cells computed in", f"{document.seconds / 60:,.1f} minutes"))
+    if spent:
+        rows.append(
+            ("asked of the server", f"{spent['requests']:,} requests, {spent['bytes'] / 1e6:,.1f} MB")
+        )
+        rows.append(("computing there", f"{spent['eecu_hours']:.2f} EECU-hours"))
+    else:
+        rows.append(("cost", "no server was asked for computing"))
+    digests = {"model": report["model"]["digest"], "recipe": report["recipe"]["digest"]}
+    rows += [(f"digest of the {name}", value) for name, value in digests.items() if value]
+    return rows
+
+
+def place(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where the map lies."""
+    raster = report["map"]
+    transformer = pyproj.Transformer.from_crs(raster["crs"], "EPSG:4326", always_xy=True)
+    west, south, east, north = transformer.transform_bounds(*raster["bounds"])
+    size = f"{raster['width']:,} x {raster['height']:,} pixels of {raster['pixel_size']:g} m"
+    return [
+        ("longitude", f"{west:.4f} to {east:.4f}"),
+        ("latitude", f"{south:.4f} to {north:.4f}"),
+        ("raster", f"{size}, {raster['crs']}"),
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}".replace("%", " %")

@@ -1,0 +1,52 @@
+"""`cropmap report`: one page about a map, to look at, to print and to send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options.paths import IN_FOLDER, OUT_FILE
+from cli.options.shared import config_option
+
+
+@click.command(short_help="Write one HTML page about a finished map.")
+@click.argument("run", metavar="RUN", type=IN_FOLDER)
+@click.option("--out", type=OUT_FILE, help="HTML file.  [default: RUN/map/report.html]")
+@click.option("--title", help="Heading.  [default: that of the map]")
+@click.option("--agency", help="Who publishes the map.")
+@click.option("--licence", help="Under which terms.")
+@click.option("--contact", help="Whom to ask.")
+@click.option("--note", help="A paragraph under the heading.")
+@click.option(
+    "--assessment",
+    type=IN_FOLDER,
+    help="Folder of a report of 'cropmap assess report'.  [default: RUN/assessment/report, if there is one]",
+)
+@click.option("--no-assessment", is_flag=True, help="Leave out the assessment that is there.")
+@config_option
+def report(run: Path, out: Path | None, assessment: Path | None, no_assessment: bool, **words: Any) -> None:
+    """Write one page about the map of a RUN: an HTML file that needs no network.
+
+    It shows the map with its legend, confidence and observations; areas with intervals where the map was
+    assessed ('cropmap assess'), and counts of pixels; how right and how complete the map is; how it was
+    made, by which model, and when. Printed it is a document of A4 pages.
+
+    \b
+    Examples:
+      cropmap report run/ --agency "Office of Agriculture" --licence "CC BY 4.0" --contact maps@example.org
+      cropmap report run/ --config agency.toml --out report.html
+    """
+    from assessment.document.facts import Words, read_document
+    from assessment.document.page import write_page
+    from inference.product.map_facts import page_path
+
+    if no_assessment and assessment:
+        raise click.UsageError("Give --assessment or --no-assessment, not both.")
+    path = out or page_path(run / "map")
+    document = read_document(run, Words(**words), assessment, assessed=not no_assessment)
+    write_page(path, document)
+    click.echo(path)
+    if document.assessment is None:
+        click.echo("Areas are pixel counts, not area estimates: the map was not assessed.", err=True)
