@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assessment.estimation.accuracy import Accuracy, LabelledSample, assess
 from assessment.estimation.assisted import Assisted, Covariate, assisted_total
@@ -90,7 +91,7 @@ class Results:
 class ClassCovariate:
     """What the map says of one class beyond what it shows, such as its probability."""
 
-    values: np.ndarray
+    values: NDArray[np.float64]
     """`(unit,)`: of the answered units, 0 to 1."""
     totals: dict[str, float]
     """Sum of value times area over the frame, by what the map shows."""

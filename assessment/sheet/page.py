@@ -127,13 +127,17 @@ def drawing(curves: dict[str, NDArray[np.float64]], dates: Sequence[date], low: 
         for place, day in list(zip(x.tolist(), dates, strict=True))[:: max(len(dates) // 8, 1)]
     ]
     for number, (name, values) in enumerate(curves.items()):
-        shade = SHADES[number % len(SHADES)]
+        shade, again = SHADES[number % len(SHADES)], number >= len(SHADES)
+        fill = "none" if again else shade  # colours that come again have rings and dashes
+        dashes = ' stroke-dasharray="4 3"' if again else ""
         y = _height(values, low, high)
         seen = np.flatnonzero(np.isfinite(values))
-        parts += [f'<circle cx="{x[i]:.1f}" cy="{y[i]:.1f}" r="2.5" fill="{shade}"/>' for i in seen]
+        parts += [
+            f'<circle cx="{x[i]:.1f}" cy="{y[i]:.1f}" r="2.5" fill="{fill}" stroke="{shade}"/>' for i in seen
+        ]
         for run in np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1):
             points = " ".join(f"{x[i]:.1f},{y[i]:.1f}" for i in run)
-            parts.append(f'<polyline points="{points}" fill="none" stroke="{shade}"/>')
+            parts.append(f'<polyline points="{points}" fill="none" stroke="{shade}"{dashes}/>')
         parts.append(
             f'<text x="{44 + 52 * number}" y="12" font-size="11" fill="{shade}">{escape(name)}</text>'
         )

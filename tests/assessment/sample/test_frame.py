@@ -88,15 +88,15 @@ def test_every_pixel_has_the_probability_of_its_stratum(place: AssessedPlace, as
     frame = by_class(assessed)
     wanted = np.array([0, 0, 0, 0, 100])
     hits = np.zeros(SHAPE, int)
-    for seed in range(60):
+    for seed in range(25):
         units = draw(assessed, frame, NO_DISTRICTS, wanted, seed)
         hits[units.row, units.col] += 1
     there = place.codes == 255
     p = 100 / there.sum()
     assert hits[~there].sum() == 0
-    # Each pixel is drawn 60 p times on average, with the spread of a binomial.
-    assert hits[there].mean() == pytest.approx(60 * p)
-    assert hits[there].var() == pytest.approx(60 * p * (1 - p), rel=0.25)
+    # Each pixel is drawn 25 p times on average, with the spread of a binomial.
+    assert hits[there].mean() == pytest.approx(25 * p)
+    assert hits[there].var() == pytest.approx(25 * p * (1 - p), rel=0.25)
 
 
 def test_only_windows_with_a_unit_are_read_again(
