@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "estimate": "cli.commands.estimate:estimate",
     "status": "cli.commands.status:status",
     "assess": "cli.commands.assess:assess",
+    "smooth": "cli.commands.smooth:smooth",
     "fields": "cli.commands.fields:fields",
     "report": "cli.commands.report:report",
     "season": "cli.commands.season:season",

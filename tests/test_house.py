@@ -65,6 +65,7 @@ ROOMS = {
         "assessment.report",
         "assessment.sheet",
         "assessment.fields",
+        "assessment.smoothing",
         "assessment.document",
     ),
     "cli": ("cli", "cli.options", "cli.output", "cli.commands", "cli.commands.assess", "cli.commands.forest"),
