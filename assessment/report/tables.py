@@ -11,7 +11,7 @@ from typing import Final
 
 from assessment.estimation.designs import listed
 from gee_pipeline.errors import InputError
-from gee_pipeline.files import ODD_VALUES, read_limited
+from gee_pipeline.files import ODD_VALUES, read_limited, require_no_pipe
 
 VECTORS: Final = (".gpkg", ".geojson", ".json", ".shp")
 """Endings of vector files, in small letters."""
@@ -62,6 +62,7 @@ def read_table(path: Path) -> list[Row]:
     Raises:
         InputError: It cannot be read, is empty, or has one column name twice.
     """
+    require_no_pipe(path)
     rows = _vector_rows(path) if path.suffix.lower() in VECTORS else _csv_rows(path)
     if not rows:
         raise InputError(f"{path} has no rows. Give a table with one row for each point.")

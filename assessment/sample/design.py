@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -15,10 +17,12 @@ from assessment.sample.frame import Progress
 from assessment.sample.map_file import AssessedMap, open_map
 from assessment.sample.plan import SamplePlan
 from assessment.sample.point_files import write_points
-from assessment.sample.record import DESIGN_FILE, SampleDesign, load_design
+from assessment.sample.record import DESIGN_FILE, SampleDesign, load_design, to_csv
 from assessment.sample.request import DesignRequest
 from gee_pipeline.errors import MismatchError
-from gee_pipeline.files import require_writable
+from gee_pipeline.files import require_writable, write_bytes
+
+PLAN_FILE: Final = "plan.csv"
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def design_sample(request: DesignRequest, report: Progress = lambda *_: None) ->
         design = plan.record(shared.units, drawn)
     else:
         design = _in_blocks(plan, request.blocks, report)
-    _write(request.folder, design, assessed)
+    expected = plan_table(plan.labels, shared.expected, design.hectares)
+    _write(request.folder, design, assessed, expected)
     return Designed(request.folder, design, shared.expected, plan.labels, plan.notices())
 
 
@@ -70,7 +75,29 @@ def _in_blocks(plan: SamplePlan, side: float, report: Progress) -> SampleDesign:
     return plan.record(np.array([len(drawn.row)]), drawn, frame)
 
 
-def _write(folder: Path, design: SampleDesign, assessed: AssessedMap) -> None:
+def plan_table(labels: Sequence[str], expected: Expected, hectares: float) -> bytes:
+    """What to expect as CSV: the area of each class, and the overall accuracy.
+
+    Args:
+        labels: Names of the mapped classes.
+        expected: Standard errors to expect.
+        hectares: Area of the frame.
+    """
+    rows = [
+        {
+            "what": "area",
+            "class": name,
+            "hectares": share * hectares,
+            "se": se * hectares,
+            "cv": se / share if share > 0 else "",
+        }
+        for name, share, se in zip(labels, expected.areas.tolist(), expected.area_se.tolist(), strict=True)
+    ]
+    overall = {"what": "overall accuracy", "se": expected.overall_se}
+    return to_csv(("what", "class", "hectares", "se", "cv"), [*rows, overall])
+
+
+def _write(folder: Path, design: SampleDesign, assessed: AssessedMap, expected: bytes) -> None:
     """All files of a sample; what was half written before is replaced, another sample is not."""
     if (folder / DESIGN_FILE).exists() and load_design(folder) != design:
         raise MismatchError(
@@ -88,4 +115,5 @@ def _write(folder: Path, design: SampleDesign, assessed: AssessedMap) -> None:
                 path.replace(folder / path.name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    write_bytes(folder / PLAN_FILE, expected)
     design.save(folder)

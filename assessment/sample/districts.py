@@ -19,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from assessment.sample.map_file import AssessedMap
 from gee_pipeline.aoi import Aoi, polygonal_part
 from gee_pipeline.errors import InputError
+from gee_pipeline.files import require_no_pipe
 from gee_pipeline.incoming.geometry import GeometryError, sound
 
 ELSEWHERE = "outside the districts"
@@ -89,6 +90,7 @@ def read_districts(path: Path, column: str, crs: pyproj.CRS) -> Districts:
 
 
 def _read(path: Path) -> Any:
+    require_no_pipe(path)
     import geopandas
     from pyogrio.errors import DataLayerError, DataSourceError
 

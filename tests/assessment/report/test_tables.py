@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from assessment.report.tables import Faults, column, read_table
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import CorruptFileError, InputError
 
 LONG = b'id\n"' + b"a" * 200_000
 """A text without an end."""
@@ -29,6 +30,14 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes, 
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(InputError, match=words):
         read_table(tmp_path / "a.csv")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+@pytest.mark.parametrize("name", ["a.csv", "a.gpkg"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(CorruptFileError, match="a pipe or a device"):
+        read_table(tmp_path / name)
 
 
 def test_a_column_is_found_by_its_usual_names_or_by_that_given(tmp_path: Path) -> None:

@@ -163,6 +163,13 @@ def test_what_to_expect_rests_on_the_confidence_or_on_what_is_hoped_for(
     assert high.expected.overall_se < low.expected.overall_se
     areas = np.array(low.expected.areas)
     assert areas.sum() == pytest.approx(1)
+    with (low.folder / "plan.csv").open(newline="") as file:
+        *rows, overall = csv.DictReader(file)
+    assert [row["class"] for row in rows] == ["wheat", "maize", "other", "not cropland"]
+    assert sum(float(row["hectares"]) for row in rows) == pytest.approx(low.design.hectares)
+    for row, share, se in zip(rows, areas, low.expected.area_se, strict=True):
+        assert float(row["cv"]) == pytest.approx(se / share)
+    assert float(overall["se"]) == low.expected.overall_se
 
 
 @pytest.mark.parametrize(
