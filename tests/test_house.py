@@ -68,7 +68,15 @@ ROOMS = {
         "assessment.smoothing",
         "assessment.document",
     ),
-    "cli": ("cli", "cli.options", "cli.output", "cli.commands", "cli.commands.assess", "cli.commands.forest"),
+    "cli": (
+        "cli",
+        "cli.options",
+        "cli.output",
+        "cli.commands",
+        "cli.commands.assess",
+        "cli.commands.maps",
+        "cli.commands.forest",
+    ),
 }
 """The packages and, in each, its rooms from the bottom up: a room may import from those before it."""
 
