@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rasterio.windows import Window
 
@@ -18,11 +18,6 @@ from gee_pipeline.files import read_json
 from gee_pipeline.map_codes import NOT_CROPLAND
 from gee_pipeline.recipe import Recipe
 from inference.run.ledger import read_ledger
-
-COUNTED: Final = (
-    "Areas are counts of the map's pixels, no estimates of what grows there: no assessment was made."
-)
-"""Said where a map has no assessment."""
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Any, Final
 import jinja2
 import pyproj
 
-from assessment.document.facts import COUNTED, Document
+from assessment.document.facts import Document
 from gee_pipeline.files import write_bytes
 from gee_pipeline.map_codes import NOT_CROPLAND
 from gee_pipeline.season import length_text
 from inference.models.model_card import describe_training
-from inference.product.map_facts import hectares_text
+from inference.product.map_facts import COUNTED, hectares_text
 
 _PARTS: Final = files("assessment.document")
 

@@ -40,7 +40,7 @@ def report(run: Path, out: Path | None, assessment: Path | None, no_assessment: 
     """
     from assessment.document.facts import Words, read_document
     from assessment.document.page import write_page
-    from inference.product.map_facts import page_path
+    from inference.product.map_facts import COUNTED, page_path
 
     if no_assessment and assessment:
         raise click.UsageError("Give --assessment or --no-assessment, not both.")
@@ -49,4 +49,4 @@ def report(run: Path, out: Path | None, assessment: Path | None, no_assessment: 
     write_page(path, document)
     click.echo(path)
     if document.assessment is None:
-        click.echo("Areas are pixel counts, not area estimates: the map was not assessed.", err=True)
+        click.echo(f"{COUNTED} The map was not assessed.", err=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def show_map(summary: MapSummary, as_json: bool) -> None:
     """Print where a map is and what it covers."""
-    from inference.product.map_facts import hectares_text
+    from inference.product.map_facts import COUNTED, hectares_text
 
     if as_json:
         values = {**asdict(summary), "crop_map": summary.crop_map}
@@ -32,6 +32,7 @@ def show_map(summary: MapSummary, as_json: bool) -> None:
         if area.pixels:
             confidence = "" if area.mean_confidence is None else f"  confidence {area.mean_confidence:.0f}"
             click.echo(f"{area.name:>24} {hectares_text(area.hectares):>14} ha{confidence}")
+    click.echo(f"{COUNTED} 'cropmap assess' estimates them.")
     if summary.means:
         click.echo(f"Layers: {', '.join(f'{name}.tif' for name in summary.means)}")
     click.echo(f"Map: {summary.crop_map}")

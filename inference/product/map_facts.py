@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from shapely.geometry.base import BaseGeometry
 
@@ -15,6 +15,9 @@ from gee_pipeline.layers import LayerName, in_order, placed
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.source import Spent
+
+COUNTED: Final = "Areas are pixel counts, not area estimates."
+"""Said beside every hectare of a map: what it misses and what it takes for a class do not cancel."""
 
 
 @dataclass(frozen=True)

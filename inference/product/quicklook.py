@@ -25,7 +25,7 @@ from gee_pipeline.files import atomic_path
 from gee_pipeline.grid import name_crs
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from inference.product.legend import Legend, LegendEntry
-from inference.product.map_facts import CodeArea, MapFacts, MapSummary, hectares_text
+from inference.product.map_facts import COUNTED, CodeArea, MapFacts, MapSummary, hectares_text
 from inference.product.report import attribution, model_window
 from inference.run.completeness import MUCH_MAPPED
 
@@ -331,9 +331,10 @@ def _draw_legend(
         y -= LINE
     page.plot([left, right], [y + 0.12, y + 0.12], color=FAINT, linewidth=0.6)
     _text(page, left, y - 0.1, _confidence(summary, facts), fontsize=8.5, color=FAINT)
+    _text(page, left, y - 0.28, COUNTED, fontsize=8.5, color=FAINT)
     mapped = facts.completeness.get("coverage", {}).get("mapped", 1)
     if mapped < MUCH_MAPPED:
-        _text(page, left, y - 0.4, f"Only {mapped:.1%} of the area to map has a class.", color=WARNING)
+        _text(page, left, y - 0.5, f"Only {mapped:.1%} of the area to map has a class.", color=WARNING)
 
 
 def _draw_swatch(page: Axes, left: float, y: float, entry: LegendEntry | None) -> None:

@@ -11,7 +11,7 @@ from gee_pipeline.grid import Grid, name_crs
 from gee_pipeline.layers import ON_REQUEST
 from gee_pipeline.season import Season, TimeBin
 from gee_pipeline.source import Spent
-from inference.product.map_facts import MapFacts, MapSummary
+from inference.product.map_facts import COUNTED, MapFacts, MapSummary
 
 SIMULATED: Final = (
     "The scenes of this map are simulated: it shows how the software works, not what grows there."
@@ -39,7 +39,7 @@ def build_report(grid: Grid, summary: MapSummary, facts: MapFacts) -> dict[str, 
             "attribution": attribution(facts),
             "certificate": {**facts.completeness, "in_map": summary.cells},
             "map": _raster(grid),
-            "area": {"pixels": summary.pixels, "hectares": summary.hectares},
+            "area": {"pixels": summary.pixels, "hectares": summary.hectares, "note": COUNTED},
             "classes": [_class(area, summary.hectares) for area in map(asdict, summary.areas)],
             "model": _model(facts),
             "recipe": {"digest": facts.recipe.digest, **facts.recipe.to_dict()},

@@ -16,11 +16,12 @@ import pytest
 import rasterio
 from PIL import Image
 
-from assessment.document.facts import COUNTED, Words, read_document
+from assessment.document.facts import Words, read_document
 from assessment.document.page import area_rows, page
 from assessment.document.pictures import LONGEST, class_picture, frame_of, value_picture
 from gee_pipeline.errors import IncompleteRunError, MismatchError
 from gee_pipeline.files import read_json
+from inference.product.map_facts import COUNTED
 from inference.product.map_writer import write_map
 from tests.support.made_runs import CROPS, MadeRun, made_facts, made_grid, made_run, random_layers
 from tests.support.tiny_place import run_cropmap

@@ -119,7 +119,8 @@ def test_the_stac_item_opens_and_leads_to_the_map(finished: Path) -> None:
 def test_it_tells_what_the_map_covers_and_where_it_is(place: Place, finished: Path) -> None:
     result = place.predict(finished)
     assert result.exit_code == 0
-    *covers, last = result.stdout.splitlines()
+    *covers, counted, last = result.stdout.splitlines()
+    assert counted == "Areas are pixel counts, not area estimates. 'cropmap assess' estimates them."
     assert last == f"Map: {finished / 'map' / 'crop_map.tif'}"
     assert [line.strip().split("  ")[0] for line in covers] == ["corn", "cotton", "not enough observations"]
 
