@@ -9,6 +9,7 @@ from typing import Any
 
 from assessment.report.answers import Agreement
 from assessment.report.map_help import NO_PROBABILITIES, class_covariates
+from assessment.report.other_map import put_to_map
 from assessment.report.results import ClassCovariate, Results, results
 from assessment.report.sampled import Choices, Sampled, apply_choices
 from assessment.report.sourced import AnswerRequest, Sourced
@@ -33,8 +34,11 @@ class ReportRequest:
     """What becomes of gaps."""
     districts: bool = False
     """Whether to report by district."""
+    other: Path | None = None
+    """Another map of the same pixels to report on; None is the one that the sample was drawn from."""
     out: Path | None = None
-    """Folder of the report; None is `report` in the folder of the sample, or beside the answers."""
+    """Folder of the report; None is `report` in the folder of the sample, with the name of another map, or
+    beside the answers."""
 
     @property
     def folder(self) -> Path:
@@ -42,7 +46,8 @@ class ReportRequest:
         if self.out is not None:
             return self.out
         sample, first = sample_folder(self.place), self.answers.files[0]
-        return sample / "report" if sample else first.with_name(f"{first.stem}_report")
+        name = "report" if self.other is None else f"report_{self.other.stem}"
+        return sample / name if sample else first.with_name(f"{first.stem}_report")
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ def make_report(request: ReportRequest, report: Progress = lambda *_: None) -> R
     """
     faults = Faults()
     sourced = open_source(request.place, request.answers, faults)
+    if request.other is not None:
+        sourced = put_to_map(sourced, request.other, faults, report)
     sampled = apply_choices(sourced.sampled, request.choices, faults)
     faults.refuse("Correct the answers and give the same command again; nothing was written.")
     covariates, notes = _covariates(sourced, sampled, request.choices, report)

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 @click.argument("place", metavar="RUN|MAP|STRATA", type=ANY_FILE_OR_FOLDER)
 @click.argument("answers", metavar="ANSWERS...", nargs=-1, required=True, type=IN_FILE)
 @click.option("--by", type=click.Choice(["district"]), help="Report by district too.")
+@click.option(
+    "--map",
+    "other",
+    type=IN_FILE,
+    help="Another map of the same pixels to report on, such as a smoothed one; the points stay those of the "
+    "map that they were drawn from.",
+)
 @click.option("--adjudicated", type=IN_FILE, help="Answers to the points on which interpreters differ.")
 @click.option("--id-column", metavar="NAME", help="Column of the ids.  [default: id or plotid]")
 @click.option(
@@ -102,6 +109,7 @@ def _request(place: Path, answers: tuple[Path, ...], options: dict[str, Any]) ->
             options["leave_out"],
         ),
         districts=options["by"] == "district",
+        other=options["other"],
         out=options["out"],
     )
 
