@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "export": "cli.commands.export:export",
     "estimate": "cli.commands.estimate:estimate",
     "status": "cli.commands.status:status",
+    "verify": "cli.commands.maps.verify:verify",
     "assess": "cli.commands.assess:assess",
     "smooth": "cli.commands.maps.smooth:smooth",
     "fields": "cli.commands.maps.fields:fields",

@@ -222,6 +222,16 @@ class CellWorker:
         self._write(cell, bands, skipped=finished.skipped)
         return _record(cell, bands, finished.skipped, remade=remade, seconds=clock.seconds)
 
+    def predict_again(self, cell: Cell) -> NDArray[np.uint8] | None:
+        """The bands `(band, y, x)` of a cell from its stored composite; None where there is no whole one."""
+        composite = self._kept(cell)
+        if composite is None:
+            return None
+        area, wanted = self._wanted(cell)
+        if composite.cropland is not None:
+            wanted = wanted & composite.cropland
+        return self._predict(composite.values, area, wanted)
+
     def _compute_layers(
         self,
         cell: Cell,

@@ -1,0 +1,205 @@
+"""A finished run looked at from end to end: on any machine, without the scenes it was made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gee_pipeline.errors import CropmapError, IncompleteRunError, InputError
+from gee_pipeline.files import read_json
+from gee_pipeline.grid import Cell
+from inference.models.pixel_model import load_model
+from inference.run.cell_layers import has_class
+from inference.run.cell_worker import OTHER_CLASSES, CellWorker, WorkerSetup
+from inference.run.completeness import RunSummary, check_completeness
+from inference.run.plan import CONFIG_FILE, RunPlan, load_plan
+from inference.run.prediction import bounded_gdal, prediction_path, read_finished
+from inference.verification.findings import Finding, Verified
+from inference.verification.map_rasters import MapRasters
+from inference.verification.seams import HIGHEST, Changes, class_changes
+
+CELLS: Final = 3
+"""Cells that are predicted again."""
+
+_STEP: Final = 1
+"""Percent by which a confidence may differ: another processor rounds differently."""
+
+
+def verify_run(folder: Path, cells: int = CELLS, seed: int = 1) -> Verified:
+    """What holds of a finished run, and what does not.
+
+    Args:
+        folder: Folder of the run.
+        cells: Cells with a class that are predicted again from their composites, drawn at random.
+        seed: Seed of the draw.
+
+    Raises:
+        InputError: The folder holds no run, or one of composites.
+        IncompleteRunError: Its map is not whole.
+        CorruptFileError: run.json, the area or the report is damaged.
+    """
+    plan = load_plan(folder)
+    report = _report_of(folder, plan)
+    with bounded_gdal(), MapRasters(folder, plan) as rasters:
+        summary = check_completeness(folder, plan, "map", {}, time.monotonic(), rasters.compare)
+        findings = (
+            _model(plan, report),
+            _record("recipe", plan.recipe.digest, report["recipe"]["digest"]),
+            _source(folder, plan, report),
+            _cells(summary, report),
+            rasters.finding(summary),
+            _predicted_again(folder, plan, _drawn(rasters.with_class, cells, seed)),
+            *_seams(rasters.crop_map, plan.grid.cell_size),
+        )
+        digests = _digests(plan, rasters)
+    return Verified(folder, findings, digests)
+
+
+def _report_of(folder: Path, plan: RunPlan) -> dict[str, Any]:
+    if plan.model is None:
+        raise InputError(f"{folder} holds composites and no map. Name the --out of predict.")
+    path = folder / "map" / "report.json"
+    if not path.is_file():
+        raise IncompleteRunError(
+            f"The map of {folder} is not whole, so there is nothing to verify. Finish it with "
+            f"'cropmap {plan.command} --config {folder / CONFIG_FILE}'."
+        )
+    values: dict[str, Any] = read_json(path)
+    return values
+
+
+def _record(name: str, planned: Any, reported: Any) -> Finding:
+    if planned == reported:
+        return Finding(name, True, f"{name} of the report and of the run: {str(planned)[:16]}")
+    return Finding(name, False, f"the report says {reported}, the run {planned}")
+
+
+def _model(plan: RunPlan, report: dict[str, Any]) -> Finding:
+    """The copy of the model is the one that the run began with, and that the report names."""
+    planned = plan.model
+    if planned is None:
+        raise AssertionError("a run of a map has a model")
+    try:
+        found = load_model(planned.path).digest
+    except CropmapError as error:
+        return Finding("model", False, str(error))
+    if found != planned.digest:
+        return Finding(
+            "model", False, f"{planned.path.name} has the digest {found}, the run {planned.digest}"
+        )
+    return _record("model", planned.digest, report["model"]["digest"])
+
+
+def _source(folder: Path, plan: RunPlan, report: dict[str, Any]) -> Finding:
+    """The scenes that the run names are those that the report names; lists of a server are undamaged."""
+    from inference.run.listed_scenes import listed_scenes
+
+    try:
+        listed_scenes(folder, plan)
+    except CropmapError as error:
+        return Finding("source", False, str(error))
+    planned = json.loads(json.dumps(plan.shown_source))
+    if planned != report["source"]:
+        return Finding("source", False, f"the report says {report['source']}, the run {planned}")
+    return Finding("source", True, f"source of the report and of the run: {_digest(planned)[:16]}")
+
+
+def _cells(summary: RunSummary, report: dict[str, Any]) -> Finding:
+    """Every planned cell is whole, and holds what the report counted."""
+    whole = summary.done + summary.skipped
+    if summary.failures:
+        named = ", ".join(failure.name for failure in summary.failures[:5])
+        return Finding(
+            "cells", False, f"{summary.failed:,} of {summary.planned:,} are missing or damaged: {named}"
+        )
+    found = {str(code): count for code, count in summary.pixels.items()}
+    if found != (counted := report["certificate"].get("pixels", found)):
+        return Finding("cells", False, f"they hold {found} pixels by code, the report {counted}")
+    return Finding("cells", True, f"{whole:,} of {summary.planned:,} have the digest they were written with")
+
+
+def _drawn(cells: Sequence[Cell], count: int, seed: int) -> list[Cell]:
+    chosen = np.random.default_rng(seed).permutation(len(cells))[:count]
+    return [cells[index] for index in sorted(chosen)]
+
+
+def _predicted_again(folder: Path, plan: RunPlan, cells: Sequence[Cell]) -> Finding:
+    """Cells are predicted again from their stored composites, and compared."""
+    if plan.model is not None and plan.model.kind == "forest":
+        return Finding(
+            "predictions", None, "they were made by a server; 'cropmap forest verify' compares them"
+        )
+    no_source = cast(Any, None)  # composites are read, none is made
+    worker = CellWorker(WorkerSetup(folder, no_source, composites_only=False))
+    same, missing, faults = 0, 0, list[str]()
+    try:
+        for cell in cells:
+            again = worker.predict_again(cell)
+            kept = read_finished(prediction_path(folder, cell), cell, plan.digest)
+            if again is None or kept is None:
+                missing += 1
+            elif fault := _difference(again, kept.bands):
+                faults.append(f"{cell.name} {fault}")
+            else:
+                same += 1
+    except CropmapError as error:
+        return Finding("predictions", False, str(error))
+    if faults:
+        return Finding("predictions", False, "; ".join(faults))
+    if not same:
+        return Finding("predictions", None, f"of {len(cells)} cells drawn none has a whole composite")
+    more = f", {missing} more have no whole composite" if missing else ""
+    return Finding("predictions", True, f"{same} cells came out the same from their composites{more}")
+
+
+def _difference(again: NDArray[np.uint8], kept: NDArray[np.uint8]) -> str:
+    """How a prediction differs from the one that is kept, beyond rounding; empty where it does not."""
+    known = has_class(kept)
+    if not np.array_equal(again[2], kept[2]):
+        return "has other clear observations"
+    others = float((again[0] != kept[0])[known].mean())
+    if others > OTHER_CLASSES or not np.array_equal(again[0][~known], kept[0][~known]):
+        return f"has other classes in {others:.2%} of its pixels"
+    step = np.abs(again[1].astype(int) - kept[1])[known]
+    if (step > _STEP).mean() > OTHER_CLASSES:
+        return f"has another confidence in {(step > _STEP).mean():.2%} of its pixels"
+    return ""
+
+
+def _seams(crop_map: Any, cell_size: int) -> Iterator[Finding]:
+    across, down = class_changes(crop_map, cell_size)
+    yield _seam("seams between columns", across)
+    yield _seam("seams between rows", down)
+
+
+def _seam(name: str, changes: Changes) -> Finding:
+    deviations = changes.deviations
+    text = f"classes change {changes.at_borders:.1%} at borders of cells and {changes.inside:.1%} inside"
+    if deviations is None:
+        return Finding(name, None, f"{text}; too few neighbours to say more")
+    return Finding(name, deviations <= HIGHEST, f"{text} ({deviations:+.1f} standard deviations)")
+
+
+def _digests(plan: RunPlan, rasters: MapRasters) -> dict[str, str]:
+    found = {
+        "run": plan.digest,
+        "model": plan.model.digest if plan.model else "",
+        "recipe": plan.recipe.digest,
+        "source": _digest(plan.shown_source),
+        "cells": rasters.cells_digest.hexdigest(),
+    }
+    for path in rasters.paths:
+        with path.open("rb") as file:
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
