@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "train": "cli.commands.train:train",
     "distill": "cli.commands.distill:distill",
     "model": "cli.commands.model:model",
+    "evaluate": "cli.commands.evaluate:evaluate",
     "benchmark": "cli.commands.benchmark:benchmark",
     "explain": "cli.commands.explain:explain",
     "forest": "cli.commands.forest:forest",

@@ -22,6 +22,7 @@ from cli.options.shared import given as only_given
 from training.samples.crops import NAMES
 
 if TYPE_CHECKING:
+    from gee_pipeline.recipe import Recipe
     from training.samples.samples import Samples
 
 legend_option = click.option(
@@ -94,13 +95,20 @@ def require_new_file(out: Path, files: Sequence[Path]) -> None:
         raise InputError(f"The model would replace its own samples {out}. Choose another --out.")
 
 
-def read_files(files: Sequence[Path], given: dict[str, Any], *, any_classes: bool = False) -> Samples:
+def read_files(
+    files: Sequence[Path],
+    given: dict[str, Any],
+    *,
+    any_classes: bool = False,
+    recipe: Recipe | None = None,
+) -> Samples:
     """The samples of some files, read as the options say.
 
     Args:
         files: The files.
         given: Values of `file_options`, `reading_options` or `training_options`.
         any_classes: Keep all classes of the legend, where there is no choice of classes.
+        recipe: That of the model that reads them; None is that of the files.
     """
     from training.samples.class_legend import read_legend
     from training.samples.samples import read_samples
@@ -110,6 +118,7 @@ def read_files(files: Sequence[Path], given: dict[str, Any], *, any_classes: boo
         files,
         given.get("classes"),
         any_classes=any_classes,
+        recipe=recipe,
         legend=read_legend(given["legend"]) if given["legend"] else None,
         source=given.get("data_source"),
         asked=take_recipe_options(only_given(given)),

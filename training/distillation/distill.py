@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gee_pipeline.errors import InputError
 from inference.models.checkpoint import Checkpoint
 from inference.models.networks.cropnet import CropNet, CropNetConfig
 from inference.models.predictor import Predictor, resolve_device
@@ -25,9 +24,7 @@ from training.fit.loop import FitProgress, fit
 from training.fit.options import Rule, SplitRule
 from training.fit.resume_state import ResumeState, samples_digest
 from training.fit.split import Split, in_blocks, split_samples
-from training.fit.training_data import with_groups
-from training.samples.class_choice import merge_into
-from training.samples.class_legend import LEFT_OUT
+from training.fit.training_data import in_classes_of, with_groups
 from training.samples.samples import Samples
 from training.scores.calibration import calibrate
 
@@ -98,8 +95,8 @@ def distill(
         MismatchError: Samples were made by another recipe than the teacher's, or the folder is of a
             distillation with other options.
     """
-    samples = in_classes_of(teacher, "The samples", samples)
-    regions = [(name, in_classes_of(teacher, name, some)) for name, some in regions]
+    samples = _in_classes_of(teacher, "The samples", samples)
+    regions = [(name, _in_classes_of(teacher, name, some)) for name, some in regions]
     split = held_out(teacher, samples, rule, options.seed)
     judged = _judged(teacher, samples.take(split.validation), regions, options.seed)
     series = np.concatenate([samples.series[split.training], *unlabelled])
@@ -120,34 +117,8 @@ def distill(
     return tuple(trials)
 
 
-def in_classes_of(teacher: Teacher, name: str, samples: Samples) -> Samples:
-    """Samples by the classes of a teacher: what it does not know is "other", or left out where it has none.
-
-    Args:
-        teacher: The teacher.
-        name: What the samples are called in messages.
-        samples: Samples of any classes.
-
-    Raises:
-        MismatchError: They were made by another recipe.
-        InputError: None of them has a class of the teacher.
-    """
-    mine = replace(teacher.recipe, clock="utc")  # the series have their days already
-    mine.require_same(
-        replace(samples.recipe, clock="utc"),
-        "The teacher",
-        name,
-        "Give samples that were made by its recipe.",
-    )
-    labels = np.array(merge_into(samples.class_names, teacher.class_names))[samples.labels]
-    if not (known := labels != LEFT_OUT).any():
-        raise InputError(
-            f"{name} must have samples of the teacher's classes "
-            f"{', '.join(teacher.class_names)}, and has none. "
-            "Give others, or say with --legend what their labels mean."
-        )
-    kept = samples.take(known)
-    return replace(kept, labels=labels[known], class_names=teacher.class_names, colors=None)
+def _in_classes_of(teacher: Teacher, name: str, samples: Samples) -> Samples:
+    return in_classes_of(teacher.class_names, teacher.recipe, samples, "The teacher", name)
 
 
 def held_out(teacher: Teacher, samples: Samples, rule: SplitRule | None, seed: int) -> Split:

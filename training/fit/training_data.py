@@ -1,7 +1,8 @@
-"""What a model says of the samples it was trained on."""
+"""Samples as a model knows them, and what it says of those it was trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,8 +10,12 @@ import numpy as np
 import shapely
 from shapely.geometry import mapping
 
+from gee_pipeline.errors import InputError
+from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season, require_year
 from gee_pipeline.season_of_area import hemispheres_of
+from training.samples.class_choice import merge_into
+from training.samples.class_legend import LEFT_OUT
 from training.samples.samples import Samples
 
 PSEUDO_CAUTION: Final = (
@@ -18,6 +23,37 @@ PSEUDO_CAUTION: Final = (
     "where that model was confident, not how often they are true."
 )
 """A teacher's errors are right answers to its pupil, and the doubtful pixels were left out."""
+
+
+def in_classes_of(names: Sequence[str], recipe: Recipe, samples: Samples, model: str, called: str) -> Samples:
+    """Samples by the classes of a model: what it does not know is "other", or left out where it has none.
+
+    Args:
+        names: The model's classes in the order of their codes.
+        recipe: How its series are made.
+        samples: Samples of any classes.
+        model: What the model is called in messages.
+        called: What the samples are called there.
+
+    Raises:
+        MismatchError: They were made by another recipe.
+        InputError: None of them has a class of the model.
+    """
+    mine = replace(
+        recipe, clock="utc", min_clear_bins=samples.recipe.min_clear_bins
+    )  # days are there already
+    mine.require_same(
+        replace(samples.recipe, clock="utc"), model, called, "Give samples that were made by its recipe."
+    )
+    labels = np.array(merge_into(samples.class_names, names))[samples.labels]
+    if not (known := labels != LEFT_OUT).any():
+        raise InputError(
+            f"{called} must have samples of {model[0].lower()}{model[1:]}'s classes {', '.join(names)}, "
+            "and has none. Give others, or say with --legend what their labels mean."
+        )
+    kept = samples.take(known)
+    left_out = samples.left_out + int((~known).sum())
+    return replace(kept, labels=labels[known], class_names=tuple(names), colors=None, left_out=left_out)
 
 
 def season_of(samples: Samples, year: int | None) -> Season | None:
