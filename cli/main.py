@@ -21,7 +21,7 @@ COMMANDS: Final = {
     "assess": "cli.commands.assess:assess",
     "smooth": "cli.commands.maps.smooth:smooth",
     "fields": "cli.commands.maps.fields:fields",
-    "report": "cli.commands.report:report",
+    "report": "cli.commands.maps.report:report",
     "season": "cli.commands.season:season",
     "sample": "cli.commands.sample:sample",
     "samples": "cli.commands.samples:samples",

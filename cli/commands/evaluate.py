@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from cli.options.paths import IN_FILE, MODEL_FILE, OUT_FILE
 from cli.options.sample_files import file_options, read_files
@@ -88,7 +87,8 @@ def evaluate(
 
 
 def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+    """An array, or a number of numpy, as JSON has it."""
+    return value.tolist()
 
 
 def describe(found: Evaluation) -> list[str]:
