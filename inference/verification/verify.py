@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
+from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CropmapError, IncompleteRunError, InputError
@@ -137,26 +138,27 @@ def _predicted_again(folder: Path, plan: RunPlan, cells: Sequence[Cell]) -> Find
             "predictions", None, "they were made by a server; 'cropmap forest verify' compares them"
         )
     no_source = cast(Any, None)  # composites are read, none is made
-    worker = CellWorker(WorkerSetup(folder, no_source, composites_only=False))
-    same, missing, faults = 0, 0, list[str]()
+    worker = CellWorker(WorkerSetup(folder, no_source, composites_only=False, computing=CPU_COUNT))
     try:
-        for cell in cells:
-            again = worker.predict_again(cell)
-            kept = read_finished(prediction_path(folder, cell), cell, plan.digest)
-            if again is None or kept is None:
-                missing += 1
-            elif fault := _difference(again, kept.bands):
-                faults.append(f"{cell.name} {fault}")
-            else:
-                same += 1
+        found = {cell.name: _compared(worker, folder, plan, cell) for cell in cells}
+    except InputError as error:  # a cropland mask that lies on another machine
+        return Finding("predictions", None, str(error))
     except CropmapError as error:
         return Finding("predictions", False, str(error))
-    if faults:
+    if faults := [f"{name} {fault}" for name, fault in found.items() if fault]:
         return Finding("predictions", False, "; ".join(faults))
+    same = sum(fault == "" for fault in found.values())
     if not same:
         return Finding("predictions", None, f"of {len(cells)} cells drawn none has a whole composite")
-    more = f", {missing} more have no whole composite" if missing else ""
+    more = f", {len(found) - same} more have no whole composite" if same < len(found) else ""
     return Finding("predictions", True, f"{same} cells came out the same from their composites{more}")
+
+
+def _compared(worker: CellWorker, folder: Path, plan: RunPlan, cell: Cell) -> str | None:
+    """How a cell differs when it is predicted again; empty where it does not, None without a composite."""
+    again = worker.predict_again(cell)
+    kept = read_finished(prediction_path(folder, cell), cell, plan.digest)
+    return None if again is None or kept is None else _difference(again, kept.bands)
 
 
 def _difference(again: NDArray[np.uint8], kept: NDArray[np.uint8]) -> str:
