@@ -89,7 +89,8 @@ class MapRasters:
     def finding(self, summary: RunSummary) -> Finding:
         """Whether the rasters are of this run and hold the pixels of its cells."""
         for file in self._files:
-            if (digest := file.tags().get("RUN_DIGEST")) != self._plan.digest:
+            digest = file.tags().get("RUN_DIGEST", self._plan.digest)  # version 0.1.0 wrote none
+            if digest != self._plan.digest:
                 return Finding(
                     "map", False, f"{Path(file.name).name} is of the run {digest}, not {self._plan.digest}"
                 )

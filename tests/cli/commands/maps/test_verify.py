@@ -33,6 +33,14 @@ def test_a_finished_run_holds_wherever_it_lies(run: Path) -> None:
     assert files(run) == before
 
 
+def test_a_run_of_version_0_1_0_holds(tmp_path: Path) -> None:
+    written = Path(__file__).parents[3] / "written_by_0_1_0" / "finished"
+    shutil.copytree(written, tmp_path / "run")
+    result = run_cropmap("verify", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    assert "2 cells came out the same" in result.stdout
+
+
 def test_digests_are_those_of_the_files(run: Path) -> None:
     values = json.loads(run_cropmap("verify", run, "--json").stdout)
     assert values["verified"] is True
