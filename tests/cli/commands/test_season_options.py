@@ -51,6 +51,7 @@ def season_options(command: click.Command) -> list[str]:
 
 
 WALKED = {name: found for name, command in commands().items() if (found := season_options(command))}
+del WALKED["smooth"]  # its --window is one of pixels
 
 
 @dataclass
@@ -90,6 +91,7 @@ class Desk:
             "train": trained,
             "forest train": trained,
             "distill": [*trained, "--teacher", model],
+            "evaluate": [model, self.samples(3), "--year", 2021],
             "explain": [*explained, "--out", self.folder / "explained"],
             "benchmark": [*f"--data {self.folder} --source USA --targets FRA --out {self.folder}".split()],
             "sample": [*area, "--reference", "cdl", "--out", self.folder / "drawn.npz"],
@@ -152,6 +154,7 @@ SPIES: dict[str, tuple[str, Callable[..., Any]]] = {
     "train": ("training.fit.train.train_checkpoint", seen),
     "forest train": ("training.forest.growing.plan_growing", seen),
     "distill": ("training.distillation.distill.distill", _taught),
+    "evaluate": ("assessment.evaluation.evaluate.evaluate", _taught),
     "explain": ("training.explain.report.explain", _regions),
     "benchmark": ("training.transfer.runner.run_benchmark", _protocol),
     "sample": ("training.sampling.field_samples.take_samples", _request),
@@ -189,6 +192,7 @@ def test_the_commands_of_a_season_are_these() -> None:
     assert {name: set(options) for name, options in WALKED.items()} == {
         **{name: full | {"hemisphere"} for name in ("sample", "samples info", "train", "forest train")},
         "distill": full | {"hemisphere"},
+        "evaluate": full | {"hemisphere"},
         "explain": full | {"hemisphere"},
         "benchmark": full - {"clock"},
         "export": full - {"min_clear_bins"} | {"hemisphere"},

@@ -10,7 +10,16 @@ import click
 import pytest
 
 from cli.main import cropmap
-from cli.options.paths import ANY_PATH, IN_FILE, IN_FOLDER, Address, FileOrName, ModelFile, is_place
+from cli.options.paths import (
+    ANY_FILE_OR_FOLDER,
+    ANY_PATH,
+    IN_FILE,
+    IN_FOLDER,
+    Address,
+    FileOrName,
+    ModelFile,
+    is_place,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -58,7 +67,9 @@ def commands(group: click.Group, *names: str) -> Iterator[tuple[tuple[str, ...],
 
 def is_read(param: click.Parameter) -> bool:
     """Whether a parameter names something to read."""
-    return param.type in (IN_FILE, IN_FOLDER, ANY_PATH) or isinstance(param.type, Address | FileOrName)
+    return param.type in (IN_FILE, IN_FOLDER, ANY_FILE_OR_FOLDER, ANY_PATH) or isinstance(
+        param.type, Address | FileOrName
+    )
 
 
 def value_of(param: click.Parameter, there: Path) -> str:
