@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, Literal
 
@@ -97,7 +97,8 @@ def evaluate(
         MismatchError: The samples were made by another recipe.
     """
     names = tuple(crop.name for crop in model.classes)
-    known = in_classes_of(names, model.recipe, samples, "The model", "The samples")
+    recipe = replace(model.recipe, min_clear_bins=samples.recipe.min_clear_bins)  # samples may be sparser
+    known = in_classes_of(names, recipe, samples, "The model", "The samples")
     chosen = by or _usual(known)
     keys = _keys(known, chosen, block_size)
     labels, block = np.unique(keys, axis=0, return_inverse=True)

@@ -39,9 +39,7 @@ def in_classes_of(names: Sequence[str], recipe: Recipe, samples: Samples, model:
         MismatchError: They were made by another recipe.
         InputError: None of them has a class of the model.
     """
-    mine = replace(
-        recipe, clock="utc", min_clear_bins=samples.recipe.min_clear_bins
-    )  # days are there already
+    mine = replace(recipe, clock="utc")  # the series have their days already
     mine.require_same(
         replace(samples.recipe, clock="utc"), model, called, "Give samples that were made by its recipe."
     )
