@@ -160,15 +160,27 @@ def measure(folder: Path, number: int) -> Measured:
 
 def make_run(folder: Path, number: int) -> RunPlan:
     """The plan of a sparse country whose cells are all finished, in its folder."""
-    checkpoint = load_checkpoint(model_path(None))
-    names = tuple(crop.name for crop in checkpoint.classes)
     side = round((2 * number) ** 0.5)
     edge = side * 2_560
     corners = [(LEFT, TOP), (LEFT + edge - 1, TOP - edge + 1), (LEFT, TOP - edge + 1)]
-    shape = (side * 256, side * 256)
+    plan = made_plan(folder, (side, side), shapely.Polygon(corners))
+    write_cells(folder, plan)
+    return plan
+
+
+def made_plan(folder: Path, cells: tuple[int, int], area: shapely.Polygon) -> RunPlan:
+    """The plan of a run with the default model and without a source, in its folder.
+
+    Args:
+        folder: Of the run.
+        cells: Rows and columns of cells of 256 px from the corner.
+        area: In EPSG:3035.
+    """
+    checkpoint = load_checkpoint(model_path(None))
+    names, shape = tuple(crop.name for crop in checkpoint.classes), (cells[0] * 256, cells[1] * 256)
     plan = RunPlan(
         grid=Grid(GeoBox(shape, Affine(10, 0, LEFT, 0, -10, TOP), "EPSG:3035"), 256),
-        area=shapely.Polygon(corners),
+        area=area,
         season=SUMMER.season(2021, "north"),
         recipe=checkpoint.recipe,
         bins=checkpoint.recipe.window,
@@ -176,9 +188,7 @@ def make_run(folder: Path, number: int) -> RunPlan:
         model=PlannedModel("compact", checkpoint.digest, names, model_path(None)),
         reader=NoSource(),
     )
-    plan, _ = open_or_create(folder, plan)
-    write_cells(folder, plan)
-    return plan
+    return open_or_create(folder, plan)[0]
 
 
 def write_cells(folder: Path, plan: RunPlan) -> None:

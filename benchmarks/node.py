@@ -24,13 +24,10 @@ from typing import Any, Final
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
-from benchmarks.around_cells import LEFT, TOP, NoSource
-from benchmarks.model_input import SEASON, made_composite
-from gee_pipeline.grid import Grid
+from benchmarks.around_cells import LEFT, TOP, NoSource, made_plan
+from benchmarks.model_input import made_composite
 from gee_pipeline.store import composite_path, write_composite
 from inference.models.checkpoint import Checkpoint, load_checkpoint
 from inference.models.crop_class import CropClass
@@ -38,8 +35,7 @@ from inference.models.gpu_form import BATCH
 from inference.models.pixel_prediction import Prediction, ScoredPrediction
 from inference.models.shipped import model_path
 from inference.run.cell_worker import CellWorker, WorkerSetup
-from inference.run.plan import PlannedModel, RunPlan
-from inference.run.planning import open_or_create
+from inference.run.plan import RunPlan
 
 CARD: Final = 1_700_000.0
 """Pixels per second of a `compact` network on one H100, when it reaches what is wanted of it."""
@@ -119,23 +115,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def make_run(folder: Path, cells: int) -> RunPlan:
     """A run of cells in a row, whose composites are there (made up)."""
-    checkpoint, path = load_checkpoint(model_path(None)), model_path(None)
-    names = tuple(crop.name for crop in checkpoint.classes)
-    grid = Grid(GeoBox((256, 256 * cells), Affine(10, 0, LEFT, 0, -10, TOP), "EPSG:3035"), 256)
-    plan = RunPlan(
-        grid=grid,
-        area=shapely.box(LEFT, TOP - 2_560, LEFT + 2_560 * cells, TOP),
-        season=SEASON,
-        recipe=checkpoint.recipe,
-        bins=checkpoint.recipe.window,
-        source={"kind": "none"},
-        model=PlannedModel("compact", checkpoint.digest, names, path),
-        reader=NoSource(),
-    )
-    plan, _ = open_or_create(folder, plan)
-    for cell in grid.cells(plan.cells):
+    plan = made_plan(folder, (1, cells), shapely.box(LEFT, TOP - 2_560, LEFT + 2_560 * cells, TOP))
+    for cell in plan.grid.cells(plan.cells):
         path = composite_path(folder, cell)
-        write_composite(path, made_composite(cell, seed=cell.col), plan.recipe, SEASON, plan.shown_source)
+        write_composite(
+            path, made_composite(cell, seed=cell.col), plan.recipe, plan.season, plan.shown_source
+        )
     return plan
 
 

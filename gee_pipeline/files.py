@@ -148,6 +148,20 @@ def write_json(path: Path, values: Any) -> None:
     write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def publish(work: Path, folder: Path, last: str) -> None:
+    """Move all files of a folder to their place; while the last one is absent there, they are not whole.
+
+    Args:
+        work: Folder of the files, on the same disk.
+        folder: Where they come to.
+        last: Name of the file that comes last, and goes first where there is an older one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / last).unlink(missing_ok=True)
+    for path in sorted(work.iterdir(), key=lambda path: path.name == last):
+        path.replace(folder / path.name)
+
+
 def require_writable(path: Path) -> None:
     """Make a file's folder and refuse a place that cannot be written to, before hours of work.
 

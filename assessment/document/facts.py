@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,24 +104,22 @@ def read_document(
             f"'cropmap status {run}' says how."
         )
     report, frame = read_json(place / "report.json"), frame_of(place / "crop_map.tif")
-    legend = _legend(read_json(place / "legend.json"))
-    colors = [one.color for one in legend]
-    original = {entry["code"]: entry["color"] for entry in read_json(place / "legend.json")["classes"]}
+    entries = [entry for entry in read_json(place / "legend.json")["classes"] if entry["color"]]
+    legend = _legend(entries)
     return Document(
         words=words,
         report=report,
         assessment=_assessment(run, assessment) if assessed else None,
         legend=legend,
-        recolored=colors != [original[one.code] for one in legend],
+        recolored=[one.color for one in legend] != [entry["color"] for entry in entries],
         pictures=_pictures(place, frame, legend),
         metres=report["map"]["pixel_size"] * frame.width,
         seconds=_seconds(run),
     )
 
 
-def _legend(values: Mapping[str, Any]) -> tuple[ClassColor, ...]:
+def _legend(entries: Sequence[Mapping[str, Any]]) -> tuple[ClassColor, ...]:
     """Classes and codes of the map, in colours that are told apart by all."""
-    entries = [entry for entry in values["classes"] if entry["color"]]
     fixed = [entry["color"] for entry in entries if entry["code"] >= NOT_CROPLAND]
     colors = safe_colors([entry["color"] for entry in entries if entry["code"] < NOT_CROPLAND], fixed)
     return tuple(

@@ -22,7 +22,7 @@ from assessment.fields.tables import Columns, FieldTables
 from assessment.sample.frame import count_codes
 from assessment.sample.map_file import AssessedMap, open_map
 from gee_pipeline.errors import InputError
-from gee_pipeline.files import require_writable, write_json
+from gee_pipeline.files import publish, require_writable, write_json
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH
 
 REPORT: Final = "report.json"
@@ -159,7 +159,7 @@ def make_fields(request: FieldsRequest, report: Progress = lambda *_: None) -> F
         write_json(
             work / REPORT, {**_about(request, assessed), **fields.to_dict(), "notices": fields.notices}
         )
-        _publish(work, request.folder)
+        publish(work, request.folder, REPORT)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return fields
@@ -305,11 +305,3 @@ def _about(request: FieldsRequest, assessed: AssessedMap) -> dict[str, Any]:
             "probable_class": "the class with the highest mean probability; of equal ones the lower code",
         },
     }
-
-
-def _publish(work: Path, folder: Path) -> None:
-    """Move all files to their place: while the report is absent, they are not whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / REPORT).unlink(missing_ok=True)
-    for path in sorted(work.iterdir(), key=lambda path: path.name == REPORT):
-        path.replace(folder / path.name)

@@ -20,7 +20,15 @@ from assessment.smoothing.filters import bayes, likeliest, logits, majority, rea
 from assessment.smoothing.request import Changed, SmoothRequest
 from assessment.smoothing.sieve import STRIP_PIXELS, sieve
 from gee_pipeline.errors import InputError, MismatchError
-from gee_pipeline.files import ODD_VALUES, in_words, read_json, require_writable, write_bytes, write_json
+from gee_pipeline.files import (
+    ODD_VALUES,
+    in_words,
+    publish,
+    read_json,
+    require_writable,
+    write_bytes,
+    write_json,
+)
 from gee_pipeline.layers import CROP_MAP
 from gee_pipeline.map_codes import NONE, OUTSIDE
 from inference.product.legend import Legend, LegendEntry
@@ -70,7 +78,7 @@ def smooth_map(request: SmoothRequest, report: Progress = lambda *_: None) -> Ch
             changed = _write(opened, report)
         about = {**request.described(), "map_sha256": assessed.digest(), "note": NEW_MAP}
         write_json(work / REPORT, {**about, **changed.to_dict()})
-        _publish(work, request.folder)
+        publish(work, request.folder, REPORT)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return changed
@@ -92,13 +100,6 @@ class _Opened:
     @property
     def classes(self) -> NDArray[np.uint8]:
         return np.array([entry.code for entry in self.legend.crops], np.uint8)
-
-    def windows(self) -> Iterator[Window]:
-        """The blocks of the raster, row by row."""
-        height, width = self.map.shape
-        for top in range(0, height, COG_BLOCK):
-            for left in range(0, width, COG_BLOCK):
-                yield Window(left, top, min(COG_BLOCK, width - left), min(COG_BLOCK, height - top))
 
 
 @contextmanager
@@ -131,7 +132,7 @@ def _require_probabilities(request: SmoothRequest, assessed: AssessedMap) -> Pat
 
 def _majority(opened: _Opened) -> Pieces:
     side, classes = opened.request.side, opened.classes
-    for window in opened.windows():
+    for window in opened.map.windows(COG_BLOCK):
         codes = _with_halo(opened.codes, window, reach(side), constant_values=OUTSIDE)[0]
         yield window, majority(codes, classes, side)
 
@@ -140,7 +141,7 @@ def _bayes(opened: _Opened) -> Pieces:
     """Bayesian smoothing; a window without a class is not read."""
     side = opened.request.side
     smoothness = opened.request.described()["smoothness"]
-    for window in opened.windows():
+    for window in opened.map.windows(COG_BLOCK):
         codes = opened.codes.read(1, window=window)
         if np.isin(codes, opened.classes).any():
             around = _with_halo(opened.probabilities, window, reach(side), mode="symmetric")
@@ -263,11 +264,3 @@ def _read_legend(path: Path) -> Legend:
         raise InputError(
             f"The legend {path} cannot be used: {in_words(error)}. Make the map again."
         ) from error
-
-
-def _publish(work: Path, folder: Path) -> None:
-    """Move all files to their place: while the report is absent, the map is not whole."""
-    folder.mkdir(exist_ok=True)
-    (folder / REPORT).unlink(missing_ok=True)
-    for path in sorted(work.iterdir(), key=lambda path: path.name == REPORT):
-        path.replace(folder / path.name)

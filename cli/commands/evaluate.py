@@ -12,9 +12,9 @@ import click
 from cli.options.paths import IN_FILE, MODEL_FILE, OUT_FILE
 from cli.options.sample_files import file_options, read_files
 from cli.options.shared import config_option
+from cli.output.accuracies import HEAD, class_text, share_text
 
 if TYPE_CHECKING:
-    from assessment.estimation.intervals import Figure
     from assessment.evaluation.evaluate import Evaluation
 
 
@@ -98,13 +98,12 @@ def describe(found: Evaluation) -> list[str]:
     independent = "samples" if found.by == "sample" else f"{found.blocks:,} blocks"
     lines = [
         f"{found.samples:,} samples; 95 % intervals by {independent}.",
-        f"Overall accuracy {_share(accuracy.overall)}, macro-F1 {_share(found.macro_f1)}",
+        f"Overall accuracy {share_text(accuracy.overall)}, macro-F1 {share_text(found.macro_f1)}",
         "",
-        f"{'class':<{width}} {'samples':>8} {'user':>22} {'producer':>22} {'F1':>22}",
+        f"{'class':<{width}} {'samples':>8} {HEAD}",
     ]
     for one in accuracy.classes:
-        shares = " ".join(f"{_share(figure):>22}" for figure in (one.users, one.producers, one.f1))
-        lines.append(f"{one.name:<{width}} {one.reference_units:>8,} {shares}")
+        lines.append(f"{one.name:<{width}} {one.reference_units:>8,} {class_text(one)}")
     tells = "" if sure.tells_right is None else f", tells right from wrong {sure.tells_right:.3f} (0.5: not)"
     lines += [
         "",
@@ -113,12 +112,8 @@ def describe(found: Evaluation) -> list[str]:
     lines += [
         f"  the surest {r.coverage:.0%}, from {r.confidence:.2f} on: {r.error:.1%} wrong" for r in sure.risks
     ]
-    lines += ["", *(f"{p.name}: {p.samples:,} samples, {_share(p.accuracy)}" for p in found.observations)]
+    lines += ["", *(f"{p.name}: {p.samples:,} samples, {share_text(p.accuracy)}" for p in found.observations)]
     if worst := found.places[:5]:
         lines += ["", "Worst places:"]
-        lines += [f"  {p.name}: {p.samples:,} samples, {_share(p.accuracy)}" for p in worst]
+        lines += [f"  {p.name}: {p.samples:,} samples, {share_text(p.accuracy)}" for p in worst]
     return lines
-
-
-def _share(figure: Figure | None) -> str:
-    return "none" if figure is None else f"{figure.value:.3f} ({figure.low:.3f} {figure.high:.3f})"

@@ -208,6 +208,12 @@ config_option = _config_option()
 
 run_config_option = _config_option(" Each run writes its own as run.toml.")
 
+map_legend_option = click.option(
+    "--legend",
+    type=IN_FILE,
+    help="Names of the codes of a MAP: CSV with the columns code and name.  [default: those in the raster]",
+)
+
 hemisphere_option = click.option(
     "--hemisphere",
     type=click.Choice(["north", "south"]),

@@ -42,6 +42,19 @@ class Reporter(Generic[State]):
 
 
 @contextmanager
+def counting(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Steps that are done, of all steps, go to stderr until the block is over: `12 of 40 parcels`.
+
+    Args:
+        what: What is counted.
+        quiet: Whether nothing is said.
+    """
+    wording = Wording[tuple[int, int]](lambda step: f"{step[0]:,} of {step[1]:,} {what}", lambda step: step)
+    with reporting(wording, quiet) as reporter:
+        yield lambda done, total: reporter.report((done, total))
+
+
+@contextmanager
 def reporting(wording: Wording[State], quiet: bool) -> Iterator[Reporter[State]]:
     """Sentences and states go to stderr until the block is over; or nowhere.
 

@@ -16,7 +16,7 @@ from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import DiskFullError, IncompleteRunError, InputError
-from gee_pipeline.files import write_bytes, write_json
+from gee_pipeline.files import publish, write_bytes, write_json
 from gee_pipeline.grid import Grid
 from gee_pipeline.layers import BASE, ON_REQUEST, LayerName, PlacedLayer, placed
 from inference.product.legend import Legend
@@ -226,12 +226,9 @@ def _make_room(work: Path, needed: float) -> None:
 
 def _publish(work: Path, summary: MapSummary) -> None:
     """Move the whole map to its place: while the report is absent, the map is not whole."""
-    summary.folder.mkdir(exist_ok=True)
     summary.report.unlink(missing_ok=True)
     summary.page.unlink(missing_ok=True)  # it told of a former map
     # other programs' statistics of a former map
     for layer, stale in product((*BASE, *ON_REQUEST), (".aux.xml", ".ovr")):
         (summary.folder / f"{layer.name}.tif{stale}").unlink(missing_ok=True)
-    files = sorted(work.iterdir(), key=lambda path: path.name == summary.report.name)
-    for path in files:
-        path.replace(summary.folder / path.name)
+    publish(work, summary.folder, summary.report.name)

@@ -62,5 +62,10 @@ def has_class(bands: NDArray[np.uint8]) -> NDArray[np.bool_]:
     Args:
         bands: `(band, y, x)` of a prediction.
     """
-    found: NDArray[np.bool_] = (bands[0] != OUTSIDE) & (bands[0] < NOT_CROPLAND)
+    return is_class(bands[0])
+
+
+def is_class(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where codes, in an array of any shape, are those of classes."""
+    found: NDArray[np.bool_] = (codes != OUTSIDE) & (codes < NOT_CROPLAND)
     return found

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from gee_pipeline.map_codes import NOT_CROPLAND, OUTSIDE
+from inference.run.cell_layers import is_class
 
 HIGHEST: Final = 5.0
 """Standard deviations above the mean of the other places beyond which borders count as seams."""
@@ -79,11 +79,7 @@ def _strips(crop_map: Any, rows: int) -> Iterator[tuple[int, NDArray[np.uint8]]]
 
 def _count(changes: Changes, one: NDArray[np.uint8], other: NDArray[np.uint8], places: NDArray[Any]) -> None:
     size = len(changes.pairs)
-    both = _has_class(one) & _has_class(other)
+    both = is_class(one) & is_class(other)
     place = np.broadcast_to(places % size, one.shape)
     changes.pairs[:] += np.bincount(place[both], minlength=size)
     changes.changes[:] += np.bincount(place[both & (one != other)], minlength=size)
-
-
-def _has_class(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return (codes > OUTSIDE) & (codes < NOT_CROPLAND)

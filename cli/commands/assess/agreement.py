@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.paths import ANY_FILE_OR_FOLDER, IN_FILE
+from cli.options.shared import map_legend_option
 
 if TYPE_CHECKING:
     from assessment.report.agreement import PointAgreement
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Column of the labels.  [default: answer, reference, label or class]",
 )
-@click.option(
-    "--legend", type=IN_FILE, help="Names of the codes of a MAP: CSV with the columns code and name."
-)
+@map_legend_option
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON on stdout.")
 def agreement(
     place: Path, points: Path, label_column: str | None, legend: Path | None, as_json: bool

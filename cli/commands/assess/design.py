@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.paths import ANY_FILE_OR_FOLDER, IN_FILE, OUT_FOLDER
-from cli.options.shared import Names, given
-from cli.output.reporting import Wording, reporting
+from cli.options.shared import Names, given, map_legend_option
+from cli.output.reporting import counting
 
 if TYPE_CHECKING:
     from assessment.sample.design import Designed
@@ -75,11 +75,7 @@ class Accuracies(click.ParamType[Mapping[str, float]]):
     type=Names(),
     help="Classes that answers may name besides those of the map, such as vineyard.",
 )
-@click.option(
-    "--legend",
-    type=IN_FILE,
-    help="Names of the codes of a MAP: CSV with the columns code and name.  [default: those in the raster]",
-)
+@map_legend_option
 @click.option(
     "--blocks",
     type=float,
@@ -111,10 +107,8 @@ def design(place: Path, quiet: bool, as_json: bool, **options: Any) -> None:
     from assessment.sample.design import design_sample
     from assessment.sample.request import DesignRequest
 
-    with reporting(window_wording(), quiet) as reporter:
-        found = design_sample(
-            DesignRequest(place, **given(options)), lambda done, total: reporter.report((done, total))
-        )
+    with counting("windows of the map", quiet) as report:
+        found = design_sample(DesignRequest(place, **given(options)), report)
     if as_json:
         click.echo(json.dumps(_values(found)))
         return
@@ -123,11 +117,6 @@ def design(place: Path, quiet: bool, as_json: bool, **options: Any) -> None:
     if not quiet:
         for notice in found.notices:
             click.echo(notice, err=True)
-
-
-def window_wording() -> Wording[tuple[int, int]]:
-    """How it is said which windows of a map were read: how many, and of how many."""
-    return Wording(lambda done: f"{done[0]:,} of {done[1]:,} windows of the map", lambda done: done)
 
 
 def _values(found: Designed) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.commands.assess.design import window_wording
 from cli.options.paths import ANY_FILE_OR_FOLDER, IN_FILE, OUT_FOLDER
 from cli.options.shared import Names
-from cli.output.reporting import reporting
+from cli.output.accuracies import HEAD, class_text, share_text
+from cli.output.reporting import counting
 
 if TYPE_CHECKING:
     from assessment.estimation.intervals import Figure
@@ -77,8 +77,8 @@ def report(place: Path, answers: tuple[Path, ...], quiet: bool, as_json: bool, *
     from assessment.report.report import make_report
 
     request = _request(place, answers, options)
-    with reporting(window_wording(), quiet) as reporter:
-        found = make_report(request, lambda done, total: reporter.report((done, total)))
+    with counting("windows of the map", quiet) as told:
+        found = make_report(request, told)
     if as_json:
         click.echo((found.folder / "report.json").read_text(encoding="utf-8"), nl=False)
         return
@@ -129,11 +129,9 @@ def describe(found: Report) -> list[str]:
         if assisted := results.assisted[k]:
             text = f"{_area(assisted.area)}  model-assisted, {assisted.gain:.0%} narrower"
             lines.append(f"{'':<{width}} {'':>14} {text}")
-    lines += ["", f"{'accuracy':<{width}} {'user':>22} {'producer':>22} {'F1':>22}"]
-    for one in results.best.classes:
-        shares = " ".join(f"{_share(figure):>22}" for figure in (one.users, one.producers, one.f1))
-        lines.append(f"{one.name:<{width}} {shares}")
-    lines.append(f"Overall accuracy of the mapped area: {_share(results.best.overall)}")
+    lines += ["", f"{'accuracy':<{width}} {HEAD}"]
+    lines += [f"{one.name:<{width}} {class_text(one)}" for one in results.best.classes]
+    lines.append(f"Overall accuracy of the mapped area: {share_text(results.best.overall)}")
     if found.agreement:
         kappa = "" if found.agreement.kappa is None else f", kappa {found.agreement.kappa:.2f}"
         lines.append(
@@ -149,13 +147,9 @@ def _area(figure: Figure | None) -> str:
     return f"{figure.value:>14,.1f} {figure.low:>13,.1f} {figure.high:>13,.1f}{_flags(figure)}"
 
 
-def _share(figure: Figure | None) -> str:
-    return "none" if figure is None else f"{figure.value:.3f} ({figure.low:.3f} {figure.high:.3f})"
-
-
 def _flags(figure: Figure) -> str:
     return f"  {', '.join(figure.flags)}" if figure.flags else ""
 
 
 def _district(name: str, overall: Figure | None, units: int) -> str:
-    return f"District {name}: {units:,} points, overall accuracy {_share(overall)}"
+    return f"District {name}: {units:,} points, overall accuracy {share_text(overall)}"

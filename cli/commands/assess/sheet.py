@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cli.options.paths import IN_FOLDER
-from cli.output.reporting import Wording, reporting
+from cli.output.reporting import counting
 
 
 @click.command(short_help="Write blind answer sheets and a page for each point.")
@@ -47,14 +47,8 @@ def sheet(
     """
     from assessment.sheet.sheet import SheetRequest, write_sheets
 
-    wording: Wording[tuple[int, int]] = Wording(
-        lambda done: f"{done[0]:,} of {done[1]:,} pages", lambda done: done
-    )
-    with reporting(wording, quiet) as reporter:
-        found = write_sheets(
-            SheetRequest(run, interpreters, chip, pages, sample),
-            lambda done, total: reporter.report((done, total)),
-        )
+    with counting("pages", quiet) as report:
+        found = write_sheets(SheetRequest(run, interpreters, chip, pages, sample), report)
     answers = [str(path) for path in found.answers]
     if as_json:
         click.echo(json.dumps({"folder": str(found.folder), "answers": answers, "pages": found.pages}))

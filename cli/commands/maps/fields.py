@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.paths import ANY_FILE_OR_FOLDER, IN_FILE, OUT_FOLDER
-from cli.options.shared import given
-from cli.output.reporting import Wording, reporting
+from cli.options.shared import given, map_legend_option
+from cli.output.reporting import counting
 
 if TYPE_CHECKING:
     from assessment.fields.fields import Fields
@@ -37,11 +37,7 @@ if TYPE_CHECKING:
     help="Column of declared classes, names or codes of the map, to compare with.",
 )
 @click.option("--repair", is_flag=True, help="Make invalid polygons valid in place of refusing them.")
-@click.option(
-    "--legend",
-    type=IN_FILE,
-    help="Names of the codes of a MAP: CSV with the columns code and name.  [default: those in the raster]",
-)
+@map_legend_option
 @click.option(
     "--out", type=OUT_FOLDER, help="Folder of the results.  [default: RUN/fields, or MAP's name with _fields]"
 )
@@ -63,11 +59,8 @@ def fields(place: Path, vectorize: bool, quiet: bool, as_json: bool, **options: 
 
     if (options["parcels"] is not None) is vectorize:
         raise click.UsageError("Give --parcels FILE, or --vectorize where there are no parcels.")
-    wording = Wording[tuple[int, int]](lambda done: f"{done[0]:,} of {done[1]:,} parcels", lambda done: done)
-    with reporting(wording, quiet) as reporter:
-        found = make_fields(
-            FieldsRequest(place, **given(options)), lambda done, total: reporter.report((done, total))
-        )
+    with counting("parcels", quiet) as report:
+        found = make_fields(FieldsRequest(place, **given(options)), report)
     if as_json:
         click.echo(json.dumps(found.to_dict()))
         return

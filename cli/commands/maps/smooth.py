@@ -10,7 +10,7 @@ import click
 
 from cli.options.paths import IN_FOLDER
 from cli.options.shared import given
-from cli.output.reporting import Wording, reporting
+from cli.output.reporting import counting
 
 if TYPE_CHECKING:
     from assessment.smoothing.request import Changed
@@ -59,13 +59,8 @@ def smooth(run: Path, quiet: bool, as_json: bool, **options: Any) -> None:
     from assessment.smoothing.request import SmoothRequest
     from assessment.smoothing.smooth import NEW_MAP, smooth_map
 
-    wording = Wording[tuple[int, int]](
-        lambda done: f"{done[0]:,} of {done[1]:,} rows of the map", lambda done: done
-    )
-    with reporting(wording, quiet) as reporter:
-        found = smooth_map(
-            SmoothRequest(run, **given(options)), lambda done, total: reporter.report((done, total))
-        )
+    with counting("rows of the map", quiet) as report:
+        found = smooth_map(SmoothRequest(run, **given(options)), report)
     if as_json:
         click.echo(json.dumps(found.to_dict()))
         return
