@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -49,18 +50,25 @@ def ground_area(crs: Any, x: NDArray[Any], y: NDArray[Any], pixel: float) -> NDA
     Jacobian of the projection by central differences: PROJ's own factors take Web Mercator for a sphere. One
     point serves a whole cell: over 2,560 m the mean differs by 1e-7.
     """
-    projected = pyproj.CRS.from_user_input(str(crs))
-    lonlat = pyproj.Transformer.from_crs(projected, projected.geodetic_crs, always_xy=True).transform
+    to_degrees, geod = _ellipsoid(str(crs))
+    lonlat = to_degrees.transform
     step = 100.0  # metres, either side
     east, west = lonlat(x + step, y, radians=True), lonlat(x - step, y, radians=True)
     north, south = lonlat(x, y + step, radians=True), lonlat(x, y - step, radians=True)
     eastward, northward = _turn(east[0] - west[0]), _turn(north[0] - south[0])
     jacobian = (eastward * (north[1] - south[1]) - northward * (east[1] - west[1])) / (2 * step) ** 2
-    geod = projected.get_geod() or pyproj.Geod(ellps="WGS84")
     lat = (north[1] + south[1]) / 2
     curved = 1 - geod.es * np.sin(lat) ** 2
     element = geod.a**2 * (1 - geod.es) * np.cos(lat) / curved**2
     return np.asarray(pixel * element * np.abs(jacobian), np.float64)
+
+
+@lru_cache(maxsize=8)  # a sample of blocks asks for one CRS once a block
+def _ellipsoid(crs: str) -> tuple[pyproj.Transformer, pyproj.Geod]:
+    """From the coordinates of a projection to longitude and latitude, and on which ellipsoid."""
+    projected = pyproj.CRS.from_user_input(crs)
+    to_degrees = pyproj.Transformer.from_crs(projected, projected.geodetic_crs, always_xy=True)
+    return to_degrees, projected.get_geod() or pyproj.Geod(ellps="WGS84")
 
 
 def _turn(step: NDArray[np.float64]) -> NDArray[np.float64]:
