@@ -1,18 +1,25 @@
 """How often 95 % intervals of areas and accuracy hold the truth, and how wide they are, over many samples.
 
-    python -m benchmarks.assessment [--samples 2000]
+    python -m benchmarks.assessment made                          # a made map of 400,000 pixels
+    python -m benchmarks.assessment demo [--run build/demo]       # the demo: simulated scenes
+    python -m benchmarks.assessment real [--run build/real_map]   # painted fields of real pixels
 
-A made map of 400,000 pixels whose truth is known: probabilities of four classes, one of them rare, pixels of
-the most probable class, and some where the map shows nothing. Each design is drawn, answered without error
-and estimated again and again. Only figures that rest on 30 units or more are counted.
+Each design of `cropmap assess design` is drawn again and again from a map whose truth is known at every
+pixel, answered by SIMULATED interpreters who say that truth, and estimated; one sample goes the whole way
+through design, answer sheets and report. Exits with 1 when a limit is missed.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,158 +27,244 @@ from numpy.typing import NDArray
 
 from assessment.estimation.accuracy import Accuracy
 from assessment.estimation.intervals import FEW_UNITS, Figure
-from assessment.report.results import ClassCovariate, Results, results
-from assessment.report.sampled import Sampled, SampledUnit, StratumSize
+from assessment.report.results import Results, results
+from assessment.sample.request import DesignRequest
+from benchmarks.known_maps import KnownDesign, KnownMap, demo_map, made_map, real_map, whole_way
+from gee_pipeline.errors import CropmapError
 
-NAMES: Final = ("wheat", "maize", "rape", "other")
-LABELS: Final = (*NAMES, "not enough observations")
-PIXELS: Final = 400_000
-POINTS: Final = (180, 100, 60, 210, 50)
-"""Points of each stratum; a simple random sample has their sum."""
+POINTS: Final = 600
+SIMPLE: Final = "simple random"
+STRATIFIED: Final = ("strata: classes", "strata: confidence")
+DESIGNS: Final[Mapping[str, dict[str, Any]]] = {
+    SIMPLE: {"strata": "none"},
+    STRATIFIED[0]: {},
+    STRATIFIED[1]: {"strata": "confidence"},
+    "blocks of 30 m, all pixels": {"strata": "none", "blocks": 30.0, "blocks_drawn": 66},
+    "blocks of 100 m, two stages": {"strata": "none", "blocks": 100.0, "blocks_drawn": 60},
+}
+ASSISTED: Final = "model-assisted"
+
+HELD: Final = (0.93, 0.97)
+"""Share of the samples whose interval holds the truth."""
+WIDER: Final = 1.02
+"""Most that a standard error with the map's help may be of that without it, in any sample."""
+NARROWER: Final = 0.70
+"""Most that it may be of that of a simple random sample of as many points, on average."""
+SELDOM: Final = 0.05
+"""Share of the samples up to which a figure that is flagged `few omissions` has to keep the limits."""
 
 Key = tuple[str, str, str]
 """Estimator, measure, class."""
+Row = tuple[float, ...]
+"""Of one sample: value, low, high, standard error, that without the map, units, whether few omissions are
+flagged, and the gain that the correlation within the strata lets expect."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A map and its truth."""
-
-    shown: NDArray[np.intp]
-    """`(pixel,)`: index of what the map shows."""
-    truth: NDArray[np.intp]
-    """`(pixel,)`: index of the class."""
-    probabilities: NDArray[np.float64]
-    """`(pixel, class)`: what the map says, in whole percents."""
-
-    @classmethod
-    def made(cls, seed: int) -> Place:
-        """A map that is right in nine of ten pixels and a little less sure than it could be."""
-        rng = np.random.default_rng(seed)
-        parts = rng.dirichlet(0.3 * np.array([0.35, 0.15, 0.04, 0.46]), PIXELS)
-        truth = (rng.random(PIXELS)[:, None] > np.cumsum(parts, axis=1)[:, :3]).sum(axis=1)
-        said = np.maximum(parts, 1e-9) ** 0.7
-        said = np.round(100 * said / said.sum(axis=1, keepdims=True)) / 100
-        hidden = rng.random(PIXELS) < 0.06
-        said[hidden] = 0
-        return cls(np.where(hidden, len(NAMES), said.argmax(axis=1)), truth, said)
-
-    def truths(self) -> dict[tuple[str, str], float]:
-        """True value by measure and class; areas in pixels."""
-        mapped = self.shown < len(NAMES)
-        out = {("overall", ""): float((self.shown == self.truth)[mapped].mean())}
-        for k, name in enumerate(NAMES):
-            shown, there = self.shown == k, self.truth == k
-            both = (shown & there).sum()
-            out["area", name] = float(there.sum())
-            out["users", name] = both / shown.sum()
-            out["producers", name] = both / there.sum()
-            out["f1", name] = 2 * both / (shown.sum() + there.sum())
-        return out
-
-    def draw(self, rng: np.random.Generator, *, simple: bool) -> tuple[Sampled, list[ClassCovariate | None]]:
-        """A sample with its answers, and what the map says of it."""
-        of = [np.flatnonzero(self.shown == h) for h in range(len(LABELS))]
-        if simple:
-            chosen = rng.choice(PIXELS, sum(POINTS), replace=False)
-        else:
-            parts = [rng.choice(p, n, replace=False) for p, n in zip(of, POINTS, strict=True)]
-            chosen = np.concatenate(parts)
-        sizes = {name: (float(len(p)), float(len(p))) for name, p in zip(LABELS, of, strict=True)}
-        units = tuple(
-            SampledUnit(str(i), LABELS[self.shown[i]], LABELS[self.shown[i]], NAMES[self.truth[i]])
-            for i in chosen.tolist()
-        )
-        strata = tuple(StratumSize(name, *size) for name, size in sizes.items())
-        known: list[ClassCovariate | None] = [
-            ClassCovariate(
-                self.probabilities[chosen, k],
-                {n: float(self.probabilities[p, k].sum()) for n, p in zip(LABELS, of, strict=True)},
-            )
-            for k in range(len(NAMES))
-        ]
-        return Sampled(simple, strata, sizes, NAMES, units, "pixels"), known
-
-
-@dataclass
 class Tally:
     """What many samples said of one figure."""
 
-    hits: list[bool] = field(default_factory=list)
-    errors: list[float] = field(default_factory=list)
-    se: list[float] = field(default_factory=list)
+    truth: float
+    """Its true value."""
+    rows: NDArray[np.float64]
+    """`(sample, 8)`: as `Row`."""
 
-    def add(self, figure: Figure, truth: float) -> None:
-        """Count one sample."""
-        self.hits.append(figure.low <= truth <= figure.high)
-        self.errors.append(figure.value - truth)
-        self.se.append(figure.se)
+    @property
+    def held(self) -> float:
+        """Share of the samples whose interval holds the truth."""
+        return float(((self.rows[:, 1] <= self.truth) & (self.truth <= self.rows[:, 2])).mean())
+
+    @property
+    def error(self) -> float:
+        """Root mean square error: the true standard error, and bias where there is any."""
+        return float(np.sqrt(np.mean((self.rows[:, 0] - self.truth) ** 2)))
+
+    @property
+    def se(self) -> float:
+        """Mean standard error."""
+        return float(self.rows[:, 3].mean())
+
+    @property
+    def widest(self) -> float:
+        """Largest standard error beside that without the map, of any sample."""
+        return float(np.max(self.rows[:, 3] / np.maximum(self.rows[:, 4], 1e-300)))
+
+    @property
+    def gain(self) -> float:
+        """Part of the standard error that the map saves, on average."""
+        return float(1 - self.rows[:, 3].mean() / self.rows[:, 4].mean())
+
+    @property
+    def expected_gain(self) -> float:
+        """That which the correlation of truth and probability within the strata predicts."""
+        return float(self.rows[:, 7].mean())
+
+    @property
+    def units(self) -> float:
+        """Mean number of units that it rests on."""
+        return float(self.rows[:, 5].mean())
+
+    @property
+    def few_omissions(self) -> float:
+        """Share of the samples in which it is flagged for few omissions."""
+        return float(self.rows[:, 6].mean())
+
+    @property
+    def limited(self) -> bool:
+        """Whether it has to keep the limits: units enough, and seldom a warning in the report."""
+        return self.units >= FEW_UNITS and self.few_omissions <= SELDOM
 
 
-def figures(found: Results) -> Iterator[tuple[Key, Figure | None, int]]:
-    """Every figure of a report and the units that it rests on."""
-    kinds = {"plain": found.plain, "post-stratified": found.post_stratified}
-    for kind, accuracy in kinds.items():
-        if accuracy is not None:
-            yield from _of(kind, accuracy)
+Found = dict[str, dict[Key, Tally]]
+"""By design and figure."""
+
+
+def rows_of(found: Results) -> Iterator[tuple[Key, Row]]:
+    """What is counted of the report of one sample."""
+    for kind, accuracy in {"plain": found.plain, "post-stratified": found.post_stratified}.items():
+        for measure, name, figure, units in () if accuracy is None else _figures(accuracy):
+            if figure:
+                yield (kind, measure, name), _row(figure, units, figure.se)
     for one, known in zip(found.plain.classes, found.assisted, strict=True):
-        if known:
-            yield ("model-assisted", "area", one.name), known.area, one.reference_units
+        if known and one.area:
+            row = _row(known.area, one.reference_units, one.area.se, known.expected_gain)
+            yield (ASSISTED, "area", one.name), row
 
 
-def _of(kind: str, accuracy: Accuracy) -> Iterator[tuple[Key, Figure | None, int]]:
-    yield (kind, "overall", ""), accuracy.overall, accuracy.units
+def _figures(accuracy: Accuracy) -> Iterator[tuple[str, str, Figure | None, int]]:
+    """Measure, class, figure and the units that it rests on."""
+    yield "overall", "", accuracy.overall, accuracy.units
     for one in accuracy.classes:
-        yield (kind, "area", one.name), one.area, one.reference_units
-        yield (kind, "users", one.name), one.users, one.mapped_units
-        yield (kind, "producers", one.name), one.producers, one.reference_units
-        yield (kind, "f1", one.name), one.f1, one.reference_units
+        yield "area", one.name, one.area, one.reference_units
+        yield "users", one.name, one.users, one.mapped_units
+        yield "producers", one.name, one.producers, one.reference_units
+        yield "f1", one.name, one.f1, one.reference_units
 
 
-def tally(place: Place, samples: int, *, simple: bool) -> dict[Key, Tally]:
-    """Draw and estimate again and again."""
-    rng, truths = np.random.default_rng(1), place.truths()
-    out: dict[Key, Tally] = defaultdict(Tally)
-    for _ in range(samples):
-        sampled, known = place.draw(rng, simple=simple)
-        for key, figure, units in figures(results(sampled, known)):
-            if figure and units >= FEW_UNITS:
-                flagged = ", few omissions" if figure.few_omissions else ""
-                out[f"{key[0]}{flagged}", key[1], key[2]].add(figure, truths[key[1:]])
-    return out
+def _row(figure: Figure, units: int, without: float, expected: float = 0.0) -> Row:
+    ends = figure.value, figure.low, figure.high
+    return *ends, figure.se, without, float(units), float(figure.few_omissions), expected
 
 
-def lines(title: str, found: dict[Key, Tally], samples: int, base: dict[Key, Tally]) -> Iterator[str]:
-    """A table: coverage, mean standard error, true one, and the width beside a plain simple random sample."""
-    yield f"{title}, {samples:,} samples of {sum(POINTS)} points"
-    yield f"{'':<42} {'samples':>8} {'held':>6} {'se':>10} {'true se':>10} {'width':>7}"
+def draw_many(design: KnownDesign, seeds: range) -> dict[Key, list[Row]]:
+    """Draw, answer and estimate again and again."""
+    out: dict[Key, list[Row]] = defaultdict(list)
+    for seed in seeds:
+        for key, row in rows_of(results(*design.sample(seed))):
+            out[key].append(row)
+    return dict(out)
+
+
+def tally(design: KnownDesign, samples: int, pool: ProcessPoolExecutor) -> dict[Key, Tally]:
+    """All samples of a design, on two processes."""
+    truths = design.place.truths()
+    halves = list(pool.map(draw_many, [design] * 2, [range(first, samples, 2) for first in range(2)]))
+    keys = dict.fromkeys(key for half in halves for key in half if key[1:] in truths)
+    rows = {key: [row for half in halves for row in half.get(key, ())] for key in keys}
+    return {key: Tally(truths[key[1:]], np.array(found)) for key, found in rows.items()}
+
+
+def lines(title: str, found: Mapping[Key, Tally], simple: Mapping[Key, Tally]) -> Iterator[str]:
+    """The table of a design; widths are beside the plain estimator of a simple random sample."""
+    head = ("samples", "units", "held", "se", "true se", "width", "gain", "expected")
+    yield f"{title:<40}" + "".join(f"{name:>10}" for name in head)
     for key, one in found.items():
-        if len(one.hits) < samples / 10:
-            continue
-        simple = base.get(("plain", *key[1:]))
-        width = f"{np.mean(one.se) / np.mean(simple.se):>7.2f}" if simple and simple.se else ""
-        true = np.sqrt(np.mean(np.square(one.errors)))
-        held = f"{len(one.hits):>8,} {np.mean(one.hits):>6.3f}"
-        yield f"{' '.join(key):<42} {held} {_short(np.mean(one.se))} {_short(true)} {width}"
+        base = simple.get(("plain", *key[1:]))
+        width = f"{one.se / base.se:.2f}" if base and base.se else ""
+        gains = (f"{one.gain:.3f}", f"{one.expected_gain:.3f}") if key[0] == ASSISTED else ("", "")
+        figures = (f"{one.units:.0f}", f"{one.held:.3f}", _short(one.se), _short(one.error), width, *gains)
+        yield f"{_name(key):<40}{len(one.rows):>10,}" + "".join(f"{v:>10}" for v in figures) + _note(one)
 
 
-def _short(value: Any) -> str:
-    return f"{value:>10,.0f}" if value >= 10 else f"{value:>10.4f}"
+def _name(key: Key) -> str:
+    return " ".join(word for word in key if word)
 
 
-def main() -> None:
-    """Print how often intervals hold the truth."""
+def _short(value: float) -> str:
+    return f"{value:,.1f}" if value >= 10 else f"{value:.4f}"
+
+
+def _note(one: Tally) -> str:
+    """Why a figure need not keep the limits, or that it does not."""
+    if one.units < FEW_UNITS:
+        return "  few units"
+    if one.few_omissions > SELDOM:
+        return f"  few omissions in {one.few_omissions:.0%}"
+    return "" if HELD[0] <= one.held <= HELD[1] else "  <<"
+
+
+def missed(found: Found) -> Iterator[str]:
+    """Each limit that is not kept, in a sentence."""
+    for design, tallies in found.items():
+        for key, one in tallies.items():
+            name = f"{design}: {_name(key)}"
+            if one.limited and not HELD[0] <= one.held <= HELD[1]:
+                yield f"{name} holds the truth in {one.held:.3f} of the samples, not {HELD[0]} to {HELD[1]}."
+            if key[0] == ASSISTED and design in STRATIFIED:
+                yield from _too_wide(name, one, found[SIMPLE]["plain", *key[1:]])
+
+
+def _too_wide(name: str, one: Tally, simple: Tally) -> Iterator[str]:
+    if one.widest > WIDER:
+        yield f"{name} is {one.widest:.3f} times as wide as without the map in some sample, limit {WIDER}."
+    if one.limited and one.se > NARROWER * simple.se:
+        width = one.se / simple.se
+        yield f"{name} is {width:.2f} times as wide as a simple random sample, limit {NARROWER:.2f}."
+
+
+def measure(place: KnownMap, samples: int, points: int = POINTS) -> Found:
+    """Every design; one sample of each goes the whole way and has to say the same.
+
+    Args:
+        place: The map and its truth.
+        samples: Samples of each design.
+        points: Points of each sample.
+    """
+    found: Found = {}
+    with ProcessPoolExecutor(2) as pool, tempfile.TemporaryDirectory() as folder:
+        for number, (name, words) in enumerate(DESIGNS.items()):
+            design = KnownDesign.of(place, DesignRequest(place.place, points=points, **words))
+            if list(rows_of(whole_way(design, Path(folder, str(number))))) != list(
+                rows_of(results(*design.sample(0)))
+            ):
+                raise AssertionError(f"{name}: the report by way of files says something else")
+            found[name] = tally(design, samples, pool)
+            print(*lines(name, found[name], found[SIMPLE]), "", sep="\n", flush=True)
+    return found
+
+
+def main() -> int:
+    """Print how often intervals hold the truth; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "map", choices=("made", "demo", "real"), nargs="?", default="made", help="which [made]"
+    )
     parser.add_argument("--samples", type=int, default=2000, help="samples of each design [2000]")
-    samples = parser.parse_args().samples
-    place = Place.made(0)
-    base = tally(place, samples, simple=True)
-    print(f"The map is right in {place.truths()['overall', '']:.1%} of the pixels that it shows.")
-    for line in lines("Stratified by class", tally(place, samples, simple=False), samples, base):
-        print(line)
-    for line in lines("Simple random", base, samples, base):
-        print(line)
+    parser.add_argument("--run", type=Path, help="folder of the map [build/demo, build/real_map]")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            place = _open(chosen.map, chosen.run, Path(folder))
+        except CropmapError as error:
+            parser.error(str(error))
+        except subprocess.CalledProcessError as error:
+            return error.returncode  # the command has said on stderr what went wrong
+        right = f"right in {place.truths()['overall', '']:.1%} of what it shows"
+        print(f"{place.title}, {right}. SIMULATED interpreters, who say the truth; {POINTS} points a sample.")
+        faults = list(missed(measure(place, chosen.samples)))
+    print(*faults, sep="\n")
+    return 1 if faults else 0
+
+
+def _open(name: str, run: Path | None, work: Path) -> KnownMap:
+    if name == "made":
+        return made_map(work)
+    return (
+        demo_map(run or Path("build", "demo"))
+        if name == "demo"
+        else real_map(run or Path("build", "real_map"))
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

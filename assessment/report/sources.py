@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from assessment.report.answers import AnswerFile, Answers, settle
+from assessment.report.answers import AnswerFile, settle
 from assessment.report.drawn_elsewhere import from_tables
 from assessment.report.sampled import Sampled, SampledUnit, StratumSize
 from assessment.report.sourced import AnswerRequest, Sourced
@@ -75,17 +75,35 @@ def from_design(folder: Path, request: AnswerRequest, faults: Faults) -> Sourced
     answers = settle(files, classes, faults, request.third())
     _note_strangers(design, files, faults)
     assessed, notices = _unchanged_map(folder, design, faults)
-    sampled = Sampled(
+    sampled = sample_of(design, answers.by_id, classes=classes, notices=(*answers.notices, *notices))
+    return Sourced(sampled, answers.agreement, assessed, design.strata_by)
+
+
+def sample_of(
+    design: SampleDesign,
+    answers: Mapping[str, str],
+    *,
+    classes: tuple[str, ...] | None = None,
+    notices: tuple[str, ...] = (),
+) -> Sampled:
+    """A sample that was drawn from a map, with its answers.
+
+    Args:
+        design: How it was drawn, and its units.
+        answers: Class by id; a unit that is not here has no answer.
+        classes: The legend; None is that of the design.
+        notices: What to know, one sentence each.
+    """
+    return Sampled(
         simple=design.method != "stratified",
         strata=tuple(StratumSize(s.name, s.pixels, s.hectares) for s in design.strata),
         mapped=_mapped(design),
-        classes=classes,
+        classes=design.classes if classes is None else classes,
         units=_units(design, answers),
-        notices=(*answers.notices, *notices),
+        notices=notices,
         blocks=float(design.blocks),
         districts={name: sum(design.mapped_hectares(name).values()) for name in design.districts},
     )
-    return Sourced(sampled, answers.agreement, assessed, design.strata_by)
 
 
 def _mapped(design: SampleDesign) -> dict[str, tuple[float, float]]:
@@ -93,13 +111,13 @@ def _mapped(design: SampleDesign) -> dict[str, tuple[float, float]]:
     return {name: (float(pixels[name]), hectares[name]) for name in pixels}
 
 
-def _units(design: SampleDesign, answers: Answers) -> tuple[SampledUnit, ...]:
+def _units(design: SampleDesign, answers: Mapping[str, str]) -> tuple[SampledUnit, ...]:
     return tuple(
         SampledUnit(
             unit.id,
             unit.stratum,
             unit.map,
-            answers.by_id.get(unit.id, ""),
+            answers.get(unit.id, ""),
             unit.hectares,
             unit.district,
             unit.row,
