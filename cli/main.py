@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "smooth": "cli.commands.maps.smooth:smooth",
     "fields": "cli.commands.maps.fields:fields",
     "report": "cli.commands.maps.report:report",
+    "publish": "cli.commands.maps.publish:publish",
     "season": "cli.commands.season:season",
     "sample": "cli.commands.sample:sample",
     "samples": "cli.commands.samples:samples",

@@ -70,6 +70,14 @@ class Document:
     """From the first cell to the last, of the last start of the run; None where nothing was computed."""
 
     @property
+    def accuracy(self) -> Mapping[str, Any] | None:
+        """Accuracy and areas by the estimator that the assessment puts first; None without an assessment."""
+        if self.assessment is None:
+            return None
+        found: Mapping[str, Any] = self.assessment["post_stratified"] or self.assessment["plain"]
+        return found
+
+    @property
     def recipe(self) -> Recipe:
         """How observations became the model's input."""
         return Recipe.from_dict({k: v for k, v in self.report["recipe"].items() if k != "digest"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +12,8 @@ import jinja2
 import pyproj
 
 from assessment.document.facts import Document
+from assessment.document.statistics import Comparison
+from assessment.report.writing import NO_CLASS
 from gee_pipeline.files import write_bytes
 from gee_pipeline.map_codes import NOT_CROPLAND
 from gee_pipeline.season import length_text
@@ -46,26 +48,27 @@ class AreaRow:
     """What to beware of."""
 
 
-def write_page(path: Path, document: Document) -> None:
+def write_page(path: Path, document: Document, comparisons: Sequence[Comparison] = ()) -> None:
     """Write the page whole, or not at all.
 
     Args:
         path: The HTML file.
         document: What it says.
+        comparisons: Published hectares that stand beside those of the map.
 
     Raises:
         DiskFullError: The disk has no room.
     """
-    write_bytes(path, page(document).encode())
+    write_bytes(path, page(document, comparisons).encode())
 
 
-def page(document: Document) -> str:
-    """The page as HTML."""
+def page(document: Document, comparisons: Sequence[Comparison] = ()) -> str:
+    """The page as HTML; arguments as for `write_page`."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     template = environment.from_string(_part("page.html"))
-    report, assessment = document.report, document.assessment
+    report, accuracy = document.report, document.accuracy
     return template.render(
         document=document,
         under=under(document),
@@ -76,9 +79,10 @@ def page(document: Document) -> str:
         script=_part("page.js"),
         rows=area_rows(document),
         counted=COUNTED,
-        accuracy=assessment and accuracy_rows(assessment),
-        overall=assessment and _interval(_best(assessment)["overall"], _percent),
-        matrix=assessment and matrix_rows(assessment),
+        accuracy=accuracy and accuracy_rows(accuracy),
+        overall=accuracy and _interval(accuracy["overall"], _percent),
+        statistics=[statistics_row(one) for one in comparisons],
+        matrix=accuracy and matrix_rows(accuracy),
         contents=contents(report),
         method=method(document),
         training=describe_training(report["model"]["provenance"] or {}, report["model"]["metrics"] or {}),
@@ -113,7 +117,7 @@ def area_rows(document: Document) -> list[AreaRow]:
     colors = {one.name: one.color for one in document.legend}
     classes = [one for one in document.report["classes"] if one["code"] < NOT_CROPLAND or one["pixels"]]
     counted = {one["name"]: one for one in classes}
-    estimates = _estimates(document.assessment)
+    estimates = _estimates(document)
     return [
         _area_row(name, colors.get(name, "#ffffff"), counted.get(name), estimates.get(name))
         for name in dict.fromkeys([*counted, *estimates])
@@ -132,39 +136,32 @@ def _area_row(
     return replace(
         row,
         estimated=hectares_text(figure["value"]),
-        interval=f"{hectares_text(figure['low'])} to {hectares_text(figure['high'])}",
+        interval=_range(figure),
         flags=", ".join(figure["flags"]),
     )
 
 
-def _estimates(assessment: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any] | None]:
-    """The area of each class, by the estimator that the assessment puts first."""
-    if assessment is None:
-        return {}
-    return {one["name"]: one["area"] for one in _best(assessment)["classes"]}
+def _estimates(document: Document) -> dict[str, Mapping[str, Any] | None]:
+    """The estimated area of each class."""
+    return {one["name"]: one["area"] for one in document.accuracy["classes"]} if document.accuracy else {}
 
 
-def _best(assessment: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = assessment["post_stratified"] or assessment["plain"]
-    return found
-
-
-def accuracy_rows(assessment: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+def accuracy_rows(accuracy: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Class, user's accuracy, producer's accuracy and F1, each with its interval."""
     return [
         (one["name"], *(_interval(one[name], _percent) for name in ("users", "producers", "f1")))
-        for one in _best(assessment)["classes"]
+        for one in accuracy["classes"]
     ]
 
 
-def matrix_rows(assessment: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+def matrix_rows(accuracy: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     """The error matrix in percent of the area: what the map shows, then what is there by class."""
-    names = [*assessment["classes"], "no class on the map"]
-    shares = _best(assessment)["matrix_shares"]
+    classes = [one["name"] for one in accuracy["classes"]]
+    names, shares = [*classes, NO_CLASS], accuracy["matrix_shares"]
     return [
         (name, [_percent(share) if share else "" for share in row])
         for name, row in zip(names, shares, strict=True)
-        if any(row) or name in assessment["classes"]
+        if any(row) or name in classes
     ]
 
 
@@ -172,6 +169,31 @@ def _interval(figure: Mapping[str, Any] | None, text: Any) -> str:
     if figure is None:
         return "none"
     return f"{text(figure['value'])} ({text(figure['low'])} to {text(figure['high'])})"
+
+
+def statistics_row(one: Comparison) -> tuple[str, str, str, str]:
+    """Class and district, and hectares: published, counted and estimated, with source and differences."""
+    area, estimate = one.area, one.area.estimate
+    counted = estimated = ""
+    if area.hectares is not None:
+        counted = f"{hectares_text(area.hectares)}{_difference(one.mapped_difference)}"
+    if estimate:
+        estimated = f"{hectares_text(estimate['value'])}{_difference(one.estimated_difference)}"
+        estimated += f"; {_range(estimate)}" + ("" if one.in_interval else ", the published figure outside")
+    return (
+        f"{area.name}, {area.district}" if area.district else area.name,
+        f"{hectares_text(one.hectares)} ({one.source})" if one.source else hectares_text(one.hectares),
+        counted,
+        estimated,
+    )
+
+
+def _difference(share: float | None) -> str:
+    return "" if share is None else f" ({share:+.1%})".replace("%", " %")
+
+
+def _range(figure: Mapping[str, Any]) -> str:
+    return f"{hectares_text(figure['low'])} to {hectares_text(figure['high'])}"
 
 
 def contents(report: Mapping[str, Any]) -> list[tuple[str, str]]:

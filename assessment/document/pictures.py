@@ -19,6 +19,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from gee_pipeline.map_codes import NONE, OUTSIDE
+from inference.product.qgis_style import SCALE
 from inference.product.quicklook import area_extent
 
 LONGEST: Final = 1_600
@@ -26,9 +27,6 @@ LONGEST: Final = 1_600
 
 RIM: Final = 0.02
 """White around the area, of each side."""
-
-_SCALE: Final = "cividis"
-"""A sequence of colours that looks alike to all readers (Nunez, Anderton and Renslow 2018)."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def value_picture(path: Path, title: str, frame: Window, limits: tuple[int, int]
     values = _read(path, frame, Resampling.average)
     known = values[values != NONE]
     low, high = limits or _spread(known)
-    steps = matplotlib.colormaps[_SCALE].resampled(256)
+    steps = matplotlib.colormaps[SCALE].resampled(256)
     shares = np.clip((np.arange(256) - low) / max(high - low, 1), 0, 1)
     palette = (255 * steps(shares)).astype(np.uint8)
     palette[NONE] = 0

@@ -21,18 +21,16 @@ from assessment.smoothing.request import Changed, SmoothRequest
 from assessment.smoothing.sieve import STRIP_PIXELS, sieve
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.files import (
-    ODD_VALUES,
-    in_words,
     publish,
-    read_json,
     require_writable,
     write_bytes,
     write_json,
 )
 from gee_pipeline.layers import CROP_MAP
 from gee_pipeline.map_codes import NONE, OUTSIDE
-from inference.product.legend import Legend, LegendEntry
+from inference.product.legend import Legend, read_legend
 from inference.product.mosaic import COG_BLOCK, remove_mosaic, write_cog, writing
+from inference.product.qgis_style import class_style
 from inference.product.statistics import count_values
 from inference.run.plan import CONFIG_FILE
 
@@ -69,7 +67,7 @@ def smooth_map(request: SmoothRequest, report: Progress = lambda *_: None) -> Ch
         DiskFullError: The disk has no room.
     """
     assessed = open_map(request.run)
-    legend = _read_legend(assessed.path.with_name("legend.json"))
+    legend = read_legend(assessed.path.with_name("legend.json"))
     work = request.folder.with_name(f"{request.folder.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     require_writable(work / REPORT)
@@ -208,7 +206,7 @@ def _write(opened: _Opened, report: Progress) -> Changed:
     write_cog(mosaic, work / MAP, CROP_MAP, counts, tags)
     remove_mosaic(mosaic)
     write_bytes(work / f"{MAP}.aux.xml", legend.to_pam())
-    write_bytes((work / MAP).with_suffix(".qml"), legend.to_qml())
+    write_bytes((work / MAP).with_suffix(".qml"), class_style(legend))
     write_json(work / "legend.json", legend.to_dict())
     names = tuple((entry.code, entry.name) for entry in legend.crops)
     return Changed(request.folder, names, pixels, hectares)
@@ -252,15 +250,3 @@ def _count_changes(
     areas = assessed.pixel_hectares(window).ravel()
     for row, codes in enumerate((old, new)):
         hectares[row] += np.bincount(codes.ravel(), areas, minlength=256)
-
-
-def _read_legend(path: Path) -> Legend:
-    try:
-        entries = read_json(path)["classes"]
-        return Legend(
-            tuple(LegendEntry(int(e["code"]), e["name"], e["color"]) for e in entries if e["code"] != OUTSIDE)
-        )
-    except ODD_VALUES as error:
-        raise InputError(
-            f"The legend {path} cannot be used: {in_words(error)}. Make the map again."
-        ) from error

@@ -8,9 +8,11 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.files import ODD_VALUES, in_words, read_json
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 
 if TYPE_CHECKING:
@@ -117,23 +119,25 @@ class Legend:
         _attribute_table(band, self.entries)
         return _xml(root)
 
-    def to_qml(self) -> bytes:
-        """A QGIS layer style with the colours and names; next to the map, QGIS takes it by itself."""
-        root = ET.Element("qgis", version="3.22", styleCategories="Symbology")
-        pipe = ET.SubElement(root, "pipe")
-        renderer = ET.SubElement(
-            pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
+
+def read_legend(path: Path) -> Legend:
+    """The legend that `Legend.to_dict` wrote.
+
+    Args:
+        path: `legend.json` beside a map.
+
+    Raises:
+        InputError: It cannot be read, or holds no legend.
+    """
+    try:
+        entries = read_json(path)["classes"]
+        return Legend(
+            tuple(LegendEntry(int(e["code"]), e["name"], e["color"]) for e in entries if e["code"] != OUTSIDE)
         )
-        palette = ET.SubElement(renderer, "colorPalette")
-        for e in self.entries:
-            ET.SubElement(
-                palette, "paletteEntry", value=str(e.code), label=e.name, color=e.color, alpha="255"
-            )
-        ET.SubElement(pipe, "brightnesscontrast", brightness="0", contrast="0", gamma="1")
-        ET.SubElement(pipe, "huesaturation", saturation="0", grayscaleMode="0", colorizeOn="0")
-        ET.SubElement(pipe, "rasterresampler", maxOversampling="1")  # 1: codes are never blended
-        ET.SubElement(root, "blendMode").text = "0"
-        return _xml(root, "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>")
+    except ODD_VALUES as error:
+        raise InputError(
+            f"The legend {path} cannot be used: {in_words(error)}. Make the map again."
+        ) from error
 
 
 # Columns of a GDAL attribute table: name, type (0 integer, 2 string), usage (GDALRATFieldUsage).
@@ -153,7 +157,6 @@ def _attribute_table(band: ET.Element, entries: Sequence[LegendEntry]) -> None:
             ET.SubElement(row, "F").text = str(value)
 
 
-def _xml(root: ET.Element, doctype: str = "") -> bytes:
+def _xml(root: ET.Element) -> bytes:
     ET.indent(root)
-    head = f"{doctype}\n" if doctype else ""
-    return f"{head}{ET.tostring(root, encoding='unicode')}\n".encode()
+    return f"{ET.tostring(root, encoding='unicode')}\n".encode()

@@ -181,14 +181,16 @@ def write_map(
 def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts: MapFacts) -> None:
     """Everything besides the rasters; the report comes last."""
     # Imported here: matplotlib and pystac take a second, which the first cell need not wait for.
+    from inference.product.qgis_style import layer_style
     from inference.product.quicklook import draw_quicklook
     from inference.product.stac_item import build_item
 
     for layer in (*BASE, *(layer for layer in ON_REQUEST if layer.name in facts.layers)):
+        codes = legend if layer in BASE else legend.of_classes()
         if layer.is_class:
-            codes = legend if layer in BASE else legend.of_classes()
             write_bytes(work / f"{layer.name}.tif.aux.xml", codes.to_pam())
-            write_bytes(work / f"{layer.name}.qml", codes.to_qml())
+        style = layer_style(layer, codes, len(facts.recipe.window))
+        write_bytes(work / f"{layer.name}.qml", style)
     write_json(work / "legend.json", legend.to_dict())
     draw_quicklook(work / "quicklook.png", work / "crop_map.tif", legend, summary, facts)
     write_json(work / "item.json", build_item(grid.map_box, legend, summary, facts))

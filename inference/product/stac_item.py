@@ -31,7 +31,6 @@ TOLERANCE: Final = 1e-4
 
 _FILES: Final = (
     ("legend", "legend.json", pystac.MediaType.JSON, "Codes, names and colours", "metadata"),
-    ("style", "crop_map.qml", "application/xml", "QGIS style", "metadata"),
     ("quicklook", "quicklook.png", pystac.MediaType.PNG, "Quicklook", "overview"),
     ("report", "report.json", pystac.MediaType.JSON, "Report", "metadata"),
 )
@@ -57,14 +56,21 @@ def build_item(geobox: GeoBox, legend: Legend, summary: MapSummary, facts: MapFa
         properties=_properties(facts),
     )
     _project(item, geobox)
-    for layer in (*BASE, *(layer for layer in ON_REQUEST if layer.name in summary.means)):
+    layers = (*BASE, *(layer for layer in ON_REQUEST if layer.name in summary.means))
+    for layer in layers:
         _add_raster(item, layer, legend, summary)
     _classify(item.assets[CROP_MAP.name], legend, _shares(summary))
     for layer in (layer for layer in ON_REQUEST if layer.is_class and layer.name in summary.means):
         _classify(item.assets[layer.name], legend.of_classes(), {})
-    for key, name, media_type, title, role in _FILES:
+    for key, name, media_type, title, role in (*map(_style, layers), *_FILES):
         item.add_asset(key, pystac.Asset(f"./{name}", title=title, media_type=media_type, roles=[role]))
     return item.to_dict(include_self_link=False, transform_hrefs=False)
+
+
+def _style(layer: Layer) -> tuple[str, str, str, str, str]:
+    """The style of a layer, as an entry of `_FILES`."""
+    key = "style" if layer == CROP_MAP else f"style_{layer.name}"
+    return key, f"{layer.name}.qml", "application/xml", f"QGIS style: {layer.title}", "metadata"
 
 
 def _sensors(facts: MapFacts) -> str:
@@ -190,4 +196,5 @@ def _outline(geobox: GeoBox) -> BaseGeometry:
 
 
 def _plain(geometry: BaseGeometry) -> BaseGeometry:
-    return shapely.set_precision(shapely.simplify(geometry, TOLERANCE), PRECISION)
+    """No more points than a pixel can tell, outer rings counterclockwise (RFC 7946, 3.1.6)."""
+    return shapely.orient_polygons(shapely.set_precision(shapely.simplify(geometry, TOLERANCE), PRECISION))

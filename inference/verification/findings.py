@@ -1,4 +1,4 @@
-"""What was looked at in a run, and whether it holds."""
+"""What was looked at in a run or a publication, and whether it holds."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """All that was looked at in a run."""
+    """All that was looked at."""
 
     folder: Path
-    """Folder of the run."""
+    """Folder of the run, or of the publication."""
     findings: tuple[Finding, ...]
     """In the order of looking."""
     digests: Mapping[str, str]
     """What identifies each part, to compare with another machine's."""
+    way_out: str
+    """What to do where something does not hold, one sentence."""
 
     @property
     def holds(self) -> bool:
@@ -48,7 +50,7 @@ class Verified:
         }
 
     def require(self) -> None:
-        """Refuse a run of which something is not as it should be.
+        """Refuse a folder of which something is not as it should be.
 
         Raises:
             MismatchError: Names what.
@@ -56,7 +58,4 @@ class Verified:
         faults = [finding for finding in self.findings if finding.holds is False]
         if faults:
             named = "".join(f"\n  {fault.name}: {fault.text}" for fault in faults)
-            raise MismatchError(
-                f"{self.folder} is not what it says:{named}\nRun 'cropmap predict' again: it makes what is "
-                "damaged again; or restore the folder from a copy."
-            )
+            raise MismatchError(f"{self.folder} is not what it says:{named}\n{self.way_out}")

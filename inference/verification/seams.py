@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from inference.run.cell_layers import is_class
+from inference.verification.findings import Finding
 
 HIGHEST: Final = 5.0
 """Standard deviations above the mean of the other places beyond which borders count as seams."""
@@ -67,6 +68,21 @@ def class_changes(crop_map: Any, cell_size: int) -> tuple[Changes, Changes]:
         first = top if top else 1
         _count(down, codes[:-1], codes[1:], np.arange(first, first + len(codes) - 1)[:, None])
     return across, down
+
+
+def seam_findings(crop_map: Any, cell_size: int) -> Iterator[Finding]:
+    """Whether the borders of cells show in a map; arguments as for `class_changes`."""
+    across, down = class_changes(crop_map, cell_size)
+    yield _seam("seams between columns", across)
+    yield _seam("seams between rows", down)
+
+
+def _seam(name: str, changes: Changes) -> Finding:
+    deviations = changes.deviations
+    text = f"classes change {changes.at_borders:.1%} at borders of cells and {changes.inside:.1%} inside"
+    if deviations is None:
+        return Finding(name, None, f"{text}; too few neighbours to say more")
+    return Finding(name, deviations <= HIGHEST, f"{text} ({deviations:+.1f} standard deviations)")
 
 
 def _strips(crop_map: Any, rows: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:

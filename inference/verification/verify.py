@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -24,10 +24,14 @@ from inference.run.plan import CONFIG_FILE, RunPlan, load_plan
 from inference.run.prediction import bounded_gdal, prediction_path, read_finished
 from inference.verification.findings import Finding, Verified
 from inference.verification.map_rasters import MapRasters
-from inference.verification.seams import HIGHEST, Changes, class_changes
+from inference.verification.seams import seam_findings
 
 CELLS: Final = 3
 """Cells that are predicted again."""
+
+_WAY_OUT: Final = (
+    "Run 'cropmap predict' again: it makes what is damaged again; or restore the folder from a copy."
+)
 
 _STEP: Final = 1
 """Percent by which a confidence may differ: another processor rounds differently."""
@@ -57,10 +61,10 @@ def verify_run(folder: Path, cells: int = CELLS, seed: int = 1) -> Verified:
             _cells(summary, report),
             rasters.finding(summary),
             _predicted_again(folder, plan, _drawn(rasters.with_class, cells, seed)),
-            *_seams(rasters.crop_map, plan.grid.cell_size),
+            *seam_findings(rasters.crop_map, plan.grid.cell_size),
         )
         digests = _digests(plan, rasters)
-    return Verified(folder, findings, digests)
+    return Verified(folder, findings, digests, _WAY_OUT)
 
 
 def _report_of(folder: Path, plan: RunPlan) -> dict[str, Any]:
@@ -173,20 +177,6 @@ def _difference(again: NDArray[np.uint8], kept: NDArray[np.uint8]) -> str:
     if (step > _STEP).mean() > OTHER_CLASSES:
         return f"has another confidence in {(step > _STEP).mean():.2%} of its pixels"
     return ""
-
-
-def _seams(crop_map: Any, cell_size: int) -> Iterator[Finding]:
-    across, down = class_changes(crop_map, cell_size)
-    yield _seam("seams between columns", across)
-    yield _seam("seams between rows", down)
-
-
-def _seam(name: str, changes: Changes) -> Finding:
-    deviations = changes.deviations
-    text = f"classes change {changes.at_borders:.1%} at borders of cells and {changes.inside:.1%} inside"
-    if deviations is None:
-        return Finding(name, None, f"{text}; too few neighbours to say more")
-    return Finding(name, deviations <= HIGHEST, f"{text} ({deviations:+.1f} standard deviations)")
 
 
 def _digests(plan: RunPlan, rasters: MapRasters) -> dict[str, str]:

@@ -36,7 +36,9 @@ BINS = 18
 FILES = {
     "area.wkb",
     "ledger.jsonl",
+    "map/clear_observations.qml",
     "map/clear_observations.tif",
+    "map/confidence.qml",
     "map/confidence.tif",
     "map/crop_map.qml",
     "map/crop_map.tif",

@@ -8,17 +8,14 @@ from typing import Any
 import click
 
 from cli.options.paths import IN_FOLDER, OUT_FILE
+from cli.options.publisher import publisher_options
 from cli.options.shared import config_option
 
 
 @click.command(short_help="Write one HTML page about a finished map.")
 @click.argument("run", metavar="RUN", type=IN_FOLDER)
 @click.option("--out", type=OUT_FILE, help="HTML file.  [default: RUN/map/report.html]")
-@click.option("--title", help="Heading.  [default: that of the map]")
-@click.option("--agency", help="Who publishes the map.")
-@click.option("--licence", help="Under which terms.")
-@click.option("--contact", help="Whom to ask.")
-@click.option("--note", help="A paragraph under the heading.")
+@publisher_options("Heading.  [default: that of the map]")
 @click.option(
     "--assessment",
     type=IN_FOLDER,

@@ -1,4 +1,4 @@
-"""`cropmap verify`: whether a finished run is what it says."""
+"""`cropmap verify`: whether a finished run, or a published folder, is what it says."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from inference.verification.findings import Verified
 
 
-@click.command(short_help="Whether a finished run is what it says: yes or no.")
-@click.argument("run", type=IN_FOLDER)
+@click.command(short_help="Whether a finished run or a publication is what it says: yes or no.")
+@click.argument("folder", metavar="RUN|FOLDER", type=IN_FOLDER)
 @click.option(
     "--cells",
     type=click.IntRange(min=0),
@@ -28,20 +28,24 @@ if TYPE_CHECKING:
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed by which cells are drawn."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print findings and digests as JSON on stdout.")
-def verify(run: Path, cells: int, seed: int, as_json: bool) -> None:
-    """Verify the finished map in a RUN folder, here or on another machine, without its scenes.
+def verify(folder: Path, cells: int, seed: int, as_json: bool) -> None:
+    """Verify the finished map in a RUN folder, or a published FOLDER, on any machine, without the scenes.
 
     The run, its model, recipe, source and every cell must have their digests; the rasters the pixels of the
     cells; some cells must come out the same from their composites; and classes must not change more often
-    across borders of cells than inside, beyond noise. Exit code 2 where something does not hold.
+    across borders of cells than inside, beyond noise. In a FOLDER of 'cropmap publish', which has neither
+    model nor composites, every file must have the digest that SHA256SUMS lists, and every map the pixels
+    that its report counts. Exit code 2 where something does not hold.
 
     \b
-    Example:
+    Examples:
       cropmap verify run/ --cells 10
+      cropmap verify published/
     """
+    from inference.verification.published import is_published, verify_published
     from inference.verification.verify import verify_run
 
-    found = verify_run(run, cells, seed)
+    found = verify_published(folder) if is_published(folder) else verify_run(folder, cells, seed)
     if as_json:
         click.echo(json.dumps(found.to_dict()))
     else:

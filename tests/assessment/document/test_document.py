@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import re
 import shutil
@@ -22,8 +21,8 @@ from assessment.document.pictures import LONGEST, class_picture, frame_of, value
 from gee_pipeline.errors import IncompleteRunError, MismatchError
 from gee_pipeline.files import read_json
 from inference.product.map_facts import COUNTED
-from inference.product.map_writer import write_map
-from tests.support.made_runs import CROPS, MadeRun, made_facts, made_grid, made_run, random_layers
+from tests.support.assessed_run import assess, made_map, write_again
+from tests.support.made_runs import MadeRun, made_grid, made_run, random_layers
 from tests.support.tiny_place import run_cropmap
 
 pytestmark = pytest.mark.slow
@@ -33,34 +32,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 @pytest.fixture
 def run(tmp_path: Path) -> MadeRun:
-    """Two by three cells of 32 px, in noise, a rim of 8 px outside."""
-    layers = random_layers((64, 96))
-    layers[0, :8], layers[1:, :8] = 0, 255
-    made = made_run(tmp_path / "run", made_grid(2, 3, cell_size=32), layers)
-    write(made)
-    return made
-
-
-def write(run: MadeRun, **facts: object) -> None:
-    write_map(run.folder, run.grid, run.cells, CROPS, made_facts(**facts))
-
-
-def assess(run: MadeRun) -> Path:
-    """An assessment by an interpreter who sees every fourth pixel of soybeans as corn."""
-    assert run_cropmap("assess", "design", run.folder, "--points", 400, "--quiet").exit_code == 0
-    folder = run.folder / "assessment"
-    with (folder / "key.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    answers = folder / "answers.csv"
-    with answers.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "answer"])
-        for index, row in enumerate(rows):
-            said = row["map"] if row["map"] in {crop.name for crop in CROPS} else "other"
-            writer.writerow([row["id"], "corn" if said == "soybeans" and index % 4 == 0 else said])
-    result = run_cropmap("assess", "report", run.folder, answers, "--quiet")
-    assert result.exit_code == 0, result.stderr
-    return folder / "report"
+    return made_map(tmp_path / "run")
 
 
 def text_of(html: str) -> str:
@@ -141,7 +113,7 @@ def test_the_publishers_words_are_text_and_no_markup(run: MadeRun) -> None:
 
 
 def test_a_simulated_map_says_so_first(run: MadeRun) -> None:
-    write(run, simulated=True)
+    write_again(run, simulated=True)
     text = text_of(page(read_document(run.folder, Words())))
     assert text.index("are simulated") < text.index("mapped area")
 
@@ -157,7 +129,7 @@ def test_a_page_asks_for_nothing_from_elsewhere(run: MadeRun) -> None:
 def test_a_new_map_takes_the_page_of_the_former_away(run: MadeRun) -> None:
     assert run_cropmap("report", run.folder).exit_code == 0
     assert (run.folder / "map" / "report.html").is_file()
-    write(run)
+    write_again(run)
     assert not (run.folder / "map" / "report.html").exists()
 
 
@@ -183,7 +155,7 @@ def test_pictures_show_the_area_pixel_for_pixel(run: MadeRun) -> None:
 def test_pictures_of_a_large_map_are_no_larger(tmp_path: Path) -> None:
     grid = made_grid(1, 60, cell_size=32)
     made = made_run(tmp_path / "run", grid, random_layers((32, 60 * 32)))
-    write(made)
+    write_again(made)
     path = made.folder / "map" / "crop_map.tif"
     picture = class_picture(path, "Crops", frame_of(path), {})
     assert picture.width == LONGEST

@@ -66,18 +66,7 @@ def test_legend_json_names_every_code():
     assert [entry["code"] for entry in values["classes"]] == [0, 1, 2, 3, 4, 5, 254, 255]
 
 
-def test_the_qgis_style_is_xml_with_an_entry_a_code():
-    root = ET.fromstring(LEGEND.to_qml().decode())
-    renderer = root.find("pipe/rasterrenderer")
-    assert (root.tag, renderer.get("type"), renderer.get("band")) == ("qgis", "paletted", "1")
-    entries = {int(e.get("value")): (e.get("label"), e.get("color")) for e in renderer.iter("paletteEntry")}
-    assert entries[2] == ("soybeans", "#2f7d32")
-    assert sorted(entries) == [1, 2, 3, 4, 5, 254, 255]
-
-
 def test_names_with_signs_of_xml_stay_as_they_are():
     legend = Legend.of((CropClass(1, 'peas & "beans" <dry>', "#112233"),))
-    style = ET.fromstring(legend.to_qml().decode())
     table = ET.fromstring(legend.to_pam().decode())
-    assert style.find(".//paletteEntry").get("label") == 'peas & "beans" <dry>'
     assert table.findall(".//Category")[1].text == 'peas & "beans" <dry>'

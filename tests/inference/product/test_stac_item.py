@@ -59,7 +59,8 @@ def test_the_item_is_valid_stac(given):
 def test_every_asset_is_a_file_beside_the_item(mapped):
     _, summary, item = mapped
     assert set(item.assets) == {
-        "crop_map", "confidence", "clear_observations", "legend", "style", "quicklook", "report",
+        "crop_map", "confidence", "clear_observations", "legend", "style", "style_confidence",
+        "style_clear_observations", "quicklook", "report",
     }  # fmt: skip
     for asset in item.assets.values():
         assert asset.href.startswith("./")
@@ -129,6 +130,8 @@ def test_the_footprint_is_the_mapped_area():
     item = built(area=area)
     footprint = shapely.geometry.shape(item["geometry"])
     assert footprint.symmetric_difference(area).area < 1e-6
+    assert footprint.exterior.is_ccw  # RFC 7946
+    assert not footprint.interiors[0].is_ccw
     assert item["bbox"] == pytest.approx([-90.7, 35.4, -90.6, 35.5])
 
 

@@ -1,0 +1,1 @@
+"""Maps of several years and regions as one folder to publish: rasters, tables, metadata, STAC, QGIS."""

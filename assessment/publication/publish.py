@@ -1,0 +1,188 @@
+"""Finished runs in, a folder to publish out: maps of several years and regions, each whole or not there."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from assessment.document import areas, statistics
+from assessment.document.areas import class_areas
+from assessment.document.facts import Words, read_document
+from assessment.document.statistics import Comparison, compare
+from assessment.publication.collection import (
+    COLLECTION,
+    Publisher,
+    published_maps,
+    publisher_of,
+    write_collection,
+)
+from assessment.publication.folder import (
+    AREAS,
+    ITEM,
+    STATISTICS,
+    MapToPublish,
+    joined_tables,
+    write_map_folder,
+)
+from assessment.publication.project import write_project
+from assessment.sample.districts import read_districts
+from assessment.sample.frame import Progress
+from assessment.sample.map_file import open_map
+from assessment.sample.record import to_csv
+from gee_pipeline.errors import InputError
+from gee_pipeline.files import read_json, require_writable, write_bytes
+from inference.verification.checksums import SUMS, write_checksums
+
+
+@dataclass(frozen=True)
+class PublishRequest:
+    """Which maps to publish, and what to say of them."""
+
+    runs: tuple[Path, ...]
+    """Folders of finished runs."""
+    folder: Path
+    """Where to; maps that are there already stay."""
+    words: Words
+    """The publisher's; the title is that of the folder."""
+    districts: Path | None = None
+    """Vector file of districts, for areas by district."""
+    district_column: str | None = None
+    """Its column of names."""
+    statistics: Path | None = None
+    """Table of published hectares."""
+    assessed: bool = True
+    """Whether to publish what assessments found."""
+
+    def __post_init__(self) -> None:
+        if (self.districts is None) != (self.district_column is None):
+            raise InputError("--districts and --district-column belong together. Give both, or none.")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A folder that was published."""
+
+    folder: Path
+    """Where it is."""
+    maps: tuple[str, ...]
+    """Names of all maps in it."""
+    new: tuple[str, ...]
+    """Those that were written now."""
+    assessed: tuple[str, ...]
+    """Those of the new ones that were assessed."""
+    comparisons: tuple[Comparison, ...]
+    """Published hectares beside those of the new maps."""
+    digest: str
+    """SHA-256 of the list of all files' digests."""
+
+
+def publish_maps(request: PublishRequest, report: Progress = lambda *_: None) -> Published:
+    """Publish finished maps: a folder for each, and what holds them together.
+
+    A map of the same name that is there is replaced. While SHA256SUMS is absent, the folder is not whole.
+
+    Args:
+        request: What is wanted.
+        report: Receives the windows of a map that were counted by district, and all of them.
+
+    Raises:
+        IncompleteRunError: A map is not whole.
+        InputError: Two runs have one name, or districts, statistics or the folder cannot be used.
+        MismatchError: An assessment, parcels or a smoothed map is of another map.
+        DiskFullError: The disk has no room.
+    """
+    _require_package()
+    _require_empty_or_ours(request.folder)
+    publisher = publisher_of(request.folder, request.words)
+    maps = [_read(run, request, publisher, report) for run in request.runs]
+    _require_names(maps)
+    compared = compare(request.statistics, [one.for_statistics for one in maps]) if request.statistics else {}
+    require_writable(request.folder / SUMS)
+    (request.folder / SUMS).unlink(missing_ok=True)
+    for one in maps:
+        _write_map(request.folder, one, compared.get(one.identifier, []))
+    names, digest = _hold_together(request.folder, publisher)
+    return Published(
+        request.folder,
+        tuple(names),
+        tuple(one.identifier for one in maps),
+        tuple(one.identifier for one in maps if one.document.assessment),
+        tuple(each for one in maps for each in compared.get(one.identifier, [])),
+        digest,
+    )
+
+
+def _read(run: Path, request: PublishRequest, publisher: Publisher, report: Progress) -> MapToPublish:
+    words = replace(publisher.words, title=None)  # the title is that of the folder
+    document, assessed = read_document(run, words, assessed=request.assessed), open_map(run)
+    districts = None
+    if request.districts is not None and request.district_column is not None:
+        districts = read_districts(request.districts, request.district_column, assessed.crs)
+    identifier = read_json(run / "map" / ITEM)["id"]
+    rows = class_areas(document, assessed, districts, report)
+    return MapToPublish(run, identifier, publisher.collection, document, assessed, rows)
+
+
+def _require_empty_or_ours(folder: Path) -> None:
+    """Refuse a folder of other things: all files in it would be listed as published."""
+    if not folder.is_dir() or (folder / COLLECTION).is_file():
+        return
+    if strange := sorted(path.name for path in folder.iterdir() if not _is_ours(path)):
+        raise InputError(
+            f"Maps are published to a folder of their own; {folder} holds {', '.join(strange[:5])}. Give "
+            "another --to, or one that 'cropmap publish' made."
+        )
+
+
+def _require_package() -> None:
+    try:
+        import stac_geoparquet  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"Publishing needs the package {error.name}, which writes the items as GeoParquet: pip install "
+            "'cropmap[publish]'."
+        ) from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a command that was stopped can have left it."""
+    return path.name.endswith(".part") or (path / ITEM).is_file()
+
+
+def _require_names(maps: Sequence[MapToPublish]) -> None:
+    counts = Counter(one.identifier for one in maps)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise InputError(
+            f"Each published map has a name of its own; several runs are called {', '.join(twice)}. Give "
+            "'cropmap predict' another --title."
+        )
+
+
+def _write_map(folder: Path, one: MapToPublish, comparisons: Sequence[Comparison]) -> None:
+    """The folder of a map, whole or not there; it takes the place of an older one."""
+    work, target = folder / f"{one.identifier}.part", folder / one.identifier
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        write_map_folder(work, one, comparisons)
+        shutil.rmtree(target, ignore_errors=True)
+        work.replace(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _hold_together(folder: Path, publisher: Publisher) -> tuple[list[str], str]:
+    """Tables, collection, project and checksums of all maps that are there."""
+    names = published_maps(folder)
+    write_collection(folder, publisher)  # first: by it the folder is known as a publication
+    for name, columns in ((AREAS, areas.COLUMNS), (STATISTICS, statistics.COLUMNS)):
+        rows = list(joined_tables(folder, names, name))
+        if rows:
+            write_bytes(folder / name, to_csv(columns, rows))
+        else:
+            (folder / name).unlink(missing_ok=True)
+    write_project(folder, names, read_json(folder / COLLECTION)["title"])
+    return names, write_checksums(folder)
