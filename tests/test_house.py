@@ -68,6 +68,7 @@ ROOMS = {
         "assessment.fields",
         "assessment.smoothing",
         "assessment.document",
+        "assessment.publication",
         "assessment.evaluation",
     ),
     "cli": (

@@ -51,6 +51,8 @@ class MapToPublish:
     """Its raster of classes."""
     areas: Sequence[ClassArea]
     """Its areas."""
+    beside: Sequence[str]
+    """What goes with it of `BESIDE`, where it was made."""
 
     @property
     def for_statistics(self) -> PublishedMap:
@@ -99,9 +101,9 @@ def _copy(one: MapToPublish, folder: Path) -> None:
     sidecars = [f"{name}.aux.xml" for name in names if (source / f"{name}.aux.xml").is_file()]
     for name in (*names, *sidecars):
         shutil.copyfile(source / name, folder / name)
-    for name, place in BESIDE.items():
-        made = one.run / place
-        if not made.is_dir() or (name == "assessment" and one.document.assessment is None):
+    for name in one.beside:
+        made = one.run / BESIDE[name]
+        if not made.is_dir():
             continue
         _require_of_map(made, one.map)
         (folder / name).mkdir()

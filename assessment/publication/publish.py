@@ -55,6 +55,8 @@ class PublishRequest:
     """Table of published hectares."""
     assessed: bool = True
     """Whether to publish what assessments found."""
+    fields: bool = False
+    """Whether to publish parcels: what grows on whose land may be nobody's business."""
 
     def __post_init__(self) -> None:
         if (self.districts is None) != (self.district_column is None):
@@ -123,7 +125,9 @@ def _read(run: Path, request: PublishRequest, publisher: Publisher, report: Prog
         districts = read_districts(request.districts, request.district_column, assessed.crs)
     identifier = read_json(run / "map" / ITEM)["id"]
     rows = class_areas(document, assessed, districts, report)
-    return MapToPublish(run, identifier, publisher.collection, document, assessed, rows)
+    beside = {"smoothed": True, "fields": request.fields, "assessment": document.assessment is not None}
+    names = tuple(name for name, wanted in beside.items() if wanted)
+    return MapToPublish(run, identifier, publisher.collection, document, assessed, rows, names)
 
 
 def _require_empty_or_ours(folder: Path) -> None:

@@ -179,6 +179,19 @@ def test_estimates_are_those_of_the_assessment(run: MadeRun, tmp_path: Path) -> 
             assert float(row[column]) == pytest.approx(float(estimate[key]), abs=0.0051)
 
 
+def test_parcels_are_published_on_demand_alone(run: MadeRun, tmp_path: Path) -> None:
+    assert run_cropmap("fields", run.folder, "--vectorize", "--quiet").exit_code == 0
+    assert not (publish(tmp_path / "without", run) / NAME / "fields").exists()
+    folder = publish(tmp_path / "with", run, fields=True)
+    item = read_json(folder / NAME / "item.json")
+    assert len(geopandas.read_parquet(folder / NAME / item["assets"]["fields"]["href"])) > 0
+    with zipfile.ZipFile(folder / "maps.qgz") as archive:
+        first = next(ET.fromstring(archive.read("maps.qgs")).iter("maplayer"))
+    assert first.findtext("datasource") == f"./{NAME}/fields/fields.gpkg|layername=fields"
+    categories = [found.get("value") for found in first.iter("category")]
+    assert categories == [crop.name for crop in CROPS]
+
+
 def test_the_assessment_can_be_left_out(run: MadeRun, tmp_path: Path) -> None:
     assess(run)
     folder = publish(tmp_path / "out", run, assessed=False)

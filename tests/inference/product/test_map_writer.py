@@ -48,7 +48,9 @@ from tests.support.made_runs import (
 pytestmark = pytest.mark.slow
 
 FILES = [
+    "clear_observations.qml",
     "clear_observations.tif",
+    "confidence.qml",
     "confidence.tif",
     "crop_map.qml",
     "crop_map.tif",
