@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from assessment.fields.sums import OBSERVATIONS, ParcelSums
 from assessment.sample.map_file import CONFIDENCE, PROBABILITIES
+from assessment.sample.text_table import plain
 
 NO_CLASS: Final = -1
 """Index of the class of a parcel without one."""
@@ -100,6 +101,6 @@ def declared_classes(labels: Sequence[str | None], known: dict[str, int]) -> NDA
 
     Args:
         labels: What was declared.
-        known: Index of each name and code, in lower case.
+        known: Index of each name and code, as `plain` has it.
     """
-    return np.array([NO_CLASS if x is None else known.get(x.casefold(), NO_CLASS) for x in labels], np.intp)
+    return np.array([NO_CLASS if x is None else known.get(plain(x), NO_CLASS) for x in labels], np.intp)

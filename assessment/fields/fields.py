@@ -21,6 +21,7 @@ from assessment.fields.survey import NAMED, Surveyed, survey
 from assessment.fields.tables import Columns, FieldTables
 from assessment.sample.frame import count_codes
 from assessment.sample.map_file import AssessedMap, open_map
+from assessment.sample.text_table import plain
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import publish, require_writable, write_json
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH
@@ -87,6 +88,8 @@ class Fields:
     """`(class,)`: parcels by their majority."""
     outside: int
     """Parcels that no pixel of the map's area touches."""
+    nothing_left: int
+    """Parcels without an area, such as those that the inner buffer took whole."""
     agreement: Agreement | None
     """Declared classes beside those of the map; None where nothing was declared."""
     unknown_labels: Counter[str]
@@ -103,6 +106,11 @@ class Fields:
         found = []
         if self.outside:
             found.append(f"{self.outside:,} of {self.parcels:,} parcels lie outside the area of the map.")
+        if self.nothing_left:
+            found.append(
+                f"Of {self.nothing_left:,} of {self.parcels:,} parcels nothing is left: no polygon, "
+                "or one that is narrower than two inner buffers."
+            )
         if self.unknown_labels:
             some = ", ".join(f"{label} ({n:,})" for label, n in self.unknown_labels.most_common(NAMED))
             found.append(
@@ -124,6 +132,7 @@ class Fields:
             "parcels": self.parcels,
             "without_class": self.without_class,
             "outside": self.outside,
+            "nothing_left": self.nothing_left,
             "by_class": dict(zip(self.classes, self.by_class.tolist(), strict=True)),
             "agreement": agreement,
             "unknown_labels": dict(self.unknown_labels),
@@ -151,10 +160,11 @@ def make_fields(request: FieldsRequest, report: Progress = lambda *_: None) -> F
     try:
         counts = _write(request, assessed, source, columns, known, work, report)
         fields = counts.fields(request.folder, columns, source.surveyed, known)
-        if fields.outside == fields.parcels:
+        if fields.outside + fields.nothing_left == fields.parcels:
             raise InputError(
-                f"No parcel of {request.parcels} lies within the area of the map {assessed.path}. Check its "
-                f"CRS ({source.crs.name}) and its place."
+                f"No parcel of {request.parcels} lies within the area of the map {assessed.path}: "
+                f"{fields.outside:,} are outside of it, of {fields.nothing_left:,} nothing is left. Check "
+                f"its CRS ({source.crs.name}), its place, and --inner-buffer."
             )
         write_json(
             work / REPORT, {**_about(request, assessed), **fields.to_dict(), "notices": fields.notices}
@@ -187,11 +197,6 @@ def _source(request: FieldsRequest, assessed: AssessedMap, columns: Columns) -> 
 
 def _columns(assessed: AssessedMap, request: FieldsRequest) -> Columns:
     """The classes of a map, and what else its pixels may show."""
-    t = assessed.transform
-    if t.b or t.d or t.a <= 0 or t.e >= 0:
-        raise InputError(
-            f"Parcels need a map that is north up, {assessed.path} is not. Warp it with gdalwarp."
-        )
     codes = set(assessed.names)
     if not codes:  # a raster without a legend
         codes = {int(code) for code in np.flatnonzero(count_codes(assessed))}
@@ -205,9 +210,9 @@ def _columns(assessed: AssessedMap, request: FieldsRequest) -> Columns:
 def _known_labels(columns: Columns, request: FieldsRequest, surveyed: Surveyed) -> dict[str, int]:
     """Index of the class that a label means: a name, or a code."""
     known = {str(code): index for index, (code, _) in enumerate(columns.classes)}
-    known |= {name.casefold(): index for index, (_, name) in enumerate(columns.classes)}
+    known |= {plain(name): index for index, (_, name) in enumerate(columns.classes)}
     labels = surveyed.declared
-    if labels and not any(label.casefold() in known for label in labels):
+    if labels and not any(plain(label) in known for label in labels):
         some = ", ".join(repr(label) for label, _ in labels.most_common(NAMED))
         raise InputError(
             f"--declared {request.declared_column} names no class of the map: it has {some}, the map "
@@ -222,25 +227,31 @@ class _Counts:
     def __init__(self, classes: int) -> None:
         self.table = np.zeros((classes + 1, classes + 1), np.int64)
         """`(declared, class)`, the last of each none."""
-        self.outside = 0
+        self.outside = self.nothing_left = 0
 
     def add(
-        self, facts: ParcelFacts, declared: NDArray[np.intp] | None, covered: NDArray[np.float64]
+        self,
+        facts: ParcelFacts,
+        declared: NDArray[np.intp] | None,
+        covered: NDArray[np.float64],
+        area: NDArray[np.float64],
     ) -> None:
         last = len(self.table) - 1
         said = np.full(len(facts.majority), NO_CLASS) if declared is None else declared
         np.add.at(self.table, (said % (last + 1), facts.majority % (last + 1)), 1)
-        self.outside += int((covered == 0).sum())
+        self.outside += int(((covered == 0) & (area > 0)).sum())
+        self.nothing_left += int((area == 0).sum())
 
     def fields(self, folder: Path, columns: Columns, surveyed: Surveyed, known: dict[str, int]) -> Fields:
         names = tuple(name for _, name in columns.classes)
-        unknown = {label: n for label, n in surveyed.declared.items() if label.casefold() not in known}
+        unknown = {label: n for label, n in surveyed.declared.items() if plain(label) not in known}
         return Fields(
             folder=folder,
             parcels=int(self.table.sum()),
             classes=names,
             by_class=self.table[:, :-1].sum(0),
             outside=self.outside,
+            nothing_left=self.nothing_left,
             agreement=Agreement(names, self.table[:-1]) if surveyed.declared else None,
             unknown_labels=Counter(unknown),
         )
@@ -262,10 +273,11 @@ def _write(
         for batch in source.batches():
             polygons = _placed(batch.geometries(), source.crs, assessed.crs, request)
             sums = summer.add_up(polygons)
-            facts = parcel_facts(sums, shapely.area(polygons) / pixel, classes)
+            area = shapely.area(polygons)
+            facts = parcel_facts(sums, area / pixel, classes)
             declared = None if batch.declared is None else declared_classes(batch.declared, known)
             tables.add(columns.table(batch, facts, declared))
-            counts.add(facts, declared, sums.pixels.sum(1))
+            counts.add(facts, declared, sums.pixels.sum(1), area)
             done = batch.first - 1 + len(batch)
             report(done, max(done, source.surveyed.parcels))
     return counts

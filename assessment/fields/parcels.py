@@ -142,10 +142,13 @@ def _chosen_layer(path: Path, asked: str | None) -> str:
             f"The parcels {path} have no layer {asked!r}; they have {', '.join(name for name, _ in found)}. "
             "Name one with --layer."
         )
+    if not areal:
+        kinds = ", ".join(f"{name} has {kind or 'no geometry'}" for name, kind in found)
+        raise InputError(f"No layer of the parcels {path} can hold polygons: {kinds}. Give polygons.")
     if asked is None and len(areal) != 1:
         raise InputError(
-            f"The parcels {path} have {len(areal)} layers that can hold polygons"
-            f"{': ' + ', '.join(areal) if areal else ''}. Name one with --layer."
+            f"The parcels {path} have {len(areal)} layers that can hold polygons: {', '.join(areal)}. Name "
+            "one with --layer."
         )
     return asked or areal[0]
 

@@ -80,6 +80,10 @@ def read_districts(path: Path, column: str, crs: pyproj.CRS) -> Districts:
         raise InputError(
             f"Every district needs a name; rows {missing[:20]} of {path} have none in {column!r}. Fill them."
         )
+    if (named.astype(str).str.strip() == ELSEWHERE).any():
+        raise InputError(
+            f"A district of {path} is called {ELSEWHERE!r}, as what lies in no district is. Rename it."
+        )
     groups: dict[str, list[BaseGeometry]] = {}
     for name, geometry in zip(named.astype(str).str.strip(), frame.geometry, strict=True):
         groups.setdefault(name, []).append(geometry)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,9 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
+from assessment.sample.text_table import read_csv
 from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError, MismatchError
-from gee_pipeline.files import ODD_VALUES, in_words, read_json, read_limited, require_no_pipe
+from gee_pipeline.files import ODD_VALUES, in_words, read_json, require_no_pipe
 from gee_pipeline.grid import name_crs
 from gee_pipeline.map_codes import NOT_ENOUGH
 from inference.product.pixel_area import ground_area
@@ -153,7 +152,8 @@ def open_map(place: Path, legend: Path | None = None) -> AssessedMap:
 
     Raises:
         IncompleteRunError: The run has no whole map yet.
-        InputError: There is no such map, or it is no raster of classes in a projected CRS in metres.
+        InputError: There is no such map, or it is no raster of classes, north up, in a projected CRS in
+            metres.
         CorruptFileError: The raster cannot be read.
     """
     path = map_path(place)
@@ -204,6 +204,9 @@ def _require_classes(path: Path, file: Any) -> None:
             f"A map of classes has one band of codes 0 to 255 (uint8); {path} has {file.count} of "
             f"{file.dtypes[0]}. Convert it with gdal_translate -b 1 -ot Byte."
         )
+    t = file.transform
+    if t.b or t.d or t.a <= 0 or t.e >= 0:
+        raise InputError(f"A map of classes is north up, {path} is not. Warp it with gdalwarp -r near.")
 
 
 def _projected(path: Path, crs: Any) -> pyproj.CRS:
@@ -226,16 +229,21 @@ def _names_in_tags(tags: Mapping[str, str]) -> dict[int, str]:
 
 def _names_in_file(path: Path) -> dict[int, str]:
     try:
-        if path.suffix.lower() == ".json":
-            rows = read_json(path)["classes"]
-        else:
-            text = read_limited(path).decode("utf-8-sig")
-            rows = list(csv.DictReader(io.StringIO(text, newline="")))
-        names = {int(row["code"]): str(row["name"]).strip() for row in rows}
-        if not names:
-            raise ValueError("it names no code")
-        return names
-    except (csv.Error, *ODD_VALUES) as error:
+        rows = read_json(path)["classes"] if path.suffix.lower() == ".json" else read_csv(path)
+        return _each_once([(int(row["code"]), str(row["name"]).strip()) for row in rows])
+    except ODD_VALUES as error:
         raise InputError(
             f"The legend {path} cannot be used: {in_words(error)}. It has the columns code and name."
         ) from error
+
+
+def _each_once(entries: Sequence[tuple[int, str]]) -> dict[int, str]:
+    """Names by code; each code has one, and it is not empty."""
+    codes = [code for code, _ in entries]
+    if twice := sorted({code for code in codes if codes.count(code) > 1}):
+        raise ValueError(f"it names the codes {twice} more than once")
+    if nameless := [code for code, name in entries if not name]:
+        raise ValueError(f"the codes {nameless} have no name")
+    if not entries:
+        raise ValueError("it names no code")
+    return dict(entries)

@@ -14,6 +14,7 @@ from assessment.sample.frame import Progress, count_codes, count_confidence
 from assessment.sample.map_file import AssessedMap
 from assessment.sample.request import DesignRequest
 from assessment.sample.strata import CONFIDENCE_PARTS, Part, parts_of
+from assessment.sample.text_table import plain
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import ODD_VALUES, read_json
 
@@ -52,7 +53,7 @@ def _require_frame(assessed: AssessedMap, codes: list[int]) -> None:
         raise InputError(f"{assessed.path} has no pixel inside its area. Check the map.")
     if not set(codes) - assessed.unmapped:
         raise InputError(f"{assessed.path} shows no class anywhere, so there is nothing to assess.")
-    names = Counter(assessed.name(code).casefold() for code in codes)
+    names = Counter(plain(assessed.name(code)) for code in codes)
     if twice := [name for name, n in names.items() if n > 1]:
         raise InputError(f"Each class has a name of its own; {assessed.path} has several codes for {twice}.")
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from assessment.estimation.designs import listed
 from assessment.planning.expected import Assumed
 from assessment.sample.blocks import BlockFrame
 from assessment.sample.districts import NO_DISTRICTS, Districts, read_districts
@@ -17,10 +19,14 @@ from assessment.sample.drawing import Units
 from assessment.sample.frame import Frame, Progress, count_frame
 from assessment.sample.map_file import AssessedMap
 from assessment.sample.parts import find_parts
-from assessment.sample.record import DrawnStratum, MappedArea, SampleDesign, Unit
+from assessment.sample.record import DrawnStratum, MappedArea, SampleDesign, Unit, with_classes
 from assessment.sample.request import DesignRequest
 from assessment.sample.sharing import Shared, share_out
 from assessment.sample.strata import Part, Partition
+from gee_pipeline.errors import InputError
+
+WHOLE: Final = 0.99
+"""Share of a district's area from which on it counts as whole: pixels follow its border by their centres."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,11 @@ class SamplePlan:
         parts, accuracy = find_parts(request, assessed, report)
         partition = Partition(parts, len(districts.names), request.strata)
         frame = count_frame(assessed, partition, districts, report)
+        if districts is not NO_DISTRICTS and not frame.pixels[:, 1:].any():
+            raise InputError(
+                f"No district of {request.districts} has a pixel of {assessed.path}. Check their CRS and "
+                "their place."
+            )
         return cls(request, assessed, districts, frame, accuracy)
 
     @property
@@ -145,7 +156,7 @@ class SamplePlan:
         inside = {part.code for part in self.frame.partition.parts}
         special = [code for code in self.map.names if code >= 254 and code not in inside]
         known = sorted({*self.map.names, *inside} - self.map.unmapped - set(special))
-        return tuple(dict.fromkeys([*map(self.map.name, known), *self.request.classes]))
+        return with_classes([*map(self.map.name, known)], self.request.classes)
 
     def _mapped(self) -> list[MappedArea]:
         sums: dict[tuple[str, str], list[float]] = {}
@@ -191,7 +202,21 @@ class SamplePlan:
                 "What to expect rests on the map's own confidence, or 80 % right where it has none; "
                 "give --expect class=0.9 where you know better."
             )
-        return tuple(out)
+        return (*out, *self._of_districts())
+
+    def _of_districts(self) -> Iterator[str]:
+        """Districts of which the frame has nothing, or not the whole."""
+        pixel = abs(self.map.transform.a * self.map.transform.e)
+        inside = self.frame.pixels.sum(axis=0)[1:] * pixel
+        areas = np.array([area.area for area in self.districts.areas])
+        names = np.array(self.districts.names[1:])
+        if len(none := names[inside == 0]):
+            yield f"No pixel of the map lies in the districts {listed(none.tolist())}: they are not reported."
+        if len(cut := names[(inside > 0) & (inside < WHOLE * areas)]):
+            yield (
+                f"The districts {listed(cut.tolist())} reach beyond the area of the map: their figures are "
+                "of the part inside."
+            )
 
 
 def _as_seen_from(folder: Path, path: Path) -> str:

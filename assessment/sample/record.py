@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from assessment.sample.strata import StrataBy
+from assessment.sample.text_table import plain
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, in_words, read_limited, read_sealed, write_bytes, write_sealed
 
@@ -174,6 +175,25 @@ def to_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
+
+
+def with_classes(classes: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """The classes that an answer may name: those of a map, and more.
+
+    Args:
+        classes: Of the map.
+        more: Added by the user; those that are there already change nothing.
+
+    Raises:
+        InputError: One differs from a class that is there by case or blanks alone: it would be two classes.
+    """
+    out = dict[str, str]()
+    for name in (*classes, *more):
+        if (known := out.setdefault(plain(name), name)) != name:
+            raise InputError(
+                f"Each class has one name; --classes has {name!r}, which is {known!r} already. Leave it out."
+            )
+    return tuple(out.values())
 
 
 def load_design(folder: Path) -> SampleDesign:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,8 @@ class DesignRequest:
     def _require_whole_blocks(self) -> None:
         if (self.blocks is None) != (self.blocks_drawn is None):
             raise InputError("Blocks need a side and a number: --blocks, such as 2000, and --blocks-drawn.")
+        if self.blocks is not None and not 0 < self.blocks < math.inf:
+            raise InputError(f"Blocks have a side in metres, such as 2000; got --blocks {self.blocks:g}.")
         if self.blocks is not None and (self.strata != "none" or self.points is None):
             raise InputError("Points in blocks need --strata none and --points.")
 

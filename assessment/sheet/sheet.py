@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+import pyproj
 
 from assessment.sample.frame import Progress
 from assessment.sample.point_files import QUESTION
@@ -15,9 +17,13 @@ from assessment.sample.record import SampleDesign, Unit, load_design, to_csv
 from assessment.sample.request import assessment_folder
 from assessment.sheet.imagery import read_imagery
 from assessment.sheet.page import PagePoint, page
+from gee_pipeline.errors import MismatchError
 from gee_pipeline.files import require_writable, write_bytes
-from inference.run.plan import load_plan
+from inference.run.plan import RunPlan, load_plan
 from inference.run.prediction import bounded_gdal
+
+SAME_PLACE: Final = 1e-5
+"""Degrees by which the place of a pixel may differ: a metre."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ def write_sheets(request: SheetRequest, report: Progress = lambda *_: None) -> S
 
     Raises:
         InputError: There is no sample, or the composites are not kept.
+        MismatchError: The sample was drawn from a map of other pixels.
         CorruptFileError: A composite cannot be read.
     """
     folder = request.folder
@@ -96,6 +103,7 @@ def _sheet(units: Sequence[Unit], *, pages: bool) -> bytes:
 def _write_pages(request: SheetRequest, design: SampleDesign, report: Progress) -> None:
     """A page for each point; points of one cell one after another, so that its composite is read once."""
     plan, units = load_plan(request.run), design.units
+    _require_same_place(request, plan, units)
     half = max(request.chip // 20, 1)
     size = plan.grid.cell_size
     dates = [plan.season.bin(index, plan.recipe.bin_days).start for index in plan.bins]
@@ -108,6 +116,21 @@ def _write_pages(request: SheetRequest, design: SampleDesign, report: Progress) 
             write_bytes(request.folder / "pages" / f"{unit.id}.html", text.encode())
             report(done, len(units))
     write_bytes(request.folder / "index.html", _index(units).encode())
+
+
+def _require_same_place(request: SheetRequest, plan: RunPlan, units: Sequence[Unit]) -> None:
+    """Refuse the points of another map: their rows and columns would show other places."""
+    box = plan.grid.map_box
+    rows, cols = (np.array([getattr(unit, key) for unit in units]) for key in ("row", "col"))
+    t = box.transform
+    x, y = t.a * (cols + 0.5) + t.c, t.e * (rows + 0.5) + t.f
+    to_degrees = pyproj.Transformer.from_crs(str(box.crs), "EPSG:4326", always_xy=True)
+    found, drawn = to_degrees.transform(x, y), ([u.lon for u in units], [u.lat for u in units])
+    if not np.allclose(found, drawn, rtol=0, atol=SAME_PLACE):
+        raise MismatchError(
+            f"The points of {request.folder.parent} were drawn from a map of other pixels than those of "
+            f"{request.run}: pages would show other places. Name the run that they were drawn from."
+        )
 
 
 def _point(units: Sequence[Unit], place: int) -> PagePoint:

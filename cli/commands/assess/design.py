@@ -112,7 +112,7 @@ def design(place: Path, quiet: bool, as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps(_values(found)))
         return
-    for line in describe(found):
+    for line in describe(found, place):
         click.echo(line)
     if not quiet:
         for notice in found.notices:
@@ -133,8 +133,13 @@ def _values(found: Designed) -> dict[str, Any]:
     }
 
 
-def describe(found: Designed) -> list[str]:
-    """The sample for a reader: a table of strata, what to expect, and what to do next."""
+def describe(found: Designed, place: Path) -> list[str]:
+    """The sample for a reader: a table of strata, what to expect, and what to do next.
+
+    Args:
+        found: The sample.
+        place: The run or the map that it was drawn from.
+    """
     from assessment.estimation.intervals import Z
     from inference.product.map_facts import hectares_text
 
@@ -152,8 +157,21 @@ def describe(found: Designed) -> list[str]:
         f"Overall accuracy to expect: +- {Z * expected.overall_se:.1%} of the mapped area",
         f"Worth about {expected.simple_units:,.0f} points of a simple random sample for the areas",
         f"Points: {len(design.units):,} in {found.folder}",
-        f"Next: fill the column 'answer' of {found.folder / 'points.csv'} without looking at the map "
-        f"({', '.join(design.classes)}), then 'cropmap assess report {found.folder} "
-        f"{found.folder / 'points.csv'}'. Keep key.csv to yourself.",
+        _next_step(found, place),
     ]
     return lines
+
+
+def _next_step(found: Designed, place: Path) -> str:
+    """What to do with the points: pages of imagery where a run has some."""
+    if place.is_dir():
+        sample = "" if found.folder == place / "assessment" else f" --sample {found.folder}"
+        return (
+            f"Next: 'cropmap assess sheet {place}{sample}' makes answer sheets and pages of imagery; "
+            "points.gpkg, .kml and .csv serve other programs. Keep key.csv to yourself."
+        )
+    return (
+        f"Next: fill the column 'answer' of {found.folder / 'points.csv'} without looking at the map "
+        f"({', '.join(found.design.classes)}), then 'cropmap assess report {found.folder} "
+        f"{found.folder / 'points.csv'}'. Keep key.csv to yourself."
+    )

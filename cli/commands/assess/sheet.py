@@ -56,4 +56,5 @@ def sheet(
     if found.pages:
         click.echo(f"Pages: {found.pages:,}, from {found.folder / 'index.html'}")
     click.echo(f"Answer sheets: {', '.join(answers)}")
-    click.echo(f"Next: fill the column 'answer', then 'cropmap assess report {run} {' '.join(answers)}'")
+    of = run if sample is None else sample
+    click.echo(f"Next: fill the column 'answer', then 'cropmap assess report {of} {' '.join(answers)}'")

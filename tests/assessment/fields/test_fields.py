@@ -139,6 +139,11 @@ def test_a_parcel_without_a_class_has_none(place: AssessedPlace, tmp_path: Path)
     assert (found["unmapped_not_enough_observations"][0], found["unmapped_not_cropland"][1]) == (1, 1)
     assert (made.parcels, made.without_class, made.outside) == (5, 4, 2)
     assert made.notices == ["2 of 5 parcels lie outside the area of the map."]
+    made = make_fields(replace(request, inner_buffer=11.0))
+    assert (made.outside, made.nothing_left) == (0, 4)
+    assert "Of 4 of 5 parcels nothing is left" in made.notices[0]
+    with pytest.raises(InputError, match="0 are outside of it, of 5 nothing is left"):
+        make_fields(replace(request, inner_buffer=101.0))
 
 
 def test_an_inner_buffer_leaves_the_border_out(place: AssessedPlace, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import shapely
 
-from assessment.sample.design import design_sample
+from assessment.sample.design import Designed, design_sample
 from assessment.sample.record import load_design
 from assessment.sample.request import DesignRequest
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from tests.support.assessed_map import AssessedPlace, key_rows
+from tests.support.assessed_map import CRS, NORTH, WEST, AssessedPlace, key_rows
 
 BLIND = ("points.csv", "points.geojson", "points.gpkg", "points.kml", "ceo_plots.csv", "ceo_project.json")
 
@@ -142,6 +143,31 @@ def test_strata_by_district_are_named_and_count_their_pixels(
         assert unit.stratum == f"{unit.map}, {unit.district}"
 
 
+def test_districts_that_the_map_lacks_or_cuts_are_named(
+    place: AssessedPlace, request_: DesignRequest, tmp_path: Path
+) -> None:
+    boxes = {
+        "far": (WEST + 9000, NORTH - 900, WEST + 9900, NORTH),
+        "cut": (WEST - 500, NORTH - 400, WEST + 500, NORTH),
+        "whole": (WEST + 500, NORTH - 400, WEST + 1000, NORTH),
+    }
+
+    def designed(*names: str, out: str) -> Designed:
+        frame = geopandas.GeoDataFrame(
+            {"name": names}, geometry=[shapely.box(*boxes[name]) for name in names], crs=CRS
+        )
+        frame.to_file(tmp_path / f"{out}.gpkg")
+        districts = {"districts": tmp_path / f"{out}.gpkg", "district_column": "name"}
+        return design_sample(replace(request_, **districts, out=tmp_path / out))
+
+    *_, none, cut = designed(*boxes, out="all").notices
+    assert "No pixel of the map lies in the districts far:" in none
+    assert "The districts cut reach beyond the area of the map" in cut
+    with pytest.raises(InputError, match="No district of"):
+        designed("far", out="far")
+    assert not (tmp_path / "far").exists()
+
+
 @pytest.mark.parametrize("allocate", ["proportional", "neyman", "equal"])
 @pytest.mark.parametrize("strata", ["class", "none"])
 def test_a_standard_error_to_reach_is_reached_with_no_point_too_many(
@@ -184,6 +210,9 @@ def test_what_to_expect_rests_on_the_confidence_or_on_what_is_hoped_for(
         ({"blocks": 200.0}, "need a side and a number"),
         ({"blocks": 200.0, "blocks_drawn": 9}, "need --strata none"),
         ({"blocks": 200.0, "blocks_drawn": 999, "strata": "none"}, "the map has 30 blocks, got 999"),
+        ({"blocks": float("nan"), "blocks_drawn": 9, "strata": "none"}, "a side in metres"),
+        ({"blocks": float("inf"), "blocks_drawn": 9, "strata": "none"}, "a side in metres"),
+        ({"classes": ("Wheat",)}, "which is 'wheat' already"),
         ({"blocks": 9.0, "blocks_drawn": 9, "strata": "none"}, "side of 2 pixels or more"),
         ({"points": 9}, "need 10 units, got 9"),
         ({"floor": 50}, "need 250 units, got 200"),

@@ -33,6 +33,7 @@ def test_polygons_of_one_name_are_one_district_in_the_crs_of_the_map(tmp_path: P
         ([(0, 0, 10, 10), (5, 0, 15, 10)], ["A", "B"], "name", "A and B share"),
         ([(0, 0, 10, 10)], ["A"], "region", "no column 'region'; they have name"),
         ([(0, 0, 10, 10), (20, 0, 30, 10)], ["A", None], "name", r"rows \[1\]"),
+        ([(0, 0, 10, 10)], [" outside the districts"], "name", "Rename it"),
     ],
 )
 def test_districts_that_cannot_be_used_are_refused(tmp_path: Path, boxes, names, column, words) -> None:

@@ -40,7 +40,7 @@ def test_a_legend_names_the_codes_of_any_raster(tmp_path: Path, ending: str) -> 
     path = write_raster(tmp_path / "map.tif", codes, None)
     legend = tmp_path / f"legend.{ending}"
     texts = {
-        "csv": "code,name\n1,wheat\n2,maize\n",
+        "csv": "\ufeffcode;name\n1; wheat\n2;maize\n;\n",
         "json": '{"classes": [{"code": 1, "name": "wheat"}, {"code": 2, "name": "maize"}]}',
     }
     legend.write_text(texts[ending], encoding="utf-8")
@@ -49,7 +49,12 @@ def test_a_legend_names_the_codes_of_any_raster(tmp_path: Path, ending: str) -> 
     assert assessed.unmapped == frozenset()
 
 
-@pytest.mark.parametrize("text", ["name\nwheat\n", "code,name\none,wheat\n", '{"classes": 3}', "[]", "\x00"])
+TWICE = "code,name\n1,wheat\n1,maize\n"
+NAMELESS = "code;name\n1;wheat\n2;\n"
+TEXTS = ["name\nwheat\n", "code,name\none,wheat\n", '{"classes": 3}', "[]", "\x00", TWICE, NAMELESS]
+
+
+@pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("ending", ["csv", "json"])
 def test_a_legend_that_cannot_be_used_is_named(tmp_path: Path, text: str, ending: str) -> None:
     path = write_raster(tmp_path / "map.tif", np.ones((1, 2, 2), np.uint8), None)
@@ -71,6 +76,9 @@ def test_a_run_without_a_whole_map_is_to_be_finished(place: AssessedPlace) -> No
         ({"crs": "EPSG:4326", "transform": (0.1, 0, 10, 0, -0.1, 50)}, "projected CRS in metres"),
         ({"crs": None}, "is none"),
         ({"dtype": "int16"}, "1 of int16"),
+        ({"transform": (10, 0, 5e5, 0, 10, 5e6)}, "north up"),
+        ({"transform": (0, 10, 5e5, -10, 0, 5e6)}, "north up"),
+        ({"transform": (8, 6, 5e5, 6, -8, 5e6)}, "north up"),
     ],
 )
 def test_a_raster_that_cannot_be_sampled_is_refused(tmp_path: Path, profile, words: str) -> None:

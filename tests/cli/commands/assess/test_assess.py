@@ -22,7 +22,10 @@ def test_a_design_prints_strata_and_what_to_do_next(mapped: AssessedPlace) -> No
     lines = {line.split()[0]: line for line in result.stdout.splitlines() if line}
     assert "not enough observations" in result.stdout
     assert lines["Points:"].startswith(f"Points: 120 in {mapped.sample}")
-    assert "wheat, maize, other, not cropland" in lines["Next:"]
+    assert f"'cropmap assess sheet {mapped.folder}'" in lines["Next:"]
+    raster = mapped.folder / "map" / "crop_map.tif"
+    result = run_cropmap("assess", "design", raster, "--points", 120)
+    assert "wheat, maize, other, not cropland" in result.stdout.splitlines()[-1]
 
 
 def test_a_design_as_json_is_what_design_json_says(mapped: AssessedPlace) -> None:
@@ -129,6 +132,17 @@ def test_a_real_run_is_assessed_from_its_folder(finished: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_pages_of_another_map_than_that_of_the_sample_are_refused(
+    finished: Path, mapped: AssessedPlace
+) -> None:
+    run_cropmap("assess", "design", mapped.folder, "--points", 20)
+    result = run_cropmap("assess", "sheet", finished, "--sample", mapped.sample)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "drawn from a map of other pixels than those of" in result.stderr
+    assert not (mapped.sample / "sheet" / "index.html").exists()
+    assert not (mapped.sample / "sheet" / "answers-1.csv").exists()
+
+
 def test_sheets_of_a_run_are_blind_and_each_interpreter_has_an_order(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
