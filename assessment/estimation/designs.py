@@ -75,15 +75,29 @@ class Stratified(_Strata):
 
     finite: bool = True
     """Whether the variance shrinks as the sample becomes the frame (1 - n/N)."""
+    unequal: NDArray[np.float64] | None = None
+    """`(unit,)`: weights of units that were drawn at several rates within a stratum, as in one that was made
+    of several; None where each counts N / n."""
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """`(unit,)`: N / n of its stratum, or its own."""
+        return super().weights if self.unequal is None else self.unequal
 
     def variance(self, values: NDArray[Any]) -> float:
         """Sum over the strata of N^2 (1 - n/N) s^2 / n."""
         return float(self.variances(values).sum())
 
     def variances(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """`(stratum,)`: what each stratum adds to the variance of a total."""
+        """`(stratum,)`: what each stratum adds to the variance of a total.
+
+        Where weights differ within a stratum, s^2 is that of the values times n / N of their weights, so that
+        strata that were merged add more than each would by itself (collapsed strata, Cochran 1977, 5A.12).
+        """
         n = np.maximum(self.counts, 1)
         left = np.maximum(1 - n / np.maximum(self.sizes, 1), 0) if self.finite else 1.0
+        if self.unequal is not None:
+            values = np.asarray(values, np.float64) * self.unequal * (n / self.sizes)[self.stratum]
         return np.asarray(self.sizes**2 * left * spread(values, self.stratum, self.counts) / n)
 
 

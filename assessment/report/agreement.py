@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from assessment.report.answers import ANSWERS, IDS
 from assessment.report.tables import VECTORS, Faults, column, read_table
 from assessment.sample.map_file import AssessedMap, open_map, reading
+from assessment.sample.text_table import decimal, plain
 from gee_pipeline.errors import InputError
 
 FIRST_LINE: Final = (
@@ -83,7 +84,8 @@ def _points(
     if path.suffix.lower() in VECTORS:
         lon, lat = _geometries(path)
     else:
-        east, north = (column(rows, None, names, path, "a heading") for names in (("lon", "x"), ("lat", "y")))
+        usual = ("lon", "longitude", "x"), ("lat", "latitude", "y")
+        east, north = (column(rows, None, names, path, "a heading") for names in usual)
         lon, lat = _degrees(rows, ids, east), _degrees(rows, ids, north)
     return ids, [row[label] for row in rows], lon, lat
 
@@ -111,12 +113,14 @@ def _geometries(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def _degrees(rows: Sequence[Mapping[str, str]], ids: Sequence[str], name: str) -> NDArray[np.float64]:
     faults, out = Faults(), np.full(len(rows), np.nan)
+    odd = []
     for place, row in enumerate(rows):
         try:
-            out[place] = float(row[name])
+            out[place] = decimal(row[name])
         except ValueError:
-            faults.add([ids[place]], f"{name} of {{ids}} is {row[name] or 'empty'}")
-    faults.refuse("Write degrees with a decimal point.")
+            odd.append(f"{ids[place]} ({row[name] or 'empty'})")
+    faults.add(odd, f"{name} is no number of degrees at {{ids}}")
+    faults.refuse("Correct them.")
     return out
 
 
@@ -148,8 +152,8 @@ def _codes_at(
 
 def _named(ids: Sequence[str], labels: Sequence[str], known: Sequence[str], faults: Faults) -> dict[int, str]:
     """Class of each point by its place in the table; labels outside the legend are noted."""
-    plain = {name.casefold(): name for name in known}
-    found = {place: plain.get(label.casefold(), "") for place, label in enumerate(labels)}
+    names = {plain(name): name for name in known}
+    found = {place: names.get(plain(label), "") for place, label in enumerate(labels)}
     faults.add(
         [f"{labels[place] or 'empty'!r} of {ids[place]}" for place, name in found.items() if not name],
         f"labels outside the legend of the map ({', '.join(known)}): {{ids}}",

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from assessment.estimation.designs import listed
 from assessment.report.tables import Faults, Row, column, read_table
+from assessment.sample.text_table import plain
 
 IDS: Final = ("id", "plotid", "plot_id")
 """Usual names of the column of ids, in small letters; Collect Earth Online writes plotid."""
@@ -82,7 +84,8 @@ def settle(
 
     Args:
         files: One a interpreter.
-        classes: The legend. Answers that differ from it by case or blanks alone are taken for it.
+        classes: The legend. Answers that differ from it by case, blanks or the form of accents
+            alone are taken for it.
         faults: Receives double ids, answers outside the legend and interpreters who differ.
         adjudicated: Third decisions on points of which interpreters say different things.
     """
@@ -98,9 +101,17 @@ def settle(
         [f"{unit} ({' / '.join(said[unit])})" for unit in differing],
         "interpreters differ on {n} points: {ids}, which a third decision settles (--adjudicated)",
     )
-    found = {unit: answers[0] for unit, answers in said.items()} | decided
-    notices = (f"Case or blanks of answers were corrected for {', '.join(mended)}.",) if mended else ()
-    return Answers(found, _agreement(read[0], read[1]) if len(read) > 1 else None, notices)
+    found = {unit: answers[0] for unit, answers in said.items()}
+    notices = [f"Case or blanks of answers were corrected for {listed(mended)}."] if mended else []
+    replaced = [
+        unit for unit, answer in decided.items() if len({*said[unit]}) == 1 and answer not in said[unit]
+    ]
+    if replaced:
+        notices.append(
+            f"Third decisions replace what interpreters agreed on at the points {listed(replaced)}."
+        )
+    agreement = _agreement(read[0], read[1]) if len(read) > 1 else None
+    return Answers(found | decided, agreement, tuple(notices))
 
 
 def _by_id(file: AnswerFile, classes: Sequence[str], faults: Faults, mended: list[str]) -> dict[str, str]:
@@ -112,10 +123,10 @@ def _by_id(file: AnswerFile, classes: Sequence[str], faults: Faults, mended: lis
         [f"{unit} ({' / '.join(a or 'empty' for a in answers)})" for unit, answers in several.items()],
         f"{file.path.name} has several rows of the ids {{ids}}: each point counts once",
     )
-    plain = {name.casefold(): name for name in classes}
+    known = {plain(name): name for name in classes}
     out, unknown = {}, []
     for unit, answer in pairs:
-        name = answer if answer in classes else plain.get(answer.casefold(), "")
+        name = answer if answer in classes else known.get(plain(answer), "")
         if answer:
             out[unit] = name or answer  # one that is not known was given all the same
         if answer and not name:

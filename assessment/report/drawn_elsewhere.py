@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from assessment.report.answers import AnswerFile, settle
 from assessment.report.sampled import Sampled, SampledUnit, StratumSize
 from assessment.report.sourced import AnswerRequest, Sourced
 from assessment.report.tables import Faults, Row, column, read_table
+from assessment.sample.text_table import plain
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import in_words
 
@@ -27,10 +29,13 @@ def from_tables(sizes: Path, request: AnswerRequest, faults: Faults) -> Sourced:
         InputError: A table cannot be read or lacks a column.
     """
     strata, unit, notices = _strata(sizes)
-    files = request.read()
+    files, third = request.read(), request.third()
     units, unequal = _points(files[0], strata, faults)
+    for file in [*files[1:], third] if third else files[1:]:
+        note_strangers(file, {one.id for one in units}, faults)
     classes = request.classes or tuple(dict.fromkeys(one.map for one in units if one.map))
-    answers = settle(files, classes, faults, request.third())
+    _note_alike([*classes, *(one.map for one in units)], faults)
+    answers = settle(files, classes, faults, third)
     answered = tuple(replace(one, answer=answers.by_id.get(one.id, "")) for one in units)
     sampled = Sampled(
         simple=unequal,
@@ -56,16 +61,38 @@ def _points(
     # Without a column of strata the points are of the only one.
     lone = unequal and "stratum" not in names and len(strata) == 1
     stratum = None if lone else column(file.rows, None, ("stratum",), file.path, "a heading")
+    sizes = {one.name: one.area / one.pixels for one in strata if one.pixels > 0}
     units = []
     for key, row in dict(zip(file.ids, file.rows, strict=True)).items():
         of = strata[0].name if stratum is None else row[stratum]
         p = _probability(row[names["probability"]]) if unequal else 0.0
-        units.append(SampledUnit(key, of, row[shown], "", probability=p))
+        units.append(SampledUnit(key, of, row[shown], "", sizes.get(of, 1.0), probability=p))
     faults.add([one.id for one in units if not one.map], "the map shows nothing at the points {ids}")
     if unequal:
         bad = [one.id for one in units if not 0 < one.probability <= 1]
         faults.add(bad, "an inclusion probability is above 0 and at most 1; that of {ids} is not")
     return tuple(units), unequal
+
+
+def note_strangers(file: AnswerFile, known: Collection[str], faults: Faults) -> None:
+    """Note ids that are not of the sample.
+
+    Args:
+        file: Answers.
+        known: The ids of the sample.
+        faults: Receives the others.
+    """
+    unknown = [unit for unit in dict.fromkeys(file.ids) if unit not in known]
+    faults.add(unknown, f"{file.path.name} has ids that are not of the sample: {{ids}}")
+
+
+def _note_alike(names: Sequence[str], faults: Faults) -> None:
+    """Note classes that would count as two though they differ by case or blanks alone."""
+    forms = defaultdict[str, dict[str, None]](dict)
+    for name in filter(None, names):
+        forms[plain(name)][name] = None
+    alike = [" / ".join(several) for several in forms.values() if len(several) > 1]
+    faults.add(alike, "names of classes differ by case alone: {ids}; each class has one name")
 
 
 def _probability(text: str) -> float:
@@ -97,6 +124,10 @@ def _strata(path: Path) -> tuple[tuple[StratumSize, ...], str, tuple[str, ...]]:
             faults.add([row[name] or "(no name)"], f"the stratum {{ids}} has no size: {in_words(error)}")
     names = [one.name for one in found]
     faults.add(sorted({n for n in names if names.count(n) > 1}), "{ids} have several rows")
+    faults.add(
+        [one.name for one in found if (one.pixels > 0) is not (one.area > 0)],
+        "the strata {ids} have pixels without an area, or an area without pixels",
+    )
     faults.refuse(f"Correct {path}.")
     empty = [one.name for one in found if one.pixels == 0]
     notices = (f"{', '.join(empty)} has no area.",) if empty else ()
@@ -105,9 +136,12 @@ def _strata(path: Path) -> tuple[tuple[StratumSize, ...], str, tuple[str, ...]]:
 
 
 def _number(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value < math.inf:
-        raise ValueError(f"{text} is no size")
+        raise ValueError(f"{text or 'nothing'!r} is no number of 0 or more, with a decimal point")
     return value
 
 

@@ -14,7 +14,8 @@ from assessment.report.sourced import Sourced
 from assessment.report.tables import Faults
 from assessment.sample.frame import Progress, with_progress
 from assessment.sample.map_file import AssessedMap, open_map, reading
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.grid import name_crs
 
 
 def put_to_map(sourced: Sourced, path: Path, faults: Faults, report: Progress = lambda *_: None) -> Sourced:
@@ -33,6 +34,11 @@ def put_to_map(sourced: Sourced, path: Path, faults: Faults, report: Progress = 
     if sourced.map is None:
         raise InputError("A sample is put to another map beside its own, which is not at hand. Restore it.")
     other = open_map(path)
+    if not other.crs.equals(sourced.map.crs, ignore_axis_order=True) and not _same_place(other, sourced.map):
+        raise MismatchError(
+            f"{path} is in {name_crs(other.crs)}, {sourced.map.path} in {name_crs(sourced.map.crs)}: they do "
+            "not have the same pixels. Warp it to the pixels of that map."
+        )
     with reading(path, sourced.map):  # the same pixels, or refused
         pixels, hectares, codes = _read(other, sourced.sampled.units, report)
     sampled = sourced.sampled
@@ -45,6 +51,13 @@ def put_to_map(sourced: Sourced, path: Path, faults: Faults, report: Progress = 
     text = f"The figures are of {path.name}; the points were drawn from {sourced.map.path.name}."
     put = replace(sampled, units=units, mapped=mapped, notices=(*sampled.notices, text))
     return replace(sourced, sampled=put, map=other)
+
+
+def _same_place(one: AssessedMap, other: AssessedMap) -> bool:
+    """Whether the first corners of two maps lie in one pixel: a CRS may be written in several ways."""
+    at = np.zeros(1)
+    places = [np.ravel(assessed.places(at, at)) for assessed in (one, other)]
+    return bool(np.abs(places[0] - places[1]).max() < 1e-5)
 
 
 def _read(

@@ -17,6 +17,7 @@ from assessment.report.sources import open_source, sample_folder
 from assessment.report.tables import Faults
 from assessment.report.writing import result_values, write_report
 from assessment.sample.frame import Progress
+from gee_pipeline.errors import InputError
 from gee_pipeline.files import require_writable
 
 NOT_MAPPED = "Mapped areas are counts of pixels, not estimates of what is there."
@@ -76,13 +77,18 @@ def make_report(request: ReportRequest, report: Progress = lambda *_: None) -> R
     Raises:
         InputError: Something is wrong with the answers, all of it named; nothing was written.
     """
+    if request.districts and request.choices.leave_out:
+        raise InputError(
+            "How much of a district a stratum has is not kept, so areas by district are of the whole frame: "
+            "give --by district or --leave-out, not both."
+        )
     faults = Faults()
     sourced = open_source(request.place, request.answers, faults)
     if request.other is not None:
         sourced = put_to_map(sourced, request.other, faults, report)
     sampled = apply_choices(sourced.sampled, request.choices, faults)
     faults.refuse("Correct the answers and give the same command again; nothing was written.")
-    covariates, notes = _covariates(sourced, sampled, request.choices, report)
+    covariates, notes = _covariates(request, sourced, sampled, report)
     found = results(sampled, covariates, districts=request.districts)
     notices = (*sampled.notices, *_missing_notices(found), *found.notices, *notes)
     require_writable(request.folder / "report.json")
@@ -92,13 +98,13 @@ def make_report(request: ReportRequest, report: Progress = lambda *_: None) -> R
 
 
 def _covariates(
-    sourced: Sourced, sampled: Sampled, choices: Choices, report: Progress
+    request: ReportRequest, sourced: Sourced, sampled: Sampled, report: Progress
 ) -> tuple[list[ClassCovariate | None] | None, tuple[str, ...]]:
     """What the map's probabilities say; they are known for the whole frame only."""
-    if sourced.map is None or choices.leave_out:
+    if sourced.map is None or request.choices.leave_out:
         return None, ()
     found = class_covariates(sourced.map, sampled, report)
-    return found, () if found is not None else (NO_PROBABILITIES,)
+    return found, (NO_PROBABILITIES,) if found is None and request.other is None else ()
 
 
 def _missing_notices(found: Results) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -156,7 +157,25 @@ def _design(sampled: Sampled, units: Sequence[SampledUnit]) -> Design:
     names = [stratum.name for stratum in strata]
     place = {name: h for h, name in enumerate(names)}
     sizes = np.array([stratum.pixels for stratum in strata], np.float64)
-    return Stratified(np.array([place[unit.stratum] for unit in units]), sizes, names, sampled.finite)
+    of = np.array([place[unit.stratum] for unit in units])
+    return Stratified(of, sizes, names, sampled.finite, unequal=_drawn_weights(sampled, units))
+
+
+def _drawn_weights(sampled: Sampled, units: Sequence[SampledUnit]) -> NDArray[np.float64] | None:
+    """`(unit,)`: how often each unit counts where strata were merged that were sampled at rates of their own.
+
+    Each counts as in its own stratum. The pixels of a stratum without an answer go to those it was merged
+    with, in proportion to theirs. None where nothing was merged.
+    """
+    if not sampled.merged:
+        return None
+    own = Counter(unit.drawn_in or unit.stratum for unit in units)
+    sizes = {stratum.name: stratum.pixels for stratum in sampled.strata} | dict(sampled.merged)
+    weights = np.array([sizes[name] / own[name] for name in (u.drawn_in or u.stratum for u in units)])
+    for stratum in sampled.strata:
+        inside = np.array([unit.stratum == stratum.name for unit in units])
+        weights[inside] *= stratum.pixels / max(weights[inside].sum(), 1.0)
+    return weights
 
 
 def _in_blocks(sampled: Sampled, units: Sequence[SampledUnit]) -> Clusters:

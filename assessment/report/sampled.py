@@ -46,6 +46,8 @@ class SampledUnit:
     """Units of the frame in its block."""
     probability: float = 0.0
     """Its probability to be in the sample, where each unit has one of its own."""
+    drawn_in: str = ""
+    """The stratum that it was drawn from, where that was merged with others."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ class Sampled:
     """Blocks of the frame, of which a simple random sample was drawn; 0 where units were drawn one by one."""
     unequal: bool = False
     """Whether each unit has an inclusion probability of its own, which strata do not decide."""
+    merged: Mapping[str, float] = field(default_factory=dict)
+    """Pixels of each stratum that was merged with others."""
     finite: bool = True
     """Whether the variance shrinks as the sample becomes the frame; tables of others leave that out."""
 
@@ -119,6 +123,16 @@ def apply_choices(sampled: Sampled, choices: Choices, faults: Faults) -> Sampled
         [name for name in wanted if name not in names],
         f"there are no strata {{ids}}; there are {', '.join(names)}",
     )
+    faults.add(
+        sorted({name for name in wanted if wanted.count(name) > 1}),
+        "the strata {ids} are merged or left out more than once",
+    )
+    faults.add(
+        [g[0] for g in choices.merge if len(g) < 2], "a merge joins two strata or more, got {ids} alone"
+    )
+    if set(names) <= set(choices.leave_out):
+        faults.add(names, "the strata {ids} are all there are: nothing is left of the area")
+        return sampled
     kept = _without(_merged(sampled, choices.merge), choices.leave_out)
     _note_strata(kept, faults)
     missing = [unit for unit in kept.units if not unit.answer]
@@ -135,13 +149,21 @@ def apply_choices(sampled: Sampled, choices: Choices, faults: Faults) -> Sampled
 def _merged(sampled: Sampled, groups: Sequence[tuple[str, ...]]) -> Sampled:
     new = {name: "+".join(group) for group in groups for name in group}
     sizes: dict[str, StratumSize] = {}
+    merged = {one.name: one.pixels for one in sampled.strata if one.name in new}
     for one in sampled.strata:
         name = new.get(one.name, one.name)
         known = sizes.get(name, StratumSize(name, 0.0, 0.0))
         sizes[name] = StratumSize(name, known.pixels + one.pixels, known.area + one.area)
-    units = tuple(replace(u, stratum=new.get(u.stratum, u.stratum)) for u in sampled.units)
+    units = tuple(
+        replace(u, stratum=new[u.stratum], drawn_in=u.stratum) if u.stratum in new else u
+        for u in sampled.units
+    )
     said = [f"The strata {' and '.join(group)} were merged." for group in groups]
-    return replace(sampled, strata=tuple(sizes.values()), units=units, notices=(*sampled.notices, *said))
+    kept = replace(sampled, strata=tuple(sizes.values()), units=units, merged=merged)
+    unknown = [name for name in merged if not any(u.drawn_in == name for u in kept.answered)]
+    if unknown:
+        said.append(f"No answer is of {', '.join(unknown)}: what they were merged with stands for them.")
+    return replace(kept, notices=(*sampled.notices, *said))
 
 
 def _without(sampled: Sampled, names: Sequence[str]) -> Sampled:

@@ -8,6 +8,7 @@ from pathlib import Path
 from assessment.report.answers import Agreement, AnswerFile, read_answers
 from assessment.report.sampled import Sampled
 from assessment.sample.map_file import AssessedMap
+from gee_pipeline.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,17 @@ class AnswerRequest:
     """Legend of a sample that was drawn elsewhere; classes besides those of the map."""
 
     def read(self) -> list[AnswerFile]:
-        """The answers of every interpreter."""
+        """The answers of every interpreter.
+
+        Raises:
+            InputError: A file cannot be read, lacks a column, or is given twice.
+        """
+        paths = [path.resolve() for path in self.files]
+        if twice := [str(path) for path in self.files if paths.count(path.resolve()) > 1]:
+            raise InputError(
+                f"Each file of answers is of an interpreter of its own; {twice[0]} is given twice, and would "
+                "agree with itself. Give it once."
+            )
         return [read_answers(path, self.id_column, self.answer_column) for path in self.files]
 
     def third(self) -> AnswerFile | None:

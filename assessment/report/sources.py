@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from assessment.report.answers import AnswerFile, settle
-from assessment.report.drawn_elsewhere import from_tables
+from assessment.report.drawn_elsewhere import from_tables, note_strangers
 from assessment.report.sampled import Sampled, SampledUnit, StratumSize
 from assessment.report.sourced import AnswerRequest, Sourced
-from assessment.report.tables import Faults, Row
+from assessment.report.tables import PLACE, Faults, Row
 from assessment.sample.map_file import AssessedMap, open_map
-from assessment.sample.record import DESIGN_FILE, SampleDesign, load_design
+from assessment.sample.record import DESIGN_FILE, SampleDesign, load_design, with_classes
 from assessment.sample.request import assessment_folder
+from assessment.sample.text_table import decimal
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json
 
@@ -70,12 +71,16 @@ def from_design(folder: Path, request: AnswerRequest, faults: Faults) -> Sourced
         InputError: A file cannot be read.
     """
     design = load_design(folder)
-    classes = tuple(dict.fromkeys((*design.classes, *request.classes)))
-    files = request.read()
-    answers = settle(files, classes, faults, request.third())
-    _note_strangers(design, files, faults)
+    classes = with_classes(design.classes, request.classes)
+    files, third = request.read(), request.third()
+    answers = settle(files, classes, faults, third)
+    places = {unit.id: (unit.lon, unit.lat) for unit in design.units}
+    for file in [*files, third] if third else files:
+        note_strangers(file, places, faults)
+        _note_moved(file, places, faults)
     assessed, notices = _unchanged_map(folder, design, faults)
-    sampled = sample_of(design, answers.by_id, classes=classes, notices=(*answers.notices, *notices))
+    said = (*answers.notices, *_without_places(files), *notices)
+    sampled = sample_of(design, answers.by_id, classes=classes, notices=said)
     return Sourced(sampled, answers.agreement, assessed, design.strata_by)
 
 
@@ -129,29 +134,41 @@ def _units(design: SampleDesign, answers: Mapping[str, str]) -> tuple[SampledUni
     )
 
 
-def _note_strangers(design: SampleDesign, files: Sequence[AnswerFile], faults: Faults) -> None:
-    """Note ids that are not of the sample, and points that lie elsewhere than they were drawn."""
-    places = {unit.id: (unit.lon, unit.lat) for unit in design.units}
-    for file in files:
-        unknown = [unit for unit in dict.fromkeys(file.ids) if unit not in places]
-        faults.add(unknown, f"{file.path.name} has ids that are not of the sample: {{ids}}")
-        moved = [
-            unit
-            for unit, row in zip(file.ids, file.rows, strict=True)
-            if unit in places and _far(places[unit], row)
-        ]
-        faults.add(moved, f"{file.path.name} has points that are not where they were drawn: {{ids}}")
+def _note_moved(file: AnswerFile, places: Mapping[str, tuple[float, float]], faults: Faults) -> None:
+    """Note points that lie elsewhere than they were drawn: of another sample, or moved."""
+    moved = [
+        unit
+        for unit, row in zip(file.ids, file.rows, strict=True)
+        if unit in places and _far(places[unit], _place(row))
+    ]
+    faults.add(moved, f"{file.path.name} has points that are not where they were drawn: {{ids}}")
 
 
-def _far(place: tuple[float, float], row: Row) -> bool:
-    """Whether a row says another place; one without coordinates says none."""
-    by_name = {name.lower(): value for name, value in row.items()}
-    try:
-        lon, lat = float(by_name["lon"]), float(by_name["lat"])
-    except (KeyError, ValueError):
+def _far(place: tuple[float, float], said: tuple[float, float] | None) -> bool:
+    """Whether another place is said."""
+    if said is None:
         return False
     width = math.cos(math.radians(place[1]))
-    return abs(lon - place[0]) * width > _FARTHEST or abs(lat - place[1]) > _FARTHEST
+    return abs(said[0] - place[0]) * width > _FARTHEST or abs(said[1] - place[1]) > _FARTHEST
+
+
+def _place(row: Row) -> tuple[float, float] | None:
+    """Longitude and latitude that a row says; None where it says none."""
+    by_name = {name.lower().removeprefix("center_"): value for name, value in row.items()}  # of plots
+    try:
+        return decimal(by_name[PLACE[0]]), decimal(by_name[PLACE[1]])
+    except (KeyError, ValueError):
+        return None
+
+
+def _without_places(files: Sequence[AnswerFile]) -> Iterator[str]:
+    """What to know of answers that do not say where their points lie."""
+    for file in files:
+        if not any(map(_place, file.rows)):
+            yield (
+                f"{file.path.name} has no places (columns lon and lat): whether its answers are to this "
+                "sample rests on the ids alone, which other samples have too."
+            )
 
 
 def _unchanged_map(

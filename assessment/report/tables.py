@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from assessment.estimation.designs import listed
+from assessment.sample.text_table import read_csv
 from gee_pipeline.errors import InputError
-from gee_pipeline.files import ODD_VALUES, read_limited, require_no_pipe
+from gee_pipeline.files import ODD_VALUES, require_no_pipe
 
 VECTORS: Final = (".gpkg", ".geojson", ".json", ".shp")
 """Endings of vector files, in small letters."""
+
+PLACE: Final = ("lon", "lat")
+"""Columns of longitude and latitude, degrees."""
 
 Row = Mapping[str, str]
 """One row by column, outer blanks removed; an empty text where there is nothing."""
@@ -54,7 +56,7 @@ class Faults:
 
 
 def read_table(path: Path) -> list[Row]:
-    """The rows of a table.
+    """The rows of a table; those of a vector file have their places in `lon` and `lat`, degrees.
 
     Args:
         path: CSV in UTF-8 separated by commas, semicolons or tabs; or GeoPackage, GeoJSON, Shapefile.
@@ -63,31 +65,10 @@ def read_table(path: Path) -> list[Row]:
         InputError: It cannot be read, is empty, or has one column name twice.
     """
     require_no_pipe(path)
-    rows = _vector_rows(path) if path.suffix.lower() in VECTORS else _csv_rows(path)
+    rows: Sequence[Row] = _vector_rows(path) if path.suffix.lower() in VECTORS else read_csv(path)
     if not rows:
         raise InputError(f"{path} has no rows. Give a table with one row for each point.")
-    return rows
-
-
-def _csv_rows(path: Path) -> list[Row]:
-    try:
-        text = read_limited(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text in UTF-8. Save it as CSV in UTF-8.") from error
-    head = text.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
-    try:
-        return _parsed(path, csv.DictReader(io.StringIO(text, newline=""), delimiter=separator))
-    except csv.Error as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}. Save it again as CSV in UTF-8.") from error
-
-
-def _parsed(path: Path, reader: csv.DictReader[str]) -> list[Row]:
-    names = [name.strip() for name in reader.fieldnames or ()]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{path} has several columns {listed(twice)}. Give each a name of its own.")
-    reader.fieldnames = names
-    return [{k: (v or "").strip() for k, v in row.items() if k is not None} for row in reader]
+    return list(rows)
 
 
 def _vector_rows(path: Path) -> list[Row]:
@@ -98,7 +79,7 @@ def _vector_rows(path: Path) -> list[Row]:
         frame = geopandas.read_file(path)
     except (DataSourceError, DataLayerError, *ODD_VALUES) as error:
         raise InputError(f"{path} cannot be read as vectors: {str(error).split(';')[0]}.") from error
-    table = frame.drop(columns=frame.geometry.name) if isinstance(frame, geopandas.GeoDataFrame) else frame
+    table = _with_places(frame) if isinstance(frame, geopandas.GeoDataFrame) else frame
     return [
         {
             str(name): "" if value is None or value != value else str(value).strip()
@@ -106,6 +87,16 @@ def _vector_rows(path: Path) -> list[Row]:
         }
         for row in table.to_dict("records")
     ]
+
+
+def _with_places(frame: Any) -> Any:
+    """The columns of a vector layer, with the places of its geometries in place of columns that say some."""
+    table = frame.drop(columns=frame.geometry.name)
+    if frame.crs is None:
+        return table
+    table = table.drop(columns=[name for name in table.columns if str(name).lower() in PLACE])
+    points = frame.geometry.representative_point().to_crs("EPSG:4326")
+    return table.assign(lon=points.x, lat=points.y)
 
 
 def column(rows: Sequence[Row], wanted: str | None, usual: Sequence[str], owner: Path, option: str) -> str:

@@ -105,7 +105,7 @@ def _request(place: Path, answers: tuple[Path, ...], options: dict[str, Any]) ->
         ),
         Choices(
             options["missing"] == "at-random",
-            tuple(tuple(text.split("+")) for text in options["merge_strata"]),
+            tuple(tuple(name.strip() for name in text.split("+")) for text in options["merge_strata"]),
             options["leave_out"],
         ),
         districts=options["by"] == "district",

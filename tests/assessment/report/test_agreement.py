@@ -59,6 +59,20 @@ def test_points_outside_and_unknown_labels_are_all_named(place: AssessedPlace, t
 
 def test_places_that_are_no_numbers_are_named(place: AssessedPlace, tmp_path: Path) -> None:
     rows = field_rows(place, 3)
-    rows[1] |= {"lat": "45,1"}
-    with pytest.raises(InputError, match="lat of row 2 is 45,1"):
+    rows[1] |= {"lat": "45 N"}
+    rows[2] |= {"lat": ""}
+    with pytest.raises(InputError, match=r"lat is no number of degrees at row 2 \(45 N\), row 3 \(empty\)"):
         compare(place.folder, write_rows(tmp_path / "p.csv", rows))
+
+
+def test_decimal_commas_and_whole_names_of_columns_are_read(place: AssessedPlace, tmp_path: Path) -> None:
+    rows = field_rows(place, 30)
+    commas = [
+        {"longitude": row["lon"].replace(".", ","), "latitude": row["lat"].replace(".", ","), **row}
+        for row in ({k: str(v) for k, v in row.items()} for row in rows)
+    ]
+    for row in commas:
+        del row["lon"], row["lat"]
+    expected = compare(place.folder, write_rows(tmp_path / "p.csv", rows))
+    found = compare(place.folder, write_rows(tmp_path / "q.csv", commas))
+    assert found.table.tolist() == expected.table.tolist()

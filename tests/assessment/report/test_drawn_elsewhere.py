@@ -82,3 +82,55 @@ def test_points_without_a_stratum_or_a_probability_are_refused(tmp_path: Path) -
     rows = [{k: v for k, v in row.items() if k != "probability"} for row in points()]
     with pytest.raises(InputError, match="no column stratum"):
         reported(tmp_path, STRATA, rows)
+
+
+def of_strata() -> list[dict[str, object]]:
+    """40 points of two strata that are classes, a fifth of them wrong."""
+    shown = ["ab"[n % 2] for n in range(40)]
+    return [
+        {"id": n, "stratum": m, "map": m, "answer": m if n % 5 else "ba"["ab".index(m)]}
+        for n, m in enumerate(shown)
+    ]
+
+
+def test_strata_with_pixels_of_their_own_size_count_by_their_area(tmp_path: Path) -> None:
+    strata = [
+        {"stratum": "a", "pixels": 500, "hectares": 50},
+        {"stratum": "b", "pixels": 500, "hectares": 450},
+    ]
+    found = reported(tmp_path, strata, of_strata()).results
+    assert found.plain.classes[0].area.value == pytest.approx(50 * 0.8 + 450 * 0.2)
+    assert found.mapped == (50, 450)
+    spread = 0.8 * 0.2 * 20 / 19 / 20
+    assert found.plain.classes[0].area.se == pytest.approx((spread * (50**2 + 450**2)) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("strata", "change", "words"),
+    [
+        ({}, {"map": "A"}, "names of classes differ by case alone: a / A;"),
+        ({"hectares": 0}, {}, "the strata b have pixels without an area"),
+        ({"pixels": 0}, {}, "the strata b have pixels without an area, or an area without pixels"),
+        ({"pixels": "5,000"}, {}, "'5,000' is no number of 0 or more, with a decimal point"),
+        ({"hectares": ""}, {}, "'nothing' is no number"),
+    ],
+)
+def test_tables_that_would_give_a_silent_number_are_refused(
+    tmp_path: Path, strata: dict[str, object], change: dict[str, object], words: str
+) -> None:
+    sizes = [
+        {"stratum": "a", "pixels": 500, "hectares": 5},
+        {"stratum": "b", "pixels": 500, "hectares": 5} | strata,
+    ]
+    rows = of_strata()
+    rows[2] |= change
+    with pytest.raises(InputError, match=words):
+        reported(tmp_path, sizes, rows)
+
+
+def test_every_interpreter_answers_the_same_sample(tmp_path: Path) -> None:
+    sizes = write_rows(tmp_path / "strata.csv", [{"stratum": n, "pixels": 500} for n in "ab"])
+    one = write_rows(tmp_path / "one.csv", of_strata())
+    other = write_rows(tmp_path / "two.csv", [{"id": "77", "answer": "a"}])
+    with pytest.raises(InputError, match=r"two\.csv has ids that are not of the sample: 77"):
+        make_report(ReportRequest(sizes, AnswerRequest((one, other))))

@@ -62,3 +62,13 @@ def test_a_map_of_another_area_or_legend_is_refused(drawn: AssessedPlace, tmp_pa
 def test_a_map_on_other_pixels_is_refused(drawn: AssessedPlace, tmp_path: Path) -> None:
     with pytest.raises(MismatchError, match="has other pixels"):
         reported(drawn, tmp_path, drawn.codes[:50])
+
+
+def test_a_map_in_another_crs_is_refused_and_no_layer_is_advised(
+    drawn: AssessedPlace, tmp_path: Path
+) -> None:
+    """The numbers of its pixels are the same, its place is not."""
+    with pytest.raises(MismatchError, match="do not have the same pixels"):
+        reported(drawn, tmp_path, drawn.codes, crs="EPSG:32634")
+    found = reported(drawn, tmp_path, drawn.codes)
+    assert not any("--layers probabilities" in text for text in found.notices)

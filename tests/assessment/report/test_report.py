@@ -11,6 +11,7 @@ import rasterio
 from assessment.estimation.accuracy import LabelledSample, assess
 from assessment.estimation.designs import Stratified
 from assessment.report.report import Report, ReportRequest, make_report
+from assessment.report.sampled import Choices
 from assessment.report.sourced import AnswerRequest
 from assessment.sample.design import design_sample
 from assessment.sample.record import load_design
@@ -33,6 +34,12 @@ def drawn(place: AssessedPlace, small_windows: None, tmp_path: Path) -> Assessed
 def reported(place: AssessedPlace, *answers: Path, **options) -> Report:
     extra = {k: options.pop(k) for k in ("adjudicated", "id_column", "answer_column") if k in options}
     return make_report(ReportRequest(place.folder, AnswerRequest(answers, **extra), **options))
+
+
+def _fields(line: str) -> list[str]:
+    """The fields of a line of answers in which points became commas: id, lon, lat, answer, ..."""
+    parts = line.split(",")
+    return parts if parts[0] == "id" else [parts[0], ",".join(parts[1:3]), ",".join(parts[3:5]), *parts[5:]]
 
 
 def test_the_figures_are_those_of_the_design_and_of_the_truth_at_its_points(
@@ -120,6 +127,147 @@ def test_districts_have_their_own_size(drawn: AssessedPlace, tmp_path: Path) -> 
     with (found.folder / "districts.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["district"] == "North" and row["class"] == "wheat"]
     assert float(rows[0]["value"]) == pytest.approx(north.classes[0].area.value)
+
+
+def test_merged_strata_keep_the_rates_at_which_they_were_sampled(
+    drawn: AssessedPlace, tmp_path: Path
+) -> None:
+    """Small strata have more points for their size: mixed with large ones, their classes would grow."""
+    answers = drawn.answer(tmp_path / "a.csv")
+    apart = reported(drawn, answers).results.plain
+    merged = reported(drawn, answers, choices=Choices(merge=(("wheat", "not cropland"),))).results.plain
+    rows = key_rows(drawn.sample)
+    strata = {
+        name: [r for r in rows if r["stratum"] == name] for name in [*CLASSES, "not enough observations"]
+    }
+    sizes = dict(zip(strata, [float((drawn.codes == c).sum()) for c in (1, 2, 3, 254, 255)], strict=True))
+    total = sum(sizes.values())
+    for k, (one, other) in enumerate(zip(merged.classes, apart.classes, strict=True)):
+        assert one.area.value == pytest.approx(other.area.value)
+        assert one.area.se >= other.area.se * 0.999
+        variance, share = 0.0, other.area.value / apart.hectares
+        for group in (("wheat", "not cropland"), ("maize",), ("other",), ("not enough observations",)):
+            z = [
+                sizes[name]
+                / len(strata[name])
+                * (float(drawn.truth[int(r["row"]), int(r["col"])] == k + 1) - share)
+                for name in group
+                for r in strata[name]
+            ]
+            n, size = len(z), sum(sizes[name] for name in group)
+            variance += (1 - n / size) * n * np.var(z, ddof=1)
+        if k < 3:
+            assert one.area.se / apart.hectares == pytest.approx(variance**0.5 / total, rel=1e-4)
+
+
+def test_what_a_stratum_without_answers_is_merged_with_stands_for_it(
+    drawn: AssessedPlace, tmp_path: Path
+) -> None:
+    gone = {r["id"] for r in key_rows(drawn.sample) if r["stratum"] == "not cropland"}
+    answers = drawn.answer(tmp_path / "a.csv", lambda r: {**r, "answer": ""} if r["id"] in gone else r)
+    choices = Choices(missing_at_random=True, merge=(("other", "not cropland"),))
+    found = reported(drawn, answers, choices=choices)
+    rows = [r for r in key_rows(drawn.sample) if r["id"] not in gone]
+    shares = 0.0
+    for name, codes in {
+        "wheat": [1],
+        "maize": [2],
+        "other": [3, 254],
+        "not enough observations": [255],
+    }.items():
+        wheat = [drawn.truth[int(r["row"]), int(r["col"])] == 1 for r in rows if r["stratum"] == name]
+        shares += np.isin(drawn.codes, codes).sum() * np.mean(wheat)
+    assert found.results.plain.classes[0].area.value == pytest.approx(0.01 * shares, rel=1e-3)
+    assert any("No answer is of not cropland: what" in text for text in found.notices)
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        (Choices(merge=(("wheat",),)), "two strata or more, got wheat alone"),
+        (Choices(merge=(("wheat", "maize"), ("maize", "other"))), "the strata maize are merged or left out"),
+        (
+            Choices(merge=(("wheat", "maize"),), leave_out=("wheat",)),
+            "the strata wheat are merged or left out",
+        ),
+        (Choices(leave_out=(*CLASSES, "not enough observations")), "nothing is left of the area"),
+    ],
+)
+def test_choices_that_contradict_each_other_are_refused(
+    drawn: AssessedPlace, tmp_path: Path, choices: Choices, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        reported(drawn, drawn.answer(tmp_path / "a.csv"), choices=choices)
+    assert not (drawn.sample / "report").exists()
+
+
+def test_districts_are_of_the_whole_frame(drawn: AssessedPlace, tmp_path: Path) -> None:
+    """The area of a district without a stratum is not known, and its hectares would be wrong."""
+    answers = drawn.answer(tmp_path / "a.csv")
+    with pytest.raises(InputError, match="--by district or --leave-out"):
+        reported(drawn, answers, districts=True, choices=Choices(leave_out=("not cropland",)))
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson"])
+def test_points_that_were_moved_in_a_vector_file_are_named(
+    drawn: AssessedPlace, tmp_path: Path, name: str
+) -> None:
+    """Also where columns still say the old place: points lie where their geometry is."""
+    with drawn.answer(tmp_path / "a.csv").open() as file:
+        said = {row["id"]: row["answer"] for row in csv.DictReader(file)}
+    frame = geopandas.read_file(drawn.sample / "points.gpkg")
+    frame["answer"] = frame["id"].map(said)
+    frame["lon"], frame["lat"] = frame.geometry.x, frame.geometry.y
+    moved = frame["id"].isin(["7", "30"])
+    frame.loc[moved, "geometry"] = frame[moved].translate(0.001)
+    frame.to_file(tmp_path / name)
+    with pytest.raises(InputError, match=r"not where they were drawn: (7, 30|30, 7)\."):
+        reported(drawn, tmp_path / name)
+
+
+def test_answers_to_another_sample_of_the_same_map_are_refused(drawn: AssessedPlace, tmp_path: Path) -> None:
+    """Samples number their points alike."""
+    answers = drawn.answer(tmp_path / "a.csv")
+    with answers.open(newline="") as file:
+        text = file.read().replace(".", ",").replace("\r", "")
+    lines = [";".join(_fields(line)) for line in text.splitlines()]
+    (tmp_path / "excel.csv").write_text("sep=;\n" + "\n".join([*lines, ";;;"]) + "\n", encoding="utf-8-sig")
+    assert reported(drawn, tmp_path / "excel.csv").results.plain.units == 300
+    design_sample(DesignRequest(drawn.folder, points=300, seed=9, out=tmp_path / "other"))
+    with pytest.raises(InputError, match="not where they were drawn"):
+        reported(replace(drawn, folder=tmp_path / "other"), tmp_path / "excel.csv")
+
+
+def test_answers_without_places_rest_on_their_ids_which_is_said(drawn: AssessedPlace, tmp_path: Path) -> None:
+    with drawn.answer(tmp_path / "a.csv").open() as file:
+        rows = [{"id": row["id"], "answer": row["answer"]} for row in csv.DictReader(file)]
+    found = reported(drawn, write_rows(tmp_path / "b.csv", rows))
+    assert any("b.csv has no places" in text for text in found.notices)
+
+
+def test_a_file_that_is_given_twice_does_not_agree_with_itself(drawn: AssessedPlace, tmp_path: Path) -> None:
+    answers = drawn.answer(tmp_path / "a.csv")
+    with pytest.raises(InputError, match="is given twice"):
+        reported(drawn, answers, tmp_path / "." / "a.csv")
+
+
+def test_third_decisions_are_of_points_of_the_sample_and_say_what_they_replace(
+    drawn: AssessedPlace, tmp_path: Path
+) -> None:
+    answers = drawn.answer(tmp_path / "a.csv")
+    rows = [r for r in key_rows(drawn.sample) if drawn.truth[int(r["row"]), int(r["col"])] == 1]
+    third = write_rows(tmp_path / "t.csv", [{"id": rows[0]["id"], "answer": "maize"}])
+    found = reported(drawn, answers, adjudicated=third)
+    assert any(f"agreed on at the points {rows[0]['id']}." in text for text in found.notices)
+    stranger = write_rows(tmp_path / "s.csv", [{"id": "9999", "answer": "maize"}])
+    with pytest.raises(InputError, match=r"s\.csv has ids that are not of the sample: 9999"):
+        reported(drawn, answers, adjudicated=stranger)
+
+
+def test_classes_are_not_added_twice(drawn: AssessedPlace, tmp_path: Path) -> None:
+    answers = AnswerRequest((drawn.answer(tmp_path / "a.csv"),), classes=("Wheat",))
+    with pytest.raises(InputError, match="has 'Wheat', which is 'wheat' already"):
+        make_report(ReportRequest(drawn.folder, answers))
 
 
 def test_a_simple_sample_is_post_stratified_by_what_the_map_shows(

@@ -1,7 +1,9 @@
 import os
 from pathlib import Path
 
+import geopandas
 import pytest
+import shapely
 
 from assessment.report.tables import Faults, column, read_table
 from gee_pipeline.errors import CorruptFileError, InputError
@@ -15,6 +17,19 @@ def test_any_usual_separator_and_a_byte_order_mark_are_read(tmp_path: Path, sepa
     path = tmp_path / "a.csv"
     path.write_text(f"\ufeffid{separator} answer\r\n1{separator} wheat \r\n", encoding="utf-8")
     assert read_table(path) == [{"id": "1", "answer": "wheat"}]
+
+
+def test_what_excel_adds_is_no_row_and_no_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=;\nid;answer;;\n1;wheat;;\n;;;\n", encoding="utf-8-sig")
+    assert read_table(tmp_path / "a.csv") == [{"id": "1", "answer": "wheat"}]
+
+
+def test_places_of_a_vector_file_are_those_of_its_geometry(tmp_path: Path) -> None:
+    frame = geopandas.GeoDataFrame({"id": [1], "LON": [8.0]}, geometry=[shapely.Point(5e5, 0)], crs=32633)
+    frame.to_file(tmp_path / "a.gpkg")
+    (row,) = read_table(tmp_path / "a.gpkg")
+    assert (row["id"], float(row["lon"]), float(row["lat"])) == ("1", pytest.approx(15), pytest.approx(0))
+    assert set(row) == {"id", "lon", "lat"}
 
 
 @pytest.mark.parametrize(
