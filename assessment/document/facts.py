@@ -11,9 +11,10 @@ from rasterio.windows import Window
 
 from assessment.document.colors import safe_colors
 from assessment.document.pictures import Picture, class_picture, frame_of, value_picture
-from assessment.sample.map_file import open_map
-from assessment.sample.record import load_design
-from gee_pipeline.errors import IncompleteRunError, MismatchError
+from assessment.sample.map_file import AssessedMap, open_map
+from assessment.sample.record import DESIGN_FILE, load_design
+from assessment.smoothing.request import SMOOTHED, SMOOTHED_MAP
+from gee_pipeline.errors import IncompleteRunError, InputError, MismatchError
 from gee_pipeline.files import read_json
 from gee_pipeline.map_codes import NOT_CROPLAND
 from gee_pipeline.recipe import Recipe
@@ -55,9 +56,13 @@ class Document:
     words: Words
     """The publisher's."""
     report: Mapping[str, Any]
-    """The map's `report.json`."""
+    """The map's `report.json`; of a smoothed map with its classes, which have no confidence of their own."""
+    map: AssessedMap
+    """The raster of classes that everything is said of."""
     assessment: Mapping[str, Any] | None
     """The `report.json` of the assessment of this very map."""
+    assessed_in: Path | None
+    """The folder that it lies in."""
     legend: tuple[ClassColor, ...]
     """What the colours mean."""
     recolored: bool
@@ -89,20 +94,27 @@ class Document:
 
 
 def read_document(
-    run: Path, words: Words, assessment: Path | None = None, *, assessed: bool = True
+    run: Path,
+    words: Words,
+    assessment: Path | None = None,
+    *,
+    assessed: bool = True,
+    smoothed: bool = False,
 ) -> Document:
     """What the files of a run say.
 
     Args:
         run: Folder of a finished run.
         words: What the publisher adds.
-        assessment: Folder of a report of `cropmap assess report`; None takes `run/assessment/report`, where
-            there is one.
+        assessment: Folder of a report of `cropmap assess report`; None takes that of the map in
+            `run/assessment`, where there is one.
         assessed: Whether the page says what it found.
+        smoothed: Whether it is about the smoothed map, not the one of the run.
 
     Raises:
         IncompleteRunError: The map is not whole.
-        MismatchError: The assessment is of another map.
+        InputError: There is no smoothed map.
+        MismatchError: The assessment, or the smoothed map, is of another map.
         CorruptFileError: A file is damaged.
     """
     place = run / "map"
@@ -111,19 +123,69 @@ def read_document(
             f"A page is made of a finished map, but {place} holds no report.json. Finish the run first: "
             f"'cropmap status {run}' says how."
         )
-    report, frame = read_json(place / "report.json"), frame_of(place / "crop_map.tif")
+    report, path = read_json(place / "report.json"), place / "crop_map.tif"
+    if smoothed:
+        report, path = _smoothed(run, report)
+    frame, of = frame_of(path), open_map(path)
     entries = [entry for entry in read_json(place / "legend.json")["classes"] if entry["color"]]
     legend = _legend(entries)
+    found = _assessment(run, assessment, of) if assessed else None
     return Document(
         words=words,
         report=report,
-        assessment=_assessment(run, assessment) if assessed else None,
+        map=of,
+        assessment=read_json(found / "report.json") if found else None,
+        assessed_in=found,
         legend=legend,
         recolored=[one.color for one in legend] != [entry["color"] for entry in entries],
-        pictures=_pictures(place, frame, legend),
+        pictures=_pictures(path, place, frame, legend),
         metres=report["map"]["pixel_size"] * frame.width,
         seconds=_seconds(run),
     )
+
+
+def require_of_map(made: Path, assessed: AssessedMap) -> None:
+    """Refuse a folder of what was made of a map that has changed since.
+
+    Args:
+        made: Folder with a `report.json` that holds the digest of the map.
+        assessed: The map.
+
+    Raises:
+        MismatchError: It is of another map.
+    """
+    report = made / "report.json"
+    digest = read_json(report).get("map_sha256") if report.is_file() else None
+    if digest is not None and digest != assessed.digest():
+        raise MismatchError(
+            f"{made} was made of another map than {assessed.path}: the map has changed since. Make it again, "
+            "or delete it."
+        )
+
+
+def _smoothed(run: Path, report: Mapping[str, Any]) -> tuple[dict[str, Any], Path]:
+    """The report of a map with the classes of the smoothed one, and its raster."""
+    folder = run / SMOOTHED
+    path = folder / SMOOTHED_MAP
+    if not path.is_file():
+        raise InputError(f"{run} has no smoothed map. Make it with 'cropmap smooth {run}'.")
+    require_of_map(folder, open_map(run))
+    smoothing = read_json(folder / "report.json")
+    after = {one["code"]: one for one in smoothing["classes"]}
+    classes = [_after(one, after.get(one["code"]), report) for one in report["classes"]]
+    notice = f"This map was smoothed ({smoothing['method']}): single pixels unlike what is around are gone."
+    return {**report, "classes": classes, "notices": [*report["notices"], notice]}, path
+
+
+def _after(
+    one: Mapping[str, Any], smoothed: Mapping[str, Any] | None, report: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """A class of the smoothed map; what is no class was not smoothed."""
+    if smoothed is None:
+        return one
+    hectares, pixels = smoothed["hectares_after"], smoothed["pixels_after"]
+    share = hectares / report["area"]["hectares"]
+    return {**one, "pixels": pixels, "hectares": hectares, "share": share, "mean_confidence": None}
 
 
 def _legend(entries: Sequence[Mapping[str, Any]]) -> tuple[ClassColor, ...]:
@@ -136,28 +198,30 @@ def _legend(entries: Sequence[Mapping[str, Any]]) -> tuple[ClassColor, ...]:
     )
 
 
-def _pictures(place: Path, frame: Window, legend: tuple[ClassColor, ...]) -> tuple[Picture, ...]:
+def _pictures(path: Path, place: Path, frame: Window, legend: tuple[ClassColor, ...]) -> tuple[Picture, ...]:
     colors = {one.code: one.color for one in legend}
     return (
-        class_picture(place / "crop_map.tif", "Crops", frame, colors),
+        class_picture(path, "Crops", frame, colors),
         value_picture(place / "confidence.tif", "Confidence, percent", frame, (0, 100)),
         value_picture(place / "clear_observations.tif", "Clear observations", frame),
     )
 
 
-def _assessment(run: Path, folder: Path | None) -> Mapping[str, Any] | None:
-    """What an assessment found, if it is of this map."""
-    path = (folder or run / "assessment" / "report") / "report.json"
-    if folder is None and not path.is_file():
+def _assessment(run: Path, given: Path | None, of: AssessedMap) -> Path | None:
+    """The folder of what an assessment found, if it is of this map."""
+    name = "report" if of.path.parent == run / "map" else f"report_{of.path.stem}"
+    folder = given or run / "assessment" / name
+    if given is None and not (folder / "report.json").is_file():
         return None
-    design = path.parent.parent
-    if (design / "design.json").is_file() and load_design(design).map_digest != open_map(run).digest():
+    digest = read_json(folder / "report.json").get("map_sha256")
+    if digest is None and (folder.parent / DESIGN_FILE).is_file():  # it was written before reports had one
+        digest = load_design(folder.parent).map_digest
+    if digest is not None and digest != of.digest():
         raise MismatchError(
-            f"The assessment in {design} is of another map than {run / 'map'}: the map has changed since. "
-            "Give --no-assessment for a page without it, or assess the map again."
+            f"The assessment in {folder} is of another map than {of.path}: the map has changed since. Give "
+            "--no-assessment for a page without it, or assess the map again."
         )
-    values: Mapping[str, Any] = read_json(path)
-    return values
+    return folder
 
 
 def _seconds(run: Path) -> float | None:

@@ -31,6 +31,9 @@ REPORT: Final = "report.json"
 Progress = Callable[[int, int], None]
 """Receives the parcels done and all parcels."""
 
+FOLDER: Final = "fields"
+"""Folder of a run that parcels come to."""
+
 
 @dataclass(frozen=True)
 class FieldsRequest:
@@ -68,9 +71,7 @@ class FieldsRequest:
         if self.out is not None:
             return self.out
         return (
-            self.place / "fields"
-            if self.place.is_dir()
-            else self.place.with_name(f"{self.place.stem}_fields")
+            self.place / FOLDER if self.place.is_dir() else self.place.with_name(f"{self.place.stem}_fields")
         )
 
 

@@ -11,14 +11,13 @@ from typing import Any, Final
 
 from assessment.document import areas, statistics
 from assessment.document.areas import ClassArea
-from assessment.document.facts import Document
+from assessment.document.facts import Document, require_of_map
 from assessment.document.page import write_page
 from assessment.document.statistics import Comparison, PublishedMap
 from assessment.publication.item import published_item
 from assessment.publication.metadata import write_metadata
-from assessment.sample.map_file import AssessedMap
+from assessment.sample.map_file import open_map
 from assessment.sample.record import to_csv
-from gee_pipeline.errors import MismatchError
 from gee_pipeline.files import read_json, write_bytes, write_json
 
 AREAS: Final = "areas.csv"
@@ -26,13 +25,6 @@ STATISTICS: Final = "statistics.csv"
 ITEM: Final = "item.json"
 METADATA: Final = "metadata.xml"
 PAGE: Final = "report.html"
-
-BESIDE: Final = {
-    "smoothed": Path("smoothed"),
-    "fields": Path("fields"),
-    "assessment": Path("assessment", "report"),
-}
-"""Folders of a published map, and where in a run what they hold is made."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +39,10 @@ class MapToPublish:
     """STAC id of the collection that it belongs to."""
     document: Document
     """What its page says."""
-    map: AssessedMap
-    """Its raster of classes."""
     areas: Sequence[ClassArea]
     """Its areas."""
-    beside: Sequence[str]
-    """What goes with it of `BESIDE`, where it was made."""
+    beside: Mapping[str, Path]
+    """What goes with it: name of the folder in the publication, and where it was made."""
 
     @property
     def for_statistics(self) -> PublishedMap:
@@ -101,22 +91,9 @@ def _copy(one: MapToPublish, folder: Path) -> None:
     sidecars = [f"{name}.aux.xml" for name in names if (source / f"{name}.aux.xml").is_file()]
     for name in (*names, *sidecars):
         shutil.copyfile(source / name, folder / name)
-    for name in one.beside:
-        made = one.run / BESIDE[name]
-        if not made.is_dir():
-            continue
-        _require_of_map(made, one.map)
+    for name, made in one.beside.items():
+        if name != "assessment":  # read_document compared that
+            require_of_map(made, open_map(one.run))
         (folder / name).mkdir()
         for path in sorted(path for path in made.iterdir() if path.is_file()):
             shutil.copyfile(path, folder / name / path.name)
-
-
-def _require_of_map(made: Path, assessed: AssessedMap) -> None:
-    """Refuse what was made of a map that has changed since."""
-    report = made / "report.json"
-    digest = read_json(report).get("map_sha256") if report.is_file() else None
-    if digest is not None and digest != assessed.digest():
-        raise MismatchError(
-            f"{made} was made of another map than {assessed.path}: the map has changed since. Make it again, "
-            "or delete it."
-        )

@@ -58,6 +58,7 @@ def published_item(source: Path, folder: Path, document: Document, collection: s
         _add_file(asset, folder / asset.href)
     item.collection_id = collection
     item.properties["cropmap:year"] = document.report["year"]
+    item.properties["cropmap:areas_of"] = document.map.path.name
     item.common_metadata.license = licence_id(words.licence)
     item.common_metadata.providers = providers(words) or None
     item.add_link(pystac.Link(pystac.RelType.COLLECTION, "../collection.json", pystac.MediaType.JSON))

@@ -85,12 +85,13 @@ def map_layers(folder: Path, name: str) -> Iterator[ProjectLayer]:
     """
     place = folder / name
     legend, bins = read_legend(place / "legend.json"), _bins(place)
+    shown = read_json(place / "item.json")["properties"]["cropmap:areas_of"]
     with rasterio.open(place / f"{CROP_MAP.name}.tif") as file:
         crs = pyproj.CRS.from_user_input(file.crs)
 
     def layer(key: str, title: str, file: str, style: Sequence[ET.Element], provider: str = _RASTER) -> Any:
         source = f"./{name}/{file}"
-        return ProjectLayer(f"{name}_{key}", title, source, provider, crs, style, key == CROP_MAP.name)
+        return ProjectLayer(f"{name}_{key}", title, source, provider, crs, style, Path(file).name == shown)
 
     if (place / FIELDS).is_file():
         yield layer("fields", "Parcels", f"{FIELDS}|layername=fields", _polygons(legend), _RULES)

@@ -12,6 +12,7 @@ from assessment.document import areas, statistics
 from assessment.document.areas import class_areas
 from assessment.document.facts import Words, read_document
 from assessment.document.statistics import Comparison, compare
+from assessment.fields import fields
 from assessment.publication.collection import (
     COLLECTION,
     Publisher,
@@ -30,8 +31,8 @@ from assessment.publication.folder import (
 from assessment.publication.project import write_project
 from assessment.sample.districts import read_districts
 from assessment.sample.frame import Progress
-from assessment.sample.map_file import open_map
 from assessment.sample.record import to_csv
+from assessment.smoothing.request import SMOOTHED
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json, require_writable, write_bytes
 from inference.verification.checksums import SUMS, write_checksums
@@ -55,6 +56,8 @@ class PublishRequest:
     """Table of published hectares."""
     assessed: bool = True
     """Whether to publish what assessments found."""
+    smoothed: bool = False
+    """Whether areas, page and metadata are of the smoothed maps."""
     fields: bool = False
     """Whether to publish parcels: what grows on whose land may be nobody's business."""
 
@@ -119,15 +122,18 @@ def publish_maps(request: PublishRequest, report: Progress = lambda *_: None) ->
 
 def _read(run: Path, request: PublishRequest, publisher: Publisher, report: Progress) -> MapToPublish:
     words = replace(publisher.words, title=None)  # the title is that of the folder
-    document, assessed = read_document(run, words, assessed=request.assessed), open_map(run)
+    document = read_document(run, words, assessed=request.assessed, smoothed=request.smoothed)
+    assessed = document.map
     districts = None
     if request.districts is not None and request.district_column is not None:
         districts = read_districts(request.districts, request.district_column, assessed.crs)
     identifier = read_json(run / "map" / ITEM)["id"]
     rows = class_areas(document, assessed, districts, report)
-    beside = {"smoothed": True, "fields": request.fields, "assessment": document.assessment is not None}
-    names = tuple(name for name, wanted in beside.items() if wanted)
-    return MapToPublish(run, identifier, publisher.collection, document, assessed, rows, names)
+    beside = {"smoothed": run / SMOOTHED, "assessment": document.assessed_in}
+    if request.fields:
+        beside["fields"] = run / fields.FOLDER
+    there = {name: path for name, path in beside.items() if path is not None and path.is_dir()}
+    return MapToPublish(run, identifier, publisher.collection, document, rows, there)
 
 
 def _require_empty_or_ours(folder: Path) -> None:

@@ -134,6 +134,7 @@ def _values(
             ],
             "map": sourced.map and str(sourced.map.path),
         },
+        "map_sha256": sourced.map and sourced.map.digest(),
         "choices": {
             "missing": "at-random" if choices.missing_at_random else "refuse",
             "merged": [list(group) for group in choices.merge],

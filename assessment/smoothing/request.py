@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from assessment.smoothing.compared import BeforeAfter
 from assessment.smoothing.filters import SMOOTHNESS
 from gee_pipeline.errors import InputError
 
@@ -24,6 +25,7 @@ MINIMUM_AREA: Final = 0.1
 """Hectares of the smallest part that a sieve leaves: ten pixels."""
 
 SMOOTHED: Final = "smoothed"
+SMOOTHED_MAP: Final = "crop_map_smoothed.tif"
 """Folder of the smoothed map in that of the run."""
 
 
@@ -41,6 +43,8 @@ class SmoothRequest:
     """Variance of the noise of logits; None is sits' own. For Bayes alone."""
     minimum_area: float | None = None
     """Hectares; smaller parts go to their largest neighbour. For a sieve alone."""
+    answers: tuple[Path, ...] = ()
+    """Answers to the sample of the map, by which the smoothed map is compared with it; one an interpreter."""
 
     def __post_init__(self) -> None:
         self._require_own_options()
@@ -102,6 +106,8 @@ class Changed:
     """`(before, after)` by code, 256 each."""
     hectares: NDArray[np.float64]
     """`(2, code)`: ground that the map shows, before and after."""
+    accuracy: BeforeAfter | None = None
+    """Accuracy of both maps; None where no answers were given."""
 
     @property
     def changed(self) -> int:
@@ -131,4 +137,5 @@ class Changed:
                 for code, name in self.names
             ],
             "from_to": self.pixels[np.ix_(codes, codes)].tolist(),
+            "accuracy": self.accuracy.to_dict() if self.accuracy else None,
         }

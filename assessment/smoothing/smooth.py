@@ -6,7 +6,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from assessment.sample.map_file import PROBABILITIES, AssessedMap, open_map, reading
+from assessment.smoothing.compared import compare_accuracy, read_reference
 from assessment.smoothing.filters import bayes, likeliest, logits, majority, reach
-from assessment.smoothing.request import Changed, SmoothRequest
+from assessment.smoothing.request import SMOOTHED_MAP, Changed, SmoothRequest
 from assessment.smoothing.sieve import STRIP_PIXELS, sieve
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.files import (
@@ -34,7 +35,6 @@ from inference.product.qgis_style import class_style
 from inference.product.statistics import count_values
 from inference.run.plan import CONFIG_FILE
 
-MAP: Final = "crop_map_smoothed.tif"
 REPORT: Final = "report.json"
 
 NEW_MAP: Final = (
@@ -62,18 +62,22 @@ def smooth_map(request: SmoothRequest, report: Progress = lambda *_: None) -> Ch
         report: Receives the rows done and all rows.
 
     Raises:
-        InputError: The run has no such map, or lacks the layer of probabilities.
+        InputError: The run has no such map, lacks the layer of probabilities, or the answers are faulty.
         IncompleteRunError: The map is not whole yet.
         DiskFullError: The disk has no room.
     """
     assessed = open_map(request.run)
     legend = read_legend(assessed.path.with_name("legend.json"))
+    reference = read_reference(request.run, request.answers) if request.answers else None
     work = request.folder.with_name(f"{request.folder.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     require_writable(work / REPORT)
     try:
         with _opening(request, assessed, legend, work) as opened:
             changed = _write(opened, report)
+        if reference:
+            accuracy = compare_accuracy(reference, work / SMOOTHED_MAP)
+            changed = replace(changed, accuracy=accuracy)
         about = {**request.described(), "map_sha256": assessed.digest(), "note": NEW_MAP}
         write_json(work / REPORT, {**about, **changed.to_dict()})
         publish(work, request.folder, REPORT)
@@ -192,7 +196,7 @@ def _write(opened: _Opened, report: Progress) -> Changed:
     request, legend, work, before = opened.request, opened.legend, opened.work, opened.codes
     mosaic, counts = work / "crop_map.mosaic.tif", np.zeros((1, 256), np.int64)
     pixels, hectares = np.zeros((256, 256), np.int64), np.zeros((2, 256))
-    with writing(MAP, work), _create(mosaic, before, legend) as out:
+    with writing(SMOOTHED_MAP, work), _create(mosaic, before, legend) as out:
         for window, codes in _METHODS[request.method](opened):
             old = before.read(1, window=window)
             _count_changes(opened.map, window, old, codes, pixels, hectares)
@@ -203,10 +207,10 @@ def _write(opened: _Opened, report: Progress) -> Changed:
     tags["TIFFTAG_IMAGEDESCRIPTION"] = (
         f"Smoothed ({request.method}): {tags.get('TIFFTAG_IMAGEDESCRIPTION', '')}"
     )
-    write_cog(mosaic, work / MAP, CROP_MAP, counts, tags)
+    write_cog(mosaic, work / SMOOTHED_MAP, CROP_MAP, counts, tags)
     remove_mosaic(mosaic)
-    write_bytes(work / f"{MAP}.aux.xml", legend.to_pam())
-    write_bytes((work / MAP).with_suffix(".qml"), class_style(legend))
+    write_bytes(work / f"{SMOOTHED_MAP}.aux.xml", legend.to_pam())
+    write_bytes((work / SMOOTHED_MAP).with_suffix(".qml"), class_style(legend))
     write_json(work / "legend.json", legend.to_dict())
     names = tuple((entry.code, entry.name) for entry in legend.crops)
     return Changed(request.folder, names, pixels, hectares)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     help="CSV of published hectares to put beside: columns class and hectares, at will district, year, map, "
     "source.",
 )
+@click.option("--smoothed", is_flag=True, help="Areas, page and metadata are of the smoothed maps.")
 @click.option("--fields", is_flag=True, help="Publish the parcels of 'cropmap fields' too.")
 @click.option("--no-assessment", is_flag=True, help="Leave out what 'cropmap assess' found.")
 @click.option("--quiet", is_flag=True, help="No progress and no notices on stderr.")
@@ -42,9 +43,9 @@ def publish(runs: tuple[Path, ...], folder: Path, no_assessment: bool, quiet: bo
     """Copy the finished maps of RUNs to a folder that others can use.
 
     Each map gets a folder: rasters with styles, page, areas as CSV, ISO 19115 metadata, a STAC item, and
-    what was made beside it (assessment, map without speckle; parcels with --fields). Around them: a STAC collection, its
-    items as GeoParquet, one table of areas, a QGIS project, and SHA256SUMS, by which 'cropmap verify' and
-    sha256sum tell whether all is as it was published.
+    what was made beside it (assessment, smoothed map; parcels with --fields). Around them: a STAC
+    collection, its items as GeoParquet, one table of areas, a QGIS project, and SHA256SUMS, by which
+    'cropmap verify' and sha256sum tell whether all is as it was published.
 
     \b
     Examples:

@@ -21,9 +21,17 @@ from cli.options.shared import config_option
     type=IN_FOLDER,
     help="Folder of a report of 'cropmap assess report'.  [default: RUN/assessment/report, if there is one]",
 )
+@click.option("--smoothed", is_flag=True, help="The page is about the smoothed map of 'cropmap smooth'.")
 @click.option("--no-assessment", is_flag=True, help="Leave out the assessment that is there.")
 @config_option
-def report(run: Path, out: Path | None, assessment: Path | None, no_assessment: bool, **words: Any) -> None:
+def report(
+    run: Path,
+    out: Path | None,
+    assessment: Path | None,
+    no_assessment: bool,
+    smoothed: bool,
+    **words: Any,
+) -> None:
     """Write one page about the map of a RUN: an HTML file that needs no network.
 
     It shows the map with its legend, confidence and observations; areas with intervals where the map was
@@ -42,7 +50,7 @@ def report(run: Path, out: Path | None, assessment: Path | None, no_assessment: 
     if no_assessment and assessment:
         raise click.UsageError("Give --assessment or --no-assessment, not both.")
     path = out or page_path(run / "map")
-    document = read_document(run, Words(**words), assessment, assessed=not no_assessment)
+    document = read_document(run, Words(**words), assessment, assessed=not no_assessment, smoothed=smoothed)
     write_page(path, document)
     click.echo(path)
     if document.assessment is None:

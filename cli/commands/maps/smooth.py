@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import IN_FOLDER
+from cli.options.paths import IN_FILE, IN_FOLDER
 from cli.options.shared import given
+from cli.output.accuracies import share_text
 from cli.output.reporting import counting
 
 if TYPE_CHECKING:
+    from assessment.smoothing.compared import BeforeAfter
     from assessment.smoothing.request import Changed
 
 
@@ -42,6 +44,13 @@ if TYPE_CHECKING:
     metavar="HECTARES",
     help="Smallest part that stays, for sieve.  [default: 0.1]",
 )
+@click.option(
+    "--answers",
+    type=IN_FILE,
+    multiple=True,
+    help="Answers to the points of 'cropmap assess design': accuracy before and after; repeat it for a "
+    "second interpreter.",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no notices on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print what changed as JSON on stdout.")
 def smooth(run: Path, quiet: bool, as_json: bool, **options: Any) -> None:
@@ -55,6 +64,7 @@ def smooth(run: Path, quiet: bool, as_json: bool, **options: Any) -> None:
     Examples:
       cropmap smooth run/
       cropmap smooth run/ --method sieve --minimum-area 0.5
+      cropmap smooth run/ --answers answers.csv
     """
     from assessment.smoothing.request import SmoothRequest
     from assessment.smoothing.smooth import NEW_MAP, smooth_map
@@ -82,5 +92,18 @@ def describe(found: Changed) -> list[str]:
         lines.append(f"{name:<{width}} {before:>14} {after:>14} {change:>+12,}")
     share = found.changed / (found.mapped or 1)
     lines.append(f"Changed: {found.changed:,} of {found.mapped:,} pixels with a class ({share:.1%})")
+    lines += _accuracy(found.accuracy) if found.accuracy else []
     lines.append(f"Map: {found.folder / 'crop_map_smoothed.tif'}")
     return lines
+
+
+def _accuracy(found: BeforeAfter) -> list[str]:
+    """Overall accuracy and F1 of each class, before and after."""
+    low, high = found.interval
+    pairs = zip(found.before.classes, found.after.classes, strict=True)
+    return [
+        f"{'accuracy':<12} {'mapped':>22} {'smoothed':>22}",
+        f"{'overall':<12} {share_text(found.before.overall):>22} {share_text(found.after.overall):>22}",
+        *(f"{one.name:<12} {share_text(one.f1):>22} {share_text(other.f1):>22}  F1" for one, other in pairs),
+        f"Overall accuracy changes by {found.gain.value:+.3f} ({low:+.3f} {high:+.3f}), by the same points",
+    ]

@@ -21,11 +21,12 @@ import numpy as np
 import pyarrow.parquet
 import pystac
 import pytest
+import rasterio
 import referencing
 import shapely
 from pystac.validation.local_validator import get_local_schema_cache
 
-from assessment.document.facts import Words
+from assessment.document.facts import Words, read_document
 from assessment.publication.item import licence_id
 from assessment.publication.publish import PublishRequest, publish_maps
 from gee_pipeline.errors import InputError, MismatchError
@@ -190,6 +191,39 @@ def test_parcels_are_published_on_demand_alone(run: MadeRun, tmp_path: Path) -> 
     assert first.findtext("datasource") == f"./{NAME}/fields/fields.gpkg|layername=fields"
     categories = [found.get("value") for found in first.iter("category")]
     assert categories == [crop.name for crop in CROPS]
+
+
+def test_a_smoothed_map_is_published_with_its_own_areas_and_assessment(run: MadeRun, tmp_path: Path) -> None:
+    assess(run)
+    assert run_cropmap("smooth", run.folder, "--method", "majority", "--quiet").exit_code == 0
+    smoothed = run.folder / "smoothed" / "crop_map_smoothed.tif"
+    answers = run.folder / "assessment" / "answers.csv"
+    done = run_cropmap("assess", "report", run.folder, answers, "--map", smoothed, "--quiet")
+    assert done.exit_code == 0, done.stderr
+    folder = publish(tmp_path / "out", run, smoothed=True)
+    with rasterio.open(smoothed) as file:
+        codes = file.read(1)
+    report = run.folder / "assessment" / "report_crop_map_smoothed" / "report.json"
+    overall = read_json(report)["plain"]["overall"]
+    assert f"{100 * overall['value']:.2f}" in elements(folder / NAME / "metadata.xml", f"{GMD}value")
+    for row in rows_of(folder / "areas.csv"):
+        for crop in CROPS:
+            if row["class"] == crop.name:
+                assert int(row["pixels"]) == (codes == crop.code).sum()
+    assert read_json(folder / NAME / "item.json")["properties"]["cropmap:areas_of"] == smoothed.name
+    assert verify_published(folder).holds
+
+
+def test_an_assessment_of_the_other_map_is_refused(run: MadeRun, tmp_path: Path) -> None:
+    report = assess(run)
+    assert run_cropmap("smooth", run.folder, "--method", "majority", "--quiet").exit_code == 0
+    with pytest.raises(MismatchError, match="of another map"):
+        read_document(run.folder, Words(), report, smoothed=True)
+
+
+def test_a_smoothed_map_must_be_there(run: MadeRun, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cropmap smooth"):
+        publish(tmp_path / "out", run, smoothed=True)
 
 
 def test_the_assessment_can_be_left_out(run: MadeRun, tmp_path: Path) -> None:
