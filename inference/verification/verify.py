@@ -14,7 +14,6 @@ from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import CropmapError, IncompleteRunError, InputError
-from gee_pipeline.files import read_json
 from gee_pipeline.grid import Cell
 from inference.models.pixel_model import load_model
 from inference.run.cell_layers import has_class
@@ -24,6 +23,7 @@ from inference.run.plan import CONFIG_FILE, RunPlan, load_plan
 from inference.run.prediction import bounded_gdal, prediction_path, read_finished
 from inference.verification.findings import Finding, Verified
 from inference.verification.map_rasters import MapRasters
+from inference.verification.said import areas_finding, legend_finding, read_report
 from inference.verification.seams import seam_findings
 
 CELLS: Final = 3
@@ -60,6 +60,8 @@ def verify_run(folder: Path, cells: int = CELLS, seed: int = 1) -> Verified:
             _source(folder, plan, report),
             _cells(summary, report),
             rasters.finding(summary),
+            legend_finding(folder / "map", plan, rasters.crop_map),
+            areas_finding(report, plan, summary, rasters.statistics),
             _predicted_again(folder, plan, _drawn(rasters.with_class, cells, seed)),
             *seam_findings(rasters.crop_map, plan.grid.cell_size),
         )
@@ -76,8 +78,7 @@ def _report_of(folder: Path, plan: RunPlan) -> dict[str, Any]:
             f"The map of {folder} is not whole, so there is nothing to verify. Finish it with "
             f"'cropmap {plan.command} --config {folder / CONFIG_FILE}'."
         )
-    values: dict[str, Any] = read_json(path)
-    return values
+    return read_report(path)
 
 
 def _record(name: str, planned: Any, reported: Any) -> Finding:

@@ -8,11 +8,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
+from affine import Affine
 
 from gee_pipeline.files import read_json, write_json
+from inference.run.plan import load_plan
 from tests.support.tiny_place import Place, files, run_cropmap
 
 
@@ -86,9 +90,65 @@ def _report(change: Callable[[dict[str, object]], object]) -> Callable[[Path], N
     return spoil
 
 
+def _rewritten(
+    name: str, change: Callable[[dict[str, object], np.ndarray], np.ndarray]
+) -> Callable[[Path], None]:
+    """A raster with the same tags and another place or shape."""
+
+    def spoil(run: Path) -> None:
+        path = run / "map" / name
+        with rasterio.open(path) as file:
+            profile, bands, tags = dict(file.profile), file.read(), file.tags()
+        bands = change(profile, bands)
+        profile |= {"count": len(bands), "height": bands.shape[1], "width": bands.shape[2]}
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(bands)
+            file.update_tags(**tags)
+
+    return spoil
+
+
+def _east(profile: dict, bands: np.ndarray) -> np.ndarray:
+    profile["transform"] = profile["transform"] @ Affine.translation(100, 0)
+    return bands
+
+
+def _other_zone(profile: dict, bands: np.ndarray) -> np.ndarray:
+    profile["crs"] = "EPSG:32616"
+    return bands
+
+
+def _cut(profile: dict, bands: np.ndarray) -> np.ndarray:
+    return bands[:, :40]
+
+
+def _legend(run: Path) -> None:
+    values = read_json(run / "map" / "legend.json")
+    one, other = values["classes"][1:3]
+    one["name"], other["name"] = other["name"], one["name"]
+    write_json(run / "map" / "legend.json", values)
+
+
+def _tags(run: Path) -> None:
+    with rasterio.open(run / "map" / "crop_map.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        file.update_tags(CLASS_1="rice")
+        file.update_tags(1, CLASS_1="rice")
+
+
+def _hectares(values: dict) -> None:
+    values["classes"][0]["hectares"] *= 1.01
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
+        (_rewritten("crop_map.tif", _east), "map: crop_map.tif begins at"),
+        (_rewritten("confidence.tif", _east), "map: confidence.tif begins at"),
+        (_rewritten("crop_map.tif", _other_zone), "map: crop_map.tif is in EPSG:32616, not in EPSG:32615"),
+        (_rewritten("clear_observations.tif", _cut), "map: clear_observations.tif has (1, "),
+        (_legend, "legend: legend.json names 1 'soybeans', 2 'corn', the model"),
+        (_tags, "legend: crop_map.tif names 1 'rice', the model"),
+        (_report(_hectares), "areas: the report says corn with"),
         (_pixel, "map: pixels that differ from those of the cells: crop_map.tif 1"),
         (_damaged_cell, "cells: 1 of 4 are missing or damaged: r0000_c0001"),
         (_other_model, "model: "),
@@ -105,10 +165,53 @@ def test_what_was_changed_is_named(run: Path, spoil: Callable[[Path], None], wor
     assert "Verified: no" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _report(lambda v: v.pop("recipe")),
+        _report(lambda v: v.update(classes=[1])),
+        _report(lambda v: v.update(certificate=3)),
+        lambda run: write_json(run / "map" / "report.json", []),
+    ],
+)
+def test_a_report_that_is_none_is_named(run: Path, spoil: Callable[[Path], None]) -> None:
+    spoil(run)
+    result = run_cropmap("verify", run)
+    assert result.exit_code == 2
+    assert "report.json is no report of a map" in result.stderr
+
+
+def test_a_pixel_outside_the_cells_of_a_run_is_found(place: Place, tmp_path: Path) -> None:
+    """A map is a rectangle; an area of two corners has cells in these alone."""
+    with rasterio.open(place.fields) as file:
+        west, south, east, north = file.bounds
+        crs = file.crs
+    boxes = [
+        shapely.box(west + 9, south + 9, west + 99, south + 99),
+        shapely.box(east - 99, north - 99, east - 9, north - 9),
+    ]
+    area, out = tmp_path / "area.geojson", tmp_path / "run"
+    geopandas.GeoDataFrame(geometry=[shapely.MultiPolygon(boxes)], crs=crs).to_crs(4326).to_file(area)
+    assert place.predict(out, aoi=area).exit_code == 0
+    assert run_cropmap("verify", out, "--cells", 0).exit_code == 0
+    plan = load_plan(out)
+    gone = next(
+        (row, col)
+        for row, col in np.ndindex(plan.grid.shape)
+        if (row, col) not in {tuple(cell) for cell in plan.cells.tolist()}
+    )
+    with rasterio.open(out / "map" / "crop_map.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        codes = file.read(1)
+        codes[gone[0] * plan.grid.cell_size, gone[1] * plan.grid.cell_size] = 2
+        file.write(codes, 1)
+    result = run_cropmap("verify", out, "--cells", 0)
+    assert result.exit_code == 2
+    assert "map: pixels that differ from those of the cells: crop_map.tif 1" in result.stderr
+
+
 def test_cells_of_another_composite_are_found(run: Path) -> None:
     """A prediction that is whole, but not what the model makes of its composite."""
     from gee_pipeline.grid import Cell
-    from inference.run.plan import load_plan
     from inference.run.prediction import prediction_path, read_finished, write_prediction
 
     plan = load_plan(run)
