@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import rasterio
@@ -21,6 +21,12 @@ from inference.run.plan import RunPlan
 TRUE_COLOUR: Final = ("B4", "B3", "B2")
 """Red, green and blue."""
 
+MOST_OPEN: Final = 9
+"""Composites that stay open: a cell and those around it."""
+
+DECODED: Final = 128 * 2**20
+"""Bytes of GDAL's cache for them: a block of 256 x 256 pixels of 43 bins and 10 bands takes 54 MiB."""
+
 
 @dataclass(frozen=True)
 class Imagery:
@@ -34,12 +40,35 @@ class Imagery:
     """`(bin, 3, y, x)` around it, red, green and blue as stored; None where the recipe lacks one."""
 
 
-def read_imagery(folder: Path, plan: RunPlan, row: int, col: int, half: int) -> Imagery:
+class Composites:
+    """The composites of a run, of which the last ones stay open: what was decoded serves the next point."""
+
+    def __init__(self, folder: Path, plan: RunPlan) -> None:
+        self.folder, self.plan = folder, plan
+        self._files: dict[Path, Any] = {}
+
+    def __enter__(self) -> Composites:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        while self._files:
+            self._files.popitem()[1].close()
+
+    def open(self, cell: Cell) -> Any:
+        """The file of a cell; that which was not used for longest is closed."""
+        path = composite_path(self.folder, cell)
+        file = self._files.pop(path, None) or rasterio.open(path)
+        self._files[path] = file
+        if len(self._files) > MOST_OPEN:
+            self._files.pop(next(iter(self._files))).close()
+        return file
+
+
+def read_imagery(composites: Composites, row: int, col: int, half: int) -> Imagery:
     """The imagery of one pixel of a map, over the borders of cells.
 
     Args:
-        folder: Folder of the run.
-        plan: Its plan.
+        composites: Those of the run.
         row: Row of the pixel in the map.
         col: Column.
         half: Pixels on each side of it in the chips.
@@ -48,6 +77,7 @@ def read_imagery(folder: Path, plan: RunPlan, row: int, col: int, half: int) -> 
         InputError: The composites of its cell are not kept.
         CorruptFileError: A composite cannot be read.
     """
+    folder, plan = composites.folder, composites.plan
     size = plan.grid.cell_size
     cell = plan.grid.cell(row // size, col // size)
     if not composite_path(folder, cell).is_file():
@@ -56,17 +86,18 @@ def read_imagery(folder: Path, plan: RunPlan, row: int, col: int, half: int) -> 
             "--no-pages for the answer sheets alone."
         )
     own = Window(col - cell.col * size, row - cell.row * size, 1, 1)
-    values = _read(folder, cell, plan, plan.recipe.bands, own)[:, :, 0, 0]
+    values = _read(composites, cell, plan.recipe.bands, own)[:, :, 0, 0]
     scales = np.array(plan.recipe.scales)
     series = np.where(values == NODATA, np.nan, values / scales)
     chips = None
     if set(TRUE_COLOUR) <= set(plan.recipe.bands):
-        chips = _chips(folder, plan, row, col, half)
+        chips = _chips(composites, row, col, half)
     return Imagery(tuple(plan.bins), series, chips)
 
 
-def _chips(folder: Path, plan: RunPlan, row: int, col: int, half: int) -> NDArray[np.int16]:
+def _chips(composites: Composites, row: int, col: int, half: int) -> NDArray[np.int16]:
     """`(bin, 3, y, x)` around a pixel; gaps where no cell is."""
+    folder, plan = composites.folder, composites.plan
     size, side = plan.grid.cell_size, 2 * half + 1
     out = np.full((len(plan.bins), 3, side, side), NODATA, np.int16)
     top, left = row - half, col - half
@@ -78,23 +109,22 @@ def _chips(folder: Path, plan: RunPlan, row: int, col: int, half: int) -> NDArra
             x0, x1 = max(left, c * size), min(left + side, (c + 1) * size)
             if composite_path(folder, cell).is_file():
                 window = Window(x0 - c * size, y0 - r * size, x1 - x0, y1 - y0)
-                part = _read(folder, cell, plan, TRUE_COLOUR, window)
+                part = _read(composites, cell, TRUE_COLOUR, window)
                 out[:, :, y0 - top : y1 - top, x0 - left : x1 - left] = part
     return out
 
 
-def _read(
-    folder: Path, cell: Cell, plan: RunPlan, bands: tuple[str, ...], window: Window
-) -> NDArray[np.int16]:
+def _read(composites: Composites, cell: Cell, bands: tuple[str, ...], window: Window) -> NDArray[np.int16]:
     """`(bin, band, y, x)` of a window of a cell's composite."""
-    path = composite_path(folder, cell)
+    bins = composites.plan.bins
     try:
-        with rasterio.open(path) as file:
-            places = {name: number for number, name in enumerate(file.descriptions, start=1)}
-            wanted = [places[f"{band}_{index}"] for index in plan.bins for band in bands]
-            values = file.read(wanted, window=window)
+        file = composites.open(cell)
+        places = {name: number for number, name in enumerate(file.descriptions, start=1)}
+        wanted = [places[f"{band}_{index}"] for index in bins for band in bands]
+        values = file.read(wanted, window=window)
     except DAMAGED_RASTER as error:
         raise CorruptFileError(
-            f"{path} cannot be read: {in_words(error)}. Delete it and continue the run."
+            f"{composite_path(composites.folder, cell)} cannot be read: {in_words(error)}. Delete it and "
+            "continue the run."
         ) from error
-    return np.asarray(values.reshape(len(plan.bins), len(bands), *values.shape[1:]), np.int16)
+    return np.asarray(values.reshape(len(bins), len(bands), *values.shape[1:]), np.int16)

@@ -15,7 +15,7 @@ from assessment.sample.frame import Progress
 from assessment.sample.point_files import QUESTION
 from assessment.sample.record import SampleDesign, Unit, load_design, to_csv
 from assessment.sample.request import assessment_folder
-from assessment.sheet.imagery import read_imagery
+from assessment.sheet.imagery import DECODED, Composites, read_imagery
 from assessment.sheet.page import PagePoint, page
 from gee_pipeline.errors import MismatchError
 from gee_pipeline.files import require_writable, write_bytes
@@ -108,10 +108,10 @@ def _write_pages(request: SheetRequest, design: SampleDesign, report: Progress) 
     size = plan.grid.cell_size
     dates = [plan.season.bin(index, plan.recipe.bin_days).start for index in plan.bins]
     by_cell = sorted(range(len(units)), key=lambda i: (units[i].row // size, units[i].col // size))
-    with bounded_gdal():
+    with bounded_gdal(DECODED), Composites(request.run, plan) as composites:
         for done, place in enumerate(by_cell, start=1):
             unit = units[place]
-            imagery = read_imagery(request.run, plan, unit.row, unit.col, half)
+            imagery = read_imagery(composites, unit.row, unit.col, half)
             text = page(_point(units, place), imagery, plan.recipe.bands, dates, design.classes)
             write_bytes(request.folder / "pages" / f"{unit.id}.html", text.encode())
             report(done, len(units))

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assessment.sheet.imagery import read_imagery
+from assessment.sheet.imagery import MOST_OPEN, Composites, read_imagery
 from gee_pipeline.errors import CorruptFileError, InputError
+from gee_pipeline.grid import Cell
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.source import Composite, SceneCounts
 from gee_pipeline.store import composite_path, write_composite
@@ -35,7 +36,8 @@ def run(tmp_path: Path):
 def test_a_point_has_its_series_and_what_is_around_it_over_the_borders_of_cells(run, place) -> None:
     folder, plan, whole = run
     row, col = place
-    found = read_imagery(folder, plan, row, col, half=5)
+    with Composites(folder, plan) as composites:
+        found = read_imagery(composites, row, col, half=5)
     values = whole[:, :, row, col]
     np.testing.assert_allclose(found.series, np.where(values == NODATA, np.nan, values / 10_000))
     around = np.pad(whole, ((0, 0), (0, 0), (5, 5), (5, 5)), constant_values=NODATA)
@@ -48,8 +50,32 @@ def test_a_composite_that_is_gone_or_damaged_is_named(run) -> None:
     folder, plan, _ = run
     path = composite_path(folder, plan.grid.cell(0, 0))
     path.write_bytes(b"damaged")
+    composites = Composites(folder, plan)
     with pytest.raises(CorruptFileError, match=r"r0000_c0000.tif cannot be read"):
-        read_imagery(folder, plan, 5, 5, 2)
+        read_imagery(composites, 5, 5, 2)
     path.unlink()
     with pytest.raises(InputError, match=r"cell r0000_c0000.*--no-pages"):
-        read_imagery(folder, plan, 5, 5, 2)
+        read_imagery(composites, 5, 5, 2)
+
+
+def test_composites_stay_open_for_the_next_points_and_no_more_than_a_few(run, monkeypatch) -> None:
+    folder, plan, _ = run
+    opened, closed = [], []
+
+    class File:
+        def __init__(self, path) -> None:
+            opened.append(path)
+            self.path = path
+
+        def close(self) -> None:
+            closed.append(self.path)
+
+    monkeypatch.setattr("assessment.sheet.imagery.rasterio.open", File)
+    with Composites(folder, plan) as composites:
+        cells = [Cell(0, col, None) for col in range(MOST_OPEN + 1)]
+        for cell in (cells[0], cells[1], cells[0], *cells[2:], cells[0]):
+            composites.open(cell)
+        paths = [composite_path(folder, cell) for cell in cells]
+        assert opened == paths
+        assert closed == [paths[1]]  # the first one was used since
+    assert sorted(closed) == sorted(paths)
