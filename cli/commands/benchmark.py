@@ -13,7 +13,7 @@ import click
 
 from cli.options.fitting import fitting_options, warn_of_precision
 from cli.options.paths import IN_FOLDER, OUT_FOLDER
-from cli.options.sample_files import legend_option
+from cli.options.sample_files import legend_option, scale_option
 from cli.options.sections import sectioned
 from cli.options.shared import (
     Names,
@@ -29,7 +29,7 @@ from cli.options.unread import refuse_unread
 from cli.output.reporting import duration
 from training.fit.options import PRESETS
 from training.models.registry import MODELS
-from training.transfer.protocol import AUGMENTATIONS, FILE, MoveRanges, Protocol
+from training.transfer.protocol import AUGMENTATIONS, CLASS_RULES, FILE, MoveRanges, Protocol
 
 if TYPE_CHECKING:
     from training.transfer.runner import Standing, Summary
@@ -105,13 +105,22 @@ _region_options = apply(
         "out]",
     ),
     legend_option,
+    scale_option,
+    click.option(
+        "--class-rules",
+        type=click.Choice(CLASS_RULES),
+        default=Protocol.class_rules,
+        show_default=True,
+        help="What is told apart in AUS, CHN and ARG, whose published maps know two or three classes. "
+        "labels: what is labelled there, whatever the paper says. paper: its classes, all else is other. "
+        "code: those of its authors' code.",
+    ),
     click.option(
         "--target-classes",
         type=TargetClasses(),
         multiple=True,
         help="What the map of a target distinguishes; all else, also in predictions, counts as other. May "
-        "be repeated.  [default: AUS=sugarcane,cotton,other CHN=rice,other ARG=soybeans,other, as in the "
-        "paper]",
+        "be repeated.  [default: as --class-rules says]",
     ),
 )
 
@@ -155,7 +164,16 @@ _fit_options = apply(
     fitting_options(Protocol),
 )
 
-_OF_NETWORKS = ("augmentations", "epochs", "batch_size", "learning_rate", "schedule", "device", "precision")
+_OF_NETWORKS = (
+    "augmentations",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "normalisation",
+    "device",
+    "precision",
+)
 """Options without an effect on forests."""
 
 _split_options = split_options(Protocol, rule=None)

@@ -66,10 +66,12 @@ def cropglobe(to: Path, kind: str, countries: tuple[str, ...] | None, quiet: boo
 
 
 def describe(summary: CropGlobeSummary) -> list[str]:
-    """One line per file with its size, what the dataset lacks, and the sum."""
+    """One line per file with its size, samples beside the paper's tables, what is lacking, and the sum."""
     from gee_pipeline.files import size_text
+    from training.cropglobe.counts import counts_text
 
     width = max(len(file.path) for file in summary.files)
+    counts = [counts_text(Path(file.path)) for file in summary.files]
     lines = [
         f"{file.path:<{width}}  {size_text(file.size):>10}{'' if file.fetched else '  was there'}"
         for file in summary.files
@@ -78,6 +80,7 @@ def describe(summary: CropGlobeSummary) -> list[str]:
         lines.append(f"Not in the dataset: {', '.join(summary.absent)}")
     return [
         *lines,
+        *dict.fromkeys(filter(None, counts)),
         f"{summary.dataset}, version {summary.commit[:12]}: {len(summary.files)} files, "
         f"{size_text(summary.size)} in {summary.to}, {size_text(summary.fetched)} fetched now",
     ]

@@ -9,7 +9,7 @@ import click
 
 from cli.options.shared import apply
 from training.distillation.options import DistillOptions
-from training.fit.options import PRECISIONS, SCHEDULES, Precision, TrainingOptions
+from training.fit.options import PRECISIONS, SCALINGS, SCHEDULES, Precision, TrainingOptions
 from training.transfer.protocol import Protocol
 
 
@@ -45,6 +45,14 @@ def fitting_options(defaults: type[TrainingOptions] | type[Protocol]) -> Callabl
             default=defaults.schedule,
             show_default=True,
             help="Let the learning rate fall to 0 along a cosine, or keep it. The paper keeps it.",
+        ),
+        click.option(
+            "--normalisation",
+            type=click.Choice(SCALINGS),
+            default=defaults.normalisation,
+            show_default=True,
+            help="Scaling of a network's input. band: each band by its mean and standard deviation. one: all "
+            "bands of a sensor by one. none: values as they are stored, as in the paper's code.",
         ),
         machine_options(defaults),
     )

@@ -32,17 +32,19 @@ legend_option = click.option(
     f"[default: CropGlobe's: {', '.join(f'{label} {name}' for label, name in enumerate(NAMES))}]",
 )
 
+scale_option = click.option(
+    "--scale",
+    type=float,
+    help="What the files store for reflectance 1: 1 for reflectance as it is, 100 for percent.  "
+    "[default: 10000]",
+)
+
 file_options = apply(
     legend_option,
     click.option(
         "--label-column", help="Key or column of the labels.  [default: the legend's, else lbl or label]"
     ),
-    click.option(
-        "--scale",
-        type=float,
-        help="What the files store for reflectance 1: 1 for reflectance as it is, 100 for percent.  "
-        "[default: 10000]",
-    ),
+    scale_option,
     click.option("--offset", type=float, help="What the files store for reflectance 0.  [default: 0]"),
     click.option(
         "--year", type=int, help="Year of the season of the samples, where the files do not say it."

@@ -24,7 +24,7 @@ COUNTRIES: Final = ("ARG", "AUS", "BEL", "CHN", "FRA", "GBR", "NLD", "USA")
 _SINGLE_KINDS: Final = {
     "median": ("median_S2_{}_month1-12_day5.npz",),
     "harmonic": ("harmonic_{}_month5-11.npz",),
-    "presto": ("presto_embedding_S2_{}.npz",),
+    "presto": ("presto_embedding_S2_{}.npz", "presto_embedding_S2_{}_MayNov.npz"),
     "alphaearth": ("alphaearth_embedding_{}.npz",),
 }
 

@@ -1,7 +1,7 @@
 """Random changes of a training batch that a model should not mind, by preset.
 
-`field` changes observations, on series whose gaps are still gaps; `paper` and `code` move, stretch and warp
-series whose gaps are filled (`training.fit.resample`).
+`field` changes observations, on series whose gaps are still gaps; the others move, stretch and warp series
+whose gaps are filled (`training.fit.resample`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.sensors import Unit
 from training.fit.options import AUGMENTATIONS, TrainingOptions
 from training.fit.options import AugmentationPreset as Preset
-from training.fit.resample import CODE, PAPER, Moves
+from training.fit.resample import CODE, CODE_DAYS, PAPER, Moves
 
 Transform = Callable[[NDArray[np.int16], np.random.Generator], NDArray[np.int16]]
 """Series `(sample, band, bin)` of whole seasons, gaps nodata, to the same shape; never in place."""
 
-_MOVES: Final = {"paper": PAPER, "code": CODE}
+_MOVES: Final = {"paper": PAPER, "code": CODE, "code-days": CODE_DAYS}
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ class Augmentation:
 
     preset: Preset = "none"
     """`none`; `field`: observations hidden and moved, as between places and years; `paper` and `code`: Tong
-    et al. 2025 as they write it and as they programmed it."""
+    et al. 2025 as they write it and as they programmed it; `code-days`: the ranges of their code, applied to
+    the day as `paper` does."""
     observations: tuple[Transform, ...] = ()
     """Changes of series with gaps, in order; with `field` only."""
     parameters: Moves | None = None
-    """Other ranges and shares than those of `paper` or `code`; with these only."""
+    """Other ranges and shares than those of a preset that moves series; with these only."""
 
     def __post_init__(self) -> None:
         if self.preset not in AUGMENTATIONS:

@@ -83,16 +83,22 @@ class BatchMaker:
     ) -> Tensor:
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         draws = draw(moves, len(series), generator, original=original).to(self.device)
-        return self._normalised(torch.cat(self._moved_groups(series, draws), dim=1))
+        return self._normalised(torch.cat(self._moved_groups(series, moves, draws), dim=1))
 
-    def _moved_groups(self, series: NDArray[np.int16], draws: Draws) -> list[Tensor]:
+    def _moved_groups(self, series: NDArray[np.int16], moves: Moves, draws: Draws) -> list[Tensor]:
         """The bands of each sensor, `(sample, band, bin)`: all move alike, brightness changes reflectance."""
-        sizes, window, bin_days = self.recipe.group_sizes, self.recipe.window, self.recipe.mean_bin_days
+        sizes, season = self.recipe.group_sizes, self.recipe.season
+        days = (season.first_day - 1, season.last_day) if moves.whole_bins else None
+        place: dict[str, Any] = {
+            "window": self.recipe.window,
+            "bin_days": self.recipe.mean_bin_days,
+            "days": days,
+        }
         filled, observed = self._filled(series), observed_by_group(series, sizes)
         moved = []
         for group, rows, seen in zip(self.recipe.sensors, group_slices(sizes), observed, strict=True):
             own = draws if group.sensor.unit == "reflectance" else draws.without_warp()
-            moved.append(resample(filled[:, rows], self._send(seen), own, window=window, bin_days=bin_days))
+            moved.append(resample(filled[:, rows], self._send(seen), own, **place))
         return moved
 
     def _filled(self, series: NDArray[np.int16]) -> Tensor:

@@ -19,11 +19,16 @@ SCHEDULES: Final[tuple[str, ...]] = get_args(Schedule)
 Precision = Literal["auto", "float32", "mixed"]
 PRECISIONS: Final[tuple[str, ...]] = get_args(Precision)
 
-AugmentationPreset = Literal["field", "paper", "code", "none"]
+AugmentationPreset = Literal["field", "paper", "code", "code-days", "none"]
 AUGMENTATIONS: Final[tuple[str, ...]] = get_args(AugmentationPreset)
 
 ClassWeights = Literal["balanced", "effective", "capped", "none"]
 CLASS_WEIGHTS: Final[tuple[str, ...]] = get_args(ClassWeights)
+
+Scaling = Literal["band", "one", "none"]
+SCALINGS: Final[tuple[str, ...]] = get_args(Scaling)
+"""How the input of a network is scaled: each band by its own mean and deviation, all bands of a sensor by
+one, or not at all, so that values are seen as they are stored."""
 
 DIMENSIONS: Final = (2, 1)
 """Over which CropNet can convolve."""
@@ -92,7 +97,7 @@ class TrainingOptions:
     augmentation: AugmentationPreset = "field"
     """How samples change each time they are seen. `field` hides and moves observations, as the next four say;
     `paper` and `code` move, stretch and warp whole series, as Tong et al. (2025) write and as they programmed
-    it; `none` leaves them."""
+    it, `code-days` by the ranges of their code but to the day; `none` leaves them."""
     drop_observations: float = 0.6
     """Up to this share of a sample's observed bins is hidden, a new draw each time it is seen: clouds."""
     time_jitter: int = 1
@@ -110,6 +115,9 @@ class TrainingOptions:
     does not; `auto` is mixed on CUDA only, since few CPUs have bfloat16 in hardware. Scores are always
     computed in full precision."""
 
+    normalisation: Scaling = "band"
+    """`band` scales each band by its mean and standard deviation; `one` all bands of a sensor by one; `none`
+    shows values as they are stored, as the code of Tong et al. (2025) does."""
     class_weights: ClassWeights = "effective"
     """How much a class counts: `balanced` gives every class the same say, however rare, as the authors' code
     does; `effective` by effective numbers of samples (Cui et al. 2019); `capped` as balanced, within bounds;
@@ -132,6 +140,7 @@ class TrainingOptions:
             "A precision": (self.precision, PRECISIONS),
             "An augmentation": (self.augmentation, AUGMENTATIONS),
             "The rule of class weights": (self.class_weights, CLASS_WEIGHTS),
+            "A normalisation": (self.normalisation, SCALINGS),
         }
         for what, (chosen, known) in sets.items():
             if chosen not in known:

@@ -40,6 +40,8 @@ class Moves:
     """Knots of the curve, evenly spaced over the window's bins."""
     scale_overwrites_shift: bool = False
     """A sample that does both only scales; otherwise its ends move by the sum."""
+    whole_bins: bool = False
+    """The year is cut at whole bins and the cut stretched; otherwise bins are taken where their days are."""
     copies: int = 0
     """Changed copies of each sample that an epoch holds in addition to itself; 0 changes the samples."""
 
@@ -63,8 +65,11 @@ class Moves:
 PAPER: Final = Moves((-10, 10), 0.5, (-30, 10), 0.5, 0.2, 0.5)
 """Tong et al. 2025, sections 3.2 and 4.1: ranges, sigma and knots, each transform with probability 0.5."""
 
-CODE: Final = Moves((-50, 50), 1.0, (-50, 50), 0.5, 0.1, 0.25, scale_overwrites_shift=True, copies=2)
-"""The values of the code that the authors published, which differ from their text."""
+CODE_DAYS: Final = Moves((-50, 50), 1.0, (-50, 50), 0.5, 0.1, 0.25, scale_overwrites_shift=True, copies=2)
+"""The ranges and shares of the code that the authors published, which differ from their text."""
+
+CODE: Final = replace(CODE_DAYS, whole_bins=True)
+"""The same with the operation of that code: a cut at whole bins."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,15 @@ def draw(
     return Draws(start, end, knots, warped)
 
 
-def resample(filled: Tensor, observed: Tensor, draws: Draws, *, window: range, bin_days: float) -> Tensor:
+def resample(
+    filled: Tensor,
+    observed: Tensor,
+    draws: Draws,
+    *,
+    window: range,
+    bin_days: float,
+    days: tuple[int, int] | None = None,
+) -> Tensor:
     """The window of each sample after its draws, `(sample, band, bin of the window)`.
 
     A bin of the moved window takes the value at its middle, linearly between the middles of the season's
@@ -137,8 +150,14 @@ def resample(filled: Tensor, observed: Tensor, draws: Draws, *, window: range, b
         draws: On the same device.
         window: Bins of the model window.
         bin_days: Length of a bin in days; of months the mean.
+        days: First day of the window, counted from 0, and the day after its last, where the year is cut at
+            whole bins; None takes bins where their days are.
     """
-    positions = _positions(draws, window, bin_days).clamp(0, filled.shape[2] - 1)
+    bins = filled.shape[2]
+    if days is None:
+        positions = _positions(draws, window, bin_days).clamp(0, bins - 1)
+    else:
+        positions = _in_cut(draws, days, bin_days, bins, len(window))
     first, last = _seen(observed, positions)
     taken = _interpolate(filled, positions.clamp(first, last))
     curve = torch.where(draws.warped[:, None], _curve(draws.knots, len(window)), 1.0)  # (sample, bin)
@@ -151,6 +170,21 @@ def _positions(draws: Draws, window: range, bin_days: float) -> Tensor:
     share = (middles + 0.5) / len(window)  # of the way from start to end
     days = draws.start[:, None] + (draws.end - draws.start)[:, None] * share
     return window.start + middles + days / bin_days
+
+
+def _in_cut(draws: Draws, days: tuple[int, int], bin_days: float, bins: int, length: int) -> Tensor:
+    """`(sample, bin of the window)`, in bins of the season, as the published code of Tong et al. has them.
+
+    The first bin of the cut is that of its first day, the last one that of its last; what passes the season
+    is cut off. The bins that are left, however many, become as many as the window has: linearly, each at the
+    middle of its share of the cut, and never with a value from outside the cut.
+    """
+    first = ((days[0] + draws.start) / bin_days).floor().clamp(0, bins - 1)
+    stop = ((days[1] + draws.end) / bin_days).ceil().clamp(max=bins)
+    stop = torch.maximum(stop, first + 1)
+    middles = torch.arange(length, device=draws.start.device) + 0.5
+    within = middles * ((stop - first) / length)[:, None] - 0.5
+    return first[:, None] + within.clamp(min=0).minimum((stop - first - 1)[:, None])
 
 
 def _seen(observed: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,10 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import InputError
+from gee_pipeline.observations import group_slices
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint
 from inference.models.networks.cropnet import CropNetConfig
@@ -21,7 +23,7 @@ from inference.models.networks.specification import NetworkConfig, build_network
 from inference.models.predictor import resolve_device
 from training.fit.augment import Augmentation
 from training.fit.loop import Fit, FitProgress, fit
-from training.fit.options import SplitRule, TrainingOptions
+from training.fit.options import Scaling, SplitRule, TrainingOptions
 from training.fit.resume_state import ResumeState, samples_digest
 from training.fit.split import Split, split_samples
 from training.fit.training_data import origin_facts, season_of, with_groups
@@ -29,7 +31,7 @@ from training.samples.crops import crop_classes
 from training.samples.samples import Samples
 from training.scores.calibration import Calibration, calibrate
 
-UNNAMED: Final = {"class_weights": "balanced"}
+UNNAMED: Final = {"class_weights": "balanced", "normalisation": "band"}
 """What a training of version 0.1.0 did without saying so."""
 
 SMALLEST_BATCH: Final = 3
@@ -77,7 +79,7 @@ def train_checkpoint(
     samples = with_groups(samples)
     split = split_samples(samples, split_rule)
     training, validation = samples.take(split.training), samples.take(split.validation)
-    normalisation = band_statistics(training, recipe)
+    normalisation = band_statistics(training, recipe, options.normalisation)
     facts = _guards(samples, options, split_rule, shape, recipe)
     fitted = fit(
         lambda: build_network(shape, recipe, normalisation),
@@ -112,16 +114,29 @@ def _require_batches(shape: CropNetConfig | NetworkConfig, options: TrainingOpti
         )
 
 
-def band_statistics(samples: Samples, recipe: Recipe) -> Normalisation:
-    """Mean and standard deviation of each band over the observations in the model window, in its unit."""
+def band_statistics(samples: Samples, recipe: Recipe, scaling: Scaling = "band") -> Normalisation:
+    """Mean and standard deviation of each band over the observations in the model window, in its unit.
+
+    Args:
+        samples: Those that train.
+        recipe: Bands and window.
+        scaling: `one` takes mean and deviation of all bands of a sensor together; `none` those by which
+            values stay what is stored, 0 and one stored step.
+    """
     window = samples.series[:, :, recipe.window.start : recipe.window.stop]
     scales = recipe.scales
-    bands = [v[v != NODATA] / one for v, one in zip(window.swapaxes(0, 1), scales, strict=True)]
-    # one stored step at least, 1e-4 of reflectance, so that a constant band does not divide by 0
-    return Normalisation(
-        mean=tuple(float(band.mean()) for band in bands),
-        std=tuple(max(float(band.std()), 1 / one) for band, one in zip(bands, scales, strict=True)),
-    )
+    if scaling == "none":
+        return Normalisation((0.0,) * len(scales), tuple(1 / one for one in scales))
+    sizes = recipe.group_sizes if scaling == "one" else (1,) * len(scales)
+    mean, std = [], []
+    for rows in group_slices(sizes):
+        bands = zip(window[:, rows].swapaxes(0, 1), scales[rows], strict=True)
+        values = np.concatenate([band[band != NODATA] / one for band, one in bands])
+        count = rows.stop - rows.start
+        mean += [float(values.mean())] * count
+        # one stored step at least, 1e-4 of reflectance, so that a constant band does not divide by 0
+        std += [max(float(values.std()), 1 / one) for one in scales[rows]]
+    return Normalisation(tuple(mean), tuple(std))
 
 
 def _guards(

@@ -227,6 +227,15 @@ MODELS: Final[dict[str, ModelSpec]] = {
             "presto_embedding_S2_{}.npz",
         ),
         ModelSpec(
+            "rf-presto-maynov",
+            "forest",
+            "packaged",
+            None,
+            "Later version of Tong et al.: the same on the months of the model's window, May to November",
+            _forest,
+            "presto_embedding_S2_{}_MayNov.npz",
+        ),
+        ModelSpec(
             "rf-alphaearth",
             "forest",
             "packaged",

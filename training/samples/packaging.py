@@ -34,7 +34,7 @@ WIDTHS: Final = {Kind.HARMONIC: 35, Kind.PRESTO: 128, Kind.ALPHAEARTH: 64}
 
 _NAME: Final = re.compile(
     r"(?P<feature>median|harmonic|presto|alphaearth)(_embedding)?(_S2)?_(?P<country>[A-Z]{3})"
-    r"(_month(?P<months>\d+-\d+))?(_day\d+)?"
+    r"(_month(?P<months>\d+-\d+))?(_day\d+)?(_MayNov)?"
 )
 _MONTHS: Final = {None: Kind.SEASON, "1-12": Kind.SEASON, "5-11": Kind.WINDOW}
 

@@ -39,6 +39,11 @@ class Scores:
     classes: tuple[ClassScore, ...]
     """One entry a class, in order."""
 
+    @property
+    def weighted_f1(self) -> float:
+        """Mean F1 over the classes, each as many times as it has samples: near to the overall accuracy."""
+        return sum(one.f1 * one.samples for one in self.classes) / sum(one.samples for one in self.classes)
+
     def to_dict(self) -> dict[str, Any]:
         """The scores as JSON values."""
         return {**asdict(self), "confusion": [list(row) for row in self.confusion]}

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import InputError
-from training.samples.crops import OTHER
+from training.samples.crops import NAMES, OTHER
 from training.scores.metrics import Scores, score
+from training.transfer.protocol import ClassRules
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,14 @@ RULES: Final[Mapping[str, MapClasses]] = {
     "AUS": MapClasses(("sugarcane", "cotton", OTHER), "Tong et al. 2025, sections 2.2 and 4.1: summer crops"),
     "CHN": MapClasses(("rice", OTHER), "Tong et al. 2025, sections 2.2 and 4.1: rice alone is included"),
 }
-"""Regions whose maps distinguish two or three classes; every other region has the classes of the source.
+"""Regions whose maps distinguish two or three classes; every other region has the classes of the source."""
 
-The authors' published code differs: it also lets corn and soybeans stand for CHN, and all classes but wheat
-for ARG. Predictions of these then count as wrong there, instead of as "other"."""
+CODE_RULES: Final[Mapping[str, tuple[str, ...]]] = {
+    "ARG": tuple(name for name in NAMES if name != "wheat"),
+    "AUS": ("sugarcane", "cotton", OTHER),
+    "CHN": ("corn", "soybeans", "rice", OTHER),
+}
+"""The same regions in the code that the authors published: predictions of these classes are not "other"."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Alignment:
     """Class of the model -> what its prediction counts as."""
     reason: str
     """Why, as a sentence for the report."""
+    as_published: bool = True
+    """Whether the published numbers are of the same classes."""
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -61,6 +68,7 @@ def align(
     *,
     own: Sequence[str] | None = None,
     merged: bool = False,
+    rules: ClassRules = "paper",
 ) -> Alignment:
     """How a target is evaluated.
 
@@ -72,13 +80,17 @@ def align(
         target: Code of the region.
         target_names: Classes that occur in it.
         model_names: Classes that the model distinguishes.
-        own: Classes that the map of the target distinguishes; None takes those of `RULES`.
+        own: Classes that the map of the target distinguishes; None goes by the rules.
         merged: Whether classes that the model does not name are part of its "other".
+        rules: `paper` for `RULES`, `code` for `CODE_RULES`, `labels` for those of the paper and every class
+            of the model that is labelled in the target besides.
 
     Raises:
         InputError: Fewer than two classes are left to evaluate, or an own class is not one of the model's.
     """
-    known = tuple(own) if own else RULES[target].names if target in RULES else None
+    known, why = _rule(target, target_names, model_names, rules)
+    if own:
+        known, why = tuple(own), "as --target-classes says"
     rest = OTHER if merged and OTHER in model_names else None
     of_model = {name: name if name in model_names else rest for name in target_names}
     if own:
@@ -98,7 +110,8 @@ def align(
         tuple(name for name in order if name in possible),
         label_to,
         prediction_to,
-        _reason(target, known, own, label_to, merged),
+        _reason(target, known, why, label_to, merged),
+        known is None or target not in RULES or set(known) == set(RULES[target].names),
     )
 
 
@@ -131,6 +144,24 @@ def aligned_scores(
     return score(np.repeat(labels, counts.ravel()), np.repeat(predicted_as, counts.ravel()), names)
 
 
+def _rule(
+    target: str, labelled: Sequence[str], model_names: Sequence[str], rules: ClassRules
+) -> tuple[tuple[str, ...] | None, str]:
+    """What is told apart in a region, and where that is written; None for the classes of the source."""
+    if target not in RULES:
+        return None, ""
+    paper = RULES[target]
+    if rules == "code":
+        return CODE_RULES[target], "the code that the authors of Tong et al. 2025 published"
+    further = tuple(name for name in labelled if name in model_names and name not in paper.names)
+    if rules == "paper" or not further:
+        return paper.names, paper.source
+    return (*further, *paper.names), (
+        f"{', '.join(further)} labelled there, which Tong et al. 2025 count as {OTHER}: no published number "
+        "is of these classes"
+    )
+
+
 def _within(name: str, known: tuple[str, ...] | None) -> str:
     return name if known is None or name in known else OTHER
 
@@ -146,14 +177,13 @@ def _require_names(target: str, own: Sequence[str], model_names: Sequence[str]) 
 def _reason(
     target: str,
     known: tuple[str, ...] | None,
-    own: Sequence[str] | None,
+    why: str,
     label_to: Mapping[str, str | None],
     merged: bool,
 ) -> str:
     parts = []
     if known:
-        by = "as --target-classes says" if own else RULES[target].source
-        parts.append(f"only {', '.join(known)} are distinguished, all else counts as {OTHER} ({by})")
+        parts.append(f"only {', '.join(known)} are distinguished, all else counts as {OTHER} ({why})")
     if gone := [name for name, to in label_to.items() if to is None]:
         parts.append(f"{', '.join(gone)} left out, since the source has none")
     into = [name for name, to in label_to.items() if to == OTHER != name]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,6 @@ from training.samples.feature_table import FeatureTable, read_features
 from training.samples.samples import Samples, read_samples
 from training.transfer.alignment import Alignment, align
 from training.transfer.protocol import FILE, FINEST_BIN, Protocol
-
-_FOLDERS: Final = ("", "for_CropNet")
-
 
 Labels = Samples | FeatureTable
 """Samples of a region: series, or features of another kind."""
@@ -109,6 +106,7 @@ def load(protocol: Protocol) -> Material:
             source.class_names,
             own=protocol.target_classes.get(code),
             merged=merged,
+            rules=protocol.class_rules,
         )
         for code, samples in targets.items()
     }
@@ -215,30 +213,34 @@ def _read_packaged(
 
 
 def _find(folder: Path, code: str, file: str) -> Path:
+    """The file of a region, in a folder or in one of those in it, as the published dataset has several."""
     name = file.format(code)
-    for path in (folder / part / name for part in _FOLDERS):
-        if path.is_file():
-            return path
+    found = [path for path in (folder / name, *sorted(folder.glob(f"*/{name}"))) if path.is_file()]
+    if len(found) > 1:
+        places = " and ".join(str(path.parent) for path in found)
+        raise InputError(
+            f"The samples of {code} stand in one file, but {name} lies in {places}. "
+            "Name one of these folders with --data, or move the other files away."
+        )
+    if found:
+        return found[0]
     prefix, suffix = file.split("{}")
-    there = {
-        path.name.removeprefix(prefix).removesuffix(suffix)
-        for part in _FOLDERS
-        for path in (folder / part).glob(file.format("*"))
-    }
+    everywhere = [*folder.glob(file.format("*")), *folder.glob(f"*/{file.format('*')}")]
+    there = {path.name.removeprefix(prefix).removesuffix(suffix) for path in everywhere}
     raise InputError(
-        f"The samples of {code} are expected in {folder} under the name {name}, which is not there. The "
-        f"regions there are {', '.join(sorted(there)) or 'none'}. Choose one of them, another --data, or "
-        "fetch CropGlobe with 'cropmap data cropglobe'."
+        f"The samples of {code} are expected in {folder}, or in a folder in it, under the name {name}, which "
+        f"is not there. The regions there are {', '.join(sorted(there)) or 'none'}. Choose one of them, "
+        "another --data, or fetch CropGlobe with 'cropmap data cropglobe'."
     )
 
 
 def _read(
     path: Path, protocol: Protocol, legend: ClassLegend | None, classes: tuple[str, ...] | None = None
 ) -> Samples:
-    fine = _as_in_files(protocol)
-    samples = read_samples([path], classes, legend=legend, recipe=fine)
+    given: dict[str, Any] = {"legend": legend, "recipe": _as_in_files(protocol), "scale": protocol.scale}
+    samples = read_samples([path], classes, **given)
     if classes is None and (there := _occurring(samples)) != samples.class_names:  # a legend names all it has
-        samples = read_samples([path], there, legend=legend, recipe=fine)
+        samples = read_samples([path], there, **given)
     made = coarser(samples, protocol.recipe)
     if protocol.min_clear_bins is None:
         return made

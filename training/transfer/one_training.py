@@ -146,7 +146,7 @@ def _network(
     recipe, options = protocol.recipe, protocol.training_options(job.seed)
     assert isinstance(parts.training, Samples)  # networks look at series
     assert isinstance(parts.validation, Samples)
-    normalisation = band_statistics(parts.training, recipe)
+    normalisation = band_statistics(parts.training, recipe, options.normalisation)
     classes = len(parts.training.class_names)
 
     def build() -> nn.Module:

@@ -6,18 +6,32 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER, BinLength, SeasonRule, mean_days
-from training.fit.options import GLOBAL, PRESETS, Precision, Rule, Schedule, SplitRule, TrainingOptions
+from training.fit.options import AUGMENTATIONS as TRAINED_WITH
+from training.fit.options import (
+    GLOBAL,
+    PRESETS,
+    Precision,
+    Rule,
+    Scaling,
+    Schedule,
+    SplitRule,
+    TrainingOptions,
+)
 from training.models.registry import MODELS
 from training.samples.crops import OTHER
 
-AUGMENTATIONS: Final = ("none", "field", "paper", "code", "paper-shift", "paper-shift-scale")
+AUGMENTATIONS: Final = (*TRAINED_WITH, "paper-shift", "paper-shift-scale")
 """Those of a training, and the steps of the ablation: time shift alone, and time shift with time scale (Tong
 et al. 2025, table 7)."""
+
+ClassRules = Literal["labels", "paper", "code"]
+CLASS_RULES: Final[tuple[str, ...]] = get_args(ClassRules)
+"""What is told apart in a region: what is labelled there, or what the paper, or its authors' code, says."""
 
 FINEST_BIN: Final = 5
 """Days of a bin in the files of a benchmark."""
@@ -65,6 +79,10 @@ class Protocol:
     """What the labels of the files mean; None is CropGlobe's."""
     target_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Code of a target -> the classes that its map distinguishes, "other" among them."""
+    class_rules: ClassRules = "labels"
+    """What is told apart in regions whose published maps distinguish two or three classes."""
+    scale: float | None = None
+    """What the files store for reflectance 1; None is 10,000, and is checked."""
     preset: str = GLOBAL["preset"]
     """Preset of `inference.models.networks.cropnet`."""
     epochs: int = GLOBAL["epochs"]
@@ -75,6 +93,8 @@ class Protocol:
     """Adam's learning rate."""
     schedule: Schedule = GLOBAL["schedule"]
     """Whether the learning rate falls."""
+    normalisation: Scaling = TrainingOptions.normalisation
+    """How the input of networks is scaled."""
     season: SeasonRule = SUMMER
     """The days of the files, and which of them the models see."""
     bin_days: BinLength = FINEST_BIN
@@ -98,6 +118,8 @@ class Protocol:
 
     def __post_init__(self) -> None:
         _require_known("model", self.models, tuple(MODELS), "--models")
+        if self.class_rules not in CLASS_RULES:
+            raise InputError(f"The rules of classes are {', '.join(CLASS_RULES)}, got {self.class_rules!r}.")
         _require_known("augmentation", self.augmentations, AUGMENTATIONS, "--augmentation")
         if self.preset not in PRESETS:
             raise InputError(f"A preset is one of {', '.join(PRESETS)}, got {self.preset}.")
@@ -149,6 +171,7 @@ class Protocol:
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             schedule=self.schedule,
+            normalisation=self.normalisation,
             seed=seed,
             class_weights=GLOBAL["class_weights"],
             augmentation="none",  # the loop is given the augmentation itself

@@ -49,6 +49,8 @@ class Row:
     """After alignment of classes."""
     record: TrainingRecord
     """What else the training gave."""
+    as_published: bool = True
+    """Whether the classes are those of the published numbers."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,16 @@ class MethodScores:
     """Classes of the confusion matrix."""
     confusion: tuple[tuple[int, ...], ...]
     """`(label, predicted)`, counts of all runs together."""
+    weighted_f1: float
+    """Mean F1, each class as many times as it has samples."""
+    as_published: bool = True
+    """Whether the classes are those of the published numbers."""
 
     @property
     def published(self) -> Published | None:
-        """The number of the same cell in the paper."""
+        """The number of the same cell in the paper; None where it is of other classes."""
+        if not self.as_published:
+            return None
         return published(self.source, self.target, self.model, self.augmentation)
 
     @property
@@ -105,7 +113,7 @@ def rows_of(
         for code in regions:
             seen = record.regions[code]
             scores = aligned_scores(seen.counts, seen.names, record.names, alignments[code])
-            rows.append(Row(protocol.source, code, record.job, scores, record))
+            rows.append(Row(protocol.source, code, record.job, scores, record, alignments[code].as_published))
     return rows
 
 
@@ -192,6 +200,8 @@ def _cell(rows: Sequence[Row]) -> MethodScores:
         macro_f1_std=_std(macro_f1),
         names=tuple(one.name for one in rows[0].scores.classes),
         confusion=tuple(tuple(row) for row in counts.tolist()),
+        weighted_f1=statistics.fmean(row.scores.weighted_f1 for row in rows),
+        as_published=all(row.as_published for row in rows),
     )
 
 
@@ -207,6 +217,7 @@ def _flat(row: Row) -> dict[str, Any]:
         **asdict(row.job),
         "accuracy": f"{row.scores.accuracy:.6f}",
         "macro_f1": f"{row.scores.macro_f1:.6f}",
+        "weighted_f1": f"{row.scores.weighted_f1:.6f}",
         "samples": sum(one.samples for one in row.scores.classes),
         "classes": " ".join(one.name for one in row.scores.classes if one.samples),
         "held_out_accuracy": f"{record.held_out_accuracy:.6f}",
@@ -226,6 +237,7 @@ def _beside(cell: MethodScores) -> dict[str, Any]:
         "macro_f1": cell.macro_f1,
         "macro_f1_std": cell.macro_f1_std,
     }
+    weighted = f"{100 * cell.weighted_f1:.2f}"
     theirs = cell.published
     return {
         "source": cell.source,
@@ -234,6 +246,7 @@ def _beside(cell: MethodScores) -> dict[str, Any]:
         "augmentation": cell.augmentation,
         "runs": cell.runs,
         **{name: None if value is None else f"{100 * value:.2f}" for name, value in ours.items()},
+        "weighted_f1": weighted,
         **{f"published_{name}": f"{getattr(theirs, name):.2f}" if theirs else None for name in ours},
         "published_in": theirs.place if theirs else None,
     }

@@ -18,6 +18,10 @@ from gee_pipeline.files import ODD_VALUES, read_sealed, write_sealed
 _WAY_OUT: Final = "Delete it, and it is trained again."
 
 
+RENAMED: Final = {"code": "code-bins"}
+"""Augmentations that were another operation in version 0.1.0, whose records are not taken for theirs."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One training: a model, how its samples are changed, and a seed."""
@@ -34,7 +38,8 @@ class Job:
     @property
     def name(self) -> str:
         """Short name, unique within a benchmark; also that of the file."""
-        return f"{self.model}_{self.augmentation}_seed{self.seed}{'_in-region' if self.in_region else ''}"
+        augmentation = RENAMED.get(self.augmentation, self.augmentation)
+        return f"{self.model}_{augmentation}_seed{self.seed}{'_in-region' if self.in_region else ''}"
 
     @property
     def method(self) -> tuple[str, str]:

@@ -195,7 +195,7 @@ def test_without_a_choice_of_countries_what_is_absent_is_told(hub, tmp_path):
     assert {Path(file.path).name for file in summary.files} == {
         path.rpartition("/")[2] for path in (FRANCE, BELGIUM, HARMONIC)
     }
-    assert len(summary.absent) == 5 * 8 - 3
+    assert len(summary.absent) == 6 * 8 - 3
 
 
 def test_a_dataset_with_other_names_is_refused(hub, tmp_path):

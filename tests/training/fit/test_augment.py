@@ -14,7 +14,7 @@ from training.fit.augment import (
     warp_magnitude,
 )
 from training.fit.options import TrainingOptions
-from training.fit.resample import CODE, PAPER
+from training.fit.resample import CODE, CODE_DAYS, PAPER
 
 WINDOW = range(24, 67)
 
@@ -159,10 +159,13 @@ def test_field_gives_the_numbers_it_always_gave(made_samples):
 
 
 def test_the_presets_choose_what_changes():
-    presets = {p: Augmentation.of(p, TrainingOptions(), Recipe()) for p in ("none", "field", "paper", "code")}
-    assert [len(one.observations) for one in presets.values()] == [0, 4, 0, 0]
-    assert [one.moves for one in presets.values()] == [None, None, PAPER, CODE]
-    assert [one.copies for one in presets.values()] == [0, 0, 0, 2]
+    presets = {
+        p: Augmentation.of(p, TrainingOptions(), Recipe())
+        for p in ("none", "field", "paper", "code", "code-days")
+    }
+    assert [len(one.observations) for one in presets.values()] == [0, 4, 0, 0, 0]
+    assert [one.moves for one in presets.values()] == [None, None, PAPER, CODE, CODE_DAYS]
+    assert [one.copies for one in presets.values()] == [0, 0, 0, 2, 2]
 
 
 @pytest.mark.parametrize("preset", ["none", "field", "paper"])
@@ -183,9 +186,9 @@ def test_an_epoch_with_copies_holds_each_sample_once_as_it_is_and_twice_changed(
 @pytest.mark.parametrize(
     ("preset", "extra", "message"),
     [
-        ("fields", {}, "one of field, paper, code, none, got 'fields'"),
+        ("fields", {}, "one of field, paper, code, code-days, none, got 'fields'"),
         ("paper", {"observations": (jitter_observations,)}, "go with the augmentation field.*with paper"),
-        ("field", {"parameters": PAPER}, "paper or code; got them with field"),
+        ("field", {"parameters": PAPER}, "paper or code or code-days; got them with field"),
     ],
 )
 def test_an_augmentation_that_means_nothing_is_refused(preset, extra, message):

@@ -1,6 +1,7 @@
 """Moved, stretched and warped series against a plain loop over samples."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -222,6 +223,55 @@ def test_autocast_does_not_round_the_series():
         found = run(series, draws)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, plain)
+
+
+CASES = Path(__file__).resolve().parents[3] / ".." / "shared" / "cases" / "augmentation"
+
+
+def in_cut(one, start, end):
+    """`(band, bin)` of one series without gaps, cut at whole bins, and how many of these there were."""
+    first, stop = max((120 + start) // 5, 0), min(-(-(334 + end) // 5), 73)
+    cut = one[:, first:stop].astype(float)
+    at = (np.arange(T) + 0.5) * cut.shape[1] / T - 0.5
+    return np.array([np.interp(at, np.arange(cut.shape[1]), band) for band in cut])
+
+
+def run_in_cut(series, draws):
+    filled = torch.from_numpy(fill_gaps(series))
+    observed = torch.from_numpy((series != -9999).all(axis=1))
+    return resample(filled, observed, draws, window=WINDOW, bin_days=5, days=(120, 334)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 0), (-50, -50), (50, 50), (-50, 50), (50, -50), (3, -4), (-120, 0), (60, 39), (200, -330)],
+)
+def test_whole_bins_are_cut_and_stretched_within_the_cut(start, end):
+    series = full(3)
+    found = run_in_cut(series, draws_of([start] * 3, [end] * 3))
+    if start > end + 214:  # nothing is left between the days: the bin of the first day holds
+        expected = np.repeat(series[:, :, (120 + start) // 5][:, :, None], T, axis=2)
+    else:
+        expected = [in_cut(one, start, end) for one in series]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=0.01)
+
+
+def test_a_window_that_is_not_moved_is_cut_as_it_is():
+    series = gappy()
+    found, same = run_in_cut(series, draws_of([0] * 8, [0] * 8)), run(series, draws_of([0] * 8, [0] * 8))
+    np.testing.assert_array_equal(found, same)
+
+
+def test_the_published_operation_gives_the_published_series():
+    if not CASES.is_dir():
+        pytest.skip("The series of the published code are not next to this checkout (../shared).")
+    with np.load(CASES / "published_code.npz") as file:
+        case = {name: file[name] for name in file}
+    shift, scale = case["shift_days"].tolist(), case["scale_days"].T.tolist()
+    for expected, draws in (("shifted", draws_of(shift, shift)), ("scaled", draws_of(*scale))):
+        np.testing.assert_allclose(run_in_cut(case["series"], draws), case[expected], rtol=1e-5, atol=0.01)
+    still = draws_of([0] * 12, [0] * 12, case["knots"].tolist(), [True] * 12)
+    np.testing.assert_allclose(run_in_cut(case["series"], still), case["warped"], rtol=1e-5, atol=0.01)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

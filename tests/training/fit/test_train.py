@@ -11,6 +11,7 @@ from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
 from inference.models.networks.cropnet import PRESETS, CropNetConfig
 from inference.models.predictor import Predictor
+from inference.models.series import fill_gaps, model_input
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.split import in_blocks
 from training.fit.train import band_statistics, train_checkpoint
@@ -175,3 +176,22 @@ def test_real_crops_are_learnt_within_seconds(arkansas):
     options = TrainingOptions(epochs=5, batch_size=32, learning_rate=3e-3, device="cpu")
     checkpoint = train_checkpoint(some, options, SplitRule(block_size=0.25), year=2021, config=config)
     assert checkpoint.metrics["accuracy"] > 0.8  # the largest class alone would give 0.47
+
+
+def test_one_scale_for_all_bands_is_that_of_all_values_together(made_samples):
+    samples = made_samples(20)
+    window = samples.series[:, :, 24:67]
+    values = window[window != -9999] / 10_000
+    found = band_statistics(samples, Recipe(), "one")
+    assert found.mean == pytest.approx((values.mean(),) * 10)
+    assert found.std == pytest.approx((values.std(),) * 10)
+    assert not found.tells_bands_apart((10,))
+    assert band_statistics(samples, Recipe()).tells_bands_apart((10,))
+
+
+def test_unscaled_input_is_what_is_stored(made_samples):
+    samples = made_samples(6)
+    found = band_statistics(samples, Recipe(), "none")
+    window = samples.series[:, :, 24:67]
+    np.testing.assert_allclose(model_input(window, found, Recipe())[:, 0], fill_gaps(window), rtol=1e-6)
+    assert not found.tells_bands_apart((10,))

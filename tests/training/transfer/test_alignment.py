@@ -113,3 +113,38 @@ def test_random_predictions_score_as_scikit_learn_says():
     scores = evaluated(labels, predicted, SEVEN, SEVEN, align("USA", SEVEN, SEVEN))
     assert scores.accuracy == pytest.approx(accuracy_score(labels, predicted))
     assert scores.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"))
+
+
+def test_what_is_labelled_is_told_apart_where_the_paper_would_merge_it():
+    labelled = ("corn", "soybeans", "rice", "other")
+    alignment = align("CHN", labelled, SEVEN, rules="labels")
+    labels = ["corn", "soybeans", "rice", "other", "corn"]
+    predicted = ["corn", "rice", "rice", "wheat", "soybeans"]
+    scores = evaluated(labels, predicted, labelled, SEVEN, alignment)
+    as_told = ["corn", "rice", "rice", "other", "soybeans"]  # wheat is not labelled there
+    assert scores.accuracy == pytest.approx(accuracy_score(labels, as_told))
+    assert scores.macro_f1 == pytest.approx(f1_score(labels, as_told, average="macro"))
+    assert not alignment.as_published
+    assert "corn, soybeans labelled there" in alignment.reason
+
+
+def test_labels_of_the_papers_classes_alone_are_evaluated_as_in_the_paper():
+    for target, rule in RULES.items():
+        assert align(target, rule.names, SEVEN, rules="labels") == align(target, rule.names, SEVEN)
+        assert align(target, rule.names, SEVEN).as_published
+
+
+def test_the_rules_of_the_published_code_can_be_asked_for_by_name():
+    china = align("CHN", ("rice", "other"), SEVEN, rules="code")
+    assert china.prediction_to["soybeans"] == "soybeans"
+    assert china.prediction_to["wheat"] == "other"
+    argentina = align("ARG", ("soybeans", "other"), SEVEN, rules="code")
+    assert {name for name, to in argentina.prediction_to.items() if to == "other"} == {"wheat", "other"}
+    assert not china.as_published
+    assert not argentina.as_published
+
+
+def test_given_classes_that_are_the_papers_keep_the_published_number():
+    assert align("CHN", SEVEN, SEVEN, own=("rice", "other")).as_published
+    assert not align("CHN", SEVEN, SEVEN, own=("corn", "rice", "other")).as_published
+    assert align("BEL", ("corn", "wheat", "other"), SEVEN).as_published

@@ -166,3 +166,37 @@ def test_rice_of_california_is_tested_by_a_model_of_arkansas():
     assert material.source.class_names == asked.classes
     assert material.alignments["CAL"].names == ("rice", "other")
     assert material.alignments["CAL"].left_out == ()
+
+
+def test_files_of_other_folders_of_the_dataset_are_found(tmp_path):
+    write_regions(tmp_path / "Median")
+    assert load(protocol(tmp_path, targets=("CHN",))).targets["CHN"].counts == {"rice": 14, "other": 18}
+
+
+def test_a_file_that_lies_in_two_folders_is_named(tmp_path):
+    write_regions(tmp_path / "for_CropNet")
+    write_regions(tmp_path / "copy")
+    with pytest.raises(InputError, match=r"lies in .*copy and .*for_CropNet"):
+        load(protocol(tmp_path))
+
+
+def test_labels_decide_what_is_told_apart_unless_a_rule_is_named(tmp_path):
+    write_regions(tmp_path)
+    write_region(tmp_path, "CHN", {CORN: 9, RICE: 14, OTHER: 18}, seed=5)
+    by_labels = load(protocol(tmp_path, targets=("CHN",))).alignments["CHN"]
+    assert (set(by_labels.names), by_labels.as_published) == ({"corn", "rice", "other"}, False)
+    as_paper = load(protocol(tmp_path, targets=("CHN",), class_rules="paper")).alignments["CHN"]
+    assert (set(as_paper.names), as_paper.as_published) == ({"rice", "other"}, True)
+
+
+def test_files_of_reflectance_as_it_is_are_scaled(tmp_path):
+    write_regions(tmp_path)
+    plain = load(protocol(tmp_path)).source
+    for path in tmp_path.glob("*.npz"):
+        with np.load(path) as file:
+            values = {name: file[name] for name in file}
+        gaps = values["fea"] == -9999
+        values["fea"] = np.where(gaps, -9999, values["fea"] / 10_000).astype(np.float32)
+        np.savez(path, **values)
+    scaled = load(protocol(tmp_path, scale=1.0)).source
+    np.testing.assert_array_equal(scaled.series, plain.series)
