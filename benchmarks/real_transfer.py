@@ -1,6 +1,7 @@
 """The transfer benchmark on the real pixels of Arkansas and California (needs the real data).
 
     python -m benchmarks.real_transfer --out DIRECTORY [--data DIRECTORY] [--epochs 10] [--seeds 3]
+        [--preset small-32] [--models cropnet] [--augmentations none,paper,code,code-days]
 
 Three directions, each with CropNet on the matrix and on the flat series under every augmentation, and both
 forests. Arkansas is also halved at 90.7 degrees west, without the samples within a kilometre of the line. The
@@ -29,6 +30,8 @@ BORDER, STRIP = -90.7, 0.01
 """Degrees: where Arkansas is cut, and how far from there samples are left out."""
 
 RICE = ("rice", "other")
+
+AUGMENTATIONS = ("none", "paper", "code", "code-days")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the benchmarks")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--preset", default="compact", help="size of the CropNets")
+    parser.add_argument("--models", type=names, default=Protocol.models, help="names, with commas")
+    parser.add_argument("--augmentations", type=names, default=AUGMENTATIONS, help="names, with commas")
     parser.add_argument("--precision", default="mixed", help="auto, float32 or mixed (default)")
     options = parser.parse_args()
     if not (options.data / FILE.format("ARK")).is_file():
@@ -74,6 +80,11 @@ def main() -> None:
     for direction in DIRECTIONS:
         protocol = protocol_of(direction, regions, options)
         print("\n".join([f"\n**{direction.title}**\n", *table(protocol, options.out / direction.name)]))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names that are separated by commas."""
+    return tuple(text.split(","))
 
 
 def write_regions(data: Path, folder: Path) -> Path:
@@ -99,9 +110,10 @@ def protocol_of(direction: Direction, regions: Path, options: argparse.Namespace
         targets=direction.targets,
         classes=direction.classes,
         target_classes=direction.told_apart,
-        augmentations=("none", "paper", "code"),
+        models=options.models,
+        augmentations=options.augmentations,
         seeds=options.seeds,
-        preset="compact",
+        preset=options.preset,
         epochs=options.epochs,
         batch_size=64,
         learning_rate=1e-3,
