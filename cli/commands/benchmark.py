@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cli.options.fitting import fitting_options, warn_of_precision
-from cli.options.paths import IN_FOLDER, OUT_FOLDER
+from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FOLDER
 from cli.options.sample_files import legend_option, scale_option
 from cli.options.sections import sectioned
 from cli.options.shared import (
@@ -106,6 +106,12 @@ _region_options = apply(
     ),
     legend_option,
     scale_option,
+    click.option(
+        "--yields",
+        type=IN_FILE,
+        help="CSV with the columns region, class and yield: whether classes are found better where they "
+        "yield alike (the paper's section 5.2).",
+    ),
     click.option(
         "--class-rules",
         type=click.Choice(CLASS_RULES),

@@ -81,6 +81,8 @@ class Protocol:
     """Code of a target -> the classes that its map distinguishes, "other" among them."""
     class_rules: ClassRules = "labels"
     """What is told apart in regions whose published maps distinguish two or three classes."""
+    yields: Path | None = None
+    """Table of yields by region and class, to put beside what was found; None reports none."""
     scale: float | None = None
     """What the files store for reflectance 1; None is 10,000, and is checked."""
     preset: str = GLOBAL["preset"]

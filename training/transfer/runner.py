@@ -32,6 +32,7 @@ from training.transfer.tables import (
     write_table,
 )
 from training.transfer.training_record import Job, TrainingRecord, read_record, record_path
+from training.transfer.yields import Yields, read_yields, yield_pairs, yield_section
 
 RUNS: Final = "runs"
 """Folder of the records within that of a benchmark."""
@@ -141,13 +142,16 @@ def run_benchmark(
     _require_augmentations(protocol)
     require_writable(out / "run.toml")
     with training_lock(out / "running"):
+        yields = read_yields(protocol.yields) if protocol.yields else None
         material = load(protocol)
         facts, jobs = facts_of(protocol, material), jobs_of(protocol)
         if restart:
             _forget(out)
         finished = {job: record for job in jobs if (record := _read(out, job, facts, material, protocol))}
         write_bytes(out / "run.toml", run_toml(protocol, out).encode())
-        work = _Work(protocol, out, material, facts, jobs, finished, kept=len(finished), listen=listen)
+        work = _Work(
+            protocol, out, material, facts, jobs, finished, kept=len(finished), yields=yields, listen=listen
+        )
         for job in jobs:
             if job not in finished:
                 work.do(job)
@@ -198,6 +202,7 @@ def run_toml(protocol: Protocol, out: Path) -> str:
         "legend": protocol.legend and str(protocol.legend.absolute()),
         "target-classes": [f"{code}={','.join(names)}" for code, names in protocol.target_classes.items()],
         "class-rules": protocol.class_rules,
+        "yields": protocol.yields and str(protocol.yields.absolute()),
         "scale": protocol.scale,
         "preset": protocol.preset,
         "epochs": protocol.epochs,
@@ -234,10 +239,12 @@ class _Work:
         finished: dict[Job, TrainingRecord],
         *,
         kept: int,
+        yields: Yields | None,
         listen: Listener,
     ) -> None:
         self.protocol, self.out, self.material, self.facts = protocol, out, material, facts
         self.jobs, self.finished, self.kept, self.listen = jobs, finished, kept, listen
+        self.yields = yields
         self.failures: dict[str, str] = {}
         self.trained = 0
         self.start = time.monotonic()
@@ -269,7 +276,8 @@ class _Work:
         if rows:
             write_results(self.out / "results.csv", rows)
             write_table(self.out / "table.csv", cells)
-            write_report(self.out / "table.md", cells, rows, self.material.alignments, self.protocol)
+            more = () if self.yields is None else (yield_section(yield_pairs(cells, self.yields)),)
+            write_report(self.out / "table.md", cells, rows, self.material.alignments, self.protocol, more)
         return cells
 
     @contextmanager

@@ -143,8 +143,18 @@ def write_report(
     rows: Sequence[Row],
     alignments: Mapping[str, Alignment],
     protocol: Protocol,
+    more: Sequence[str] = (),
 ) -> None:
-    """Write table.md: one table per direction, what is tested, and where the protocol is not the paper's."""
+    """Write table.md: one table per direction, what is tested, and where the protocol is not the paper's.
+
+    Args:
+        path: The file.
+        cells: Methods by direction.
+        rows: The trainings.
+        alignments: Code -> how a region is evaluated.
+        protocol: What was done.
+        more: Further sections, in Markdown.
+    """
     parts = [f"# Trained on {protocol.source}", _how(rows, protocol)]
     for code in protocol.regions:
         chosen = [cell for cell in cells if cell.target == code]
@@ -154,7 +164,7 @@ def write_report(
             parts += [f"## {protocol.source} → {code}", about, _markdown(chosen)]
     if any(cell.published for cell in cells):
         parts.append(_about_published(protocol, rows))
-    write_bytes(path, ("\n\n".join(parts) + "\n").encode())
+    write_bytes(path, ("\n\n".join([*parts, *more]) + "\n").encode())
 
 
 def departures(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
