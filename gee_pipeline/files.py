@@ -276,6 +276,16 @@ def require_no_pipe(path: Path) -> None:
         raise CorruptFileError(f"{path} is not a file, but a pipe or a device. Check the path.")
 
 
+def require_no_pipe_beside(raster: Path) -> None:
+    """Refuse a raster that may never begin or end, also because of the metadata that GDAL reads beside it.
+
+    Raises:
+        CorruptFileError: It, or its `.aux.xml`, is a pipe or a device.
+    """
+    for path in (raster, raster.with_name(f"{raster.name}.aux.xml")):
+        require_no_pipe(path)
+
+
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
     """A JSON object with the digest of its values, which `unsealed` verifies."""
     return {**values, DIGEST_KEY: _digest(values)}

@@ -12,12 +12,12 @@ from typing import Final
 
 import matplotlib
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
+from assessment.sample.map_file import opened_raster
 from gee_pipeline.map_codes import NONE, OUTSIDE
 from inference.product.qgis_style import SCALE
 from inference.product.quicklook import area_extent
@@ -55,7 +55,7 @@ def frame_of(path: Path) -> Window:
     Args:
         path: `crop_map.tif`.
     """
-    with rasterio.open(path) as file:
+    with opened_raster(path) as file:
         sides = [_with_rim(*extent, side) for extent, side in zip(area_extent(file), file.shape, strict=True)]
     (top, rows), (left, cols) = sides
     return Window(left, top, cols, rows)
@@ -114,7 +114,7 @@ def _read(path: Path, frame: Window, resampling: Resampling) -> NDArray[np.uint8
     """A part of the first band, from overviews where it is large."""
     part = min(1.0, LONGEST / max(frame.height, frame.width))
     shape = tuple(max(1, round(side * part)) for side in (frame.height, frame.width))
-    with rasterio.open(path) as file:
+    with opened_raster(path) as file:
         values: NDArray[np.uint8] = file.read(1, window=frame, out_shape=shape, resampling=resampling)
     return values
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,7 +165,8 @@ def _opened(path: Path, layer: str | None, columns: list[str] | None, size: int)
         _open_parquet(path, columns, size) if _is_parquet(path) else _open_gdal(path, layer, columns, size)
     )
     try:
-        with opened as found:
+        with warnings.catch_warnings(), opened as found:
+            warnings.simplefilter("ignore", RuntimeWarning)  # of geometries, which are looked at later
             yield found
     except (DataSourceError, DataLayerError, FieldError, pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error

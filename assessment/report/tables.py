@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +77,9 @@ def _vector_rows(path: Path) -> list[Row]:
     from pyogrio.errors import DataLayerError, DataSourceError
 
     try:
-        frame = geopandas.read_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of geometries, which only say places
+            frame = geopandas.read_file(path)
     except (DataSourceError, DataLayerError, *ODD_VALUES) as error:
         raise InputError(f"{path} cannot be read as vectors: {str(error).split(';')[0]}.") from error
     table = _with_places(frame) if isinstance(frame, geopandas.GeoDataFrame) else frame

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 from assessment.sample.text_table import read_csv
 from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError, MismatchError
-from gee_pipeline.files import ODD_VALUES, in_words, read_json, require_no_pipe
+from gee_pipeline.files import ODD_VALUES, in_words, read_json, require_no_pipe_beside
 from gee_pipeline.grid import name_crs
 from gee_pipeline.map_codes import NOT_ENOUGH
 from inference.product.pixel_area import ground_area
@@ -56,6 +56,8 @@ class AssessedMap:
     """Of its pixels."""
     shape: tuple[int, int]
     """Rows and columns."""
+    run: str = ""
+    """Digest of the run that made it; empty where that is not known."""
 
     @property
     def unmapped(self) -> frozenset[int]:
@@ -67,9 +69,23 @@ class AssessedMap:
         return self.names.get(code, str(code))
 
     def beside(self, file: str) -> Path | None:
-        """Another raster of the same map, such as its confidence; None where there is none."""
+        """Another raster of the same map, such as its confidence; None where there is none.
+
+        Raises:
+            MismatchError: It says that it is of another run, or another layer.
+        """
         path = self.path.with_name(file)
-        return path if path.is_file() else None
+        if not path.is_file():
+            return None
+        with opened_raster(path) as raster:
+            tags = raster.tags()
+        run, layer = tags.get("RUN_DIGEST", self.run), tags.get("LAYER", path.stem)
+        if (self.run and run != self.run) or layer != path.stem:
+            raise MismatchError(
+                f"{path} is the layer {layer} of the run {run}, not of the run {self.run} that made "
+                f"{self.path.name}. Make the map again."
+            )
+        return path
 
     def digest(self) -> str:
         """SHA-256 of place and pixels: the same for a file that was written again with the same map."""
@@ -157,20 +173,26 @@ def open_map(place: Path, legend: Path | None = None) -> AssessedMap:
         CorruptFileError: The raster cannot be read.
     """
     path = map_path(place)
-    with _opened(path) as file:
+    with opened_raster(path) as file:
         _require_classes(path, file)
         tags, nodata = file.tags(1) | file.tags(), file.nodata
         crs, transform, shape = file.crs, file.transform, file.shape
     names = _names_in_tags(tags) if legend is None else _names_in_file(legend)
     outside = int(nodata) if nodata is not None and 0 <= nodata <= 255 else None
     inside = {code: name for code, name in names.items() if code != outside}
-    return AssessedMap(path, inside, outside, _projected(path, crs), transform, shape)
+    run = tags.get("RUN_DIGEST", "")
+    return AssessedMap(path, inside, outside, _projected(path, crs), transform, shape, run)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A raster that is open for reading."""
-    require_no_pipe(path)
+def opened_raster(path: Path) -> Iterator[Any]:
+    """A raster of a map that is open for reading.
+
+    Raises:
+        InputError: It does not exist.
+        CorruptFileError: It, or a part of it that is read, is damaged.
+    """
+    require_no_pipe_beside(path)
     if not path.is_file():
         raise InputError(f"The map {path} does not exist. Give the folder of a run, or a GeoTIFF of classes.")
     try:
@@ -190,7 +212,7 @@ def reading(path: Path, like: AssessedMap) -> Iterator[Any]:
         MismatchError: It has other pixels.
         CorruptFileError: It cannot be read.
     """
-    with bounded_gdal(), _opened(path) as file:
+    with bounded_gdal(), opened_raster(path) as file:
         if file.shape != like.shape or not file.transform.almost_equals(like.transform, 1e-6):
             raise MismatchError(
                 f"{path} has other pixels than {like.path}: they are not of one map. Make the map again."

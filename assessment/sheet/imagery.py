@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError, InputError
-from gee_pipeline.files import in_words
+from gee_pipeline.files import in_words, require_no_pipe_beside
 from gee_pipeline.grid import Cell
 from gee_pipeline.store import DAMAGED_RASTER, composite_path
 from inference.run.plan import RunPlan
@@ -57,6 +57,7 @@ class Composites:
     def open(self, cell: Cell) -> Any:
         """The file of a cell; that which was not used for longest is closed."""
         path = composite_path(self.folder, cell)
+        require_no_pipe_beside(path)
         file = self._files.pop(path, None) or rasterio.open(path)
         self._files[path] = file
         if len(self._files) > MOST_OPEN:

@@ -16,6 +16,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.files import require_no_pipe_beside
 from gee_pipeline.grid import Cell, name_crs
 from gee_pipeline.layers import placed
 from inference.product.pixel_area import cell_pixel_area
@@ -49,6 +50,8 @@ class MapRasters:
         """Of the pixels of all cells, in the order of the plan."""
 
     def __enter__(self) -> MapRasters:
+        for path in self._paths:
+            require_no_pipe_beside(path)
         try:
             self._files = [self._stack.enter_context(rasterio.open(path)) for path in self._paths]
         except RasterioIOError as error:

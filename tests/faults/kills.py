@@ -13,8 +13,9 @@ from random import Random
 from typing import Any, Final
 
 from tests.faults import earth_engine
+from tests.faults.assessed import DISTRICTS, FIELDS, PAGE, REPORT, SAMPLE, SHEET, SIEVE, SMOOTH, add_assessed
 from tests.faults.commands import Command, Outcome
-from tests.faults.mutations import AGAIN, EXPORT, FOREST, MAP, PSEUDO, SCENES, TRAIN
+from tests.faults.mutations import AGAIN, EXPORT, FOREST, MAP, PROBABLE, PSEUDO, SCENES, TRAIN
 from tests.faults.places import contents, copied, make_place
 from tests.faults.results import Results, differing, results_of
 from tests.faults.verdicts import Verdict, left_behind, misbehaviour, was_ended_by
@@ -37,6 +38,13 @@ SUBJECTS: Final[tuple[tuple[str, tuple[Any, ...], bool], ...]] = (
     ("samples from Earth Engine", earth_engine.SAMPLE, True),
     ("forest", (*FOREST, "--out", "new.safetensors"), False),
     ("samples of a map", PSEUDO, False),
+    ("sample", (*SAMPLE, "new", *DISTRICTS), False),
+    ("report of a sample", REPORT, False),
+    ("pages of points", (*SHEET, "--interpreters", 2), False),
+    ("parcels", (*FIELDS, "parcels.gpkg"), False),
+    ("smoothing", SMOOTH, False),
+    ("sieve", SIEVE, False),
+    ("page", PAGE, False),
 )  # fmt: skip
 """Name, command, and whether it asks Earth Engine."""
 
@@ -80,6 +88,8 @@ class Kills:
         place = make_place(self.folder / "work")
         outcome = Command.of(place, *AGAIN, "run").run()
         assert outcome.code == 0, outcome.stderr
+        assert Command.of(place, *PROBABLE).run().code == 0
+        add_assessed(place)
         return place.rename(self.folder / "place")  # a run knows where its scenes lie
 
     @cached_property

@@ -11,6 +11,21 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from tests.faults.assessed import (
+    DISTRICTS,
+    ELSEWHERE,
+    FIELDS,
+    PAGE,
+    RASTER,
+    REPORT,
+    SAMPLE,
+    SHEET,
+    SIEVE,
+    SMOOTH,
+    VERIFY,
+    VISITS,
+    add_assessed,
+)
 from tests.faults.commands import Command, Outcome
 from tests.faults.mutators import GONE, Mutator, those_for
 from tests.faults.places import CELL, YEAR, contents, copied, make_place, restore
@@ -43,7 +58,11 @@ LIKE: Final = (*(word for word in MAP if word not in ("--cell-size", CELL)), "--
 CONFIG: Final = ("predict", "--config", "run/run.toml", "--quiet")
 SHAPE: Final = "area.[sdpc][hbrp][pxfjg]"
 """The parts of a Shapefile."""
+PROBABLE: Final = (*AGAIN, "probable", "--layers", "probabilities")
+EVALUATE: Final = ("evaluate", "model.safetensors", *LABELS, "--by", "sample", "--json")
 RUN: Final = ("run/**/*",)
+SMOOTHED: Final = ("*/smoothed/**/*",)
+SHEETS: Final = ("sample/sheet/**/*",)
 HALF: Final = ("half/**/*",)
 
 
@@ -62,7 +81,8 @@ class Subject:
     command: tuple[Any, ...]
     given: bool = True
     """Whether they are the user's own; a valid file of other content is then another input, with another
-    result. What cropmap wrote itself gives the same result, or none."""
+    result. What cropmap wrote itself gives the same result, or none; but rasters of a map are believed, and
+    looked at by 'cropmap verify'."""
     results: tuple[str, ...] = ("new/**/*",)
     """Patterns of the files that the command makes."""
     may_lack: bool = False
@@ -116,6 +136,25 @@ SUBJECTS: Final = (
     Subject("composites", "half/composites/*.tif", (*AGAIN, "half"), given=False, results=HALF),
     Subject("composites of samples", "run/composites/*.tif", PSEUDO, given=False, may_lack=True),
     Subject("predictions of samples", "run/predictions/*.tif", PSEUDO, given=False),
+    Subject("answers", "answers.csv", REPORT),
+    Subject("answers.gpkg", "answers.gpkg", (*REPORT[:3], "answers.gpkg", *REPORT[4:])),
+    Subject("sample", "sample/[dk]*", REPORT, given=False),
+    Subject("map of a sample", "run/map/crop_map.tif", REPORT, given=False, may_lack=True),
+    Subject("map to sample", "run/map/c*.tif*", (*SAMPLE, "new"), may_lack=True),
+    Subject("districts", "districts.gpkg", (*SAMPLE, "new", *DISTRICTS)),
+    Subject("composites of pages", "run/composites/*.tif", SHEET, given=False, results=SHEETS),
+    Subject("sample of elsewhere", "[sp][to][ri]*[as]*.csv", ELSEWHERE),
+    Subject("visits", "visits.csv", VISITS, told=True),
+    Subject("raster and legend", "[rc]*[es].[tc][is][fv]", (*RASTER, "--out", "new")),
+    Subject("parcels.gpkg", "parcels.gpkg", (*FIELDS, "parcels.gpkg")),
+    Subject("parcels.parquet", "parcels.parquet", (*FIELDS, "parcels.parquet")),
+    Subject("parcels.geojson", "parcels.geojson", (*FIELDS, "parcels.geojson")),
+    Subject("probabilities", "probable/map/p*.tif", SMOOTH, results=SMOOTHED),
+    Subject("legend of a map", "run/map/legend.json", SIEVE, given=False, results=SMOOTHED),
+    Subject("verified", "probable/**/*.*", VERIFY, given=False, results=(), told=True),
+    Subject("map of a page", "run/map/*.[tj][is][fo]", PAGE),
+    Subject("evaluated", "samples.npz", (*EVALUATE, "samples.npz"), told=True, results=()),
+    Subject("model evaluated", "model.safetensors", (*EVALUATE, "samples.csv"), told=True, results=()),
 )  # fmt: skip
 """What is damaged."""
 
@@ -135,6 +174,8 @@ class Mutations:
         """What copies are damaged of: files given, a run finished, one half done, a training begun."""
         place = make_place(self.folder / "work")
         _succeeds(Command.of(place, *AGAIN, "run"))
+        _succeeds(Command.of(place, *PROBABLE))
+        add_assessed(place)
         copied(place / "run", place / "half")
         shutil.rmtree(place / "half" / "map")
         shutil.rmtree(place / "half" / "predictions")

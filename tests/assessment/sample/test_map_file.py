@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from assessment.sample.map_file import open_map
-from gee_pipeline.errors import CropmapError, IncompleteRunError, InputError
+from gee_pipeline.errors import CropmapError, IncompleteRunError, InputError, MismatchError
 from inference.product.pixel_area import cell_pixel_area
 from tests.support.assessed_map import CRS, AssessedPlace, write_raster
 
@@ -101,3 +102,24 @@ def test_a_map_that_is_not_there_or_no_raster_is_named(tmp_path: Path, name: str
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
         open_map(tmp_path)
+
+
+def test_a_layer_of_another_run_is_not_taken_for_that_of_the_map(place: AssessedPlace) -> None:
+    """Two years of one area have the same pixels."""
+    folder = place.folder / "map"
+    for name, digest, layer in (
+        ("crop_map", "1234", "crop_map"),
+        ("confidence", "1234", "confidence"),
+        ("probabilities", "5678", "probabilities"),
+    ):
+        with rasterio.open(folder / f"{name}.tif", "r+") as file:
+            file.update_tags(RUN_DIGEST=digest, LAYER=layer)
+    assessed = open_map(place.folder)
+    assert assessed.beside("confidence.tif") == folder / "confidence.tif"
+    assert assessed.beside("margin.tif") is None
+    with pytest.raises(MismatchError, match="probabilities of the run 5678, not of the run 1234"):
+        assessed.beside("probabilities.tif")
+    with rasterio.open(folder / "confidence.tif", "r+") as file:
+        file.update_tags(LAYER="clear_observations")
+    with pytest.raises(MismatchError, match="is the layer clear_observations"):
+        assessed.beside("confidence.tif")
