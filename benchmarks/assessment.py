@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assessment.estimation.accuracy import Accuracy
-from assessment.estimation.intervals import FEW_UNITS, Figure
+from assessment.estimation.intervals import FEW_OMISSIONS, FEW_UNITS, Figure
 from assessment.report.results import Results, results
 from assessment.sample.request import DesignRequest
 from benchmarks.known_maps import KnownDesign, KnownMap, demo_map, made_map, real_map, whole_way
@@ -51,13 +51,13 @@ WIDER: Final = 1.02
 NARROWER: Final = 0.70
 """Most that it may be of that of a simple random sample of as many points, on average."""
 SELDOM: Final = 0.05
-"""Share of the samples up to which a figure that is flagged `few omissions` has to keep the limits."""
+"""Share of the samples with few omissions up to which a figure that rests on them has to keep the limits."""
 
 Key = tuple[str, str, str]
 """Estimator, measure, class."""
 Row = tuple[float, ...]
-"""Of one sample: value, low, high, standard error, that without the map, units, whether few omissions are
-flagged, and the gain that the correlation within the strata lets expect."""
+"""Of one sample: value, low, high, standard error, that without the map, units, whether it rests on fewer
+than 5 omitted units, and the gain that the correlation within the strata lets expect."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ class Tally:
 
     @property
     def few_omissions(self) -> float:
-        """Share of the samples in which it is flagged for few omissions."""
+        """Share of the samples in which it rests on few omissions, which the report says of areas."""
         return float(self.rows[:, 6].mean())
 
     @property
     def limited(self) -> bool:
-        """Whether it has to keep the limits: units enough, and seldom a warning in the report."""
+        """Whether it has to keep the limits: it has units enough, and seldom few omissions."""
         return self.units >= FEW_UNITS and self.few_omissions <= SELDOM
 
 
@@ -122,28 +122,35 @@ Found = dict[str, dict[Key, Tally]]
 def rows_of(found: Results) -> Iterator[tuple[Key, Row]]:
     """What is counted of the report of one sample."""
     for kind, accuracy in {"plain": found.plain, "post-stratified": found.post_stratified}.items():
-        for measure, name, figure, units in () if accuracy is None else _figures(accuracy):
-            if figure:
-                yield (kind, measure, name), _row(figure, units, figure.se)
+        if accuracy is not None:
+            yield from _rows_of_accuracy(kind, accuracy)
     for one, known in zip(found.plain.classes, found.assisted, strict=True):
         if known and one.area:
-            row = _row(known.area, one.reference_units, one.area.se, known.expected_gain)
-            yield (ASSISTED, "area", one.name), row
+            ends = _ends(known.area)
+            few = one.omitted_units < FEW_OMISSIONS
+            yield (
+                (ASSISTED, "area", one.name),
+                (*ends, one.area.se, one.reference_units, few, known.expected_gain),
+            )
 
 
-def _figures(accuracy: Accuracy) -> Iterator[tuple[str, str, Figure | None, int]]:
-    """Measure, class, figure and the units that it rests on."""
-    yield "overall", "", accuracy.overall, accuracy.units
+def _rows_of_accuracy(kind: str, accuracy: Accuracy) -> Iterator[tuple[Key, Row]]:
+    figures = [("overall", "", accuracy.overall, accuracy.units, False)]
     for one in accuracy.classes:
-        yield "area", one.name, one.area, one.reference_units
-        yield "users", one.name, one.users, one.mapped_units
-        yield "producers", one.name, one.producers, one.reference_units
-        yield "f1", one.name, one.f1, one.reference_units
+        few, there = one.omitted_units < FEW_OMISSIONS, one.reference_units
+        figures += [
+            ("area", one.name, one.area, there, few),
+            ("users", one.name, one.users, one.mapped_units, False),
+            ("producers", one.name, one.producers, there, few),
+            ("f1", one.name, one.f1, there, few),
+        ]
+    for measure, name, figure, units, few in figures:
+        if figure:
+            yield (kind, measure, name), (*_ends(figure), figure.se, units, few, 0.0)
 
 
-def _row(figure: Figure, units: int, without: float, expected: float = 0.0) -> Row:
-    ends = figure.value, figure.low, figure.high
-    return *ends, figure.se, without, float(units), float(figure.few_omissions), expected
+def _ends(figure: Figure) -> tuple[float, float, float, float]:
+    return figure.value, figure.low, figure.high, figure.se
 
 
 def draw_many(design: KnownDesign, seeds: range) -> dict[Key, list[Row]]:
