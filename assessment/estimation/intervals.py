@@ -124,5 +124,6 @@ def _score(estimate: Estimate, effective: float, most: float = 1.0) -> Figure:
     p, n, z = estimate.value / most, max(effective, 1.0), reach(estimate)
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(max(p * (1 - p) / n + z**2 / (4 * n**2), 0.0))
-    low, high = max(centre - half, 0.0), min(centre + half, 1.0)
+    low = 0.0 if p == 0 else max(centre - half, 0.0)  # not a rounding away from it
+    high = 1.0 if p == 1 else min(centre + half, 1.0)
     return Figure(estimate.value, estimate.se, low * most, high * most, estimate.units, "wilson", reach=z)

@@ -66,3 +66,9 @@ def test_weak_estimates_are_flagged(value: float, se: float, units: int, flags: 
     found = area_interval(Estimate(value, se, units, units))
     assert found.flags == flags
     assert replace(found, few_omissions=True).flags == (*flags, "few omissions")
+
+
+@pytest.mark.parametrize("units", [11, 22, 26, 48])  # for which rounding leaves a little
+def test_an_interval_of_0_begins_at_0_and_one_of_1_ends_at_1(units: int) -> None:
+    assert share_interval(Estimate(0.0, 0.0, units, units)).low == 0
+    assert share_interval(Estimate(1.0, 0.0, units, units)).high == 1
