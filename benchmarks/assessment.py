@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assessment.estimation.accuracy import Accuracy
-from assessment.estimation.intervals import FEW_OMISSIONS, FEW_UNITS, Figure
+from assessment.estimation.intervals import FEW_UNITS, Figure
 from assessment.report.results import Results, results
 from assessment.sample.request import DesignRequest
 from benchmarks.known_maps import KnownDesign, KnownMap, demo_map, made_map, real_map, whole_way
@@ -50,14 +50,12 @@ WIDER: Final = 1.02
 """Most that a standard error with the map's help may be of that without it, in any sample."""
 NARROWER: Final = 0.70
 """Most that it may be of that of a simple random sample of as many points, on average."""
-SELDOM: Final = 0.05
-"""Share of the samples with few omissions up to which a figure that rests on them has to keep the limits."""
 
 Key = tuple[str, str, str]
 """Estimator, measure, class."""
 Row = tuple[float, ...]
-"""Of one sample: value, low, high, standard error, that without the map, units, whether it rests on fewer
-than 5 omitted units, and the gain that the correlation within the strata lets expect."""
+"""Of one sample: value, low, high, standard error, that without the map, units, and the gain that the
+correlation within the strata lets expect."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Tally:
     truth: float
     """Its true value."""
     rows: NDArray[np.float64]
-    """`(sample, 8)`: as `Row`."""
+    """`(sample, 7)`: as `Row`."""
 
     @property
     def held(self) -> float:
@@ -97,7 +95,7 @@ class Tally:
     @property
     def expected_gain(self) -> float:
         """That which the correlation of truth and probability within the strata predicts."""
-        return float(self.rows[:, 7].mean())
+        return float(self.rows[:, 6].mean())
 
     @property
     def units(self) -> float:
@@ -105,14 +103,18 @@ class Tally:
         return float(self.rows[:, 5].mean())
 
     @property
-    def few_omissions(self) -> float:
-        """Share of the samples in which it rests on few omissions, which the report says of areas."""
-        return float(self.rows[:, 6].mean())
+    def degrees(self) -> float:
+        """Degrees of freedom with which its standard error is known, 1 / (2 cv^2).
+
+        A figure of 50 units of which three light ones and one heavy one are wrong has hardly any.
+        """
+        spread = float(self.rows[:, 3].std())
+        return self.se**2 / (2 * spread**2) if spread > 0 else np.inf
 
     @property
     def limited(self) -> bool:
-        """Whether it has to keep the limits: it has units enough, and seldom few omissions."""
-        return self.units >= FEW_UNITS and self.few_omissions <= SELDOM
+        """Whether it has to keep the limits: it has units enough, and a standard error as of so many."""
+        return min(self.units, self.degrees) >= FEW_UNITS
 
 
 Found = dict[str, dict[Key, Tally]]
@@ -122,35 +124,27 @@ Found = dict[str, dict[Key, Tally]]
 def rows_of(found: Results) -> Iterator[tuple[Key, Row]]:
     """What is counted of the report of one sample."""
     for kind, accuracy in {"plain": found.plain, "post-stratified": found.post_stratified}.items():
-        if accuracy is not None:
-            yield from _rows_of_accuracy(kind, accuracy)
+        for measure, name, figure, units in () if accuracy is None else _figures(accuracy):
+            if figure:
+                yield (kind, measure, name), _row(figure, units, figure.se)
     for one, known in zip(found.plain.classes, found.assisted, strict=True):
         if known and one.area:
-            ends = _ends(known.area)
-            few = one.omitted_units < FEW_OMISSIONS
-            yield (
-                (ASSISTED, "area", one.name),
-                (*ends, one.area.se, one.reference_units, few, known.expected_gain),
-            )
+            row = _row(known.area, one.reference_units, one.area.se, known.expected_gain)
+            yield (ASSISTED, "area", one.name), row
 
 
-def _rows_of_accuracy(kind: str, accuracy: Accuracy) -> Iterator[tuple[Key, Row]]:
-    figures = [("overall", "", accuracy.overall, accuracy.units, False)]
+def _figures(accuracy: Accuracy) -> Iterator[tuple[str, str, Figure | None, int]]:
+    """Measure, class, figure and the units that it rests on."""
+    yield "overall", "", accuracy.overall, accuracy.units
     for one in accuracy.classes:
-        few, there = one.omitted_units < FEW_OMISSIONS, one.reference_units
-        figures += [
-            ("area", one.name, one.area, there, few),
-            ("users", one.name, one.users, one.mapped_units, False),
-            ("producers", one.name, one.producers, there, few),
-            ("f1", one.name, one.f1, there, few),
-        ]
-    for measure, name, figure, units, few in figures:
-        if figure:
-            yield (kind, measure, name), (*_ends(figure), figure.se, units, few, 0.0)
+        yield "area", one.name, one.area, one.reference_units
+        yield "users", one.name, one.users, one.mapped_units
+        yield "producers", one.name, one.producers, one.reference_units
+        yield "f1", one.name, one.f1, one.reference_units
 
 
-def _ends(figure: Figure) -> tuple[float, float, float, float]:
-    return figure.value, figure.low, figure.high, figure.se
+def _row(figure: Figure, units: int, without: float, expected: float = 0.0) -> Row:
+    return figure.value, figure.low, figure.high, figure.se, without, float(units), expected
 
 
 def draw_many(design: KnownDesign, seeds: range) -> dict[Key, list[Row]]:
@@ -173,13 +167,21 @@ def tally(design: KnownDesign, samples: int, pool: ProcessPoolExecutor) -> dict[
 
 def lines(title: str, found: Mapping[Key, Tally], simple: Mapping[Key, Tally]) -> Iterator[str]:
     """The table of a design; widths are beside the plain estimator of a simple random sample."""
-    head = ("samples", "units", "held", "se", "true se", "width", "gain", "expected")
+    head = ("samples", "units", "degrees", "held", "se", "true se", "width", "gain", "expected")
     yield f"{title:<40}" + "".join(f"{name:>10}" for name in head)
     for key, one in found.items():
         base = simple.get(("plain", *key[1:]))
         width = f"{one.se / base.se:.2f}" if base and base.se else ""
         gains = (f"{one.gain:.3f}", f"{one.expected_gain:.3f}") if key[0] == ASSISTED else ("", "")
-        figures = (f"{one.units:.0f}", f"{one.held:.3f}", _short(one.se), _short(one.error), width, *gains)
+        figures = (
+            f"{one.units:.0f}",
+            f"{min(one.degrees, 9999):.0f}",
+            f"{one.held:.3f}",
+            _short(one.se),
+            _short(one.error),
+            width,
+            *gains,
+        )
         yield f"{_name(key):<40}{len(one.rows):>10,}" + "".join(f"{v:>10}" for v in figures) + _note(one)
 
 
@@ -192,12 +194,10 @@ def _short(value: float) -> str:
 
 
 def _note(one: Tally) -> str:
-    """Why a figure need not keep the limits, or that it does not."""
-    if one.units < FEW_UNITS:
-        return "  few units"
-    if one.few_omissions > SELDOM:
-        return f"  few omissions in {one.few_omissions:.0%}"
-    return "" if HELD[0] <= one.held <= HELD[1] else "  <<"
+    """Whether the limits are kept; brackets where they need not be."""
+    if HELD[0] <= one.held <= HELD[1]:
+        return ""
+    return "  <<" if one.limited else "  (<<)"
 
 
 def missed(found: Found) -> Iterator[str]:

@@ -45,8 +45,9 @@ MADE_SHAPE: Final = (500, 800)
 MADE: Final = {1: "wheat", 2: "maize", 3: "rape", 4: "other"}
 MADE_SHARES: Final = (0.35, 0.15, 0.04, 0.46)
 
-BETWEEN: Final = "no field"
-"""What there is between the painted fields of `benchmarks/real_map.py`: of that nothing is known."""
+ELSEWHERE: Final = "other"
+"""Class of what lies between fields: margins that the demo paints as land without a crop, and what the
+painted fields of `benchmarks/real_map.py` leave free, where no scene shows anything."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +62,15 @@ class KnownMap:
     """The map, with probabilities and confidence beside it."""
     truth: NDArray[np.intp]
     """`(y, x)`: index of the class; that outside the frame does not matter."""
-    also: tuple[str, ...] = ()
-    """Classes that are there and that the map does not know."""
 
     @classmethod
-    def read(cls, title: str, run: Path, fields: Path, elsewhere: str) -> KnownMap:
+    def read(cls, title: str, run: Path, fields: Path) -> KnownMap:
         """The map of a finished run and a raster of the fields.
 
         Args:
             title: What it is.
             run: Folder of the run.
             fields: True codes of the fields, 0 between them, on any grid.
-            elsewhere: Class of what lies between the fields.
         """
         assessed = open_map(run)
         with rasterio.open(assessed.path) as crop_map, rasterio.open(fields) as file:
@@ -80,16 +78,13 @@ class KnownMap:
             size = {"height": crop_map.height, "width": crop_map.width}
             with WarpedVRT(file, resampling=Resampling.nearest, **grid, **size) as vrt:
                 codes = vrt.read(1)
-        names = _classes(assessed)
-        also = () if elsewhere in names else (elsewhere,)
-        between = (*names, *also).index(elsewhere)
-        truth = np.where(codes == 0, between, codes.astype(np.intp) - 1)
-        return cls(title, run, assessed, truth, also)
+        between = _classes(assessed).index(ELSEWHERE)
+        return cls(title, run, assessed, np.where(codes == 0, between, codes.astype(np.intp) - 1))
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Names of all classes, those of the map first."""
-        return (*_classes(self.map), *self.also)
+        """Names of the classes, code 1 first."""
+        return _classes(self.map)
 
     @cached_property
     def shown(self) -> NDArray[np.uint8]:
@@ -140,7 +135,7 @@ class KnownDesign:
     @classmethod
     def of(cls, place: KnownMap, request: DesignRequest) -> KnownDesign:
         """What a request asks for."""
-        plan = SamplePlan.of(replace(request, classes=place.also), place.map, lambda *_: None)
+        plan = SamplePlan.of(request, place.map, lambda *_: None)
         blocks = None if request.blocks is None else count_blocks(place.map, request.blocks)
         return cls(place, plan, plan.shared().units, blocks)
 
@@ -195,8 +190,6 @@ def made_map(folder: Path, seed: int = 0, shape: tuple[int, int] = MADE_SHAPE) -
 def demo_map(folder: Path) -> KnownMap:
     """The map of the demo with probabilities, made where it is missing: two processor cores take minutes.
 
-    What lies between the simulated fields is painted as land without a crop, of the class other.
-
     Args:
         folder: Folder of the demo.
     """
@@ -204,7 +197,7 @@ def demo_map(folder: Path) -> KnownMap:
     simulate(scenes, settings)
     _predict(predict_command(folder, settings.year))
     title = "The demo: SIMULATED scenes"
-    return KnownMap.read(title, folder / "run", scenes / "fields.tif", "other")
+    return KnownMap.read(title, folder / "run", scenes / "fields.tif")
 
 
 def real_map(folder: Path) -> KnownMap:
@@ -224,7 +217,7 @@ def real_map(folder: Path) -> KnownMap:
         )
     _predict(["predict", f"--config={run / CONFIG_FILE}"])
     title = "Painted fields: real pixels in made-up places, under real clouds"
-    return KnownMap.read(title, run, folder / "scenes" / "fields.tif", BETWEEN)
+    return KnownMap.read(title, run, folder / "scenes" / "fields.tif")
 
 
 def _predict(words: list[str]) -> None:

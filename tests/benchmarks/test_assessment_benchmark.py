@@ -77,26 +77,17 @@ def test_estimates_of_many_samples_are_the_truth_on_average(place):
     assert values.std() > 0.01 * truth
 
 
-def test_fields_on_another_grid_are_the_truth_and_between_them_is_a_class_of_its_own(tmp_path):
+def test_fields_on_another_grid_are_the_truth_and_between_them_is_other(tmp_path):
     run = made_place(tmp_path / "run").folder
     fields = np.zeros((30, 40), np.uint8)
-    fields[:, :20], fields[5:, 20:] = 1, 3
+    fields[:, :20], fields[5:, 20:] = 1, 2
     corner = Affine(SIDE, 0, WEST + 10 * SIDE, 0, -SIDE, NORTH - 20 * SIDE)
     write_raster(tmp_path / "fields.tif", fields[None], None, transform=corner)
-    place = KnownMap.read("made", run, tmp_path / "fields.tif", "no field")
-    assert place.classes == ("wheat", "maize", "other", "no field")
-    assert [
-        place.classes[place.truth[y, x]] for y, x in ((20, 10), (49, 29), (25, 30), (20, 30), (0, 0))
-    ] == [
-        "wheat",
-        "wheat",
-        "other",
-        "no field",
-        "no field",
-    ]
-    merged = KnownMap.read("made", run, tmp_path / "fields.tif", "other")
-    assert merged.classes == ("wheat", "maize", "other")
-    assert merged.classes[merged.truth[0, 0]] == "other"
+    place = KnownMap.read("made", run, tmp_path / "fields.tif")
+    assert place.classes == ("wheat", "maize", "other")
+    corners = ((20, 10), (49, 29), (25, 30), (20, 30), (0, 0))
+    found = [place.classes[place.truth[y, x]] for y, x in corners]
+    assert found == ["wheat", "wheat", "maize", "other", "other"]
 
 
 def test_answers_come_into_a_sheet_by_id(tmp_path):
@@ -106,12 +97,13 @@ def test_answers_come_into_a_sheet_by_id(tmp_path):
     assert sheet.read_text(encoding="utf-8") == "id,lon,answer,note\n7,1.5,corn,\n2,2.5,rice,far\n"
 
 
-def tally_of(held: float, *, se=1.0, without=1.0, units=50.0, few=0.0) -> Tally:
+def tally_of(held: float, *, se=1.0, without=1.0, units=50.0, cv=0.0) -> Tally:
     """A hundred samples of a figure that is 10, of which a share has intervals with 10 in them."""
     inside = np.arange(100) < 100 * held
     low = np.where(inside, 9.0, 10.5)
-    row = [np.full(100, v) for v in (11.0, 12.0, se, without, units, few, 0.1)]
-    return Tally(10.0, np.column_stack([row[0], low, *row[1:]]))
+    ses = se * np.where(np.arange(100) % 2, 1 - cv, 1 + cv)
+    value, high, *rest = (np.full(100, v) for v in (11.0, 12.0, without, units, 0.1))
+    return Tally(10.0, np.column_stack([value, low, high, ses, *rest]))
 
 
 @pytest.mark.parametrize(
@@ -121,8 +113,8 @@ def tally_of(held: float, *, se=1.0, without=1.0, units=50.0, few=0.0) -> Tally:
         ({"held": 0.92}, ["holds the truth in 0.920"]),
         ({"held": 0.98}, ["holds the truth in 0.980"]),
         ({"held": 0.80, "units": 29}, []),  # too few units: reported
-        ({"held": 0.80, "few": 0.06}, []),  # the report itself warns
-        ({"held": 0.80, "few": 0.05}, ["holds the truth in 0.800"]),
+        ({"held": 0.80, "cv": 0.13, "without": 1.2}, []),  # 1 / (2 * 0.13 ** 2) = 29.6 degrees of freedom
+        ({"held": 0.80, "cv": 0.12, "without": 1.2}, ["holds the truth in 0.800"]),  # 34.7
         ({"held": 0.95, "se": 1.03}, ["1.030 times as wide as without the map"]),
         ({"held": 0.95, "se": 1.03, "units": 29}, ["1.030 times as wide as without the map"]),
         ({"held": 0.95, "se": 1.42, "without": 1.42}, ["0.71 times as wide as a simple random sample"]),
