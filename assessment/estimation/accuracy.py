@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assessment.estimation.designs import Calibrated, Design
+from assessment.estimation.designs import Calibrated, Design, Stratified
 from assessment.estimation.estimate import Estimate, ratio
 from assessment.estimation.intervals import FEW_OMISSIONS, Figure, area_interval, share_interval
 
@@ -135,7 +135,11 @@ def _class(sample: LabelledSample, k: int, part: Flags, hectares: float) -> Clas
     return ClassAccuracy(
         name=sample.classes[k],
         area=None if area is None else replace(area_interval(area).times(hectares), few_omissions=few),
-        users=_share(sample.area_of(there, mapped), binomial=sample.map_strata and bool(part.all())),
+        users=_share(
+            sample.area_of(there, mapped),
+            binomial=sample.map_strata and bool(part.all()),
+            unseen=_unseen(sample, there, mapped),
+        ),
         producers=_share(sample.area_of(mapped, there)),
         f1=_share(_f1(sample, mapped, there)),
         right_units=int((mapped & there).sum()),
@@ -149,8 +153,30 @@ def _f1(sample: LabelledSample, mapped: Flags, there: Flags) -> Estimate | None:
     return ratio(sample.design, size * 2 * (mapped & there), size * (mapped.astype(int) + there))
 
 
-def _share(estimate: Estimate | None, *, binomial: bool = False) -> Figure | None:
-    return None if estimate is None else share_interval(estimate, binomial=binomial)
+def _unseen(sample: LabelledSample, right: Flags, part: Flags) -> float:
+    """Variance that strata may hide in which all units agree: as if half a unit more in n + 1 did not.
+
+    A large stratum with few errors often shows none, and would count as certain. The half unit is that of
+    Jeffreys' interval (Brown, Cai and DasGupta 2001).
+
+    Args:
+        sample: The labelled units.
+        right: Units for which the share counts.
+        part: Units of the part; strata that it holds wholly are looked at.
+    """
+    if not isinstance(sample.drawn, Stratified):
+        return 0.0
+    stratum, n = sample.drawn.stratum, np.maximum(sample.drawn.counts, 1)
+    inside, agree = (np.bincount(stratum, values, len(n)) for values in (part, part & right))
+    weights = np.bincount(stratum, sample.design.weights * sample.size * part, len(n))
+    silent = (inside == n) & np.isin(agree / n, (0, 1))
+    odd = 0.5 / (n + 1)
+    shares = weights / max(weights.sum(), math.ulp(0.0))
+    return float((shares**2 * odd * (1 - odd) / n)[silent].sum())
+
+
+def _share(estimate: Estimate | None, *, binomial: bool = False, unseen: float = 0.0) -> Figure | None:
+    return None if estimate is None else share_interval(estimate, binomial=binomial, unseen=unseen)
 
 
 def _matrix(sample: LabelledSample, weights: NDArray[Any]) -> NDArray[Any]:

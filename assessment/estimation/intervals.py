@@ -90,16 +90,18 @@ def area_interval(estimate: Estimate, most: float = 1.0) -> Figure:
     return Figure(estimate.value, estimate.se, low, high, estimate.units, kind, cut, reach=z)
 
 
-def share_interval(estimate: Estimate, *, binomial: bool = False) -> Figure:
+def share_interval(estimate: Estimate, *, binomial: bool = False, unseen: float = 0.0) -> Figure:
     """A share with the score interval of as many equal units, which holds where few units are right or wrong.
 
     Args:
         estimate: The share.
         binomial: Whether its units are a simple random sample, so that 0 and 1 have an exact interval.
+        unseen: Variance that the standard error does not know of, for the interval alone.
     """
     p = estimate.value
     if estimate.se > NOTHING:
-        return _score(estimate, p * (1 - p) / estimate.se**2 if 0 < p < 1 else estimate.effective)
+        variance = estimate.se**2 + unseen
+        return _score(estimate, p * (1 - p) / variance if 0 < p < 1 else estimate.effective)
     certain = replace(estimate, se=0.0)
     return _exact(certain) if binomial and p in (0.0, 1.0) else _score(certain, estimate.effective)
 

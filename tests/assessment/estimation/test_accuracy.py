@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -91,3 +92,20 @@ def test_a_class_without_an_error_is_never_certain(sample: LabelledSample) -> No
     assert (wheat.users.interval, round(wheat.users.low, 3)) == ("clopper-pearson", 0.478)
     assert wheat.producers.low < wheat.producers.value < wheat.producers.high
     assert {"few units", "few omissions"} <= set(wheat.area.flags)
+
+
+def test_a_stratum_without_an_error_does_not_count_as_certain() -> None:
+    # 900 pixels that the map is sure of, 30 units, all right; 100 others, 20 units, half of them right
+    stratum = np.repeat([0, 1], [30, 20])
+    design = Stratified(stratum, np.array([900.0, 100.0]), finite=False)
+    reference = np.repeat([0, 0, 1], [30, 10, 10])
+    size, shown = np.ones(50), np.zeros(50, np.intp)
+    found = assess(LabelledSample(design, ("rice", "other"), shown, reference, 1000.0, size)).classes[0].users
+    assert found is not None
+    variance = 0.1**2 * 0.25 / 19  # what the sample shows
+    assert (found.value, found.se) == (pytest.approx(0.95), pytest.approx(math.sqrt(variance)))
+    half = 0.5 / 31  # half a unit more that is wrong
+    n = 0.95 * 0.05 / (variance + 0.9**2 * half * (1 - half) / 30)
+    middle, reach = (0.95 + 1.96**2 / (2 * n)), 1.96 * math.sqrt(0.95 * 0.05 / n + 1.96**2 / (4 * n**2))
+    below = 1 + 1.96**2 / n
+    assert (found.low, found.high) == pytest.approx(((middle - reach) / below, (middle + reach) / below))
