@@ -43,6 +43,8 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.node
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.forest_text
+	$(BIN)/python -m benchmarks.assessment made
+	$(BIN)/python -m benchmarks.assessment demo
 	$(BIN)/python -m benchmarks.earth_engine_requests
 	$(BIN)/python -m benchmarks.county --size 1024
 	$(BIN)/python -m benchmarks.start
