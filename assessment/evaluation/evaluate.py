@@ -30,6 +30,12 @@ By = Literal["block", "column", "sample"]
 FEWEST_BLOCKS: Final = 10
 """Intervals from fewer blocks say little of other places."""
 
+LEAST_BLOCK: Final = 1e-4
+"""Degrees along a side of a block at least: a pixel."""
+
+MOST_BLOCK: Final = 90.0
+"""Degrees along a side of a block at most."""
+
 QUARTERS: Final = 4
 """Parts of the samples by their number of observations."""
 
@@ -93,9 +99,15 @@ def evaluate(
         footprint: Where the model was trained, GeoJSON; None where that is not known.
 
     Raises:
-        InputError: No sample has a class of the model; places or groups are not known; all lie in one block.
+        InputError: Blocks have no such size; no sample has a class of the model; places or groups are not
+            known; all lie in one block.
         MismatchError: The samples were made by another recipe.
     """
+    if not LEAST_BLOCK <= block_size <= MOST_BLOCK:
+        raise InputError(
+            f"A block has a side of {LEAST_BLOCK:g} to {MOST_BLOCK:g} degrees, got {block_size:g}. Choose "
+            "another --block-size."
+        )
     names = tuple(crop.name for crop in model.classes)
     recipe = replace(model.recipe, min_clear_bins=samples.recipe.min_clear_bins)  # samples may be sparser
     known = in_classes_of(names, recipe, samples, "The model", "The samples")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -123,7 +123,8 @@ class FieldTables:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._stack.close()
+        with _room_in(self._folder):  # the end of a file is written when it is closed
+            self._stack.close()
 
     def add(self, table: Any) -> None:
         """Write the rows of a table behind those that are there.
@@ -132,20 +133,14 @@ class FieldTables:
             DiskFullError: The disk has no room.
         """
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
-        from pyogrio.errors import DataSourceError
 
-        try:
+        with _room_in(self._folder):
             if self._parquet is None:
                 schema = table.schema.with_metadata({"geo": json.dumps(_geo(self._crs))})
                 writer = pq.ParquetWriter(self._folder / PARQUET, schema, compression="zstd")
                 self._parquet = self._stack.enter_context(writer)
             self._parquet.write_table(table.cast(self._parquet.schema))
             self._add_to_geopackage(table)
-        except (OSError, DataSourceError) as error:
-            raise DiskFullError(
-                f"The fields cannot be written to {self._folder.parent}: {error}. Free some space and run "
-                "the same command again."
-            ) from error
 
     def _add_to_geopackage(self, table: Any) -> None:
         from pyogrio.raw import write_arrow
@@ -161,6 +156,20 @@ class FieldTables:
             crs=_gdal_crs(self._crs),
             append=path.exists(),
         )
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    """Say what to do where a file in a folder cannot be written."""
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    try:
+        yield
+    except (OSError, DataLayerError, DataSourceError) as error:
+        raise DiskFullError(
+            f"The fields cannot be written to {folder.parent}: {str(error).rstrip('.')}. Free some space and "
+            "run the same command again."
+        ) from error
 
 
 def _gdal_crs(crs: pyproj.CRS) -> str:

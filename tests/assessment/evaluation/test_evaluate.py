@@ -190,3 +190,9 @@ def test_intervals_by_blocks_hold_for_other_blocks() -> None:
     found = evaluate(ToldModel(), samples_of(labels, said, groups=np.array(groups))).accuracy.overall
     assert found is not None
     assert found.se**2 == pytest.approx(rounded.var(ddof=1) / 3)
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, 1e-9, 91.0, float("nan"), float("inf")])
+def test_blocks_have_a_size_on_the_ground(placed: tuple[Samples, NDArray[np.int64]], size: float) -> None:
+    with pytest.raises(InputError, match="A block has a side of"):
+        evaluate(ToldModel(), placed[0], block_size=size)

@@ -13,9 +13,10 @@ import pytest
 import rasterio.features
 import shapely
 from affine import Affine
+from pyogrio.errors import DataLayerError
 
 from assessment.fields.fields import FieldsRequest, make_fields
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import DiskFullError, InputError
 from tests.support.assessed_map import (
     CRS,
     NAMES,
@@ -299,3 +300,20 @@ def test_earlier_results_stay_when_new_parcels_are_bad(place: AssessedPlace, tmp
     with pytest.raises(InputError):
         make_fields(replace(good, parcels=far))
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("place_of_fault", ["pyogrio.raw.write_arrow", "pyarrow.parquet.ParquetWriter.close"])
+def test_a_full_disk_is_named_and_leaves_nothing(
+    place: AssessedPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place_of_fault: str
+) -> None:
+    """GDAL says so in errors of layers, Arrow when a file is closed."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise DataLayerError("database or disk is full") if "raw" in place_of_fault else OSError("full")
+
+    monkeypatch.setattr(place_of_fault, full)
+    request = FieldsRequest(place.folder, write_parcels(tmp_path / "p.gpkg", [BOX]))
+    with pytest.raises(DiskFullError, match=r"cannot be written to .*full\. Free some space"):
+        make_fields(request)
+    assert not request.folder.exists()
+    assert not request.folder.with_name("fields.part").exists()
