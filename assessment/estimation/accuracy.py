@@ -37,6 +37,8 @@ class LabelledSample:
     """`(unit,)`: area of each unit, in any unit of measure; all 1 where they are equal."""
     map_strata: bool = False
     """Whether the units that show one class are a simple random sample of its pixels."""
+    drawn_from: NDArray[np.intp] | None = None
+    """`(unit,)`: index of the class on the map that the units were drawn from, where `map` is another."""
 
     @cached_property
     def design(self) -> Calibrated:
@@ -47,6 +49,14 @@ class LabelledSample:
     def everywhere(self) -> Flags:
         """All units."""
         return np.ones(len(self.map), bool)
+
+    def few_omissions(self, k: int, within: Flags) -> bool:
+        """Whether fewer than 5 units within a part are of class `k` and not on the map that was drawn from.
+
+        The standard error of its area rests on them, whichever map is assessed.
+        """
+        shown = self.map if self.drawn_from is None else self.drawn_from
+        return int((within & (self.reference == k) & (shown != k)).sum()) < FEW_OMISSIONS
 
     def area_of(self, where: Flags, within: Flags | None = None) -> Estimate | None:
         """The share of the frame, or of a part of it, for which something is true; None without a unit in it.
@@ -131,7 +141,7 @@ def assess(sample: LabelledSample, within: Flags | None = None, hectares: float 
 def _class(sample: LabelledSample, k: int, part: Flags, hectares: float) -> ClassAccuracy:
     mapped, there = part & (sample.map == k), part & (sample.reference == k)
     area = sample.area_of(there, part)
-    few = int((there & ~mapped).sum()) < FEW_OMISSIONS
+    few = sample.few_omissions(k, part)
     return ClassAccuracy(
         name=sample.classes[k],
         area=None if area is None else replace(area_interval(area).times(hectares), few_omissions=few),

@@ -43,7 +43,8 @@ def put_to_map(sourced: Sourced, path: Path, faults: Faults, report: Progress = 
         pixels, hectares, codes = _read(other, sourced.sampled.units, report)
     sampled = sourced.sampled
     units = tuple(
-        replace(unit, map=other.name(code)) for unit, code in zip(sampled.units, codes, strict=True)
+        replace(unit, map=other.name(code), drawn_as=unit.map)
+        for unit, code in zip(sampled.units, codes, strict=True)
     )
     shown = np.flatnonzero(pixels).tolist()
     mapped = {other.name(code): (float(pixels[code]), float(hectares[code])) for code in shown}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from assessment.estimation.accuracy import Accuracy, LabelledSample, assess
 from assessment.estimation.assisted import Assisted, Covariate, assisted_total
 from assessment.estimation.designs import Clusters, Design, PostStratified, Stratified, Unequal
-from assessment.estimation.intervals import FEW_OMISSIONS, Figure, area_interval
+from assessment.estimation.intervals import Figure, area_interval
 from assessment.report.sampled import Sampled, SampledUnit
 from gee_pipeline.errors import InputError
 
@@ -140,6 +140,7 @@ def labelled(sampled: Sampled) -> LabelledSample:
         hectares=sampled.area,
         size=np.array([unit.area for unit in units]),
         map_strata=_strata_are_labels(sampled),
+        drawn_from=np.array([index.get(unit.drawn_as or unit.map, -1) for unit in units]),
     )
 
 
@@ -229,7 +230,7 @@ def _assisted(
         totals = np.array([covariate.totals.get(name, 0.0) for name in labels])
     f = Covariate(covariate.values * sample.size, group, totals)
     found = assisted_total(sample.design, sample.size * (sample.reference == k), f)
-    few = int(((sample.reference == k) & (sample.map != k)).sum()) < FEW_OMISSIONS
+    few = sample.few_omissions(k, sample.everywhere)
     area = replace(area_interval(found.estimate, sampled.area), few_omissions=few)
     return AssistedArea(area, found.lambdas, *_gains(found))
 

@@ -46,6 +46,8 @@ class SampledUnit:
     """Units of the frame in its block."""
     probability: float = 0.0
     """Its probability to be in the sample, where each unit has one of its own."""
+    drawn_as: str = ""
+    """What the map shows that it was drawn from, where `map` is another's."""
     drawn_in: str = ""
     """The stratum that it was drawn from, where that was merged with others."""
 

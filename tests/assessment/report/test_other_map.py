@@ -39,7 +39,7 @@ def test_another_map_has_its_own_accuracy_from_the_same_points(drawn: AssessedPl
     assert found.results.plain.overall.value == pytest.approx(expected, rel=1e-6)
     assert found.results.plain.overall.value > before.plain.overall.value
     # What is there does not depend on the map.
-    assert found.results.plain.classes[0].area == before.plain.classes[0].area
+    assert [one.area for one in found.results.plain.classes] == [one.area for one in before.plain.classes]
     assert found.results.mapped[0] == pytest.approx(0.01 * (better == 1).sum(), rel=1e-3)
     assert found.folder == drawn.sample / "report_other"
     assert any("other.tif; the points were drawn from crop_map.tif" in text for text in found.notices)
@@ -72,3 +72,13 @@ def test_a_map_in_another_crs_is_refused_and_no_layer_is_advised(
         reported(drawn, tmp_path, drawn.codes, crs="EPSG:32634")
     found = reported(drawn, tmp_path, drawn.codes)
     assert not any("--layers probabilities" in text for text in found.notices)
+
+
+def test_what_an_area_rests_on_is_the_map_that_was_drawn_from(drawn: AssessedPlace, tmp_path: Path) -> None:
+    """A map that is right everywhere has no omissions; an area has the interval of the design still."""
+    right = np.where(drawn.codes == 0, 0, drawn.truth).astype(np.uint8)
+    after = reported(drawn, tmp_path, right).results.plain.classes
+    answers = AnswerRequest((tmp_path / "a.csv",))
+    before = make_report(ReportRequest(drawn.folder, answers)).results.plain.classes
+    assert min(one.omitted_units for one in before[:3]) >= 5
+    assert [one.area for one in after] == [one.area for one in before]
