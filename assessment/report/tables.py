@@ -83,13 +83,16 @@ def _vector_rows(path: Path) -> list[Row]:
     except (DataSourceError, DataLayerError, *ODD_VALUES) as error:
         raise InputError(f"{path} cannot be read as vectors: {str(error).split(';')[0]}.") from error
     table = _with_places(frame) if isinstance(frame, geopandas.GeoDataFrame) else frame
-    return [
-        {
-            str(name): "" if value is None or value != value else str(value).strip()
-            for name, value in row.items()
-        }
-        for row in table.to_dict("records")
-    ]
+    return [{str(name): _text(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _text(value: Any) -> str:
+    """A value as people would write it: whole numbers without decimals, also where a gap made them floats."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def _with_places(frame: Any) -> Any:

@@ -153,8 +153,8 @@ def map_path(place: Path) -> Path:
         )
     if not (path.with_name("report.json").is_file() and path.is_file()):
         raise IncompleteRunError(
-            f"The map of {place} is not whole: an assessment begins with a finished map. Finish the run with "
-            f"'cropmap predict --config {place / CONFIG_FILE}'."
+            f"The map of {place} is not whole, and this command begins with a finished map. Finish the run "
+            f"with 'cropmap predict --config {place / CONFIG_FILE}'."
         )
     return path
 

@@ -24,6 +24,19 @@ def test_what_excel_adds_is_no_row_and_no_column(tmp_path: Path) -> None:
     assert read_table(tmp_path / "a.csv") == [{"id": "1", "answer": "wheat"}]
 
 
+def test_whole_numbers_of_a_vector_file_have_no_decimals(tmp_path: Path) -> None:
+    """A gap in a column of ids makes floats of all."""
+    frame = geopandas.GeoDataFrame(
+        {"id": [1, None, 3], "sure": [0.5, None, 1.0]},
+        geometry=[shapely.Point(n, 0) for n in range(3)],
+        crs=4326,
+    )
+    frame.to_file(tmp_path / "a.gpkg")
+    rows = read_table(tmp_path / "a.gpkg")
+    assert [row["id"] for row in rows] == ["1", "", "3"]
+    assert [row["sure"] for row in rows] == ["0.5", "", "1"]
+
+
 def test_places_of_a_vector_file_are_those_of_its_geometry(tmp_path: Path) -> None:
     frame = geopandas.GeoDataFrame({"id": [1], "LON": [8.0]}, geometry=[shapely.Point(5e5, 0)], crs=32633)
     frame.to_file(tmp_path / "a.gpkg")
