@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from assessment.report.answers import ANSWERS, IDS
 from assessment.report.tables import VECTORS, Faults, column, read_table
+from assessment.sample.layer import read_layer
 from assessment.sample.map_file import AssessedMap, open_map, reading
 from assessment.sample.text_table import decimal, plain
 from gee_pipeline.errors import InputError
@@ -100,9 +101,7 @@ def _with_ids(path: Path) -> list[dict[str, str]]:
 
 
 def _geometries(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    import geopandas
-
-    frame = geopandas.read_file(path)
+    frame = read_layer(path, "points")
     if frame.crs is None:
         raise InputError(f"The points {path} have no CRS. Save them as GeoPackage with their CRS set.")
     if frame.geometry.is_empty.any() or frame.geometry.isna().any():

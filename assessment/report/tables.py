@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from assessment.estimation.designs import listed
+from assessment.sample.layer import read_layer
 from assessment.sample.text_table import read_csv
 from gee_pipeline.errors import InputError
-from gee_pipeline.files import ODD_VALUES, require_no_pipe
 
 VECTORS: Final = (".gpkg", ".geojson", ".json", ".shp")
 """Endings of vector files, in small letters."""
@@ -65,7 +64,6 @@ def read_table(path: Path) -> list[Row]:
     Raises:
         InputError: It cannot be read, is empty, or has one column name twice.
     """
-    require_no_pipe(path)
     rows: Sequence[Row] = _vector_rows(path) if path.suffix.lower() in VECTORS else read_csv(path)
     if not rows:
         raise InputError(f"{path} has no rows. Give a table with one row for each point.")
@@ -74,14 +72,8 @@ def read_table(path: Path) -> list[Row]:
 
 def _vector_rows(path: Path) -> list[Row]:
     import geopandas
-    from pyogrio.errors import DataLayerError, DataSourceError
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of geometries, which only say places
-            frame = geopandas.read_file(path)
-    except (DataSourceError, DataLayerError, *ODD_VALUES) as error:
-        raise InputError(f"{path} cannot be read as vectors: {str(error).split(';')[0]}.") from error
+    frame = read_layer(path, "points")
     table = _with_places(frame) if isinstance(frame, geopandas.GeoDataFrame) else frame
     return [{str(name): _text(value) for name, value in row.items()} for row in table.to_dict("records")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from rasterio.windows import Window, bounds
 from rasterio.windows import transform as window_transform
 from shapely.geometry.base import BaseGeometry
 
+from assessment.sample.layer import read_layer
 from assessment.sample.map_file import AssessedMap
 from gee_pipeline.aoi import Aoi, polygonal_part
 from gee_pipeline.errors import InputError
-from gee_pipeline.files import require_no_pipe
 from gee_pipeline.incoming.geometry import GeometryError, sound
 
 ELSEWHERE = "outside the districts"
@@ -94,19 +93,9 @@ def read_districts(path: Path, column: str, crs: pyproj.CRS) -> Districts:
 
 
 def _read(path: Path) -> Any:
-    require_no_pipe(path)
     import geopandas
-    from pyogrio.errors import DataLayerError, DataSourceError
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of rings, which are looked at later
-            frame = geopandas.read_file(path)
-    except (DataSourceError, DataLayerError, shapely.errors.ShapelyError, ValueError, LookupError) as error:
-        raise InputError(
-            f"The districts {path} cannot be read as vectors: {str(error).split(';')[0].rstrip('.')}. Give a "
-            "GeoJSON, GeoPackage or Shapefile."
-        ) from error
+    frame = read_layer(path, "districts", areas=True)
     if not isinstance(frame, geopandas.GeoDataFrame) or len(frame) == 0:
         raise InputError(f"The districts {path} hold no polygon. Give a file with polygons.")
     return frame

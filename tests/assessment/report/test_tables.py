@@ -24,6 +24,14 @@ def test_what_excel_adds_is_no_row_and_no_column(tmp_path: Path) -> None:
     assert read_table(tmp_path / "a.csv") == [{"id": "1", "answer": "wheat"}]
 
 
+def test_a_file_of_several_layers_is_not_read_by_chance(tmp_path: Path) -> None:
+    frame = geopandas.GeoDataFrame({"id": [1]}, geometry=[shapely.Point(1, 2)], crs=4326)
+    for layer in ("north", "south"):
+        frame.to_file(tmp_path / "a.gpkg", layer=layer)
+    with pytest.raises(InputError, match="have 2 layers: north, south"):
+        read_table(tmp_path / "a.gpkg")
+
+
 def test_whole_numbers_of_a_vector_file_have_no_decimals(tmp_path: Path) -> None:
     """A gap in a column of ids makes floats of all."""
     frame = geopandas.GeoDataFrame(

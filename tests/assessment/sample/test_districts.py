@@ -41,6 +41,17 @@ def test_districts_that_cannot_be_used_are_refused(tmp_path: Path, boxes, names,
         read_districts(written(tmp_path / "d.gpkg", boxes, names), column, UTM)
 
 
+def test_the_only_layer_of_areas_is_read_and_of_two_none(tmp_path: Path) -> None:
+    path = written(tmp_path / "d.gpkg", [(0, 0, 10, 10)], ["A"])
+    towns = geopandas.GeoDataFrame({"name": ["T"]}, geometry=[shapely.Point(1, 1)], crs=CRS)
+    towns.to_file(path, layer="a towns", driver="GPKG")
+    assert read_districts(path, "name", UTM).names[1:] == ("A",)
+    other = geopandas.GeoDataFrame({"name": ["B"]}, geometry=[shapely.box(20, 0, 30, 9)], crs=CRS)
+    other.to_file(path, layer="others", driver="GPKG")
+    with pytest.raises(InputError, match="have 2 layers: d, others"):
+        read_districts(path, "name", UTM)
+
+
 def test_neighbours_may_share_a_border(tmp_path: Path) -> None:
     path = written(tmp_path / "d.gpkg", [(0, 0, 10, 10), (10, 0, 20, 10)], ["A", "B"])
     assert len(read_districts(path, "name", UTM).areas) == 2
