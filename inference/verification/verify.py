@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import CropmapError, IncompleteRunError, InputError
 from gee_pipeline.grid import Cell
+from gee_pipeline.store import composite_path
 from inference.models.pixel_model import load_model
 from inference.run.cell_layers import has_class
 from inference.run.cell_worker import OTHER_CLASSES, CellWorker, WorkerSetup
@@ -154,8 +155,8 @@ def _predicted_again(folder: Path, plan: RunPlan, cells: Sequence[Cell]) -> Find
         return Finding("predictions", False, "; ".join(faults))
     same = sum(fault == "" for fault in found.values())
     if not same:
-        return Finding("predictions", None, f"of {len(cells)} cells drawn none has a whole composite")
-    more = f", {len(found) - same} more have no whole composite" if same < len(found) else ""
+        return Finding("predictions", None, f"of {len(cells)} cells drawn none has a composite")
+    more = f", {len(found) - same} more have no composite" if same < len(found) else ""
     return Finding("predictions", True, f"{same} cells came out the same from their composites{more}")
 
 
@@ -163,6 +164,8 @@ def _compared(worker: CellWorker, folder: Path, plan: RunPlan, cell: Cell) -> st
     """How a cell differs when it is predicted again; empty where it does not, None without a composite."""
     again = worker.predict_again(cell)
     kept = read_finished(prediction_path(folder, cell), cell, plan.digest)
+    if again is None and composite_path(folder, cell).exists():
+        return "has a damaged composite"
     return None if again is None or kept is None else _difference(again, kept.bands)
 
 

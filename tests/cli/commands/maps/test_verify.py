@@ -231,7 +231,16 @@ def test_without_composites_nothing_is_predicted_again(run: Path) -> None:
     shutil.rmtree(run / "composites")
     result = run_cropmap("verify", run)
     assert result.exit_code == 0
-    assert "of 3 cells drawn none has a whole composite" in result.stdout
+    assert "of 3 cells drawn none has a composite" in result.stdout
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[: len(content) // 2]])
+def test_a_damaged_composite_is_no_missing_one(run: Path, damage: Callable[[bytes], bytes]) -> None:
+    for path in (run / "composites").glob("*.tif"):
+        path.write_bytes(damage(path.read_bytes()))
+    result = run_cropmap("verify", run, "--cells", 1)
+    assert result.exit_code == 2
+    assert "has a damaged composite" in result.stderr
 
 
 def test_a_cropland_mask_of_another_machine_is_not_needed(place: Place, tmp_path: Path) -> None:
