@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def from_tables(sizes: Path, request: AnswerRequest, faults: Faults) -> Sourced:
         classes=classes,
         units=answered,
         unit=unit,
-        notices=(*notices, *answers.notices),
+        notices=(*notices, *answers.notices, *_odd_weights(strata, units, unequal=unequal)),
         unequal=unequal,
         finite=False,
     )
@@ -93,6 +93,22 @@ def _note_alike(names: Sequence[str], faults: Faults) -> None:
         forms[plain(name)][name] = None
     alike = [" / ".join(several) for several in forms.values() if len(several) > 1]
     faults.add(alike, "names of classes differ by case alone: {ids}; each class has one name")
+
+
+def _odd_weights(
+    strata: Sequence[StratumSize], units: Sequence[SampledUnit], *, unequal: bool
+) -> Iterator[str]:
+    """What to know of probabilities that stand for far more or fewer units than the frame has."""
+    weights = [1 / unit.probability for unit in units if 0 < unit.probability <= 1]
+    if not unequal:
+        return
+    there, frame = sum(weights), sum(stratum.pixels for stratum in strata)
+    chance = math.sqrt(sum(weight**2 for weight in weights))  # also where their number was chance
+    if abs(there - frame) > 4 * chance + 0.05 * frame:
+        yield (
+            f"The probabilities stand for {there:,.0f} units, the frame has {frame:,.0f}: more apart than "
+            "chance explains. Shares are right if the probabilities are, hectares if the frame is."
+        )
 
 
 def _probability(text: str) -> float:

@@ -134,3 +134,15 @@ def test_every_interpreter_answers_the_same_sample(tmp_path: Path) -> None:
     other = write_rows(tmp_path / "two.csv", [{"id": "77", "answer": "a"}])
     with pytest.raises(InputError, match=r"two\.csv has ids that are not of the sample: 77"):
         make_report(ReportRequest(sizes, AnswerRequest((one, other))))
+
+
+@pytest.mark.parametrize(("pixels", "odd"), [(800, False), (1_000, False), (6_000, True), (60, True)])
+def test_probabilities_of_another_frame_are_noted(tmp_path: Path, pixels: int, odd: bool) -> None:
+    """50 units drawn with probabilities of 0.04 to 0.08 stand for some 850."""
+    rng = np.random.default_rng(1)
+    rows = [
+        row | {"probability": float(p)} for row, p in zip(points(), rng.uniform(0.04, 0.08, 50), strict=True)
+    ]
+    strata = [{"stratum": "all", "pixels": pixels, "pixel_area_m2": 900}]
+    found = reported(tmp_path, strata, rows)
+    assert any("The probabilities stand for" in text for text in found.notices) is odd
