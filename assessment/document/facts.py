@@ -120,8 +120,8 @@ def read_document(
     place = run / "map"
     if not (place / "report.json").is_file():
         raise IncompleteRunError(
-            f"A page is made of a finished map, but {place} holds no report.json. Finish the run first: "
-            f"'cropmap status {run}' says how."
+            f"Only a finished map is shown and published, but {place} holds no report.json. Finish the run "
+            f"first: 'cropmap status {run}' says how."
         )
     report, path = read_json(place / "report.json"), place / "crop_map.tif"
     if smoothed:

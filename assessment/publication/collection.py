@@ -15,7 +15,7 @@ from assessment.publication.item import PARQUET, licence_id, licence_links, prov
 from assessment.publication.project import PROJECT
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import ODD_VALUES, atomic_path, in_words, read_json, write_json
-from inference.product.legend import LegendEntry
+from inference.product.legend import slug
 
 COLLECTION: Final = "collection.json"
 ITEMS: Final = "items.parquet"
@@ -68,7 +68,7 @@ def publisher_of(folder: Path, given: Words) -> Publisher:
     """
     path = folder / COLLECTION
     if not path.is_file():
-        return Publisher(given, LegendEntry(1, given.title or "Crop maps", "#000000").slug)
+        return Publisher(given, slug(given.title or "") or "crop-maps")
     try:
         values = read_json(path)
         known, identifier = Words(**values[_WORDS]), str(values["id"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from assessment.document import areas, statistics
 from assessment.document.areas import class_areas
@@ -33,7 +37,7 @@ from assessment.sample.districts import read_districts
 from assessment.sample.frame import Progress
 from assessment.sample.record import to_csv
 from assessment.smoothing.request import SMOOTHED
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import read_json, require_writable, write_bytes
 from inference.verification.checksums import SUMS, write_checksums
 
@@ -106,10 +110,11 @@ def publish_maps(request: PublishRequest, report: Progress = lambda *_: None) ->
     _require_names(maps)
     compared = compare(request.statistics, [one.for_statistics for one in maps]) if request.statistics else {}
     require_writable(request.folder / SUMS)
-    (request.folder / SUMS).unlink(missing_ok=True)
-    for one in maps:
-        _write_map(request.folder, one, compared.get(one.identifier, []))
-    names, digest = _hold_together(request.folder, publisher)
+    with _alone(request.folder):
+        (request.folder / SUMS).unlink(missing_ok=True)
+        for one in maps:
+            _write_map(request.folder, one, compared.get(one.identifier, []))
+        names, digest = _hold_together(request.folder, publisher)
     return Published(
         request.folder,
         tuple(names),
@@ -127,13 +132,27 @@ def _read(run: Path, request: PublishRequest, publisher: Publisher, report: Prog
     districts = None
     if request.districts is not None and request.district_column is not None:
         districts = read_districts(request.districts, request.district_column, assessed.crs)
-    identifier = read_json(run / "map" / ITEM)["id"]
+    identifier = _name_of(run)
     rows = class_areas(document, assessed, districts, report)
     beside = {"smoothed": run / SMOOTHED, "assessment": document.assessed_in}
     if request.fields:
         beside["fields"] = run / fields.FOLDER
     there = {name: path for name, path in beside.items() if path is not None and path.is_dir()}
     return MapToPublish(run, identifier, publisher.collection, document, rows, there)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time writes to a publication; the lock lies beside it, for all in it is published."""
+    lock = FileLock(folder.resolve().with_name(f".{folder.resolve().name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"Another process publishes to {folder} now. Wait for it, and try again.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _require_empty_or_ours(folder: Path) -> None:
@@ -160,6 +179,18 @@ def _require_package() -> None:
 def _is_ours(path: Path) -> bool:
     """Whether a command that was stopped can have left it."""
     return path.name.endswith(".part") or (path / ITEM).is_file()
+
+
+def _name_of(run: Path) -> str:
+    """The STAC id of a map, which becomes the name of a folder."""
+    path = run / "map" / ITEM
+    name = read_json(path).get("id")
+    if not isinstance(name, str) or not re.fullmatch(r"[0-9a-z]+(-[0-9a-z]+)*", name):
+        raise CorruptFileError(
+            f"{path} is damaged: its id is {name!r}, not small letters, digits and dashes. Make the map "
+            "again."
+        )
+    return name
 
 
 def _require_names(maps: Sequence[MapToPublish]) -> None:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from inference.models.crop_class import CropClass
 
 
+def slug(text: str) -> str:
+    """A text for machines: ASCII letters, digits and dashes; empty where it has none of them."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^0-9a-z]+", "-", plain).strip("-")
+
+
 @dataclass(frozen=True)
 class LegendEntry:
     """One code of a map."""
@@ -33,8 +39,7 @@ class LegendEntry:
     @property
     def slug(self) -> str:
         """Name for machines: ASCII letters, digits and dashes."""
-        plain = unicodedata.normalize("NFKD", self.name).encode("ascii", "ignore").decode().lower()
-        return re.sub(r"[^0-9a-z]+", "-", plain).strip("-") or f"class-{self.code}"
+        return slug(self.name) or f"class-{self.code}"
 
     @property
     def rgb(self) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
@@ -19,7 +20,7 @@ from gee_pipeline.aoi import Aoi
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.incoming.geometry import bbox_of
 from gee_pipeline.layers import BASE, CROP_MAP, ON_REQUEST, Layer
-from inference.product.legend import Legend, LegendEntry
+from inference.product.legend import Legend, slug
 from inference.product.map_facts import MapFacts, MapSummary
 from inference.product.report import attribution, model_window, notices
 
@@ -78,8 +79,11 @@ def _sensors(facts: MapFacts) -> str:
 
 
 def _item_id(facts: MapFacts) -> str:
-    slug = LegendEntry(1, facts.title, "#000000").slug
-    return slug if str(facts.year) in slug else f"{slug}-{facts.year}"
+    """The title and the year; a title in another script is told by the run."""
+    name = slug(facts.title)
+    if not re.search("[a-z]", name):
+        name = "-".join(filter(None, ("crop-map", name, facts.run_digest[:8])))
+    return name if str(facts.year) in name else f"{name}-{facts.year}"
 
 
 def _properties(facts: MapFacts) -> dict[str, Any]:

@@ -24,12 +24,13 @@ import pytest
 import rasterio
 import referencing
 import shapely
+from filelock import FileLock
 from pystac.validation.local_validator import get_local_schema_cache
 
 from assessment.document.facts import Words, read_document
 from assessment.publication.item import licence_id
 from assessment.publication.publish import PublishRequest, publish_maps
-from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import read_json, write_json
 from gee_pipeline.season import SUMMER
 from inference.verification.checksums import SUMS, write_checksums
@@ -461,6 +462,19 @@ def test_a_folder_of_other_things_is_left_alone(run: MadeRun, tmp_path: Path) ->
     with pytest.raises(InputError, match="not of a folder that 'cropmap publish' made"):
         publish(folder, run)
     assert sorted(path.name for path in folder.iterdir()) == ["collection.json", "thesis.doc"]
+
+
+def test_one_process_at_a_time_publishes_to_a_folder(run: MadeRun, tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".out.lock"), pytest.raises(InputError, match="Another process publishes"):
+        publish(tmp_path / "out", run)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "", None, "a/b", "A B"])
+def test_a_damaged_id_names_no_folder(run: MadeRun, tmp_path: Path, name: str | None) -> None:
+    path = run.folder / "map" / "item.json"
+    write_json(path, {**read_json(path), "id": name})
+    with pytest.raises(CorruptFileError, match="its id is"):
+        publish(tmp_path / "out", run)
 
 
 def test_two_runs_of_one_name_are_refused(run: MadeRun, tmp_path: Path) -> None:
