@@ -18,7 +18,7 @@ from typing import Final, Literal
 from gee_pipeline.errors import InputError
 from gee_pipeline.map_codes import NONE, OUTSIDE
 
-LayerName = Literal["second", "margin", "entropy", "probabilities"]
+LayerName = Literal["second", "margin", "entropy", "probabilities", "applicability"]
 """A layer that a map has on request."""
 
 
@@ -143,7 +143,25 @@ PROBABILITIES: Final = Layer(
 BASE: Final = (CROP_MAP, CONFIDENCE, CLEAR_OBSERVATIONS)
 """The layers of every map, in order of the bands of a prediction."""
 
-ON_REQUEST: Final = (SECOND, MARGIN, ENTROPY, PROBABILITIES)
+AT_LIMIT: Final = 100
+"""Value of the layer of applicability at its limit; above it a pixel is outside."""
+
+APPLICABILITY: Final = Layer(
+    "applicability",
+    "applicability",
+    "Applicability",
+    "distance from the training samples in percent of the limit of applicability, above 100 outside",
+    NONE,
+    "AVERAGE",
+    200,
+    "percent",
+    formula="100 * distance of the classes' log probabilities to the nearest class's training mean / limit",
+)
+
+OF_PARTS: Final = (SECOND, MARGIN, ENTROPY, PROBABILITIES)
+"""The layers on request that the parts of the classes decide, whatever the model."""
+
+ON_REQUEST: Final = (*OF_PARTS, APPLICABILITY)
 """The layers that follow where they are wanted, in this order."""
 
 HALF_AND_MORE: Final = 0.500001

@@ -204,6 +204,8 @@ def contents(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     seen = [one["mean_clear"] * one["pixels"] for one in report["classes"] if one["mean_clear"] is not None]
     cells = report["certificate"]
     rows = [("pixels with a class", f"{crops:,} of {whole:,} ({crops / whole:.1%})")]
+    if (outside := report.get("outside_applicability")) is not None:
+        rows.append(("unlike the training samples", f"{_percent(outside)} of these"))
     rows += [(one["name"], f"{one['pixels']:,} ({one['pixels'] / whole:.1%})") for one in others]
     rows.append(("clear observations", f"{sum(seen) / whole:.1f} of a pixel, on average"))
     if "planned" in cells:

@@ -359,8 +359,9 @@ out_option = click.option(
 layers_option = click.option(
     "--layers",
     type=Names(),
-    help="More layers of the map: second (class), margin, entropy, probabilities; a finished run gets them "
-    "without scenes. What they are for is in docs/layers.md.  [default: none]",
+    help="More layers of the map: second (class), margin, entropy, probabilities, applicability (how unlike "
+    "the training samples). A finished run gets them without scenes. What they are for: docs/layers.md.  "
+    "[default: none]",
 )
 
 min_mapped_option = click.option(

@@ -26,7 +26,7 @@ def show_map(summary: MapSummary, as_json: bool) -> None:
 
     if as_json:
         values = {**asdict(summary), "crop_map": summary.crop_map}
-        _print_json({key: value for key, value in values.items() if value or key != "means"})
+        _print_json({key: value for key, value in values.items() if value or key not in ("means", "outside")})
         return
     for area in summary.areas:
         if area.pixels:
@@ -35,6 +35,11 @@ def show_map(summary: MapSummary, as_json: bool) -> None:
     click.echo(f"{COUNTED} 'cropmap assess' estimates them.")
     if summary.means:
         click.echo(f"Layers: {', '.join(f'{name}.tif' for name in summary.means)}")
+    if summary.outside is not None:
+        click.echo(
+            f"Unlike what the model was trained on: {summary.outside:.1%} of the pixels with a class. Its "
+            "own figures do not say how right it is there."
+        )
     click.echo(f"Map: {summary.crop_map}")
 
 

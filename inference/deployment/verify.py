@@ -33,6 +33,7 @@ from inference.deployment.deployment import Deployment
 from inference.models.class_layers import layer_values
 from inference.models.forest_features import forest_features
 from inference.models.forest_model import ForestModel
+from inference.models.pixel_prediction import ScoredPrediction
 from inference.models.series import clear_bins, pixel_series
 from inference.run.plan import RunPlan
 
@@ -406,7 +407,7 @@ def predicted_here(
         codes[known] = said.codes
         confidence[known] = NONE if deployment.confidence == "none" else said.confidence
         if layers:
-            bands[3:, known] = layer_values(layers, said, scores)
+            bands[3:, known] = layer_values(layers, ScoredPrediction(said, scores))
     return bands
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, in_words, parse_json
 from gee_pipeline.recipe import Recipe
+from inference.models.applicability import Applicability
 from inference.models.crop_class import CropClass, require_legend
 from inference.models.model_file import (
     CHECKPOINT,
@@ -54,6 +55,8 @@ class Checkpoint:
     """JSON values: how good it was on the places held back."""
     temperature: float = 1.0
     """Logits are divided by it before the softmax, so that a confidence is a frequency (Guo et al. 2017)."""
+    applicability: Applicability | None = None
+    """What its answers are like on what it was trained on; None of files of version 0.1.0."""
 
     def __post_init__(self) -> None:
         require_legend(self.classes, "a checkpoint")
@@ -72,6 +75,11 @@ class Checkpoint:
             raise MismatchError(
                 f"Network and recipe must have the same bins, got {self.config.bins} and "
                 f"{len(self.recipe.window)}."
+            )
+        if self.applicability is not None and len(self.applicability.means) != len(self.classes):
+            raise MismatchError(
+                f"An area of applicability is of a model's classes; it has {len(self.applicability.means)}, "
+                f"the model {len(self.classes)}."
             )
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise InputError(f"A temperature is greater than 0, got {self.temperature}.")
@@ -102,8 +110,11 @@ class Checkpoint:
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits that are equal exactly when weights and metadata are."""
-        return content_digest(_to_json(self), _arrays(self.weights))
+        """Sixteen hex digits that are equal exactly when weights are, and all that decides a class.
+
+        What is added about the same network later, its area of applicability, leaves it the same model.
+        """
+        return content_digest(_to_json(replace(self, applicability=None)), _arrays(self.weights))
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -165,6 +176,8 @@ def _to_json(checkpoint: Checkpoint) -> str:
         "metrics": checkpoint.metrics,
         "temperature": checkpoint.temperature,
     }
+    if checkpoint.applicability is not None:
+        values["applicability"] = checkpoint.applicability.to_dict()
     return to_json(values, CHECKPOINT.noun)
 
 
@@ -183,6 +196,7 @@ def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
             provenance=facts_of(values, "provenance"),
             metrics=facts_of(values, "metrics"),
             temperature=values["temperature"],
+            applicability=Applicability.from_dict(known) if (known := values.get("applicability")) else None,
         )
     except (*ODD_VALUES, CorruptFileError, InputError) as error:
         raise CorruptFileError(

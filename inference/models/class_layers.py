@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 from gee_pipeline.layers import HALF_AND_MORE, LayerName
 from gee_pipeline.map_codes import NONE
-from inference.models.pixel_prediction import ClassParts, Prediction, percent
+from inference.models.applicability import Applicability
+from inference.models.pixel_prediction import ClassParts, Prediction, ScoredPrediction, percent
 
 
-def layer_values(names: Sequence[LayerName], prediction: Prediction, scores: ClassParts) -> NDArray[np.uint8]:
+def layer_values(names: Sequence[LayerName], scored: ScoredPrediction) -> NDArray[np.uint8]:
     """The bands of layers, one behind the other, `(band, pixel)`.
 
     Args:
         names: Layers in the order of the table.
-        prediction: The class of each pixel and its confidence, as the map has them.
-        scores: How likely each class is.
+        scored: The class of each pixel and its confidence, as the map has them, and how likely each class is.
     """
-    pixels = _Scored(prediction, scores)
+    pixels = _Scored(scored.prediction, scored.scores, scored.applicability)
     return np.concatenate([COMPUTED[name](pixels) for name in names])
 
 
@@ -33,6 +33,7 @@ class _Scored:
 
     prediction: Prediction
     scores: ClassParts
+    applicability: Applicability | None
 
     @property
     def classes(self) -> int:
@@ -79,10 +80,17 @@ def _probabilities(pixels: _Scored) -> NDArray[np.uint8]:
     return np.ascontiguousarray(shares.T)
 
 
+def _applicability(pixels: _Scored) -> NDArray[np.uint8]:
+    if pixels.applicability is None:
+        raise AssertionError("a model without an area of applicability was asked for it")
+    return pixels.applicability.layer(pixels.scores.parts / pixels.scores.whole)[None]
+
+
 COMPUTED: Final[dict[LayerName, Callable[[_Scored], NDArray[np.uint8]]]] = {
     "second": _second,
     "margin": _margin,
     "entropy": _entropy,
     "probabilities": _probabilities,
+    "applicability": _applicability,
 }
 """The bands `(band, pixel)` of each layer."""

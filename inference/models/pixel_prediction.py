@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.models.applicability import Applicability
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -42,6 +44,8 @@ class ScoredPrediction:
     """The class of each pixel and its confidence."""
     scores: ClassParts
     """How likely each class is."""
+    applicability: Applicability | None = None
+    """What the model's answers are like on its training samples; None where the model does not say."""
 
 
 def percent(part: NDArray[np.integer], whole: int) -> NDArray[np.uint8]:

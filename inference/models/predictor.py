@@ -124,7 +124,11 @@ class Predictor:
         logits = torch.from_numpy(self.logits(series))
         probability = self._softmax(logits)
         parts = (probability * PROBABILITY_UNIT).round().to(torch.int32).numpy()
-        return ScoredPrediction(self._prediction(logits, probability), ClassParts(parts, PROBABILITY_UNIT))
+        return ScoredPrediction(
+            self._prediction(logits, probability),
+            ClassParts(parts, PROBABILITY_UNIT),
+            self.checkpoint.applicability,
+        )
 
     def probabilities(self, series: NDArray[np.int16]) -> NDArray[np.float32]:
         """`(pixel, class)`: softmax of the logits after the temperature.

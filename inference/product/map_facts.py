@@ -113,6 +113,9 @@ class MapSummary:
     """The classes in order of their codes, then "not cropland" and "not enough observations"."""
     means: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     """Mean of each band of the layers on request, by layer; None where no pixel has a value."""
+    outside: float | None = None
+    """Share of the pixels with a class that lie outside the model's area of applicability; None where the
+    map does not have that layer."""
 
     @property
     def rasters(self) -> tuple[Path, ...]:

@@ -48,6 +48,7 @@ def build_report(grid: Grid, summary: MapSummary, facts: MapFacts) -> dict[str, 
             "spent": _labelled(spent(facts.spent), facts),
             "cropmap_version": facts.version,
             **_layers(summary),
+            **({} if summary.outside is None else {"outside_applicability": summary.outside}),
             "command": facts.command,
             "config": facts.config,
         }

@@ -53,7 +53,7 @@ def fill_layers(
     """
     where = [one.bands for one in placed(plan.layers, plan.classes) if one.layer.name in layers]
     rows, cols = known.nonzero()
-    bands[np.concatenate(where)[:, None], rows, cols] = layer_values(layers, scored.prediction, scored.scores)
+    bands[np.concatenate(where)[:, None], rows, cols] = layer_values(layers, scored)
 
 
 def has_class(bands: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from gee_pipeline.map_codes import NOT_ENOUGH, OUTSIDE
 from gee_pipeline.observations import ValueStatistics
 from gee_pipeline.source import BlockSource, Composite, PredictingSource, RemoteSource, Source
 from gee_pipeline.store import composite_path, read_composite, require_whole, write_composite
-from inference.models.pixel_prediction import Prediction, ScoredPrediction
+from inference.models.pixel_prediction import Prediction
 from inference.models.series import clear_bins, pixel_series
 from inference.run.cell_layers import bands_with_room, blank_bands, fill_layers, has_class
 from inference.run.ledger import CellRecord, stamp_of
@@ -255,7 +255,7 @@ class CellWorker:
         others = (scored.prediction.codes != bands[0][known]).mean()
         self._require_unchanged(cell, others <= OTHER_CLASSES)
         prediction = Prediction(bands[0][known], bands[1][known])
-        fill_layers(bands, known, missing, ScoredPrediction(prediction, scored.scores), self.plan)
+        fill_layers(bands, known, missing, replace(scored, prediction=prediction), self.plan)
         return remade
 
     def _require_unchanged(self, cell: Cell, unchanged: bool | np.bool_) -> None:

@@ -5,7 +5,7 @@ import pytest
 from gee_pipeline import layers
 from gee_pipeline.earthengine.forest import prediction_graph
 from gee_pipeline.errors import InputError
-from gee_pipeline.layers import BASE, ON_REQUEST, band_names, classes_in, in_order, placed
+from gee_pipeline.layers import BASE, OF_PARTS, ON_REQUEST, band_names, classes_in, in_order, placed
 from inference.models import class_layers
 
 ALL = tuple(layer.name for layer in ON_REQUEST)
@@ -18,7 +18,11 @@ BASE_BANDS = ("class", "confidence", "clear")
         ((), 5, ("class", "confidence", "clear")),
         (("second", "entropy"), 5, ("class", "confidence", "clear", "second", "entropy")),
         # one band a class, behind all others
-        (ALL, 2, (*BASE_BANDS, "second", "margin", "entropy", "probability_1", "probability_2")),
+        (
+            ALL,
+            2,
+            (*BASE_BANDS, "second", "margin", "entropy", "probability_1", "probability_2", "applicability"),
+        ),
         (("probabilities",), 1, ("class", "confidence", "clear", "probability_1")),
     ],
 )  # fmt: skip
@@ -53,7 +57,9 @@ def test_the_number_of_bands_tells_the_number_of_classes(names, bands, classes):
 
 
 def test_every_layer_on_request_is_computed_here_and_on_the_servers():
-    assert tuple(class_layers.COMPUTED) == tuple(prediction_graph.COMPUTED) == ALL
+    of_parts = tuple(layer.name for layer in OF_PARTS)
+    assert tuple(class_layers.COMPUTED) == ALL
+    assert tuple(prediction_graph.COMPUTED) == of_parts  # servers have forests, which have no other
 
 
 def test_every_layer_is_described():

@@ -26,6 +26,7 @@ from training.fit.resume_state import ResumeState, samples_digest
 from training.fit.split import Split, in_blocks, split_samples
 from training.fit.training_data import in_classes_of, with_groups
 from training.samples.samples import Samples
+from training.scores.applicability import with_applicability
 from training.scores.calibration import calibrate
 
 TAKEN_OVER: Final = ("data", "year", "season_start", "footprint", "samples", "caution")
@@ -114,7 +115,10 @@ def distill(
         trials.append(_trial(teacher, taught, judged, channels, options, split, report, state))
         if trials[-1].passed:
             break
-    return tuple(trials)
+    seen, unseen = (samples.take(part) for part in (split.training, split.validation))
+    last = trials[-1]
+    student = with_applicability(last.checkpoint, seen, unseen, device=options.device, seed=options.seed)
+    return (*trials[:-1], replace(last, checkpoint=student))
 
 
 def _in_classes_of(teacher: Teacher, name: str, samples: Samples) -> Samples:

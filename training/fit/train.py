@@ -29,6 +29,7 @@ from training.fit.split import Split, split_samples
 from training.fit.training_data import origin_facts, season_of, with_groups
 from training.samples.crops import crop_classes
 from training.samples.samples import Samples
+from training.scores.applicability import with_applicability
 from training.scores.calibration import Calibration, calibrate
 
 UNNAMED: Final = {"class_weights": "balanced", "normalisation": "band"}
@@ -93,7 +94,7 @@ def train_checkpoint(
         resume_state=ResumeState(folder, facts, UNNAMED) if folder else None,
     )
     calibration = calibrate(fitted.logits, validation.labels)
-    return Checkpoint(
+    checkpoint = Checkpoint(
         config=shape,
         classes=crop_classes(samples.class_names, samples.colors),
         recipe=recipe,
@@ -103,6 +104,7 @@ def train_checkpoint(
         metrics=_metrics(fitted, calibration, split),
         temperature=calibration.temperature,
     )
+    return with_applicability(checkpoint, training, validation, device=options.device, seed=options.seed)
 
 
 def _require_batches(shape: CropNetConfig | NetworkConfig, options: TrainingOptions) -> None:

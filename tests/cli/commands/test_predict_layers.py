@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from rio_cogeo.cogeo import cog_validate
 
 import inference.run.cell_worker
 from gee_pipeline.stac.composites.source import StacSource
-from inference.models.checkpoint import load_checkpoint
+from inference.models.applicability import Applicability
+from inference.models.checkpoint import load_checkpoint, save_checkpoint
+from inference.models.predictor import Predictor
 from inference.models.series import model_input
 from tests.support.tiny_place import CROPS, FILES, Place, files, report, times
 
@@ -26,9 +29,7 @@ pytestmark = pytest.mark.slow
 
 ALL = "second,margin,entropy,probabilities"
 RASTERS = ("second", "margin", "entropy", "probabilities")
-MORE = {"map/margin.tif", "map/entropy.tif", "map/probabilities.tif"} | {
-    f"map/second.{kind}" for kind in ("tif", "tif.aux.xml", "qml")
-}
+MORE = {f"map/{name}.{kind}" for name in RASTERS for kind in ("tif", "qml")} | {"map/second.tif.aux.xml"}
 
 
 @pytest.fixture(scope="module")
@@ -269,3 +270,60 @@ def test_an_unknown_layer_is_refused_before_anything_is_written(
     assert result.exit_code == 2
     assert words in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def knowing(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of the place with an area of applicability that some of its answers lie in."""
+    model = load_checkpoint(place.model)
+    series = np.random.default_rng(1).integers(0, 4_000, (200, 3, len(model.recipe.window)))
+    said = Predictor(model, "cpu").probabilities(series.astype(np.int16))
+    square = tuple(map(tuple, np.eye(5).tolist()))
+    known = Applicability(square, square, 1.0, 50)
+    limit = float(np.median(known.dissimilarity(said)))
+    checkpoint = replace(model, applicability=replace(known, limit=limit))
+    path = tmp_path_factory.mktemp("knowing") / "model.safetensors"
+    save_checkpoint(path, checkpoint)
+    return path
+
+
+def test_how_unlike_the_training_samples_pixels_are_is_that_of_their_probabilities(
+    place: Place, knowing: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    result = place.predict(run, model=knowing, layers="probabilities,applicability")
+    assert result.exit_code == 0, result.stderr
+    shares = np.moveaxis(raster(run, "probabilities"), 0, -1) / 100.0
+    layer, codes = raster(run, "applicability")[0], raster(run, "crop_map")[0]
+    mapped = (codes > 0) & (codes < 254)
+    np.testing.assert_array_equal(layer == 255, ~mapped)
+    known = load_checkpoint(knowing).applicability
+    assert known is not None
+    rounded = known.layer(shares[mapped])  # of whole percents: near, not equal
+    assert np.abs(rounded.astype(int) - layer[mapped]).mean() < 5
+    outside = float((layer[mapped] > 100).mean())
+    assert 0 < outside < 1
+    assert report(run)["outside_applicability"] == outside
+    assert f"Unlike what the model was trained on: {outside:.1%}" in result.stdout
+
+
+def test_a_finished_run_of_a_model_that_knows_gets_it_later(
+    place: Place, knowing: Path, tmp_path: Path
+) -> None:
+    at_once, later = tmp_path / "at_once", tmp_path / "later"
+    assert place.predict(at_once, model=knowing, layers="applicability").exit_code == 0
+    assert place.predict(later, model=knowing).exit_code == 0
+    assert place.predict(later, model=knowing, layers="applicability").exit_code == 0
+    np.testing.assert_array_equal(raster(later, "applicability"), raster(at_once, "applicability"))
+
+
+def test_a_model_or_a_run_that_does_not_know_is_named(place: Place, knowing: Path, tmp_path: Path) -> None:
+    refused = place.predict(tmp_path / "new", layers="applicability")
+    assert refused.exit_code == 2
+    assert f"{place.model} does not say" in refused.stderr
+    assert not (tmp_path / "new").exists()
+    run = tmp_path / "run"
+    assert place.predict(run).exit_code == 0
+    refused = place.predict(run, model=knowing, layers="applicability")  # the same weights
+    assert refused.exit_code == 2
+    assert f"{run / 'model.safetensors'} does not say" in refused.stderr

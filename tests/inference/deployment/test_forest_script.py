@@ -32,7 +32,7 @@ from gee_pipeline.earthengine.forest.classifier_assets import AssetRequest, Tree
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.grid import Grid, inside
-from gee_pipeline.layers import ON_REQUEST
+from gee_pipeline.layers import OF_PARTS
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import Season
 from inference.deployment import forest_script
@@ -51,7 +51,7 @@ from tests.support.made_scene_list import evaluated, on_collections
 
 pytestmark = pytest.mark.slow
 
-ALL = tuple(layer.name for layer in ON_REQUEST)
+ALL = tuple(layer.name for layer in OF_PARTS)
 
 MEDIANS = replace(forest_scenes.MEDIANS.with_window(121, 140), min_clear_bins=2)
 """Four bins: what a script says of one it says of all."""

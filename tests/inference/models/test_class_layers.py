@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gee_pipeline.layers import ON_REQUEST, band_names
+from gee_pipeline.layers import OF_PARTS, band_names
 from inference.models.class_layers import layer_values
-from inference.models.pixel_prediction import ClassParts, Prediction
+from inference.models.pixel_prediction import ClassParts, Prediction, ScoredPrediction
 from inference.models.predictor import PROBABILITY_UNIT, Predictor
 from tests.support.layer_oracle import pixel_layers
 
-ALL = tuple(layer.name for layer in ON_REQUEST)
+ALL = tuple(layer.name for layer in OF_PARTS)
 
 
 def found_of(parts: list[list[int]], whole: int) -> NDArray[np.uint8]:
     scores = ClassParts(np.array(parts, np.int32), whole)
-    return layer_values(ALL, scores.largest(), scores)
+    return layer_values(ALL, ScoredPrediction(scores.largest(), scores))
 
 
 def wanted_of(parts: list[list[int]], whole: int) -> list[list[int]]:
@@ -60,7 +61,7 @@ def test_the_class_of_the_map_counts_also_where_another_part_is_larger_now() -> 
     """A map that was made on another device keeps its class and confidence."""
     prediction = Prediction(np.array([2], np.uint8), np.array([50], np.uint8))
     scores = ClassParts(np.array([[501, 499]]), 1_000)
-    assert layer_values(ALL, prediction, scores)[:, 0].tolist() == [1, 0, 100, 50, 50]
+    assert layer_values(ALL, ScoredPrediction(prediction, scores))[:, 0].tolist() == [1, 0, 100, 50, 50]
 
 
 @pytest.mark.slow
@@ -75,7 +76,9 @@ def test_a_network_gives_layers_of_its_softmax_beside_the_same_prediction(make_c
     odds = np.exp(one.logits(series).astype(float) / 0.2)
     shares = odds / odds.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(scored.scores.parts / 2**30, shares, atol=1e-6)
-    bands = dict(zip(band_names(ALL, 5)[3:], layer_values(ALL, plain, scored.scores), strict=True))
+    bands = dict(
+        zip(band_names(ALL, 5)[3:], layer_values(ALL, replace(scored, prediction=plain)), strict=True)
+    )
     order = np.argsort(-shares, axis=1)
     np.testing.assert_array_equal(bands["second"], order[:, 1] + 1)
     ranked = np.take_along_axis(shares, order, axis=1)
