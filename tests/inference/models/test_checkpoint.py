@@ -85,9 +85,12 @@ def test_a_file_from_before_the_dimensions_keeps_its_digest(path, checkpoint):
         assert load_checkpoint(path).digest == file.metadata()["cropmap_digest"]
 
 
-def test_the_shipped_file_keeps_its_digest():
-    with safetensors.safe_open(model_path("accurate"), "pt") as file:
-        assert load_checkpoint(model_path("accurate")).digest == file.metadata()["cropmap_digest"]
+@pytest.mark.parametrize(("name", "digest"), [("accurate", "7e42727e22609578"), ("fast", "7414607007f5010b")])
+def test_a_shipped_model_keeps_its_digest_whatever_is_added_to_what_is_known_of_it(name, digest):
+    """Runs that were begun with it name this digest."""
+    shipped = load_checkpoint(model_path(name))
+    assert shipped.digest == digest
+    assert shipped.applicability is not None
 
 
 def test_the_built_network_is_in_eval_mode_and_has_the_weights(checkpoint, make_network):
