@@ -10,7 +10,7 @@ import pystac
 from pystac.extensions.file import FileExtension
 
 from assessment.document.facts import Document, Words
-from inference.verification.checksums import file_digest
+from inference.verification.checksums import SHA_256, file_digest
 
 PARQUET: Final = "application/vnd.apache.parquet"
 _ISO: Final = "application/vnd.iso.19139+xml"
@@ -33,11 +33,11 @@ FILES: Final = (
 """Key, path, media type, title and role of what a published map may have beside its rasters."""
 
 _CREATIVE_COMMONS: Final = re.compile(r"CC[ -](BY|0)([ -](SA|NC|ND))*[ -]\d\.\d", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)]")
+"""An address, without the marks of the sentence around it."""
+
 _SPDX: Final = re.compile(r"[A-Za-z0-9.+]+(-[A-Za-z0-9.+]+)*-\d[\d.]*(-[A-Za-z0-9.+]+)*|MIT")
 """The form of an SPDX identifier that says its version."""
-
-SHA_256: Final = "1220"
-"""What begins the multihash of a SHA-256 of 32 bytes (0x12, 0x20), as `file:checksum` has it."""
 
 
 def published_item(source: Path, folder: Path, document: Document, collection: str) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def licence_id(licence: str | None) -> str:
 
 def licence_links(licence: str | None) -> list[pystac.Link]:
     """Where the terms stand, if the publisher says a web address."""
-    address = re.search(r"https?://\S+", licence or "")
+    address = _ADDRESS.search(licence or "")
     return [pystac.Link(pystac.RelType.LICENSE, address[0], title="Licence")] if address else []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -12,6 +13,9 @@ from gee_pipeline.files import read_limited, write_bytes
 
 SUMS: Final = "SHA256SUMS"
 """Name of the list, beside the files and folders that it names."""
+
+SHA_256: Final = "1220"
+"""What begins the multihash of a SHA-256 of 32 bytes (0x12, 0x20), as `file:checksum` of STAC has it."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Compared:
     """Files of the list that are not there."""
     unlisted: tuple[str, ...]
     """Files that the list does not name."""
+    listed: Mapping[str, str]
+    """Digests of the list by the name of the file."""
 
 
 def file_digest(path: Path) -> str:
@@ -63,6 +69,7 @@ def compare_checksums(folder: Path) -> Compared:
         tuple(name for name in found if found[name] != listed[name]),
         tuple(name for name in listed if name not in there),
         tuple(sorted(there - set(listed))),
+        listed,
     )
 
 
@@ -79,7 +86,7 @@ def _read(path: Path) -> dict[str, str]:
             inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
             if len(bytes.fromhex(digest)) != hashlib.sha256().digest_size or not inside:
                 raise ValueError
-            listed[name] = digest
+            listed[name] = digest.lower()
     except ValueError as error:  # also bytes that are not UTF-8
         raise CorruptFileError(
             f"{path} is damaged: each line is a SHA-256 and the name of a file. Restore it."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from gee_pipeline.files import ODD_VALUES, in_words, read_json
 from gee_pipeline.layers import BASE, CROP_MAP, ON_REQUEST
 from gee_pipeline.map_codes import OUTSIDE
 from inference.run.prediction import bounded_gdal
-from inference.verification.checksums import SUMS, Compared, compare_checksums, file_digest
+from inference.verification.checksums import SHA_256, SUMS, Compared, compare_checksums, file_digest
 from inference.verification.findings import Finding, Verified
 from inference.verification.seams import seam_findings
 
@@ -47,16 +47,18 @@ def verify_published(folder: Path) -> Verified:
         raise InputError(
             f"{folder} has no {SUMS}: it is not whole. Run 'cropmap publish' again, or copy all its files."
         )
-    findings = [_files(compare_checksums(folder))]
+    compared = compare_checksums(folder)
+    places = sorted(path.parent for path in folder.glob("*/item.json"))
+    findings = [_files(compared), _collection(folder, places)]
     with bounded_gdal():
-        for item in sorted(folder.glob("*/item.json")):
-            findings += _of_map(item.parent)
+        for place in places:
+            findings += _of_map(place, compared.listed)
     return Verified(folder, tuple(findings), {SUMS: file_digest(folder / SUMS)}, _WAY_OUT)
 
 
 def _files(found: Compared) -> Finding:
     faults = [
-        f"{what}: {', '.join(names[:NAMED])}{' ...' if len(names) > NAMED else ''}"
+        f"{what}: {_some(names)}"
         for what, names in (("damaged", found.damaged), ("missing", found.missing))
         if names
     ]
@@ -66,17 +68,49 @@ def _files(found: Compared) -> Finding:
     return Finding("files", True, f"{len(found.whole):,} have the digest that is listed{more}")
 
 
-def _of_map(place: Path) -> Iterator[Finding]:
+def _collection(folder: Path, places: Sequence[Path]) -> Finding:
+    """The collection has the maps that are there, and no other."""
+    try:
+        links = [
+            link["href"] for link in read_json(folder / "collection.json")["links"] if link["rel"] == "item"
+        ]
+    except (InputError, *ODD_VALUES) as error:
+        return Finding("collection", False, f"cannot be read: {in_words(error)}")
+    there = {f"./{place.name}/item.json" for place in places}
+    if different := sorted(there.symmetric_difference(links)):
+        return Finding("collection", False, f"in the collection or in the folder alone: {_some(different)}")
+    return Finding("collection", True, f"names the maps that are there, {len(places):,}")
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names for a message."""
+    return f"{', '.join(names[:NAMED])}{' ...' if len(names) > NAMED else ''}"
+
+
+def _of_map(place: Path, listed: Mapping[str, str]) -> Iterator[Finding]:
     """What holds of one map; a file that cannot be read is a finding too."""
     try:
         report, item = read_json(place / "report.json"), read_json(place / "item.json")
         with rasterio.open(place / f"{CROP_MAP.name}.tif") as crop_map:
+            yield _assets(place, item, listed)
             yield _says_the_same(place, report, item)
             yield _counts(place, crop_map, report)
             for finding in seam_findings(crop_map, report["map"]["cell_size"]):
                 yield Finding(f"{place.name} {finding.name}", finding.holds, finding.text)
     except (RasterioIOError, InputError, *ODD_VALUES) as error:
         yield Finding(place.name, False, f"cannot be read: {in_words(error)}")
+
+
+def _assets(place: Path, item: dict[str, Any], listed: Mapping[str, str]) -> Finding:
+    """The item of a map knows its files by the digests of the list: neither was changed alone."""
+    name, digests = f"{place.name} item", {}
+    for asset in item["assets"].values():
+        digests[asset["href"].removeprefix("./")] = asset["file:checksum"][len(SHA_256) :]
+    if other := sorted(
+        file for file, digest in digests.items() if listed.get(f"{place.name}/{file}") != digest
+    ):
+        return Finding(name, False, f"{SUMS} lacks, or has with another digest: {_some(other)}")
+    return Finding(name, True, f"{len(digests):,} files, with the digests of {SUMS}")
 
 
 def _says_the_same(place: Path, report: dict[str, Any], item: dict[str, Any]) -> Finding:
