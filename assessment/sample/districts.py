@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyproj
@@ -20,6 +20,9 @@ from assessment.sample.map_file import AssessedMap
 from gee_pipeline.aoi import Aoi, polygonal_part
 from gee_pipeline.errors import InputError
 from gee_pipeline.incoming.geometry import GeometryError, sound
+
+_REACH: Final = 20.0
+"""Degrees around the area of use of a CRS in which it has coordinates too."""
 
 ELSEWHERE = "outside the districts"
 """What pixels in no district are called."""
@@ -110,7 +113,23 @@ def _joined(geometries: Sequence[BaseGeometry], source: Any, target: pyproj.CRS,
     joined = polygonal_part(shapely.union_all(valid))
     if joined.is_empty:
         raise InputError(f"The district {owner} has no area. Give polygons.")
-    return Aoi(joined, pyproj.CRS.from_user_input(source)).to(target)
+    system = pyproj.CRS.from_user_input(source)
+    near = _near(joined, system, target)
+    return near if near.is_empty else Aoi(near, system).to(target)
+
+
+def _near(area: BaseGeometry, source: pyproj.CRS, target: pyproj.CRS) -> BaseGeometry:
+    """The part of a district that the CRS of the map can show: its formulas have no answer far away."""
+    use = target.area_of_use
+    if use is None or not source.is_geographic:
+        return area
+    east = use.east + 360 * (use.east < use.west)
+    low, high = max(use.south - _REACH, -90), min(use.north + _REACH, 90)
+    turns = (-360, 0, 360)
+    reach = shapely.union_all(
+        [shapely.box(use.west - _REACH + t, low, east + _REACH + t, high) for t in turns]
+    )
+    return area if reach.covers(area) else polygonal_part(area.intersection(reach))
 
 
 def _require_apart(names: Sequence[str], areas: Sequence[BaseGeometry]) -> None:
