@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rasterio.windows import Window
 
@@ -20,10 +21,17 @@ from gee_pipeline.map_codes import NOT_CROPLAND
 from gee_pipeline.recipe import Recipe
 from inference.run.ledger import read_ledger
 
+_NO_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+"""Control characters, and what stands for bytes that are no UTF-8."""
+
 
 @dataclass(frozen=True)
 class Words:
-    """What only the publisher knows; None is left out."""
+    """What only the publisher knows; None is left out. Blanks around it are removed.
+
+    Raises:
+        InputError: A text holds what is no character.
+    """
 
     title: str | None = None
     """Heading; None takes that of the map."""
@@ -35,6 +43,16 @@ class Words:
     """Whom to ask."""
     note: str | None = None
     """A paragraph under the title."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            text = getattr(self, one.name)
+            if text is not None and _NO_TEXT.search(text):
+                raise InputError(
+                    f"--{one.name} is a text in UTF-8 without control characters; got {text!r}. Leave them "
+                    "out."
+                )
+            object.__setattr__(self, one.name, text if text is None else text.strip())
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def page(document: Document, comparisons: Sequence[Comparison] = ()) -> str:
         method=method(document),
         training=describe_training(report["model"]["provenance"] or {}, report["model"]["metrics"] or {}),
         work=work(document),
-        place=place(report),
+        place=place(document),
         hectares=hectares_text(report["area"]["hectares"]),
         settings={"metres": document.metres / document.pictures[0].width},
     )
@@ -248,10 +248,10 @@ def work(document: Document) -> list[tuple[str, str]]:
     return rows
 
 
-def place(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+def place(document: Document) -> list[tuple[str, str]]:
     """Where the map lies."""
-    raster = report["map"]
-    transformer = pyproj.Transformer.from_crs(raster["crs"], "EPSG:4326", always_xy=True)
+    raster = document.report["map"]
+    transformer = pyproj.Transformer.from_crs(document.map.crs, "EPSG:4326", always_xy=True)
     west, south, east, north = transformer.transform_bounds(*raster["bounds"])
     size = f"{raster['width']:,} x {raster['height']:,} pixels of {raster['pixel_size']:g} m"
     return [

@@ -85,6 +85,8 @@ def compare(path: Path, maps: Sequence[PublishedMap]) -> dict[str, list[Comparis
     rows = read_table(path)
     lacking = [name for name in _REQUIRED if name not in rows[0]]
     faults.add(lacking, f"{path} lacks the columns {{ids}}")
+    if not lacking and len({mark for row in rows for mark in ".," if mark in row["hectares"]}) > 1:
+        faults.add([str(path)], "{ids} has hectares with a point and with a comma; one may part thousands")
     for number, row in enumerate(() if lacking else rows, start=2):
         problem = _take(row, maps, found)
         if problem:

@@ -15,6 +15,7 @@ from assessment.document.page import method
 from gee_pipeline.files import write_bytes
 from gee_pipeline.map_codes import NOT_CROPLAND
 from inference.product.map_facts import COUNTED
+from inference.product.qgis_style import xml_bytes
 
 _TEMPLATE: Final = files("assessment.publication").joinpath("metadata.xml")
 
@@ -47,7 +48,7 @@ def write_metadata(path: Path, identifier: str, document: Document, item: Mappin
     Raises:
         DiskFullError: The disk has no room.
     """
-    write_bytes(path, metadata(identifier, document, item["bbox"]).encode())
+    write_bytes(path, xml_bytes(metadata(identifier, document, item["bbox"])))
 
 
 def metadata(identifier: str, document: Document, bbox: list[float]) -> str:
@@ -75,7 +76,7 @@ def metadata(identifier: str, document: Document, bbox: list[float]) -> str:
         credit=report["attribution"],
         keywords=["crop map", "land cover", "agriculture", *sensors, *classes],
         abstract=_abstract(document, classes),
-        limits=" ".join([*report["notices"], COUNTED]),
+        limits=" ".join([*report["notices"], *([] if document.assessment else [COUNTED])]) or "none",
         completeness=list(_completeness(report)),
         accuracies=list(_accuracies(document)),
         lineage=method(document),

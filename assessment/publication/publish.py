@@ -33,7 +33,7 @@ from assessment.publication.folder import (
     write_map_folder,
 )
 from assessment.publication.project import write_project
-from assessment.sample.districts import read_districts
+from assessment.sample.districts import ELSEWHERE, read_districts
 from assessment.sample.frame import Progress
 from assessment.sample.record import to_csv
 from assessment.smoothing.request import SMOOTHED
@@ -99,7 +99,8 @@ def publish_maps(request: PublishRequest, report: Progress = lambda *_: None) ->
 
     Raises:
         IncompleteRunError: A map is not whole.
-        InputError: Two runs have one name, or districts, statistics or the folder cannot be used.
+        InputError: Two maps have one name, parcels were not made, or districts, statistics or the folder
+            cannot be used.
         MismatchError: An assessment, parcels or a smoothed map is of another map.
         DiskFullError: The disk has no room.
     """
@@ -108,9 +109,12 @@ def publish_maps(request: PublishRequest, report: Progress = lambda *_: None) ->
     publisher = publisher_of(request.folder, request.words)
     maps = [_read(run, request, publisher, report) for run in request.runs]
     _require_names(maps)
+    _require_same_places(maps, request.folder)
+    _require_districts(maps, request.districts)
     compared = compare(request.statistics, [one.for_statistics for one in maps]) if request.statistics else {}
     require_writable(request.folder / SUMS)
     with _alone(request.folder):
+        _remove_unfinished(request.folder)
         (request.folder / SUMS).unlink(missing_ok=True)
         for one in maps:
             _write_map(request.folder, one, compared.get(one.identifier, []))
@@ -136,9 +140,17 @@ def _read(run: Path, request: PublishRequest, publisher: Publisher, report: Prog
     rows = class_areas(document, assessed, districts, report)
     beside = {"smoothed": run / SMOOTHED, "assessment": document.assessed_in}
     if request.fields:
-        beside["fields"] = run / fields.FOLDER
+        beside["fields"] = _parcels(run)
     there = {name: path for name, path in beside.items() if path is not None and path.is_dir()}
     return MapToPublish(run, identifier, publisher.collection, document, rows, there)
+
+
+def _parcels(run: Path) -> Path:
+    """The folder of the parcels of a run."""
+    folder = run / fields.FOLDER
+    if not (folder / fields.REPORT).is_file():
+        raise InputError(f"{run} has no parcels. Make them with 'cropmap fields {run}', or omit --fields.")
+    return folder
 
 
 @contextmanager
@@ -156,8 +168,15 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _require_empty_or_ours(folder: Path) -> None:
-    """Refuse a folder of other things: all files in it would be listed as published."""
-    if not folder.is_dir() or (folder / COLLECTION).is_file():
+    """Refuse a folder of other things: all files in it would be listed as published. Refuse links, too."""
+    if not folder.is_dir():
+        return
+    if linked := sorted(path.name for path in folder.iterdir() if path.is_symlink()):
+        raise InputError(
+            f"A publication holds its files itself; in {folder} {', '.join(linked[:5])} is a link to another "
+            "place. Put there what it leads to."
+        )
+    if (folder / COLLECTION).is_file():
         return
     if strange := sorted(path.name for path in folder.iterdir() if not _is_ours(path)):
         raise InputError(
@@ -202,17 +221,44 @@ def _require_names(maps: Sequence[MapToPublish]) -> None:
         )
 
 
+def _require_same_places(maps: Sequence[MapToPublish], folder: Path) -> None:
+    """Refuse a map whose name another place has: it would take the place of that map."""
+    for one in maps:
+        there = folder / one.identifier / ITEM
+        if there.is_file() and read_json(there)["geometry"] != read_json(one.run / "map" / ITEM)["geometry"]:
+            raise InputError(
+                f"{there.parent} is a map of that name of another area than {one.run}. Give 'cropmap "
+                f"predict' another --title, or delete {there.parent} if the new map shall replace it."
+            )
+
+
+def _require_districts(maps: Sequence[MapToPublish], districts: Path | None) -> None:
+    """Refuse districts without a pixel of any map."""
+    met = {area.district for one in maps for area in one.areas if area.pixels} - {"", ELSEWHERE}
+    if districts is not None and not met:
+        raise InputError(
+            f"No pixel of a map lies in a district of {districts}. Give the districts of its area."
+        )
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what commands that were stopped had begun."""
+    for path in folder.glob("*.part"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def _write_map(folder: Path, one: MapToPublish, comparisons: Sequence[Comparison]) -> None:
     """The folder of a map, whole or not there; it takes the place of an older one."""
-    work, target = folder / f"{one.identifier}.part", folder / one.identifier
-    shutil.rmtree(work, ignore_errors=True)
+    target, work, old = (folder / f"{one.identifier}{ending}" for ending in ("", ".part", ".old.part"))
     work.mkdir(parents=True)
     try:
         write_map_folder(work, one, comparisons)
-        shutil.rmtree(target, ignore_errors=True)
+        if target.exists():
+            target.replace(old)
         work.replace(target)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        for folder in (work, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _hold_together(folder: Path, publisher: Publisher) -> tuple[list[str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from typing import Final
 
@@ -12,6 +13,9 @@ QGIS_VERSION: Final = "3.22"
 """The oldest version of QGIS that these files were opened with."""
 
 DOCTYPE: Final = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
+
+_NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that no document of XML holds (XML 1.0, section 2.2)."""
 
 SCALE: Final = "cividis"
 """Colours of layers with values: they look alike to all readers (Nunez, Anderton and Renslow 2018)."""
@@ -61,7 +65,12 @@ def style_document(kind: str) -> ET.Element:
 def to_xml(root: ET.Element) -> bytes:
     """A document of QGIS as it is written."""
     ET.indent(root)
-    return f"{DOCTYPE}\n{ET.tostring(root, encoding='unicode')}\n".encode()
+    return xml_bytes(f"{DOCTYPE}\n{ET.tostring(root, encoding='unicode')}\n")
+
+
+def xml_bytes(document: str) -> bytes:
+    """A document of XML as UTF-8, without the control characters that XML cannot hold."""
+    return _NO_XML.sub("", document).encode()
 
 
 def _style_file(pipe: ET.Element) -> bytes:

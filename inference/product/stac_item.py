@@ -30,6 +30,9 @@ PRECISION: Final = 1e-6
 TOLERANCE: Final = 1e-4
 """Degrees by which the footprint may be simplified: a pixel."""
 
+LONGEST: Final = 80
+"""Letters of a title in the id, which names a folder when the map is published; file systems take 255."""
+
 _FILES: Final = (
     ("legend", "legend.json", pystac.MediaType.JSON, "Codes, names and colours", "metadata"),
     ("quicklook", "quicklook.png", pystac.MediaType.PNG, "Quicklook", "overview"),
@@ -79,10 +82,11 @@ def _sensors(facts: MapFacts) -> str:
 
 
 def _item_id(facts: MapFacts) -> str:
-    """The title and the year; a title in another script is told by the run."""
-    name = slug(facts.title)
-    if not re.search("[a-z]", name):
-        name = "-".join(filter(None, ("crop-map", name, facts.run_digest[:8])))
+    """The title and the year; a title in another script, or a long one, is told by the run."""
+    name, readable = slug(facts.title), re.search("[a-z]", slug(facts.title))
+    if not readable or len(name) > LONGEST:
+        start = (name if readable else f"crop-map-{name}")[:LONGEST].strip("-")
+        name = "-".join(filter(None, (start, facts.run_digest[:8])))
     return name if str(facts.year) in name else f"{name}-{facts.year}"
 
 

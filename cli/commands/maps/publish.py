@@ -70,7 +70,7 @@ def publish(runs: tuple[Path, ...], folder: Path, no_assessment: bool, quiet: bo
 def describe(published: Published) -> list[str]:
     """What was published, and how published statistics compare."""
     lines = [
-        f"{published.folder}: {len(published.maps)} maps, {len(published.new)} of them new",
+        f"{published.folder}: maps: {len(published.maps)}, of them written now: {len(published.new)}",
         *(f"  {name}" for name in published.maps),
     ]
     inside = [one.in_interval for one in published.comparisons if one.in_interval is not None]

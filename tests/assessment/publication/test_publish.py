@@ -18,7 +18,9 @@ from xml.etree import ElementTree as ET
 import geopandas
 import jsonschema
 import numpy as np
+import pandas
 import pyarrow.parquet
+import pyproj
 import pystac
 import pytest
 import rasterio
@@ -28,7 +30,7 @@ from filelock import FileLock
 from pystac.validation.local_validator import get_local_schema_cache
 
 from assessment.document.facts import Words, read_document
-from assessment.publication.item import licence_id
+from assessment.publication.item import licence_id, licence_links
 from assessment.publication.publish import PublishRequest, publish_maps
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import read_json, write_json
@@ -36,7 +38,7 @@ from gee_pipeline.season import SUMMER
 from inference.verification.checksums import SUMS, write_checksums
 from inference.verification.published import verify_published
 from tests.support.assessed_run import assess, made_map, write_again
-from tests.support.made_runs import CROPS, MadeRun
+from tests.support.made_runs import CROPS, MadeRun, made_grid, made_run, random_layers
 from tests.support.tiny_place import files, run_cropmap
 
 pytestmark = pytest.mark.slow
@@ -369,6 +371,22 @@ def _count_otherwise(folder: Path) -> None:
     write_checksums(folder)
 
 
+def _cut_the_list_off(folder: Path) -> None:
+    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / SUMS).write_text("".join(lines[:5]), encoding="utf-8")
+
+
+def _count_otherwise_in_the_table(folder: Path) -> None:
+    path = folder / NAME / "areas.csv"
+    path.write_bytes(path.read_bytes().replace(b"corn", b"rye"))
+    write_checksums(folder)
+
+
+def _lose_a_map(folder: Path) -> None:
+    shutil.rmtree(folder / NAME)
+    write_checksums(folder)
+
+
 def _name_another_model(folder: Path) -> None:
     path = folder / NAME / "item.json"
     values = read_json(path)
@@ -384,6 +402,9 @@ def _name_another_model(folder: Path) -> None:
         (_delete, f"missing: {NAME}/areas.csv"),
         (_count_otherwise, "pixels by code, its report"),
         (_name_another_model, "differ in: model"),
+        (_cut_the_list_off, f"{NAME} item: {SUMS} lacks, or has with another digest: "),
+        (_count_otherwise_in_the_table, "with another digest: areas.csv"),
+        (_lose_a_map, f"alone: ./{NAME}/item.json"),
     ],
 )
 def test_what_does_not_hold_is_named(
@@ -462,6 +483,119 @@ def test_a_folder_of_other_things_is_left_alone(run: MadeRun, tmp_path: Path) ->
     with pytest.raises(InputError, match="not of a folder that 'cropmap publish' made"):
         publish(folder, run)
     assert sorted(path.name for path in folder.iterdir()) == ["collection.json", "thesis.doc"]
+
+
+def test_a_link_in_a_folder_is_refused(run: MadeRun, tmp_path: Path) -> None:
+    folder = publish(tmp_path / "out", run)
+    shutil.move(folder / NAME, tmp_path / "large_disk")
+    (folder / NAME).symlink_to(tmp_path / "large_disk")
+    with pytest.raises(InputError, match=f"{NAME} is a link"):
+        publish(folder, run)
+    assert (folder / SUMS).is_file()
+
+
+def test_what_a_killed_command_began_is_not_published_with_another_map(run: MadeRun, tmp_path: Path) -> None:
+    undisturbed = publish(tmp_path / "undisturbed", run)
+    folder = tmp_path / "out"
+    shutil.copytree(undisturbed / NAME, folder / "crop-map-2020.part")  # whole, but not in its place
+    (folder / "items.parquet.elsewhere.1.part").write_text("half")
+    publish(folder, run)
+    assert files(folder) == files(undisturbed)
+
+
+def test_a_map_of_another_area_does_not_take_the_place_of_one_of_the_same_name(
+    run: MadeRun, tmp_path: Path
+) -> None:
+    folder = publish(tmp_path / "out", run)
+    before = files(folder)
+    layers = random_layers((64, 96), seed=1)
+    other = made_run(tmp_path / "other", made_grid(2, 3, 32, ("EPSG:32616", 304_000, 3_924_480)), layers)
+    write_again(other)
+    with pytest.raises(InputError, match="a map of that name of another area"):
+        publish(folder, other)
+    assert files(folder) == before
+    shutil.rmtree(folder / NAME)
+    publish(folder, other)
+    assert read_json(folder / NAME / "item.json")["properties"]["proj:code"] == "EPSG:32616"
+
+
+def test_a_crs_without_a_number_is_published(run: MadeRun, tmp_path: Path) -> None:
+    crs = "+proj=laea +lat_0=35 +lon_0=-91 +datum=WGS84 +units=m +type=crs"
+    one = made_run(tmp_path / "laea", made_grid(2, 3, 32, (crs, 4_000, 3_000)), random_layers((64, 96)))
+    write_again(one, title="Equal area")
+    folder = publish(tmp_path / "out", one, run)
+    assert verify_published(folder).holds
+    assert read_json(folder / "collection.json")["summaries"]["proj:code"] == ["EPSG:32615"]
+    to_degrees = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    west, south, east, north = to_degrees.transform_bounds(4_000, 2_360, 4_960, 3_000)
+    page = (folder / "equal-area-2021" / "report.html").read_text(encoding="utf-8")
+    assert f"{west:.4f} to {east:.4f}" in page
+    assert f"{south:.4f} to {north:.4f}" in page
+
+
+def test_control_characters_of_a_title_leave_the_xml_well_formed(run: MadeRun, tmp_path: Path) -> None:
+    write_again(run, title='Fields\x0b & "meadows" <2021>')
+    folder = publish(tmp_path / "out", run)
+    (name,) = (path.parent for path in folder.glob("*/item.json"))
+    assert elements(name / "metadata.xml", f"{GMD}title")[0] == 'Fields & "meadows" <2021>'
+    with zipfile.ZipFile(folder / "maps.qgz") as archive:
+        tree = ET.fromstring(archive.read("maps.qgs")).iter("layer-tree-group")
+    assert 'Fields & "meadows" <2021>' in {group.get("name") for group in tree}
+
+
+@pytest.mark.parametrize("text", ["Office\x07", "\udcff\udcfe"])
+def test_words_that_are_no_text_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="--agency is a text in UTF-8 without control characters"):
+        Words(agency=text)
+
+
+@pytest.mark.parametrize(
+    ("contact", "element"),
+    [
+        ("https://social.example/@office", "URL"),
+        ("maps@example.org", "electronicMailAddress"),
+        ("Room 5, see https://example.org", "contactInstructions"),
+    ],
+)
+def test_a_contact_is_an_address_or_words(run: MadeRun, tmp_path: Path, contact: str, element: str) -> None:
+    folder = publish(tmp_path / "out", run, words=Words(contact=f" {contact} "))
+    assert set(elements(folder / NAME / "metadata.xml", f"{GMD}{element}")) == {contact}
+
+
+def test_the_link_of_a_licence_ends_before_the_marks_of_the_sentence() -> None:
+    (link,) = licence_links("Own terms (see <https://example.org/terms-1.0>).")
+    assert link.href == "https://example.org/terms-1.0"
+
+
+def test_metadata_of_an_assessed_map_do_not_call_its_areas_counts(run: MadeRun, tmp_path: Path) -> None:
+    def limits(folder: Path) -> list[str]:
+        return elements(folder / NAME / "metadata.xml", f"{GMD}useLimitation")
+
+    assert "not area estimates" in limits(publish(tmp_path / "counted", run))[0]
+    assess(run)
+    assert "not area estimates" not in limits(publish(tmp_path / "assessed", run))[0]
+
+
+def test_districts_of_elsewhere_are_refused_and_far_ones_among_others_count_nothing(
+    run: MadeRun, tmp_path: Path
+) -> None:
+    far = geopandas.GeoDataFrame({"name": ["Far"]}, geometry=[shapely.box(60, 0, 91, 30)], crs="EPSG:4326")
+    far.to_file(tmp_path / "far.gpkg")
+    with pytest.raises(InputError, match="No pixel of a map lies in a district"):
+        publish(tmp_path / "out", run, districts=tmp_path / "far.gpkg", district_column="name")
+    near = geopandas.read_file(write_districts(run, tmp_path / "districts.gpkg")).to_crs("EPSG:4326")
+    pandas.concat([far, near]).to_file(tmp_path / "both.gpkg")
+    folder = publish(tmp_path / "out", run, districts=tmp_path / "both.gpkg", district_column="name")
+    rows = rows_of(folder / "areas.csv")
+    assert {row["district"] for row in rows} == {"", "West", "East"}
+    (west,) = (row for row in rows if (row["district"], row["class"]) == ("West", "corn"))
+    assert int(west["pixels"]) == (run.layers[0][:, :48] == 1).sum()
+
+
+def test_parcels_that_were_not_made_are_asked_for_in_vain(run: MadeRun, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has no parcels\. Make them with 'cropmap fields"):
+        publish(tmp_path / "out", run, fields=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_process_at_a_time_publishes_to_a_folder(run: MadeRun, tmp_path: Path) -> None:

@@ -170,6 +170,7 @@ def test_simulated_scenes_are_named_in_the_description_and_real_ones_are_attribu
         ("Fields / Süd", "fields-sud-2021"),
         ("Карта полей", "crop-map-0f1e2d3c-2021"),
         ("2021 年作物", "crop-map-2021-0f1e2d3c"),
+        ("Fields " * 40, "fields-" * 11 + "fie-0f1e2d3c-2021"),
     ],
 )
 def test_the_id_is_made_of_the_title_and_the_year(title, identifier):
