@@ -84,6 +84,13 @@ class Checkpoint:
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise InputError(f"A temperature is greater than 0, got {self.temperature}.")
 
+    @property
+    def band_statistics(self) -> Normalisation | None:
+        """What each band was like in training; None where the input was not scaled band by band."""
+        options = self.provenance.get("options")
+        scaling = options.get("normalisation", "band") if isinstance(options, dict) else "band"
+        return self.normalisation if scaling == "band" else None
+
     def build(self) -> nn.Module:
         """The network with its weights, in eval mode, on the CPU.
 

@@ -132,9 +132,8 @@ def work_through(
 
 def checked(summary: RunSummary, plan: RunPlan, model: TrainedModel | None = None) -> Check:
     """The observed values of a run, against its recipe and the model's training values."""
-    known = model.normalisation if isinstance(model, Checkpoint) else None
-    by_band = known is not None and known.tells_bands_apart(plan.recipe.group_sizes)
-    return Check(summary.observed, plan.recipe, known if by_band else None)
+    known = model.band_statistics if isinstance(model, Checkpoint) else None
+    return Check(summary.observed, plan.recipe, known)
 
 
 def remarks(summary: RunSummary) -> tuple[str, ...]:

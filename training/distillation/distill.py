@@ -223,9 +223,12 @@ def _comparisons(student: Checkpoint, judged: tuple[JudgedSet, ...]) -> tuple[Co
 
 
 def _origin(teacher: Teacher, taught: Lessons, options: DistillOptions, split: Split) -> dict[str, Any]:
-    own = teacher.members[0].provenance
+    first = teacher.members[0]
+    own = first.provenance
+    scaled = {} if first.band_statistics else {"options": {"normalisation": own["options"]["normalisation"]}}
     return {
         **{key: own[key] for key in TAKEN_OVER if key in own},
+        **scaled,
         "split": split.facts,
         "distilled": {
             "teachers": teacher.facts,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from gee_pipeline.errors import InputError
 
@@ -26,13 +24,3 @@ class Normalisation:
                 "A normalisation takes a mean and a standard deviation above 0 for each band, got "
                 f"mean {self.mean} and std {self.std}."
             )
-
-    def tells_bands_apart(self, sizes: Sequence[int]) -> bool:
-        """Whether it says what each band is like; not where the bands of a sensor share one mean.
-
-        Args:
-            sizes: Number of bands of each sensor.
-        """
-        ends = list(accumulate(sizes))
-        groups = [self.mean[end - size : end] for end, size in zip(ends, sizes, strict=True) if size > 1]
-        return not groups or any(len(set(group)) > 1 for group in groups)
