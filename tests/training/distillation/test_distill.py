@@ -15,6 +15,7 @@ from training.distillation.teacher import Teacher
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.split import in_blocks
 from training.fit.train import train_checkpoint
+from training.scores.applicability import with_applicability
 
 QUICK = DistillOptions(channels=(8,), series=200, epochs=2, batch_size=32, device="cpu", learning_rate=1e-2)
 
@@ -185,3 +186,21 @@ def test_a_stopped_distillation_goes_on_to_the_same_student(teacher, samples, tr
 def test_options_that_cannot_be_are_refused(wrong):
     with pytest.raises(InputError, match="got"):
         DistillOptions(**wrong)
+
+
+def test_a_student_says_how_its_teacher_was_scaled(checkpoint, samples, trial):
+    options = {**checkpoint.provenance["options"], "normalisation": "one"}
+    scaled = replace(checkpoint, provenance={**checkpoint.provenance, "options": options})
+    student = distill(Teacher.of([("large", scaled)], "cpu"), samples, QUICK)[-1].checkpoint
+    assert student.band_statistics is None
+    assert trial.checkpoint.band_statistics == checkpoint.normalisation
+
+
+def test_a_student_has_an_area_of_applicability_of_its_own(teacher, samples, monkeypatch):
+    monkeypatch.setattr("training.scores.applicability.FEWEST", 5)
+    student = distill(teacher, samples, QUICK)[-1].checkpoint
+    split = held_out(teacher, samples, None, QUICK.seed)
+    parts = samples.take(split.training), samples.take(split.validation)
+    expected = with_applicability(student, *parts, device="cpu", seed=QUICK.seed).applicability
+    assert expected is not None
+    assert student.applicability == expected
