@@ -13,6 +13,7 @@ as the area under the ROC curve: 0.5 is chance.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The area of applicability on real places.")
     parser.add_argument("--model", default="accurate", help="a model that ships, or a file")
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--keep", type=Path, help="JSON file that the squares of the model are added to")
     options = parser.parse_args()
     if not (options.data / "worldcereal").is_dir():
         sys.exit(f"The real data are expected in {options.data}.")
@@ -101,7 +103,26 @@ def main() -> None:
     found = [answers_in(model, place) for place in places(options.data, model)]
     for line in table(found):
         print(line)
+    if options.keep:
+        keep(options.keep, model, found)
     sys.exit(0 if within_limits([group for one in found for group in one.groups]) else 1)
+
+
+def keep(path: Path, model: Checkpoint, found: list[Answers]) -> None:
+    """Add the squares to those by which `cropmap advise` says what to expect; thinned ones are left out."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known[model.digest] = [
+        {
+            "place": group.place,
+            "samples": group.samples,
+            "outside": round(group.outside, 3),
+            "accuracy": round(group.accuracy, 3),
+        }
+        for one in found
+        if "seven bins" not in one.place
+        for group in one.groups
+    ]
+    path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def places(data: Path, model: Checkpoint) -> Iterator[Place]:

@@ -14,6 +14,7 @@ from gee_pipeline.incoming.addresses import without_secrets
 
 COMMANDS: Final = {
     "predict": "cli.commands.predict:predict",
+    "advise": "cli.commands.advise:advise",
     "export": "cli.commands.export:export",
     "estimate": "cli.commands.estimate:estimate",
     "status": "cli.commands.status:status",

@@ -41,6 +41,7 @@ ROOMS = {
         "inference.batch",
         "inference.deployment",
         "inference.workflow",
+        "inference.advice",
         "inference.verification",
     ),
     "training": (

@@ -98,6 +98,7 @@ class Desk:
             "estimate": area,
             "export": [*area, "--source", self.place.catalog, "--out", self.folder / "run"],
             "predict": [*area, "--source", self.place.catalog, "--model", self.place.model],
+            "advise": [*area, "--source", self.place.catalog, "--model", self.place.model],
             "season": ["--aoi", self.place.area, "--json"],
             "forest code": [*area, "--forest", FOREST, "--language", "python"],
         }.get(name, [*area, "--forest", FOREST])
@@ -161,6 +162,7 @@ SPIES: dict[str, tuple[str, Callable[..., Any]]] = {
     "estimate": ("gee_pipeline.earthengine.composites.estimate.estimate_area", _request),
     "export": ("inference.workflow.composites.export_composites", _request),
     "predict": ("inference.workflow.crop_map.make_map", _request),
+    "advise": ("inference.advice.trial.advise", _request),
     "forest predict": ("inference.workflow.forest_map.plan_forest", _planned),
     "forest verify": ("inference.workflow.forest_map.plan_forest", _planned),
 }
@@ -197,7 +199,7 @@ def test_the_commands_of_a_season_are_these() -> None:
         "benchmark": full - {"clock"},
         "export": full - {"min_clear_bins"} | {"hemisphere"},
         "estimate": full - {"min_clear_bins"} | {"hemisphere"},
-        **{name: {"season_start", "hemisphere"} for name in ("predict", "forest predict")},
+        **{name: {"season_start", "hemisphere"} for name in ("advise", "predict", "forest predict")},
         **{name: {"season_start", "hemisphere"} for name in ("forest verify", "forest code")},
         "season": {"hemisphere"},
     }

@@ -1,0 +1,79 @@
+"""What follows from the figures of a trial, and what they are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inference.advice.advice import Advice, Shift, expected_of, tried
+from inference.advice.trial import moved
+from inference.models.checkpoint import load_checkpoint
+from inference.models.shipped import SHIPPED, model_path
+
+PLAIN = Advice(
+    model="m.safetensors",
+    simulated=False,
+    pixels=100,
+    classes={"corn": 0.6, "rice": 0.0, "other": 0.4},
+    confidence=0.8,
+    outside=0.1,
+    shifts=(Shift(-5, 0.805, 0.1), Shift(0, 0.80, 0.1), Shift(5, 0.79, 0.2)),
+    gap="",
+    own_accuracy=0.95,
+    expected=None,
+)
+
+
+def test_classes_without_a_pixel_are_named() -> None:
+    assert PLAIN.never == ("rice",)
+
+
+@pytest.mark.parametrize(
+    ("outside", "words"),
+    [
+        (None, "does not tell"),
+        (0.2, "Map the area"),
+        (0.21, "Map with caution"),
+        (0.6, "Map with caution"),
+        (0.61, "Do not rely"),
+    ],
+)
+def test_what_to_do_follows_from_how_unlike_the_place_is(outside: float | None, words: str) -> None:
+    assert words in replace(PLAIN, outside=outside).next_step
+
+
+def test_another_window_is_spoken_of_only_where_it_adds_enough() -> None:
+    assert PLAIN.best_shift.days == 0
+    surer = (*PLAIN.shifts[:2], Shift(5, 0.83, 0.1))
+    assert replace(PLAIN, shifts=surer).best_shift.days == 5
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_to_expect_is_what_squares_as_unlike_had(name: str) -> None:
+    digest = load_checkpoint(model_path(name)).digest
+    squares = tried(digest)
+    assert len(squares) >= 60
+    assert {"California", "Canada 2017"} <= {one["place"] for one in squares}
+    found = expected_of(digest, 0.9)
+    near = sorted(one["accuracy"] for one in squares if 0.8 <= one["outside"] <= 1.0)
+    assert found is not None
+    assert (found.low, found.high, found.squares) == (*np.quantile(near, [0.1, 0.9]), len(near))
+    fitting = expected_of(digest, 0.05)
+    assert fitting is not None
+    assert fitting.low > found.high  # on the places tried the share outside tells them apart
+
+
+def test_of_a_model_that_nobody_tried_nothing_is_expected() -> None:
+    assert expected_of("0" * 16, 0.1) is None
+    assert expected_of(load_checkpoint(model_path("fast")).digest, None) is None
+
+
+@pytest.mark.parametrize("bins", [0, 1, 3, -1, -4])
+def test_a_moved_window_sees_what_was_observed_then_and_gaps_besides(bins: int) -> None:
+    series = np.arange(2 * 3 * 8, dtype=np.int16).reshape(2, 3, 8)
+    found = moved(series, bins)
+    for at in range(8):
+        expected = series[:, :, at + bins] if 0 <= at + bins < 8 else np.full((2, 3), -9999)
+        np.testing.assert_array_equal(found[:, :, at], expected)
