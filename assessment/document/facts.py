@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +16,8 @@ from assessment.document.pictures import Picture, class_picture, frame_of, value
 from assessment.sample.map_file import AssessedMap, open_map
 from assessment.sample.record import DESIGN_FILE, load_design
 from assessment.smoothing.request import SMOOTHED, SMOOTHED_MAP
-from gee_pipeline.errors import IncompleteRunError, InputError, MismatchError
-from gee_pipeline.files import read_json
+from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError, MismatchError
+from gee_pipeline.files import ODD_VALUES, in_words, read_json
 from gee_pipeline.map_codes import NOT_CROPLAND
 from gee_pipeline.recipe import Recipe
 from inference.run.ledger import read_ledger
@@ -109,6 +110,24 @@ class Document:
     def title(self) -> str:
         """The heading."""
         return self.words.title or str(self.report["title"])
+
+
+@contextmanager
+def sound_records(place: Path) -> Iterator[None]:
+    """Say that the records of a map are damaged, where they hold other values than cropmap writes.
+
+    Args:
+        place: The folder of the map.
+
+    Raises:
+        CorruptFileError: Some do.
+    """
+    try:
+        yield
+    except ODD_VALUES as error:
+        raise CorruptFileError(
+            f"The records of the map in {place} are damaged: {in_words(error)}. Make the map again."
+        ) from error
 
 
 def read_document(

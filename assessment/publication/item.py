@@ -50,7 +50,10 @@ def published_item(source: Path, folder: Path, document: Document, collection: s
         collection: Id of the collection that it belongs to.
     """
     words = document.words
-    item = pystac.Item.from_dict(pystac.StacIO.default().read_json(str(source)), preserve_dict=False)
+    try:
+        item = pystac.Item.from_dict(pystac.StacIO.default().read_json(str(source)), preserve_dict=False)
+    except pystac.STACError as error:
+        raise ValueError(str(error)) from error  # as for all values that are not ours
     for key, name, media_type, title, role in FILES:
         if (folder / name).is_file():
             item.add_asset(key, pystac.Asset(f"./{name}", title=title, media_type=media_type, roles=[role]))

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from assessment.document import areas, statistics
 from assessment.document.areas import class_areas
-from assessment.document.facts import Words, read_document
+from assessment.document.facts import Words, read_document, sound_records
 from assessment.document.statistics import Comparison, compare
 from assessment.fields import fields
 from assessment.publication.collection import (
@@ -107,7 +107,10 @@ def publish_maps(request: PublishRequest, report: Progress = lambda *_: None) ->
     _require_package()
     _require_empty_or_ours(request.folder)
     publisher = publisher_of(request.folder, request.words)
-    maps = [_read(run, request, publisher, report) for run in request.runs]
+    maps = []
+    for run in request.runs:
+        with sound_records(run / "map"):
+            maps.append(_read(run, request, publisher, report))
     _require_names(maps)
     _require_same_places(maps, request.folder)
     _require_districts(maps, request.districts)
@@ -117,8 +120,10 @@ def publish_maps(request: PublishRequest, report: Progress = lambda *_: None) ->
         _remove_unfinished(request.folder)
         (request.folder / SUMS).unlink(missing_ok=True)
         for one in maps:
-            _write_map(request.folder, one, compared.get(one.identifier, []))
-        names, digest = _hold_together(request.folder, publisher)
+            with sound_records(one.run / "map"):
+                _write_map(request.folder, one, compared.get(one.identifier, []))
+        with sound_records(request.folder):
+            names, digest = _hold_together(request.folder, publisher)
     return Published(
         request.folder,
         tuple(names),

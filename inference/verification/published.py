@@ -10,7 +10,7 @@ import numpy as np
 import rasterio
 from rasterio.errors import RasterioIOError
 
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import ODD_VALUES, in_words, read_json
 from gee_pipeline.layers import BASE, CROP_MAP, ON_REQUEST
 from gee_pipeline.map_codes import OUTSIDE
@@ -74,7 +74,7 @@ def _collection(folder: Path, places: Sequence[Path]) -> Finding:
         links = [
             link["href"] for link in read_json(folder / "collection.json")["links"] if link["rel"] == "item"
         ]
-    except (InputError, *ODD_VALUES) as error:
+    except (InputError, CorruptFileError, *ODD_VALUES) as error:
         return Finding("collection", False, f"cannot be read: {in_words(error)}")
     there = {f"./{place.name}/item.json" for place in places}
     if different := sorted(there.symmetric_difference(links)):
@@ -97,7 +97,7 @@ def _of_map(place: Path, listed: Mapping[str, str]) -> Iterator[Finding]:
             yield _counts(place, crop_map, report)
             for finding in seam_findings(crop_map, report["map"]["cell_size"]):
                 yield Finding(f"{place.name} {finding.name}", finding.holds, finding.text)
-    except (RasterioIOError, InputError, *ODD_VALUES) as error:
+    except (RasterioIOError, InputError, CorruptFileError, *ODD_VALUES) as error:
         yield Finding(place.name, False, f"cannot be read: {in_words(error)}")
 
 

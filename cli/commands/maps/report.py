@@ -43,15 +43,17 @@ def report(
       cropmap report run/ --agency "Office of Agriculture" --licence "CC BY 4.0" --contact maps@example.org
       cropmap report run/ --config agency.toml --out report.html
     """
-    from assessment.document.facts import Words, read_document
+    from assessment.document.facts import Words, read_document, sound_records
     from assessment.document.page import write_page
     from inference.product.map_facts import COUNTED, page_path
 
     if no_assessment and assessment:
         raise click.UsageError("Give --assessment or --no-assessment, not both.")
     path = out or page_path(run / "map")
-    document = read_document(run, Words(**words), assessment, assessed=not no_assessment, smoothed=smoothed)
-    write_page(path, document)
+    said = Words(**words)
+    with sound_records(run / "map"):
+        document = read_document(run, said, assessment, assessed=not no_assessment, smoothed=smoothed)
+        write_page(path, document)
     click.echo(path)
     if document.assessment is None:
         click.echo(f"{COUNTED} The map was not assessed.", err=True)

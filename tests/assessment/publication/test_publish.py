@@ -382,6 +382,11 @@ def _count_otherwise_in_the_table(folder: Path) -> None:
     write_checksums(folder)
 
 
+def _break_the_item(folder: Path) -> None:
+    path = folder / NAME / "item.json"
+    path.write_bytes(path.read_bytes()[:-9])
+
+
 def _lose_a_map(folder: Path) -> None:
     shutil.rmtree(folder / NAME)
     write_checksums(folder)
@@ -404,6 +409,7 @@ def _name_another_model(folder: Path) -> None:
         (_name_another_model, "differ in: model"),
         (_cut_the_list_off, f"{NAME} item: {SUMS} lacks, or has with another digest: "),
         (_count_otherwise_in_the_table, "with another digest: areas.csv"),
+        (_break_the_item, f"damaged: {NAME}/item.json"),
         (_lose_a_map, f"alone: ./{NAME}/item.json"),
     ],
 )
@@ -483,6 +489,27 @@ def test_a_folder_of_other_things_is_left_alone(run: MadeRun, tmp_path: Path) ->
     with pytest.raises(InputError, match="not of a folder that 'cropmap publish' made"):
         publish(folder, run)
     assert sorted(path.name for path in folder.iterdir()) == ["collection.json", "thesis.doc"]
+
+
+def _set(path: Path, values: dict[str, Any]) -> None:
+    write_json(path, {**read_json(path), **values})
+
+
+@pytest.mark.parametrize(
+    ("record", "values"),
+    [
+        ("item.json", {"properties": {}}),
+        ("item.json", {"bbox": [float("inf")] * 4}),
+        ("item.json", {"assets": 3}),
+        ("report.json", {"classes": None}),
+        ("report.json", {"map": {}}),
+    ],
+)
+def test_damaged_records_are_named(run: MadeRun, tmp_path: Path, record: str, values: dict[str, Any]) -> None:
+    _set(run.folder / "map" / record, values)
+    with pytest.raises(CorruptFileError, match=r"records of the map in .* are damaged: "):
+        publish(tmp_path / "out", run)
+    assert not (tmp_path / "out" / SUMS).exists()
 
 
 def test_a_link_in_a_folder_is_refused(run: MadeRun, tmp_path: Path) -> None:
