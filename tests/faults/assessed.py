@@ -29,6 +29,16 @@ FIELDS: Final = ("fields", "run", "--id", "key", "--declared", "crop", "--quiet"
 SMOOTH: Final = ("smooth", "probable", "--quiet")
 SIEVE: Final = ("smooth", "run", "--method", "sieve", "--quiet")
 PAGE: Final = ("report", "run", "--agency", "Office", "--out", "new/page.html")
+PUBLISH: Final = ("publish", "probable", "--quiet", "--agency", "Office", "--to")
+AREAS: Final = (
+    "--districts",
+    "districts.gpkg",
+    "--district-column",
+    "name",
+    "--statistics",
+    "statistics.csv",
+)
+VERIFY_PUBLISHED: Final = ("verify", "published")
 VERIFY: Final = ("verify", "probable", "--cells", 1)
 ELSEWHERE: Final = ("assess", "report", "strata.csv", "points.csv", "--quiet", "--out", "new")
 VISITS: Final = ("assess", "agreement", "run", "visits.csv", "--json")
@@ -55,7 +65,10 @@ def add_assessed(place: Path) -> None:
     frame.to_file(place / "answers.gpkg")
     _write(place / "visits.csv", [{"lon": r["lon"], "lat": r["lat"], "label": r["answer"]} for r in rows])
     _tables(place)
+    _write(place / "statistics.csv", [{"class": name, "hectares": 9} for name in classes])
     _polygons(place, classes)
+    outcome = Command.of(place, *PUBLISH, "published").run()
+    assert outcome.code == 0, outcome.stderr
 
 
 def _tables(place: Path) -> None:

@@ -13,7 +13,20 @@ from random import Random
 from typing import Any, Final
 
 from tests.faults import earth_engine
-from tests.faults.assessed import DISTRICTS, FIELDS, PAGE, REPORT, SAMPLE, SHEET, SIEVE, SMOOTH, add_assessed
+from tests.faults.assessed import (
+    AREAS,
+    DISTRICTS,
+    FIELDS,
+    PAGE,
+    PUBLISH,
+    REPORT,
+    SAMPLE,
+    SHEET,
+    SIEVE,
+    SMOOTH,
+    VERIFY_PUBLISHED,
+    add_assessed,
+)
 from tests.faults.commands import Command, Outcome
 from tests.faults.mutations import AGAIN, EXPORT, FOREST, MAP, PROBABLE, PSEUDO, SCENES, TRAIN
 from tests.faults.places import contents, copied, make_place
@@ -45,6 +58,9 @@ SUBJECTS: Final[tuple[tuple[str, tuple[Any, ...], bool], ...]] = (
     ("smoothing", SMOOTH, False),
     ("sieve", SIEVE, False),
     ("page", PAGE, False),
+    ("publication", (*PUBLISH, "new", *AREAS), False),
+    ("publication again", (*PUBLISH, "published", *AREAS), False),
+    ("publication verified", VERIFY_PUBLISHED, False),
 )  # fmt: skip
 """Name, command, and whether it asks Earth Engine."""
 

@@ -12,10 +12,12 @@ from random import Random
 from typing import Any, Final
 
 from tests.faults.assessed import (
+    AREAS,
     DISTRICTS,
     ELSEWHERE,
     FIELDS,
     PAGE,
+    PUBLISH,
     RASTER,
     REPORT,
     SAMPLE,
@@ -23,6 +25,7 @@ from tests.faults.assessed import (
     SIEVE,
     SMOOTH,
     VERIFY,
+    VERIFY_PUBLISHED,
     VISITS,
     add_assessed,
 )
@@ -64,6 +67,7 @@ RUN: Final = ("run/**/*",)
 SMOOTHED: Final = ("*/smoothed/**/*",)
 SHEETS: Final = ("sample/sheet/**/*",)
 HALF: Final = ("half/**/*",)
+TABLES: Final = ("new/areas.csv", "new/statistics.csv", "new/*/metadata.xml")
 
 
 def info(name: str, *more: Any) -> tuple[Any, ...]:
@@ -155,6 +159,13 @@ SUBJECTS: Final = (
     Subject("map of a page", "run/map/*.[tj][is][fo]", PAGE),
     Subject("evaluated", "samples.npz", (*EVALUATE, "samples.npz"), told=True, results=()),
     Subject("model evaluated", "model.safetensors", (*EVALUATE, "samples.csv"), told=True, results=()),
+    Subject("published", "published/*/**/*.*", VERIFY_PUBLISHED, given=False, results=(), told=True),
+    Subject("around the published", "published/*.*", VERIFY_PUBLISHED, given=False, results=(), told=True),
+    Subject("list of what is published", "published/SHA256SUMS", VERIFY_PUBLISHED, results=(), told=True),
+    Subject("map to publish", "probable/map/*.json", (*PUBLISH, "new", *AREAS), results=TABLES),
+    Subject("statistics", "statistics.csv", (*PUBLISH, "new", *AREAS), results=TABLES),
+    Subject("districts to publish", "districts.gpkg", (*PUBLISH, "new", *AREAS), results=TABLES),
+    Subject("publication", "published/**/*.json", (*PUBLISH, "published"), results=("published/areas.csv",)),
 )  # fmt: skip
 """What is damaged."""
 
