@@ -14,7 +14,7 @@ import rasterio
 from examples.demo import run_demo
 from examples.simulated_scenes import Settings
 
-NEEDED = ("exactextract", "ipykernel", "nbclient", "nbformat", "pyarrow")
+NEEDED = ("exactextract", "ipykernel", "nbclient", "nbformat", "pyarrow", "stac_geoparquet")
 
 pytestmark = [
     pytest.mark.slow,
@@ -72,6 +72,8 @@ def test_every_command_of_the_way_is_given_and_pictures_are_drawn(executed):
         "smooth",
         "assess report",
         "report",
+        "publish",
+        "verify",
     ]
     assert len(outputs(executed, "image/png")) == 4
     pages = [text for text in outputs(executed, "text/html") if "<iframe" in text]
@@ -114,6 +116,20 @@ def test_estimates_lie_near_the_truth_and_parcels_have_what_was_declared(demo, e
     assert declared == dict(zip(given["parcel"], given["crop"], strict=True))
     agree = parcels["agrees"][parcels["class"].notna()].astype(bool)
     assert np.mean(agree) > 0.7
+
+
+def test_the_published_folder_is_verified_and_its_files_are_listed(demo, executed):
+    (told,) = outputs(executed, "stdout")
+    assert "Verified: yes" in told
+    published = demo / "published"
+    (item,) = published.glob("*/item.json")
+    assets = json.loads(item.read_text(encoding="utf-8"))["assets"].values()
+    for asset in assets:
+        assert (item.parent / asset["href"]).is_file()
+        assert f"  {item.parent.name}/{asset['href'].removeprefix('./')}: {asset['title']}\n" in told
+    assert not (item.parent / "fields").exists()
+    collection = json.loads((published / "collection.json").read_text(encoding="utf-8"))
+    assert collection["description"].startswith("SIMULATED")
 
 
 def test_every_figure_is_said_to_be_simulated(demo, executed):
