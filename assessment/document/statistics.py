@@ -20,6 +20,8 @@ _REQUIRED: Final = ("class", "hectares")
 
 _NUMBER: Final = re.compile(r"\d+(\.\d+|,(?!\d{3}$)\d+)?")
 
+_THREE_AFTER_POINT: Final = re.compile(r"\d{1,3}\.\d{3}")
+
 _WAY_OUT: Final = (
     "The table has the columns class and hectares, and where they are needed district, year, map and source."
 )
@@ -85,8 +87,10 @@ def compare(path: Path, maps: Sequence[PublishedMap]) -> dict[str, list[Comparis
     rows = read_table(path)
     lacking = [name for name in _REQUIRED if name not in rows[0]]
     faults.add(lacking, f"{path} lacks the columns {{ids}}")
-    if not lacking and len({mark for row in rows for mark in ".," if mark in row["hectares"]}) > 1:
-        faults.add([str(path)], "{ids} has hectares with a point and with a comma; one may part thousands")
+    numbers = [] if lacking else [row["hectares"] for row in rows]
+    doubtful = [text for text in numbers if _THREE_AFTER_POINT.fullmatch(text)]
+    if any("," in text for text in numbers):
+        faults.add(doubtful, f"{path} has decimal commas, so {{ids}} may mean thousands")
     for number, row in enumerate(() if lacking else rows, start=2):
         problem = _take(row, maps, found)
         if problem:

@@ -18,6 +18,7 @@ from assessment.publication.item import published_item
 from assessment.publication.metadata import write_metadata
 from assessment.sample.map_file import open_map
 from assessment.sample.record import to_csv
+from gee_pipeline.errors import CorruptFileError
 from gee_pipeline.files import read_json, write_bytes, write_json
 
 AREAS: Final = "areas.csv"
@@ -59,6 +60,7 @@ def write_map_folder(folder: Path, one: MapToPublish, comparisons: Sequence[Comp
         comparisons: Published hectares beside those of the map.
 
     Raises:
+        CorruptFileError: A file of the map is gone.
         MismatchError: What was made beside the map is of another one.
         DiskFullError: The disk has no room.
     """
@@ -88,6 +90,10 @@ def _copy(one: MapToPublish, folder: Path) -> None:
     source = one.run / "map"
     assets = read_json(source / ITEM)["assets"].values()
     names = [Path(asset["href"]).name for asset in assets]
+    if missing := [name for name in names if not (source / name).is_file()]:
+        raise CorruptFileError(
+            f"{source / ITEM} names {', '.join(missing)}, which {source} lacks. Make the map again."
+        )
     sidecars = [f"{name}.aux.xml" for name in names if (source / f"{name}.aux.xml").is_file()]
     for name in (*names, *sidecars):
         shutil.copyfile(source / name, folder / name)

@@ -102,11 +102,12 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     assert all(f"row {number}" in str(caught.value) for number in (2, 3, 5))
 
 
-def test_points_and_commas_in_one_table_are_refused(tmp_path: Path) -> None:
-    """Where some numbers have a decimal comma, the point in 1.234 may part thousands."""
-    path = table(tmp_path, "class;hectares;source", "maize;12,5;Census", "maize;1.234;Survey")
-    with pytest.raises(InputError, match="a point and with a comma"):
-        compare(path, [NORTH])
+def test_a_point_among_decimal_commas_may_part_thousands(tmp_path: Path) -> None:
+    rows = ["maize;12,5;Census", "maize;1.234;Survey", "maize;181.0;Register"]
+    with pytest.raises(InputError, match=r"decimal commas, so 1\.234 may mean thousands"):
+        compare(table(tmp_path, "class;hectares;source", *rows), [NORTH])
+    found = compare(table(tmp_path, "class;hectares;source", rows[0], rows[2]), [NORTH])["north-2022"]
+    assert [one.hectares for one in found] == [12.5, 181.0]
 
 
 def test_two_sources_of_one_class_stand_side_by_side(tmp_path: Path) -> None:

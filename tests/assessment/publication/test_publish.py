@@ -512,6 +512,12 @@ def test_damaged_records_are_named(run: MadeRun, tmp_path: Path, record: str, va
     assert not (tmp_path / "out" / SUMS).exists()
 
 
+def test_a_file_of_the_map_that_is_gone_is_named(run: MadeRun, tmp_path: Path) -> None:
+    (run.folder / "map" / "quicklook.png").unlink()
+    with pytest.raises(CorruptFileError, match=r"item\.json names quicklook\.png, which"):
+        publish(tmp_path / "out", run)
+
+
 def test_a_link_in_a_folder_is_refused(run: MadeRun, tmp_path: Path) -> None:
     folder = publish(tmp_path / "out", run)
     shutil.move(folder / NAME, tmp_path / "large_disk")
