@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
@@ -40,6 +41,12 @@ from assessment.smoothing.request import SMOOTHED
 from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import read_json, require_writable, write_bytes
 from inference.verification.checksums import SUMS, write_checksums
+
+_RENAME: Final = (
+    "A map is called by the file of its area: copy that file under another name, and give the same 'cropmap "
+    "predict' with it as --aoi"
+)
+"""How a finished run gets another name: it is the same run, and only its map is written again."""
 
 
 @dataclass(frozen=True)
@@ -220,10 +227,7 @@ def _name_of(run: Path) -> str:
 def _require_names(maps: Sequence[MapToPublish]) -> None:
     counts = Counter(one.identifier for one in maps)
     if twice := [name for name, count in counts.items() if count > 1]:
-        raise InputError(
-            f"Each published map has a name of its own; several runs are called {', '.join(twice)}. Give "
-            "'cropmap predict' another --title."
-        )
+        raise InputError(f"Each map has its own name; several runs are called {', '.join(twice)}. {_RENAME}.")
 
 
 def _require_same_places(maps: Sequence[MapToPublish], folder: Path) -> None:
@@ -232,8 +236,8 @@ def _require_same_places(maps: Sequence[MapToPublish], folder: Path) -> None:
         there = folder / one.identifier / ITEM
         if there.is_file() and read_json(there)["geometry"] != read_json(one.run / "map" / ITEM)["geometry"]:
             raise InputError(
-                f"{there.parent} is a map of that name of another area than {one.run}. Give 'cropmap "
-                f"predict' another --title, or delete {there.parent} if the new map shall replace it."
+                f"{there.parent} is a map of that name of another area than {one.run}. {_RENAME}; or delete "
+                f"{there.parent} if the new map shall replace it."
             )
 
 
