@@ -107,7 +107,7 @@ def test_a_pick_holds_no_more_than_the_limit_in_all(monkeypatch):
         ({"per_class": 1}, "--per-class 300"),
         ({"per_class": 10_001}, "2 to 10,000"),
         ({"seed": -1}, "--seed 1"),
-        ({"augmentation": "much"}, "field, paper, code, none"),
+        ({"augmentation": "much"}, "field, paper, code, code-days, none"),
         ({"perplexity": 0.5}, "--perplexity 30"),
         ({"format": "gif"}, "png, pdf, svg"),
     ],
