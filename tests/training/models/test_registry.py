@@ -63,6 +63,7 @@ def test_the_names_are_those_of_the_paper():
         "rf-harmonic": ("forest", "harmonic"),
         "rf-cropglobe-harmonic": ("forest", "packaged"),
         "rf-presto": ("forest", "packaged"),
+        "rf-presto-maynov": ("forest", "packaged"),
         "rf-alphaearth": ("forest", "packaged"),
     }
     assert all((spec.features == "packaged") == (spec.file is not None) for spec in MODELS.values())
