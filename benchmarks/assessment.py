@@ -18,7 +18,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,8 @@ DESIGNS: Final[Mapping[str, dict[str, Any]]] = {
     "blocks of 100 m, two stages": {"strata": "none", "blocks": 100.0, "blocks_drawn": 60},
 }
 ASSISTED: Final = "model-assisted"
+BY_STRATA: Final = "area, limits of strata"
+"""The area with the interval from limits of each stratum (`assessment.estimation.mover`)."""
 
 HELD: Final = (0.93, 0.97)
 """Share of the samples whose interval holds the truth."""
@@ -81,6 +83,11 @@ class Tally:
     def se(self) -> float:
         """Mean standard error."""
         return float(self.rows[:, 3].mean())
+
+    @property
+    def width(self) -> float:
+        """Mean width of the interval."""
+        return float((self.rows[:, 2] - self.rows[:, 1]).mean())
 
     @property
     def widest(self) -> float:
@@ -138,6 +145,9 @@ def _figures(accuracy: Accuracy) -> Iterator[tuple[str, str, Figure | None, int]
     yield "overall", "", accuracy.overall, accuracy.units
     for one in accuracy.classes:
         yield "area", one.name, one.area, one.reference_units
+        if one.area and one.area.mover:
+            low, high = one.area.mover
+            yield BY_STRATA, one.name, replace(one.area, low=low, high=high), one.reference_units
         yield "users", one.name, one.users, one.mapped_units
         yield "producers", one.name, one.producers, one.reference_units
         yield "f1", one.name, one.f1, one.reference_units
@@ -160,18 +170,23 @@ def tally(design: KnownDesign, samples: int, pool: ProcessPoolExecutor) -> dict[
     """All samples of a design, on two processes."""
     truths = design.place.truths()
     halves = list(pool.map(draw_many, [design] * 2, [range(first, samples, 2) for first in range(2)]))
+    truths |= {(BY_STRATA, name): truth for (measure, name), truth in truths.items() if measure == "area"}
     keys = dict.fromkeys(key for half in halves for key in half if key[1:] in truths)
     rows = {key: [row for half in halves for row in half.get(key, ())] for key in keys}
     return {key: Tally(truths[key[1:]], np.array(found)) for key, found in rows.items()}
 
 
 def lines(title: str, found: Mapping[Key, Tally], simple: Mapping[Key, Tally]) -> Iterator[str]:
-    """The table of a design; widths are beside the plain estimator of a simple random sample."""
+    """The table of a design; widths are beside the plain estimator of a simple random sample, those by limits
+    of strata beside the normal interval of the same figure."""
     head = ("samples", "units", "degrees", "held", "se", "true se", "width", "gain", "expected")
     yield f"{title:<40}" + "".join(f"{name:>10}" for name in head)
     for key, one in found.items():
         base = simple.get(("plain", *key[1:]))
-        width = f"{one.se / base.se:.2f}" if base and base.se else ""
+        if key[1] == BY_STRATA:
+            width = f"{one.width / found[key[0], 'area', key[2]].width:.2f}"
+        else:
+            width = f"{one.se / base.se:.2f}" if base and base.se else ""
         gains = (f"{one.gain:.3f}", f"{one.expected_gain:.3f}") if key[0] == ASSISTED else ("", "")
         figures = (
             f"{one.units:.0f}",

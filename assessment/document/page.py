@@ -137,8 +137,17 @@ def _area_row(
         row,
         estimated=hectares_text(figure["value"]),
         interval=_range(figure),
-        flags=", ".join(figure["flags"]),
+        flags=", ".join([*figure["flags"], *_by_strata(figure)]),
     )
+
+
+def _by_strata(figure: Mapping[str, Any]) -> list[str]:
+    """The interval that holds also where few omitted units decide, of figures that are flagged so."""
+    mover = figure.get("mover")
+    if not mover or "few omissions" not in figure["flags"]:
+        return []
+    low, high = map(hectares_text, mover)
+    return [f"by limits of strata {low} to {high}"]
 
 
 def _estimates(document: Document) -> dict[str, Mapping[str, Any] | None]:

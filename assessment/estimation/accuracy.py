@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assessment.estimation.designs import Calibrated, Design, Stratified
+from assessment.estimation.designs import Calibrated, Design, PostStratified, Stratified
 from assessment.estimation.estimate import Estimate, ratio
 from assessment.estimation.intervals import FEW_OMISSIONS, Figure, area_interval, share_interval
+from assessment.estimation.mover import mover_interval
 
 Flags = NDArray[np.bool_]
 """`(unit,)`: of which units something is true."""
@@ -141,10 +142,13 @@ def assess(sample: LabelledSample, within: Flags | None = None, hectares: float 
 def _class(sample: LabelledSample, k: int, part: Flags, hectares: float) -> ClassAccuracy:
     mapped, there = part & (sample.map == k), part & (sample.reference == k)
     area = sample.area_of(there, part)
-    few = sample.few_omissions(k, part)
+    few, mover = sample.few_omissions(k, part), _mover(sample, k) if part.all() else None
+    figure = None
+    if area is not None:
+        figure = replace(area_interval(area), few_omissions=few, mover=mover).times(hectares)
     return ClassAccuracy(
         name=sample.classes[k],
-        area=None if area is None else replace(area_interval(area).times(hectares), few_omissions=few),
+        area=figure,
         users=_share(
             sample.area_of(there, mapped),
             binomial=sample.map_strata and bool(part.all()),
@@ -156,6 +160,18 @@ def _class(sample: LabelledSample, k: int, part: Flags, hectares: float) -> Clas
         mapped_units=int(mapped.sum()),
         reference_units=int(there.sum()),
     )
+
+
+def _mover(sample: LabelledSample, k: int) -> tuple[float, float] | None:
+    """Ends of the interval of a class's share by the limits of each stratum; None where there are none."""
+    drawn = sample.drawn
+    if not isinstance(drawn, Stratified | PostStratified) or not drawn.alike:
+        return None
+    found = np.bincount(drawn.stratum, sample.reference == k, len(drawn.sizes))
+    areas = np.bincount(drawn.stratum, sample.design.weights * sample.size, len(drawn.sizes))
+    used = drawn.counts > 0
+    shrink = np.sqrt(drawn.remaining)[used]
+    return mover_interval(drawn.counts[used], found[used], (areas / areas.sum())[used], shrink)
 
 
 def _f1(sample: LabelledSample, mapped: Flags, there: Flags) -> Estimate | None:

@@ -61,6 +61,16 @@ class _Strata:
         return np.asarray((self.sizes / np.maximum(self.counts, 1))[self.stratum])
 
     @property
+    def remaining(self) -> NDArray[np.float64]:
+        """`(stratum,)`: 1 - n/N, by which a variance shrinks as the sample becomes the frame."""
+        return np.asarray(np.maximum(1 - np.maximum(self.counts, 1) / np.maximum(self.sizes, 1), 0))
+
+    @property
+    def alike(self) -> bool:
+        """Whether all units of a stratum count the same."""
+        return True
+
+    @property
     def degrees(self) -> float:
         """Infinite: intervals are normal."""
         return math.inf
@@ -84,6 +94,16 @@ class Stratified(_Strata):
         """`(unit,)`: N / n of its stratum, or its own."""
         return super().weights if self.unequal is None else self.unequal
 
+    @property
+    def remaining(self) -> NDArray[np.float64]:
+        """`(stratum,)`: 1 - n/N, or 1 where the variance does not shrink."""
+        return super().remaining if self.finite else np.ones(len(self.sizes))
+
+    @property
+    def alike(self) -> bool:
+        """Whether all units of a stratum count the same."""
+        return self.unequal is None
+
     def variance(self, values: NDArray[Any]) -> float:
         """Sum over the strata of N^2 (1 - n/N) s^2 / n."""
         return float(self.variances(values).sum())
@@ -94,8 +114,7 @@ class Stratified(_Strata):
         Where weights differ within a stratum, s^2 is that of the values times n / N of their weights, so that
         strata that were merged add more than each would by itself (collapsed strata, Cochran 1977, 5A.12).
         """
-        n = np.maximum(self.counts, 1)
-        left = np.maximum(1 - n / np.maximum(self.sizes, 1), 0) if self.finite else 1.0
+        n, left = np.maximum(self.counts, 1), self.remaining
         if self.unequal is not None:
             values = np.asarray(values, np.float64) * self.unequal * (n / self.sizes)[self.stratum]
         return np.asarray(self.sizes**2 * left * spread(values, self.stratum, self.counts) / n)

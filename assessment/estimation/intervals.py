@@ -51,6 +51,8 @@ class Figure:
     """Whether it is an area of a class that fewer than 5 units show to be missing on the map."""
     reach: float = Z
     """Standard errors on each side: 1.96, or more where there are few clusters."""
+    mover: tuple[float, float] | None = None
+    """Ends of an interval that also holds where few omitted units decide, see `mover`; of areas by strata."""
 
     @property
     def half_width(self) -> float:
@@ -70,7 +72,8 @@ class Figure:
     def times(self, factor: float) -> Figure:
         """The same in another unit, such as hectares."""
         value, se, low, high = (factor * v for v in (self.value, self.se, self.low, self.high))
-        return replace(self, value=value, se=se, low=low, high=high)
+        mover = None if self.mover is None else (factor * self.mover[0], factor * self.mover[1])
+        return replace(self, value=value, se=se, low=low, high=high, mover=mover)
 
 
 def area_interval(estimate: Estimate, most: float = 1.0) -> Figure:

@@ -171,7 +171,9 @@ def methods_text(sourced: Sourced, sampled: Sampled, found: Results, notices: tu
         f"Estimators: {'; '.join(estimators)}.",
         "Intervals of areas are 1.96 standard errors to each side (Student's t for blocks), cut at 0 and "
         "at the whole; those of accuracies are score intervals (Wilson 1927). Fewer than 30 units, a "
-        "standard error above 25 % of the estimate, areas that rest on fewer than 5 omitted units: flagged.",
+        "standard error above 25 % of the estimate, areas that rest on fewer than 5 omitted units: flagged. "
+        "Areas by strata also have an interval from Jeffreys' limits of each stratum, put together by MOVER "
+        "(Zou et al. 2009), which also holds where few omitted units decide.",
         NOT_MAPPED,
         *notices,
     ]

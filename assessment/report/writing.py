@@ -19,7 +19,10 @@ NO_CLASS: Final = "no class on the map"
 FIGURE: Final = ("value", "se", "low", "high", "half_width", "units", "interval", "flags")
 """What is written of each figure."""
 
-AREAS: Final = ("class", "estimator", "unit", "mapped", *FIGURE, "cv", "gain", "expected_gain", "narrowest")
+AREAS: Final = (
+    "class", "estimator", "unit", "mapped", *FIGURE,
+    "mover_low", "mover_high", "cv", "gain", "expected_gain", "narrowest",
+)  # fmt: skip
 ACCURACIES: Final = ("measure", "class", *FIGURE)
 
 
@@ -63,6 +66,7 @@ def figure_values(figure: Figure | None) -> dict[str, Any] | None:
         "units": figure.units,
         "interval": figure.interval,
         "cut": figure.cut,
+        "mover": figure.mover and list(figure.mover),
         "flags": list(figure.flags),
     }
 
@@ -92,6 +96,8 @@ def area_rows(sampled: Sampled, found: Results) -> Iterator[dict[str, Any]]:
             more: dict[str, Any] = {"narrowest": "yes" if estimator == narrowest else ""}
             if figure and figure.value:
                 more["cv"] = figure.se / figure.value
+            if figure and figure.mover:
+                more |= {"mover_low": figure.mover[0], "mover_high": figure.mover[1]}
             assisted = found.assisted[k]
             if estimator == "model-assisted" and assisted:
                 more |= {"gain": assisted.gain, "expected_gain": assisted.expected_gain}

@@ -148,7 +148,12 @@ def _area(figure: Figure | None) -> str:
 
 
 def _flags(figure: Figure) -> str:
-    return f"  {', '.join(figure.flags)}" if figure.flags else ""
+    """What makes a figure weak; where few omitted units decide, the interval that holds there too."""
+    named = list(figure.flags)
+    if figure.few_omissions and figure.mover:
+        low, high = figure.mover
+        named.append(f"{low:,.1f} to {high:,.1f} by limits of strata")
+    return f"  {', '.join(named)}" if named else ""
 
 
 def _district(name: str, overall: Figure | None, units: int) -> str:
