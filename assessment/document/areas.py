@@ -38,7 +38,6 @@ class ClassArea:
 
 def class_areas(
     document: Document,
-    assessed: AssessedMap,
     districts: Districts | None,
     report: Progress = lambda *_: None,
 ) -> list[ClassArea]:
@@ -46,12 +45,13 @@ def class_areas(
 
     Args:
         document: What the files of the run say.
-        assessed: The map.
         districts: Where pixels are counted by district; None counts none.
         report: Receives the windows read and all windows.
     """
     areas = list(_of_map(document))
-    known = {name: list(rows) for name, rows in _counted(assessed, districts, report)} if districts else {}
+    known = (
+        {name: list(rows) for name, rows in _counted(document.map, districts, report)} if districts else {}
+    )
     estimated = (document.assessment or {}).get("districts", {})
     for name in dict.fromkeys([*known, *estimated]):
         areas += _joined(known.get(name, []), name, estimated.get(name))

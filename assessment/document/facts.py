@@ -104,12 +104,17 @@ class Document:
     @property
     def recipe(self) -> Recipe:
         """How observations became the model's input."""
-        return Recipe.from_dict({k: v for k, v in self.report["recipe"].items() if k != "digest"})
+        return recipe_of(self.report)
 
     @property
     def title(self) -> str:
         """The heading."""
         return self.words.title or str(self.report["title"])
+
+
+def recipe_of(report: Mapping[str, Any]) -> Recipe:
+    """The recipe in the `report.json` of a map."""
+    return Recipe.from_dict({key: value for key, value in report["recipe"].items() if key != "digest"})
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import pyproj
 
 from assessment.document.facts import Document
 from assessment.document.statistics import Comparison
+from assessment.document.template import filled
 from assessment.report.writing import NO_CLASS
 from gee_pipeline.files import write_bytes
 from gee_pipeline.map_codes import NOT_CROPLAND
@@ -64,12 +64,9 @@ def write_page(path: Path, document: Document, comparisons: Sequence[Comparison]
 
 def page(document: Document, comparisons: Sequence[Comparison] = ()) -> str:
     """The page as HTML; arguments as for `write_page`."""
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(_part("page.html"))
     report, accuracy = document.report, document.accuracy
-    return template.render(
+    return filled(
+        _part("page.html"),
         document=document,
         under=under(document),
         note=document.words.note,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pystac
 
 from assessment.document.facts import Words
-from assessment.publication.folder import AREAS, STATISTICS
+from assessment.publication.folder import AREAS, ITEM, STATISTICS
 from assessment.publication.item import PARQUET, licence_id, licence_links, providers
 from assessment.publication.project import PROJECT
 from gee_pipeline.errors import InputError
@@ -91,7 +91,7 @@ def write_collection(folder: Path, publisher: Publisher) -> None:
         DiskFullError: The disk has no room.
     """
     maps = published_maps(folder)
-    items = [read_json(folder / name / "item.json") for name in maps]
+    items = [read_json(folder / name / ITEM) for name in maps]
     write_json(folder / COLLECTION, build_collection(items, maps, publisher))
     write_items(folder / ITEMS, items)
 
@@ -126,7 +126,7 @@ def build_collection(
     for name, item in zip(maps, known, strict=True):
         collection.add_link(
             pystac.Link(
-                pystac.RelType.ITEM, f"./{name}/item.json", pystac.MediaType.GEOJSON, item.properties["title"]
+                pystac.RelType.ITEM, f"./{name}/{ITEM}", pystac.MediaType.GEOJSON, item.properties["title"]
             )
         )
     collection.add_link(pystac.Link(pystac.RelType.ROOT, f"./{COLLECTION}", pystac.MediaType.JSON))

@@ -8,10 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
-
 from assessment.document.facts import Document
 from assessment.document.page import method
+from assessment.document.template import filled
 from gee_pipeline.files import write_bytes
 from gee_pipeline.map_codes import NOT_CROPLAND
 from inference.product.map_facts import COUNTED
@@ -59,13 +58,11 @@ def metadata(identifier: str, document: Document, bbox: list[float]) -> str:
         document: What the page of the map says.
         bbox: West, south, east and north in degrees.
     """
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
     report = document.report
     classes = [one["name"] for one in report["classes"] if one["code"] < NOT_CROPLAND]
     sensors = [group.sensor.title for group in document.recipe.sensors]
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return filled(
+        _TEMPLATE.read_text(encoding="utf-8"),
         identifier=identifier,
         title=document.title,
         words=document.words,

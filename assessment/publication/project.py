@@ -14,18 +14,21 @@ import pyproj
 import rasterio
 from rasterio.warp import transform_bounds
 
+from assessment.document.facts import recipe_of
+from assessment.fields import fields, tables
+from assessment.publication.folder import ITEM
+from assessment.smoothing import request
 from gee_pipeline.files import read_json, write_bytes
 from gee_pipeline.layers import BASE, CROP_MAP, ON_REQUEST, Layer
-from gee_pipeline.recipe import Recipe
 from inference.product.legend import Legend, read_legend
 from inference.product.qgis_style import layer_pipe, style_document, to_xml
 
 PROJECT: Final = "maps.qgz"
 
-SMOOTHED: Final = "smoothed/crop_map_smoothed.tif"
-FIELDS: Final = "fields/fields.gpkg"
+_SMOOTHED: Final = f"{request.SMOOTHED}/{request.SMOOTHED_MAP}"
+_FIELDS: Final = f"{fields.FOLDER}/{tables.GEOPACKAGE}"
 
-_RULES: Final = "ogr"
+_VECTOR: Final = "ogr"
 _RASTER: Final = "gdal"
 
 
@@ -61,7 +64,7 @@ def write_project(folder: Path, maps: Sequence[str], title: str) -> None:
         DiskFullError: The disk has no room.
     """
     groups = {name: list(map_layers(folder, name)) for name in maps}
-    titles = {name: read_json(folder / name / "item.json")["properties"]["title"] for name in maps}
+    titles = {name: read_json(folder / name / ITEM)["properties"]["title"] for name in maps}
     root = style_document("AllStyleCategories")
     root.set("projectname", title)
     ET.SubElement(root, "title").text = title
@@ -84,8 +87,9 @@ def map_layers(folder: Path, name: str) -> Iterator[ProjectLayer]:
         name: Folder of the map in it.
     """
     place = folder / name
-    legend, bins = read_legend(place / "legend.json"), _bins(place)
-    shown = read_json(place / "item.json")["properties"]["cropmap:areas_of"]
+    legend = read_legend(place / "legend.json")
+    bins = len(recipe_of(read_json(place / "report.json")).window)
+    shown = read_json(place / ITEM)["properties"]["cropmap:areas_of"]
     with rasterio.open(place / f"{CROP_MAP.name}.tif") as file:
         crs = pyproj.CRS.from_user_input(file.crs)
 
@@ -93,21 +97,16 @@ def map_layers(folder: Path, name: str) -> Iterator[ProjectLayer]:
         source = f"./{name}/{file}"
         return ProjectLayer(f"{name}_{key}", title, source, provider, crs, style, Path(file).name == shown)
 
-    if (place / FIELDS).is_file():
-        yield layer("fields", "Parcels", f"{FIELDS}|layername=fields", _polygons(legend), _RULES)
-    if (place / SMOOTHED).is_file():
-        yield layer("smoothed", "Without speckle", SMOOTHED, _drawn(CROP_MAP, legend, bins))
+    if (place / _FIELDS).is_file():
+        yield layer("fields", "Parcels", f"{_FIELDS}|layername=fields", _polygons(legend), _VECTOR)
+    if (place / _SMOOTHED).is_file():
+        yield layer("smoothed", "Without speckle", _SMOOTHED, _drawn(CROP_MAP, legend, bins))
     for one in (*BASE, *ON_REQUEST):
         codes = legend if one in BASE else legend.of_classes()
         if (place / f"{one.name}.tif").is_file():
             for band, title in enumerate(_titles(one, legend), start=1):
                 key = f"{one.name}_{band}" if one.per_class else one.name
                 yield layer(key, title, f"{one.name}.tif", _drawn(one, codes, bins, band))
-
-
-def _bins(place: Path) -> int:
-    recipe = read_json(place / "report.json")["recipe"]
-    return len(Recipe.from_dict({key: value for key, value in recipe.items() if key != "digest"}).window)
 
 
 def _titles(layer: Layer, legend: Legend) -> list[str]:

@@ -144,12 +144,11 @@ def publish_maps(request: PublishRequest, report: Progress = lambda *_: None) ->
 def _read(run: Path, request: PublishRequest, publisher: Publisher, report: Progress) -> MapToPublish:
     words = replace(publisher.words, title=None)  # the title is that of the folder
     document = read_document(run, words, assessed=request.assessed, smoothed=request.smoothed)
-    assessed = document.map
     districts = None
     if request.districts is not None and request.district_column is not None:
-        districts = read_districts(request.districts, request.district_column, assessed.crs)
+        districts = read_districts(request.districts, request.district_column, document.map.crs)
     identifier = _name_of(run)
-    rows = class_areas(document, assessed, districts, report)
+    rows = class_areas(document, districts, report)
     beside = {"smoothed": run / SMOOTHED, "assessment": document.assessed_in}
     if request.fields:
         beside["fields"] = _parcels(run)
