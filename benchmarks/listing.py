@@ -30,7 +30,7 @@ from gee_pipeline.season import SUMMER
 from gee_pipeline.stac.catalog import open_catalog
 from gee_pipeline.stac.scene_file import open_scenes, write_scenes
 
-LIMITS: Final = {"read": (2.5e-3, 6_500), "open": (0.1e-3, 3_000)}
+LIMITS: Final = {"read": (0.6e-3, 6_000), "open": (0.1e-3, 3_000)}
 """Most CPU-seconds and bytes of memory for each item."""
 
 _EACH: Final = 145

@@ -22,7 +22,8 @@ from gee_pipeline.incoming.addresses import is_endless
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
-_DEEP: Final = re.compile(r"(?:[\[{]\s*){500}")
+_DEPTH: Final = 500
+_DEEP: Final = re.compile(rf"(?:[\[{{]\s*){{{_DEPTH}}}")
 
 _MACHINE: Final = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "here"
 """Name of this machine in temporary files: processes of others on a shared disk have numbers of their own."""
@@ -240,7 +241,7 @@ def shallow(text: str) -> str:
     Raises:
         RecursionError: It is nested beyond reason.
     """
-    if _DEEP.search(text):
+    if text.count("[") + text.count("{") >= _DEPTH and _DEEP.search(text):
         raise RecursionError
     return text
 

@@ -25,6 +25,11 @@ _URL: Final = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
+_SCHEME: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
+
+_SECRET: Final = re.compile("[@?#]")
+"""What a URL with user, query or fragment has; most have none, which is quickly seen."""
+
 _PATH_WITH_QUERY: Final = re.compile(r"""(?P<path>(?:^|(?<=[\s'"(]))/[^\s?'"]*)\?[^\s'"<>)\]}]*""")
 """A URL without its host, as libraries of HTTP name it; and GDAL's `/vsicurl?...`."""
 
@@ -48,6 +53,8 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("https://me:secret@host/catalog.json?token=x cannot be read")
     'https://host/catalog.json cannot be read'
     """
+    if not _SECRET.search(text):
+        return text
     return _PATH_WITH_QUERY.sub(lambda found: found["path"], _URL.sub(_shown, text))
 
 
@@ -90,7 +97,7 @@ def require_network(href: str) -> str:
 
 def existing(href: str) -> str:
     """A URL as it is; of a local path or file URL the path, with percent signs decoded where that file is."""
-    if is_remote(href):
+    if not ("%" in href or href.startswith("file:")) or is_remote(href):
         return href
     path = _path(href)
     decoded = unquote(path)
@@ -115,7 +122,8 @@ def _path(href: str) -> str:
 
 
 def _scheme(href: str) -> str:
-    return href.partition(":")[0].lower() if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:", href) else ""
+    found = _SCHEME.match(href)
+    return found[1].lower() if found else ""
 
 
 def _shown(found: re.Match[str]) -> str:

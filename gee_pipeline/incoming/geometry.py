@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ _GLOBE: Final = 180.0
 
 _FARTHEST: Final = 720.0
 """Degrees of longitude that may still be meant; metres are far beyond."""
+
+_NUMBERS: Final = frozenset((int, float))
+"""The types of JSON's numbers; neither true nor false is one."""
 
 Ring = NDArray[np.float64]
 """`(vertex, 2)`: closed, longitude first where it is on the globe."""
@@ -106,7 +110,7 @@ def on_globe(geometry: BaseGeometry) -> BaseGeometry:
     west, south, east, north = geometry.bounds if not geometry.is_empty else (0.0, 0.0, 0.0, 0.0)
     if not (-_FARTHEST <= west <= east <= _FARTHEST and -90 <= south <= north <= 90):
         raise GeometryError(f"{west:g} to {east:g}, {south:g} to {north:g} are no longitudes and latitudes")
-    if west >= -_GLOBE and east <= _GLOBE and not _jumps(geometry):
+    if west >= -_GLOBE and east <= _GLOBE and not (east - west > _GLOBE and _jumps(geometry)):
         return geometry
     return _wrapped(_each_polygon(geometry, _unrolled))
 
@@ -144,7 +148,8 @@ def _polygon(rings: Any) -> shapely.Polygon:
     shell, *holes = _list(rings) or [[]]
     if not _list(shell):
         return shapely.Polygon()
-    return _made(lambda: shapely.Polygon(_ring(shell), [_ring(hole) for hole in holes if _list(hole)]))
+    outline, inside = _ring(shell), [_ring(hole) for hole in holes if _list(hole)]
+    return _made(lambda: shapely.polygons(outline, [shapely.linearrings(hole) for hole in inside] or None))
 
 
 def _ring(values: Any) -> Ring:
@@ -162,13 +167,13 @@ def _ring(values: Any) -> Ring:
 
 def _row(values: Any) -> list[float]:
     numbers = _list(values)
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers):
+    if not _NUMBERS.issuperset(map(type, numbers)):
         raise GeometryError(f"a coordinate is not a number: {_short(values)}")
     try:
         floats = [float(v) for v in numbers]
     except OverflowError as error:
         raise GeometryError("a coordinate is not a finite number") from error
-    if not np.isfinite(floats).all():
+    if not all(map(math.isfinite, floats)):
         raise GeometryError("a coordinate is not a finite number")
     return floats
 

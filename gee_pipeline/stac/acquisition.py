@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-import pystac
 from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.stac.item import Item
 
 _ONE_PASS = timedelta(minutes=1)
 """Processings of one acquisition differ by milliseconds in their time; two orbits by an hour and more."""
@@ -23,7 +24,7 @@ Processing = tuple[tuple[int, ...], str]
 T = TypeVar("T")
 
 
-def tile_of(item: pystac.Item, footprint: BaseGeometry) -> str:
+def tile_of(item: Item, footprint: BaseGeometry) -> str:
     """The tile of an item: as it says, as its id says, or its place to a kilometre."""
     said = [item.properties.get(key) for key in ("s2:mgrs_tile", "grid:code")]
     texts = [str(text).removeprefix("MGRS-") for text in (*said, item.id) if text]
@@ -33,7 +34,7 @@ def tile_of(item: pystac.Item, footprint: BaseGeometry) -> str:
     return found.zfill(5) if found else " ".join(f"{value:.2f}" for value in footprint.bounds)
 
 
-def processing_of(item: pystac.Item) -> Processing:
+def processing_of(item: Item) -> Processing:
     """How new a processing is: by its baseline or version, else by when it was made."""
     keys = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
     version = next((str(item.properties[key]) for key in keys if item.properties.get(key)), "")

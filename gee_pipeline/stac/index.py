@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from itertools import groupby
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -46,9 +46,8 @@ class SceneIndex:
     @classmethod
     def of(cls, scenes: Iterable[Scene]) -> SceneIndex:
         """The index of scenes in any order; of one that is listed twice, with the same files, one stays."""
-        unique = {_key(scene): scene for scene in scenes}
         ordered = newest_last(
-            [unique[key] for key in sorted(unique)],
+            list(_distinct(scenes)),
             take=lambda scene: (scene.group.name, scene.tile),
             time=lambda scene: scene.time,
             processing=lambda scene: scene.processing,
@@ -72,11 +71,23 @@ class SceneIndex:
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
-def _key(scene: Scene) -> tuple[Any, ...]:
-    """Equal for one scene that is listed twice, not for two tiles whose ids are the day."""
+def _distinct(scenes: Iterable[Scene]) -> Iterator[Scene]:
+    """Scenes by time and id, one that is listed twice once; two tiles whose ids are the day are two."""
+    for _, called_so in groupby(sorted(scenes, key=_name), key=_name):
+        alike = list(called_so)
+        if len(alike) > 1:
+            by_files = {_files(scene): scene for scene in alike}
+            alike = [by_files[files] for files in sorted(by_files)]
+        yield from alike
+
+
+def _name(scene: Scene) -> tuple[datetime, str, str, str]:
+    return scene.time, scene.id, scene.group.name, scene.collection or ""
+
+
+def _files(scene: Scene) -> tuple[str, ...]:
     assets = (*scene.bands.values(), scene.score, scene.classes)
-    files = sorted(without_secrets(f"{asset.href} {asset.index}") for asset in assets if asset)
-    return scene.time, scene.id, scene.group.name, scene.collection or "", *files
+    return tuple(sorted(without_secrets(f"{asset.href} {asset.index}") for asset in assets if asset))
 
 
 def within(scenes: Iterable[Scene], span: TimeBin) -> list[Scene]:

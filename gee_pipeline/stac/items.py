@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-import pystac
 from pystac.errors import STACError, STACTypeError
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.incoming.addresses import AddressError, is_remote, require_network, without_secrets
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.stac.choice import LeftOut, SceneChoice
+from gee_pipeline.stac.item import item_of
 from gee_pipeline.stac.listing import Listed
 from gee_pipeline.stac.scene import Scene, scene_of
 from gee_pipeline.stac.web import first_line
@@ -79,7 +79,7 @@ def scene_in(listed: Listed, recipe: Recipe) -> Scene | None:
     """
     name, document = listed.values.get("id"), without_secrets(listed.document)
     try:
-        scene = scene_of(_item(listed), recipe)
+        scene = scene_of(item_of(listed.values, listed.base), recipe)
         if scene and is_remote(listed.document):
             _require_network(scene)
         return scene
@@ -93,16 +93,6 @@ def scene_in(listed: Listed, recipe: Recipe) -> Scene | None:
             f"Item {name} of {document} is not readable as STAC: {type(error).__name__}: "
             f"{first_line(error)}. Correct the item, check --source, or leave it out with --leave-out-scene."
         ) from error
-
-
-def _item(listed: Listed) -> pystac.Item:
-    old = not str(listed.values.get("stac_version")).startswith("1.")  # to migrate an item, pystac copies it
-    item = pystac.Item.from_dict(listed.values, href=listed.base, preserve_dict=False, migrate=old)
-    if not isinstance(item.id, str) or not item.id:
-        raise ValueError("its id is no text")
-    if item.collection_id is not None and not isinstance(item.collection_id, str):
-        raise ValueError("its collection is no text")
-    return item
 
 
 def _require_network(scene: Scene) -> None:

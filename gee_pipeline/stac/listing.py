@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from gee_pipeline.incoming.addresses import is_remote, resolved, without_secrets
+from gee_pipeline.incoming.item_table import ItemTable, TableError
 from gee_pipeline.stac.web import LISTING_PATIENCE, Document, DocumentError, Patience, Reader
 
 MOST_DOCUMENTS: Final = 1_000_000
@@ -60,10 +61,10 @@ def listed_items(href: str, values: Document, reader: Reader) -> Iterator[Listed
         at = waiting.pop()
         document = values if at == href else _linked(at, reader, patience)
         yield from own_items(at, document)
-        targets = [resolved(link["href"], at) for link in _followed(at, document)]
-        fresh = list({_place(target): target for target in targets if _place(target) not in seen}.values())
-        seen.update(map(_place, fresh))
-        waiting += reversed(fresh)
+        targets = (resolved(link["href"], at) for link in _followed(at, document))
+        fresh = {place: target for target in targets if (place := _place(target)) not in seen}
+        seen.update(fresh)
+        waiting += reversed(fresh.values())
         pace.note(len(seen) - len(waiting))
         if len(seen) > MOST_DOCUMENTS:
             raise DocumentError(f"it links to more than {MOST_DOCUMENTS:,} documents")
@@ -77,11 +78,10 @@ def own_items(href: str, values: Document) -> Iterator[Listed]:
     """
     kind = kind_of(values)
     if kind == "FeatureCollection":
-        features = _list_of(values, "features")
-        _require_whole(values, len(features))
-        if features and not any("assets" in feature or "stac_version" in feature for feature in features):
-            raise DocumentError("its features are not STAC items")
-        yield from (Listed(feature, href, _place_of(feature, href)) for feature in features)
+        try:
+            yield from (Listed(feature, href, _place_of(feature, href)) for feature in _features(values))
+        except TableError as error:
+            raise DocumentError(str(error)) from error
     elif kind == "Feature":
         yield Listed(values, href, href)
 
@@ -147,6 +147,17 @@ def is_list(link: Document) -> bool:
     """Whether a link leads to a JSON list of items, as its type says; tables are read from files only."""
     kind = link.get("type")
     return kind is None or (isinstance(kind, str) and kind.partition(";")[0].strip() in _JSON_TYPES)
+
+
+def _features(values: Document) -> Iterable[Document]:
+    found = values.get("features")
+    if isinstance(found, ItemTable):
+        return found
+    features = _list_of(values, "features")
+    _require_whole(values, len(features))
+    if features and not any("assets" in feature or "stac_version" in feature for feature in features):
+        raise DocumentError("its features are not STAC items")
+    return features
 
 
 def _require_whole(values: Document, count: int) -> None:

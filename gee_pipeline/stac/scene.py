@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 
-import pystac
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.errors import InputError
@@ -19,6 +19,7 @@ from gee_pipeline.sensors import SENSORS, Sensor
 from gee_pipeline.stac.acquisition import Processing, processing_of, tile_of
 from gee_pipeline.stac.assets import BandAsset, ItemAssets, band_names, find_bands, find_layer
 from gee_pipeline.stac.encoding import require_meaning
+from gee_pipeline.stac.item import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Scene:
             require_meaning(asset, self.group.sensor)
 
 
-def scene_of(item: pystac.Item, recipe: Recipe) -> Scene | None:
+def scene_of(item: Item, recipe: Recipe) -> Scene | None:
     """The scene of a STAC item; what it lacks is found by `Scene.require`.
 
     None where it is of another sensor than those of the recipe, or of a mode or part of the bands that the
@@ -153,7 +154,7 @@ def titles_of(recipe: Recipe) -> str:
     return " and ".join(group.sensor.title for group in recipe.sensors)
 
 
-def _group_of(item: pystac.Item, assets: ItemAssets, recipe: Recipe) -> SensorGroup | None:
+def _group_of(item: Item, assets: ItemAssets, recipe: Recipe) -> SensorGroup | None:
     """Which group of a recipe an item observes: by what it says of its platform, else by its bands."""
     platform = (item.properties.get("constellation"), item.properties.get("platform"))
     if said := _sensors_said(*platform):
@@ -163,9 +164,7 @@ def _group_of(item: pystac.Item, assets: ItemAssets, recipe: Recipe) -> SensorGr
     return found if found and _has_properties(item, found.sensor) else None
 
 
-def _group_by_bands(
-    item: pystac.Item, assets: ItemAssets, groups: Sequence[SensorGroup]
-) -> SensorGroup | None:
+def _group_by_bands(item: Item, assets: ItemAssets, groups: Sequence[SensorGroup]) -> SensorGroup | None:
     """The group of which an item has most bands; among equals its collection decides.
 
     An item without any belongs to the only group, so that it is refused by name, unless it is another
@@ -179,7 +178,7 @@ def _group_by_bands(
     return groups[0] if len(groups) == 1 and not _of_another(item, assets, groups[0]) else None
 
 
-def _of_another(item: pystac.Item, assets: ItemAssets, group: SensorGroup) -> bool:
+def _of_another(item: Item, assets: ItemAssets, group: SensorGroup) -> bool:
     others = [sensor for sensor in SENSORS.values() if sensor.name != group.name]
     said = _sensors_said(item.collection_id)
     return any(sensor.name in said or band_names(assets, sensor) for sensor in others)
@@ -187,26 +186,30 @@ def _of_another(item: pystac.Item, assets: ItemAssets, group: SensorGroup) -> bo
 
 def _sensors_said(*texts: str | None) -> list[str]:
     """The sensors that any of some texts names."""
-    said = [str(text) for text in texts if text]
+    return [name for text in texts if text for name in _sensors_called(str(text))]
+
+
+@lru_cache(maxsize=64)
+def _sensors_called(text: str) -> list[str]:
     return [
         sensor.name
         for sensor in SENSORS.values()
-        if sensor.platforms and any(re.fullmatch(sensor.platforms, text, re.IGNORECASE) for text in said)
+        if sensor.platforms and re.fullmatch(sensor.platforms, text, re.IGNORECASE)
     ]
 
 
-def _has_properties(item: pystac.Item, sensor: Sensor) -> bool:
+def _has_properties(item: Item, sensor: Sensor) -> bool:
     return all(item.properties.get(key, value) == value for key, value in sensor.item_properties)
 
 
-def _acquired(item: pystac.Item) -> datetime:
-    time = item.datetime or item.common_metadata.start_datetime
+def _acquired(item: Item) -> datetime:
+    time = item.acquired
     if time is None:
         raise InputError(f"A scene needs a datetime; item {item.id} has none. Add it to the catalog.")
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _footprint(item: pystac.Item) -> BaseGeometry:
+def _footprint(item: Item) -> BaseGeometry:
     """The place of an item on the globe; in two parts where it crosses the antimeridian."""
     try:
         if item.geometry is not None:

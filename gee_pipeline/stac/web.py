@@ -18,7 +18,7 @@ from requests import RequestException, Response, Session
 
 from gee_pipeline.files import shallow
 from gee_pipeline.incoming.addresses import is_remote, without_secrets
-from gee_pipeline.incoming.item_table import TableError, is_table, item_collection
+from gee_pipeline.incoming.item_table import ItemTable, TableError, is_table
 
 PATIENCE: Final = 90.0
 """Seconds for one document over the network, all attempts together."""
@@ -131,7 +131,7 @@ class Reader:
         if is_remote(href):
             raise DocumentError("a table of items is read from a file: download it and give its path")
         try:
-            return item_collection(href)
+            return {"type": "FeatureCollection", "features": ItemTable(href)}
         except TableError as error:
             raise DocumentError(str(error)) from error
 
@@ -214,11 +214,13 @@ def read_file(path: str) -> bytes:
         DocumentError: It is not there, too large, or no file: a pipe or a device may never end.
     """
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
+        file = Path(path)
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
             raise DocumentError("it is not a file, but a folder, a pipe or a device")
-        if Path(path).stat().st_size > _LARGEST:
+        if found.st_size > _LARGEST:
             raise DocumentError(f"it is larger than {_LARGEST // 2**20} MiB")
-        return Path(path).read_bytes()
+        return file.read_bytes()
     except (OSError, ValueError) as error:
         raise DocumentError(getattr(error, "strerror", None) or str(error)) from error
 

@@ -15,5 +15,5 @@ def test_all_items_are_read_kept_and_opened(tmp_path: Path) -> None:
 
 
 def test_limits_are_for_each_item() -> None:
-    assert listing.missed("read", Cost(50_000, 124.9, 325_000_000)) == []
-    assert listing.missed("read", Cost(50_000, 125.1, 325_000_001)) == ["read: CPU time", "read: memory"]
+    assert listing.missed("read", Cost(50_000, 29.9, 300_000_000)) == []
+    assert listing.missed("read", Cost(50_000, 30.1, 300_000_001)) == ["read: CPU time", "read: memory"]

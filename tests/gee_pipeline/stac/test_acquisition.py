@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import numpy as np
-import pystac
 import pytest
 import shapely
 
@@ -12,6 +11,7 @@ from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
 from gee_pipeline.stac.acquisition import newest_last, processing_of, tile_of
 from gee_pipeline.stac.composites.source import StacSource
+from gee_pipeline.stac.item import Item
 from tests.support.fake_catalog import FakeCatalog, Layer, cell_at, raster_v1
 
 NOON = datetime(2021, 5, 2, 10, 30, tzinfo=UTC)
@@ -19,7 +19,7 @@ PLACE = shapely.box(9, 46, 10, 47)
 
 
 def item(name="A", **properties):
-    return pystac.Item(name, None, None, NOON, {key.replace("__", ":"): v for key, v in properties.items()})
+    return Item(name, None, None, None, {key.replace("__", ":"): v for key, v in properties.items()}, {}, "/")
 
 
 @pytest.mark.parametrize(
