@@ -18,7 +18,7 @@ from typing import Final, Literal
 from gee_pipeline.errors import InputError
 from gee_pipeline.map_codes import NONE, OUTSIDE
 
-LayerName = Literal["second", "margin", "entropy", "probabilities", "applicability"]
+LayerName = Literal["second", "margin", "entropy", "probabilities", "applicability", "sets", "members"]
 """A layer that a map has on request."""
 
 
@@ -158,10 +158,37 @@ APPLICABILITY: Final = Layer(
     formula="100 * distance of the classes' log probabilities to the nearest class's training mean / limit",
 )
 
+SETS: Final = Layer(
+    "sets",
+    "set",
+    "Prediction sets",
+    "number of classes in the prediction set of the pixel, 0 where none is likely enough",
+    NONE,
+    "MODE",  # a mean of 0 and 2 would be a set of one class
+    4,
+    "classes",
+    formula="number of classes with 1 - part / whole of at most the class's limit in the model's file",
+)
+
+MEMBERS: Final = Layer(
+    "members",
+    "member",
+    "Members of prediction sets",
+    "1 where the class is in the prediction set of the pixel, else 0",
+    NONE,
+    "MODE",
+    1,
+    formula="1 where 1 - part / whole is at most the class's limit in the model's file, else 0",
+    per_class=True,
+)
+
+OF_SETS: Final = (SETS, MEMBERS)
+"""The layers on request that need the limits of prediction sets."""
+
 OF_PARTS: Final = (SECOND, MARGIN, ENTROPY, PROBABILITIES)
 """The layers on request that the parts of the classes decide, whatever the model."""
 
-ON_REQUEST: Final = (*OF_PARTS, APPLICABILITY)
+ON_REQUEST: Final = (*OF_PARTS, APPLICABILITY, *OF_SETS)
 """The layers that follow where they are wanted, in this order."""
 
 HALF_AND_MORE: Final = 0.500001
@@ -228,6 +255,6 @@ def classes_in(names: Sequence[LayerName], bands: int) -> int | None:
         names: Layers on request that it has.
         bands: Number of its bands.
     """
-    one = len(band_names(names, 1))
-    classes = 1 + bands - one if PROBABILITIES.name in names else 1
+    per_class = sum(layer.per_class for layer in ON_REQUEST if layer.name in names)
+    classes = 1 + (bands - len(band_names(names, 1))) // per_class if per_class else 1
     return classes if classes >= 1 and len(band_names(names, classes)) == bands else None

@@ -18,7 +18,7 @@ from gee_pipeline.files import write_bytes
 from gee_pipeline.map_codes import NOT_CROPLAND
 from gee_pipeline.season import length_text
 from inference.models.model_card import describe_training
-from inference.product.map_facts import COUNTED, hectares_text
+from inference.product.map_facts import COUNTED, hectares_text, set_sizes_text
 
 _PARTS: Final = files("assessment.document")
 
@@ -212,6 +212,8 @@ def contents(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [("pixels with a class", f"{crops:,} of {whole:,} ({crops / whole:.1%})")]
     if (outside := report.get("outside_applicability")) is not None:
         rows.append(("unlike the training samples", f"{_percent(outside)} of these"))
+    if sizes := report.get("prediction_sets", {}).get("sizes"):
+        rows.append(("prediction sets", f"{set_sizes_text(sizes)} of these"))
     rows += [(one["name"], f"{one['pixels']:,} ({one['pixels'] / whole:.1%})") for one in others]
     rows.append(("clear observations", f"{sum(seen) / whole:.1f} of a pixel, on average"))
     if "planned" in cells:

@@ -360,8 +360,8 @@ layers_option = click.option(
     "--layers",
     type=Names(),
     help="More layers of the map: second (class), margin, entropy, probabilities, applicability (how unlike "
-    "the training samples). A finished run gets them without scenes. What they are for: docs/layers.md.  "
-    "[default: none]",
+    "the training samples), sets (how many classes a pixel may well have), members (which). A "
+    "finished run gets them without scenes. What they are for: docs/layers.md.  [default: none]",
 )
 
 min_mapped_option = click.option(

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from inference.workflow.request import ExportRequest
 
 
+OPTIONAL = ("means", "outside", "set_sizes")
+"""What is left out of JSON where the map has no such layer."""
+
+
 def show_map(summary: MapSummary, as_json: bool) -> None:
     """Print where a map is and what it covers."""
-    from inference.product.map_facts import COUNTED, hectares_text
+    from inference.product.map_facts import COUNTED, hectares_text, set_sizes_text
 
     if as_json:
         values = {**asdict(summary), "crop_map": summary.crop_map}
-        _print_json({key: value for key, value in values.items() if value or key not in ("means", "outside")})
+        _print_json({key: value for key, value in values.items() if value or key not in OPTIONAL})
         return
     for area in summary.areas:
         if area.pixels:
@@ -40,6 +44,8 @@ def show_map(summary: MapSummary, as_json: bool) -> None:
             f"Unlike what the model was trained on: {summary.outside:.1%} of the pixels with a class. Its "
             "own figures do not say how right it is there."
         )
+    if summary.set_sizes:
+        click.echo(f"Prediction sets: {set_sizes_text(summary.set_sizes)} of the pixels with a class")
     click.echo(f"Map: {summary.crop_map}")
 
 

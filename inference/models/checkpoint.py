@@ -30,6 +30,7 @@ from inference.models.model_file import (
 from inference.models.networks.cropnet import CropNetConfig
 from inference.models.networks.normalisation import Normalisation
 from inference.models.networks.specification import NetworkConfig, build_network
+from inference.models.prediction_sets import PredictionSets
 
 FORMAT: Final = 1
 """Version of the metadata; a file of another version is refused."""
@@ -57,6 +58,8 @@ class Checkpoint:
     """Logits are divided by it before the softmax, so that a confidence is a frequency (Guo et al. 2017)."""
     applicability: Applicability | None = None
     """What its answers are like on what it was trained on; None of files of version 0.1.0."""
+    prediction_sets: PredictionSets | None = None
+    """How likely a class must be to be in the set of a pixel; None where no samples said it."""
 
     def __post_init__(self) -> None:
         require_legend(self.classes, "a checkpoint")
@@ -79,6 +82,11 @@ class Checkpoint:
         if self.applicability is not None and len(self.applicability.means) != len(self.classes):
             raise MismatchError(
                 f"An area of applicability is of a model's classes; it has {len(self.applicability.means)}, "
+                f"the model {len(self.classes)}."
+            )
+        if self.prediction_sets is not None and len(self.prediction_sets.limits) != len(self.classes):
+            raise MismatchError(
+                f"Prediction sets are of a model's classes; they have {len(self.prediction_sets.limits)}, "
                 f"the model {len(self.classes)}."
             )
         if not (math.isfinite(self.temperature) and self.temperature > 0):
@@ -119,9 +127,11 @@ class Checkpoint:
     def digest(self) -> str:
         """Sixteen hex digits that are equal exactly when weights are, and all that decides a class.
 
-        What is added about the same network later, its area of applicability, leaves it the same model.
+        What is added about the same network later, its area of applicability and prediction sets, leaves it
+        the same model.
         """
-        return content_digest(_to_json(replace(self, applicability=None)), _arrays(self.weights))
+        bare = replace(self, applicability=None, prediction_sets=None)
+        return content_digest(_to_json(bare), _arrays(self.weights))
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -185,6 +195,8 @@ def _to_json(checkpoint: Checkpoint) -> str:
     }
     if checkpoint.applicability is not None:
         values["applicability"] = checkpoint.applicability.to_dict()
+    if checkpoint.prediction_sets is not None:
+        values["prediction_sets"] = checkpoint.prediction_sets.to_dict()
     return to_json(values, CHECKPOINT.noun)
 
 
@@ -204,6 +216,9 @@ def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
             metrics=facts_of(values, "metrics"),
             temperature=values["temperature"],
             applicability=Applicability.from_dict(known) if (known := values.get("applicability")) else None,
+            prediction_sets=PredictionSets.from_dict(sets)
+            if (sets := values.get("prediction_sets"))
+            else None,
         )
     except (*ODD_VALUES, CorruptFileError, InputError) as error:
         raise CorruptFileError(

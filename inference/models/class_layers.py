@@ -14,6 +14,7 @@ from gee_pipeline.layers import HALF_AND_MORE, LayerName
 from gee_pipeline.map_codes import NONE
 from inference.models.applicability import Applicability
 from inference.models.pixel_prediction import ClassParts, Prediction, ScoredPrediction, percent
+from inference.models.prediction_sets import PredictionSets
 
 
 def layer_values(names: Sequence[LayerName], scored: ScoredPrediction) -> NDArray[np.uint8]:
@@ -23,7 +24,7 @@ def layer_values(names: Sequence[LayerName], scored: ScoredPrediction) -> NDArra
         names: Layers in the order of the table.
         scored: The class of each pixel and its confidence, as the map has them, and how likely each class is.
     """
-    pixels = _Scored(scored.prediction, scored.scores, scored.applicability)
+    pixels = _Scored(scored.prediction, scored.scores, scored.applicability, scored.prediction_sets)
     return np.concatenate([COMPUTED[name](pixels) for name in names])
 
 
@@ -34,6 +35,7 @@ class _Scored:
     prediction: Prediction
     scores: ClassParts
     applicability: Applicability | None
+    prediction_sets: PredictionSets | None
 
     @property
     def classes(self) -> int:
@@ -52,6 +54,13 @@ class _Scored:
         parts[self.own] = -1
         return parts
 
+    @cached_property
+    def members(self) -> NDArray[np.bool_]:
+        """`(class, pixel)`: whether a class is in the set of a pixel."""
+        if self.prediction_sets is None:
+            raise AssertionError("a model without limits of prediction sets was asked for them")
+        return np.ascontiguousarray(self.prediction_sets.members(self.scores.shares).T)
+
 
 def _second(pixels: _Scored) -> NDArray[np.uint8]:
     if pixels.classes == 1:
@@ -69,7 +78,7 @@ def _margin(pixels: _Scored) -> NDArray[np.uint8]:
 def _entropy(pixels: _Scored) -> NDArray[np.uint8]:
     if pixels.classes == 1:
         return np.zeros((1, len(pixels.prediction.codes)), np.uint8)
-    share = pixels.scores.parts / pixels.scores.whole
+    share = pixels.scores.shares
     nats = -(share * np.log(np.where(share > 0, share, 1))).sum(axis=1)
     return np.floor(100 * nats / np.log(pixels.classes) + HALF_AND_MORE).astype(np.uint8)[None]
 
@@ -83,7 +92,15 @@ def _probabilities(pixels: _Scored) -> NDArray[np.uint8]:
 def _applicability(pixels: _Scored) -> NDArray[np.uint8]:
     if pixels.applicability is None:
         raise AssertionError("a model without an area of applicability was asked for it")
-    return pixels.applicability.layer(pixels.scores.parts / pixels.scores.whole)[None]
+    return pixels.applicability.layer(pixels.scores.shares)[None]
+
+
+def _sets(pixels: _Scored) -> NDArray[np.uint8]:
+    return pixels.members.sum(axis=0, dtype=np.uint8)[None]
+
+
+def _members(pixels: _Scored) -> NDArray[np.uint8]:
+    return pixels.members.astype(np.uint8)
 
 
 COMPUTED: Final[dict[LayerName, Callable[[_Scored], NDArray[np.uint8]]]] = {
@@ -92,5 +109,7 @@ COMPUTED: Final[dict[LayerName, Callable[[_Scored], NDArray[np.uint8]]]] = {
     "entropy": _entropy,
     "probabilities": _probabilities,
     "applicability": _applicability,
+    "sets": _sets,
+    "members": _members,
 }
 """The bands `(band, pixel)` of each layer."""

@@ -98,6 +98,7 @@ def _network(checkpoint: Checkpoint) -> Facts:
         ("Network", f"{name}, {parameters:,} parameters, {shape}"),
         ("Classes", _legend(checkpoint.classes)),
         ("Confidence", _confidence(checkpoint)),
+        *_sets(checkpoint),
     ]
 
 
@@ -116,6 +117,20 @@ def _confidence(checkpoint: Checkpoint) -> str:
         f"{facts['ece_before']:.1%} without it; log-likelihood loss {facts['nll_after']:.3f}, "
         f"{facts['nll_before']:.3f} without it"
     )
+
+
+def _sets(checkpoint: Checkpoint) -> Facts:
+    """What its prediction sets promise, and by what."""
+    sets = checkpoint.prediction_sets
+    if sets is None:
+        return []
+    limits = ", ".join(
+        f"{crop.name} from {1 - limit:.3f}"
+        for crop, limit in zip(checkpoint.classes, sets.limits, strict=True)
+    )
+    basis = f"by {sum(sets.samples):,} samples ({sets.source.rstrip('.')})"
+    text = f"{sets.coverage:.0%} of each class, {basis}; in the set are {limits}"
+    return [("Prediction sets", text)]
 
 
 def _origin(provenance: Mapping[str, Any]) -> Facts:

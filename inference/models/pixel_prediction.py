@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.models.applicability import Applicability
+from inference.models.prediction_sets import PredictionSets
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class ClassParts:
     whole: int
     """What counts as 100 %."""
 
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """`(pixel, class)`: the parts as shares of the whole."""
+        return self.parts / self.whole
+
     def largest(self) -> Prediction:
         """The class with the largest part, of equal ones the smaller code, and its percentage, halves up."""
         index = self.parts.argmax(axis=1)  # of equal parts the first
@@ -46,6 +52,8 @@ class ScoredPrediction:
     """How likely each class is."""
     applicability: Applicability | None = None
     """What the model's answers are like on its training samples; None where the model does not say."""
+    prediction_sets: PredictionSets | None = None
+    """How likely a class must be to be in the set of a pixel; None where the model does not say."""
 
 
 def percent(part: NDArray[np.integer], whole: int) -> NDArray[np.uint8]:

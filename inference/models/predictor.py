@@ -128,6 +128,7 @@ class Predictor:
             self._prediction(logits, probability),
             ClassParts(parts, PROBABILITY_UNIT),
             self.checkpoint.applicability,
+            self.checkpoint.prediction_sets,
         )
 
     def probabilities(self, series: NDArray[np.int16]) -> NDArray[np.float32]:

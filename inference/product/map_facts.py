@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +48,8 @@ class MapFacts:
     """What the checkpoint was trained on, as it says itself."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """How good the checkpoint was on its validation data."""
+    prediction_sets: Mapping[str, Any] = field(default_factory=dict)
+    """What the sets of its pixels rest on, as `PredictionSets.to_dict` says; empty where it has none."""
     confidence: str = ""
     """How the confidence of a pixel was made; empty where the model's own metrics say it."""
     simulated: bool = False
@@ -116,6 +118,9 @@ class MapSummary:
     outside: float | None = None
     """Share of the pixels with a class that lie outside the model's area of applicability; None where the
     map does not have that layer."""
+    set_sizes: tuple[float, ...] = ()
+    """Shares of the pixels with a class by the number of classes in their prediction set, from 0; empty where
+    the map does not have that layer."""
 
     @property
     def rasters(self) -> tuple[Path, ...]:
@@ -171,3 +176,13 @@ def hectares_text(value: float) -> str:
     """An area for a reader, never 0.0 where there is a pixel: `0.01`, `23.4`, `1,234`."""
     decimals = 2 if 0 < value < 1 else 1 if value < 1000 else 0
     return f"{value:,.{decimals}f}"
+
+
+def set_sizes_text(shares: Sequence[float]) -> str:
+    """Sizes of prediction sets for a reader: `one class on 81.2%, several on 12.3%, none on 6.5%`.
+
+    Args:
+        shares: Of the pixels with a class, by the number of classes in their set, from 0.
+    """
+    none, one, several = shares[0], sum(shares[1:2]), sum(shares[2:])
+    return f"one class on {one:.1%}, several on {several:.1%}, none on {none:.1%}"

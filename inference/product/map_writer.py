@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 from gee_pipeline.errors import DiskFullError, IncompleteRunError, InputError
 from gee_pipeline.files import publish, write_bytes, write_json
 from gee_pipeline.grid import Grid
-from gee_pipeline.layers import APPLICABILITY, AT_LIMIT, BASE, ON_REQUEST, LayerName, PlacedLayer, placed
+from gee_pipeline.layers import (
+    APPLICABILITY,
+    AT_LIMIT,
+    BASE,
+    ON_REQUEST,
+    SETS,
+    Layer,
+    LayerName,
+    PlacedLayer,
+    placed,
+)
 from gee_pipeline.map_codes import NONE
 from inference.product.legend import Legend
 from inference.product.map_facts import MapFacts, MapSummary
@@ -117,19 +127,35 @@ class MapDraft:
         self._write_rasters(counted, facts)
         means = {one.layer.name: tuple(map(counted.mean, one.bands)) for one in self._layers[len(BASE) :]}
         areas, (height, width) = counted.areas(self._legend), self._grid.map_box.shape
-        outside = self._outside(counted)
-        summary = MapSummary(self._folder / "map", len(self._cells), (height, width), areas, means, outside)
+        summary = MapSummary(
+            self._folder / "map",
+            len(self._cells),
+            (height, width),
+            areas,
+            means,
+            outside=self._outside(counted),
+            set_sizes=self._set_sizes(counted),
+        )
         _describe(self._work, self._grid, self._legend, summary, facts)
         _publish(self._work, summary)
         return summary
 
     def _outside(self, counted: MapStatistics) -> float | None:
         """Share of the pixels with a class beyond the limit of applicability; None without that layer."""
-        bands = next((one.bands for one in self._layers if one.layer == APPLICABILITY), None)
-        if bands is None:
-            return None
-        known = counted.histogram(bands)[0][:NONE]
-        return float(known[AT_LIMIT + 1 :].sum() / max(known.sum(), 1))
+        known = self._values(counted, APPLICABILITY)
+        return None if known is None else float(known[AT_LIMIT + 1 :].sum() / max(known.sum(), 1))
+
+    def _set_sizes(self, counted: MapStatistics) -> tuple[float, ...]:
+        """Shares of the pixels with a class by the size of their set, from 0; empty without that layer."""
+        known = self._values(counted, SETS)
+        if known is None:
+            return ()
+        return tuple((known[: len(self._legend.crops) + 1] / max(known.sum(), 1)).tolist())
+
+    def _values(self, counted: MapStatistics, layer: Layer) -> NDArray[np.int64] | None:
+        """Pixels by value of a layer of one band; None where the map does not have it."""
+        bands = next((one.bands for one in self._layers if one.layer == layer), None)
+        return None if bands is None else counted.histogram(bands)[0][:NONE]
 
     def _write_rasters(self, counted: MapStatistics, facts: MapFacts) -> None:
         """The rasters side by side, each from its mosaic."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gee_pipeline.layers import Layer
+from gee_pipeline.layers import OF_SETS, Layer
 from inference.product.map_facts import MapFacts
 from inference.product.report import SIMULATED, attribution, model_window
 
@@ -32,11 +32,18 @@ def raster_tags(layer: Layer, facts: MapFacts) -> dict[str, str]:
         "DESCRIPTION": layer.description,
         "UNIT": layer.unit,
         "FORMULA": layer.formula,
+        **(_sets(facts) if layer in OF_SETS else {}),
         "TIFFTAG_IMAGEDESCRIPTION": _description(layer, facts),
         "TIFFTAG_SOFTWARE": f"cropmap {facts.version}",
         "TIFFTAG_COPYRIGHT": credit or "",
     }
     return {name: value for name, value in tags.items() if value}
+
+
+def _sets(facts: MapFacts) -> dict[str, str]:
+    """Which share of the true classes the sets are meant to hold, and by what."""
+    known = facts.prediction_sets
+    return {"COVERAGE": str(known.get("coverage", "")), "CALIBRATED_BY": str(known.get("source", ""))}
 
 
 def _description(layer: Layer, facts: MapFacts) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from gee_pipeline.grid import Grid, name_crs
-from gee_pipeline.layers import ON_REQUEST
+from gee_pipeline.layers import OF_SETS, ON_REQUEST
 from gee_pipeline.season import Season, TimeBin
 from gee_pipeline.source import Spent
 from inference.product.map_facts import COUNTED, MapFacts, MapSummary
@@ -49,6 +49,7 @@ def build_report(grid: Grid, summary: MapSummary, facts: MapFacts) -> dict[str, 
             "cropmap_version": facts.version,
             **_layers(summary),
             **({} if summary.outside is None else {"outside_applicability": summary.outside}),
+            **_prediction_sets(summary, facts),
             "command": facts.command,
             "config": facts.config,
         }
@@ -70,6 +71,14 @@ def _layers(summary: MapSummary) -> dict[str, Any]:
         if layer.name in summary.means
     ]
     return {"layers": found} if found else {}
+
+
+def _prediction_sets(summary: MapSummary, facts: MapFacts) -> dict[str, Any]:
+    """What the sets rest on, and how large they are; nothing where the map has none."""
+    if not any(layer.name in summary.means for layer in OF_SETS):
+        return {}
+    sizes = {"sizes": list(summary.set_sizes)} if summary.set_sizes else {}
+    return {"prediction_sets": {**facts.prediction_sets, **sizes}}
 
 
 def _labelled(used: dict[str, Any] | None, facts: MapFacts) -> dict[str, Any] | None:

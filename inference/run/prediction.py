@@ -31,8 +31,8 @@ BANDS: Final = ("class code", "confidence", "clear observations")
 """Bands of every prediction; those of layers on request follow."""
 
 
-_MOST_BANDS: Final = 300
-"""More than a prediction has: the fixed ones and, with all layers, one a class."""
+_MOST_BANDS: Final = 600
+"""More than a prediction has: the fixed ones and, with all layers, two a class."""
 
 
 class Finished(NamedTuple):

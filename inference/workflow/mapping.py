@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from gee_pipeline.aoi import Aoi
-from gee_pipeline.errors import IncompleteRunError, InputError
-from gee_pipeline.layers import APPLICABILITY
+from gee_pipeline.errors import IncompleteRunError
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH
 from gee_pipeline.source import Source, Survey
 from inference.product.map_facts import MapFacts, MapSummary
@@ -18,8 +17,9 @@ from inference.product.map_writer import MapDraft
 from inference.run.completeness import MUCH_MAPPED, RunSummary
 from inference.run.cropland import CroplandMask
 from inference.run.execute import spent
-from inference.run.plan import CONFIG_FILE, MODEL_FILES, PlannedKind, RunPlan
+from inference.run.plan import CONFIG_FILE, PlannedKind, RunPlan
 from inference.run.planning import plan_run
+from inference.workflow.layers_of_model import require_told
 from inference.workflow.place import season_of_model
 from inference.workflow.request import ForestRequest, Listener, MapRequest, ModelRequest, Request
 from inference.workflow.steps import Workers, checked, open_folder, remarks, repeating, work_through
@@ -112,7 +112,7 @@ def plan_map(
         InputError: Something in the request cannot be used.
         MismatchError: The model was trained on another season.
     """
-    _require_applicability(request, model, path, kind)
+    require_told(request, model, path, kind)
     introduce("Model" if kind == "checkpoint" else "Forest", model, path, listener)
     aoi, season = season_of_model(request, model, path.name, listener)
     gap = warn_of_gap(model, aoi, listener)
@@ -132,33 +132,6 @@ def plan_map(
         layers=request.layers,
     )
     return PlannedMap(aoi, model, path.name, source, plan, gap)
-
-
-def _require_applicability(
-    request: MapRequest | ForestRequest, model: TrainedModel, path: Path, kind: PlannedKind
-) -> None:
-    """Refuse the layer of applicability where the model, or a run's copy of it, does not tell it."""
-    if APPLICABILITY.name not in request.layers:
-        return
-    if kind != "checkpoint":
-        raise InputError(
-            "--layers applicability is told by how a network answers; the votes of a forest do not tell it. "
-            "Omit it."
-        )
-    silent = path if getattr(model, "applicability", None) is None else None
-    copy = request.folder / MODEL_FILES[kind]
-    if silent is None and copy.is_file():
-        from inference.models.checkpoint import (
-            load_checkpoint,  # loads torch, which maps of forests do without
-        )
-
-        silent = copy if load_checkpoint(copy).applicability is None else None
-    if silent:
-        raise InputError(
-            f"{silent} does not say what its answers are like on its training samples, as files of version "
-            "0.1.0 do not, so --layers applicability cannot be made. Take a model that was trained since, "
-            "and another --out."
-        )
 
 
 def carry_out(work: MapWork, listener: Listener) -> MapSummary:
@@ -266,6 +239,7 @@ def _facts(
         layers=plan.layers,
         provenance=model.provenance,
         metrics=model.metrics,
+        prediction_sets=sets.to_dict() if (sets := getattr(model, "prediction_sets", None)) else {},
         confidence=background.confidence,
         version=version("cropmap"),
         simulated=background.survey.simulated,

@@ -5,7 +5,7 @@ import pytest
 from gee_pipeline import layers
 from gee_pipeline.earthengine.forest import prediction_graph
 from gee_pipeline.errors import InputError
-from gee_pipeline.layers import BASE, OF_PARTS, ON_REQUEST, band_names, classes_in, in_order, placed
+from gee_pipeline.layers import BASE, OF_PARTS, OF_SETS, ON_REQUEST, band_names, classes_in, in_order, placed
 from inference.models import class_layers
 
 ALL = tuple(layer.name for layer in ON_REQUEST)
@@ -21,7 +21,10 @@ BASE_BANDS = ("class", "confidence", "clear")
         (
             ALL,
             2,
-            (*BASE_BANDS, "second", "margin", "entropy", "probability_1", "probability_2", "applicability"),
+            (
+                *(*BASE_BANDS, "second", "margin", "entropy", "probability_1", "probability_2"),
+                *("applicability", "set", "member_1", "member_2"),
+            ),
         ),
         (("probabilities",), 1, ("class", "confidence", "clear", "probability_1")),
     ],
@@ -50,6 +53,8 @@ def test_an_unknown_layer_is_refused_with_the_known_ones():
         (("second",), 5, None),
         (("second", "probabilities"), 9, 5),
         (("probabilities",), 3, None),
+        (("probabilities", "sets", "members"), 14, 5),  # two bands a class
+        (("probabilities", "sets", "members"), 13, None),
     ],
 )
 def test_the_number_of_bands_tells_the_number_of_classes(names, bands, classes):
@@ -67,6 +72,6 @@ def test_every_layer_is_described():
         assert layer.title
         assert layer.description
         assert layer.dtype == "uint8"
-        assert layer.overviews == ("MODE" if layer.is_class else "AVERAGE")
+        assert layer.overviews == ("MODE" if layer.is_class or layer in OF_SETS else "AVERAGE")
     assert all(layer.formula and layer.nodata == 255 for layer in ON_REQUEST)
     assert layers.HALF_AND_MORE - 0.5 < 1e-5

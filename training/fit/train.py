@@ -31,6 +31,7 @@ from training.samples.crops import crop_classes
 from training.samples.samples import Samples
 from training.scores.applicability import with_applicability
 from training.scores.calibration import Calibration, calibrate
+from training.scores.prediction_sets import with_prediction_sets
 
 UNNAMED: Final = {"class_weights": "balanced", "normalisation": "band"}
 """What a training of version 0.1.0 did without saying so."""
@@ -104,7 +105,10 @@ def train_checkpoint(
         metrics=_metrics(fitted, calibration, split),
         temperature=calibration.temperature,
     )
-    return with_applicability(checkpoint, training, validation, device=options.device, seed=options.seed)
+    checkpoint = with_applicability(
+        checkpoint, training, validation, device=options.device, seed=options.seed
+    )
+    return with_prediction_sets(checkpoint, validation, device=options.device)
 
 
 def _require_batches(shape: CropNetConfig | NetworkConfig, options: TrainingOptions) -> None:

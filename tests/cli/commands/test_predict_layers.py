@@ -21,6 +21,7 @@ import inference.run.cell_worker
 from gee_pipeline.stac.composites.source import StacSource
 from inference.models.applicability import Applicability
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
+from inference.models.prediction_sets import PredictionSets
 from inference.models.predictor import Predictor
 from inference.models.series import model_input
 from tests.support.tiny_place import CROPS, FILES, Place, files, report, times
@@ -317,13 +318,100 @@ def test_a_finished_run_of_a_model_that_knows_gets_it_later(
     np.testing.assert_array_equal(raster(later, "applicability"), raster(at_once, "applicability"))
 
 
-def test_a_model_or_a_run_that_does_not_know_is_named(place: Place, knowing: Path, tmp_path: Path) -> None:
-    refused = place.predict(tmp_path / "new", layers="applicability")
-    assert refused.exit_code == 2
-    assert f"{place.model} does not say" in refused.stderr
-    assert not (tmp_path / "new").exists()
+def test_a_model_that_does_not_know_is_named(place: Place, tmp_path: Path) -> None:
+    for layer, words in (
+        ("applicability", "does not say what its"),
+        ("sets", "'cropmap evaluate --calibrate'"),
+    ):
+        refused = place.predict(tmp_path / "new", layers=layer)
+        assert refused.exit_code == 2
+        assert f"{place.model} does not say" in refused.stderr
+        assert words in refused.stderr
+        assert not (tmp_path / "new").exists()
+
+
+def calibrated(model: Path, path: Path, limits: tuple[float, ...]) -> Path:
+    """The same network with limits of prediction sets."""
+    sets = PredictionSets(0.9, limits, (20,) * 5, "labels of the place")
+    save_checkpoint(path, replace(load_checkpoint(model), prediction_sets=sets))
+    return path
+
+
+LIMITS = (0.5, 0.975, 0.9, 0.4, 0.85)
+"""Limits by which some sets of the doubting network are empty, some of one class and some of several."""
+
+
+@pytest.fixture(scope="module")
+def doubting(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network of the place, less sure of itself."""
+    path = tmp_path_factory.mktemp("doubting") / "model.safetensors"
+    save_checkpoint(path, replace(load_checkpoint(place.model), temperature=30.0))
+    return path
+
+
+def test_a_finished_run_gets_sets_when_its_network_was_calibrated_since(
+    place: Place, doubting: Path, tmp_path: Path
+) -> None:
+    """No scene is read again; sizes and members are those of the stored composites' probabilities."""
+    at_once, later = tmp_path / "at_once", tmp_path / "later"
+    model = calibrated(doubting, tmp_path / "calibrated.safetensors", LIMITS)
+    assert place.predict(later, model=doubting, layers="margin").exit_code == 0
+    before = times(later / "composites")
+    result = place.predict(later, model=model, layers="sets,members")
+    assert result.exit_code == 0, result.stderr
+    assert times(later / "composites") == before
+    assert place.predict(at_once, model=model, layers="sets,members,margin").exit_code == 0
+    members, sizes, codes = (raster(later, name) for name in ("members", "sets", "crop_map"))
+    mapped = (codes[0] > 0) & (codes[0] < 254)
+    np.testing.assert_array_equal(sizes[0][mapped], members[:, mapped].sum(axis=0))
+    assert (members[:, ~mapped] == 255).all()
+    assert (sizes[0][~mapped] == 255).all()
+    for name in ("members", "sets", "margin"):
+        np.testing.assert_array_equal(raster(later, name), raster(at_once, name))
+    shares = np.bincount(sizes[0][mapped], minlength=6) / mapped.sum()
+    assert (shares[:3] > 0).all()  # else these limits try nothing
+    told = report(later)["prediction_sets"]
+    assert told.pop("sizes") == pytest.approx(shares.tolist())
+    assert told == {
+        "coverage": 0.9,
+        "limits": list(LIMITS),
+        "samples": [20] * 5,
+        "source": "labels of the place",
+    }
+    assert (
+        f"Prediction sets: one class on {shares[1]:.1%}, several on {shares[2:].sum():.1%}" in result.stdout
+    )
+
+
+def test_members_are_those_of_the_probabilities(place: Place, doubting: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert place.predict(run).exit_code == 0
-    refused = place.predict(run, model=knowing, layers="applicability")  # the same weights
-    assert refused.exit_code == 2
-    assert f"{run / 'model.safetensors'} does not say" in refused.stderr
+    model = calibrated(doubting, tmp_path / "calibrated.safetensors", LIMITS)
+    assert place.predict(run, model=model, layers="members,probabilities").exit_code == 0
+    members, percents = raster(run, "members"), raster(run, "probabilities")
+    mapped = members[0] < 255
+    for k, limit in enumerate(LIMITS):
+        share = percents[k][mapped] / 100.0
+        apart = np.abs(1 - share - limit) > 0.0051  # percents are rounded
+        np.testing.assert_array_equal(members[k][mapped][apart], (1 - share <= limit)[apart])
+        assert apart.mean() > 0.5
+    with rasterio.open(run / "map" / "members.tif") as file:
+        assert file.descriptions == CROPS
+        assert file.tags()["COVERAGE"] == "0.9"
+        assert file.tags()["CALIBRATED_BY"] == "labels of the place"
+    assets = pystac.Item.from_file(run / "map" / "item.json").assets
+    assert assets["members"].extra_fields["raster:bands"][2]["name"] == CROPS[2]
+
+
+def test_cells_by_two_calibrations_are_never_mixed(place: Place, doubting: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    model = calibrated(doubting, tmp_path / "one.safetensors", LIMITS)
+    other = calibrated(doubting, tmp_path / "other.safetensors", (0.5,) * 5)
+    assert place.predict(run, model=model, layers="sets").exit_code == 0
+    kept = raster(run, "sets")
+    for layers in ("sets", "margin"):  # a layer that the map has stays, asked for or not
+        refused = place.predict(run, model=other, layers=layers)
+        assert refused.exit_code == 2
+        assert "has the layer sets" in refused.stderr
+        assert f"--model {run / 'model.safetensors'}" in refused.stderr
+    assert place.predict(run, model=run / "model.safetensors", layers="margin").exit_code == 0
+    np.testing.assert_array_equal(raster(run, "sets"), kept)

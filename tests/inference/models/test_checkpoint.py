@@ -91,6 +91,8 @@ def test_a_shipped_model_keeps_its_digest_whatever_is_added_to_what_is_known_of_
     shipped = load_checkpoint(model_path(name))
     assert shipped.digest == digest
     assert shipped.applicability is not None
+    assert shipped.prediction_sets is not None
+    assert shipped.prediction_sets.samples == (141, 413, 201, 74, 62)
 
 
 def test_the_built_network_is_in_eval_mode_and_has_the_weights(checkpoint, make_network):

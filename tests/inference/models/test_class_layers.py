@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gee_pipeline.layers import OF_PARTS, band_names
 from inference.models.class_layers import layer_values
 from inference.models.pixel_prediction import ClassParts, Prediction, ScoredPrediction
+from inference.models.prediction_sets import PredictionSets
 from inference.models.predictor import PROBABILITY_UNIT, Predictor
 from tests.support.layer_oracle import pixel_layers
 
@@ -62,6 +63,21 @@ def test_the_class_of_the_map_counts_also_where_another_part_is_larger_now() -> 
     prediction = Prediction(np.array([2], np.uint8), np.array([50], np.uint8))
     scores = ClassParts(np.array([[501, 499]]), 1_000)
     assert layer_values(ALL, ScoredPrediction(prediction, scores))[:, 0].tolist() == [1, 0, 100, 50, 50]
+
+
+def test_sets_and_their_members_are_those_of_the_limits() -> None:
+    sets = PredictionSets(0.9, (0.25, 0.75, 0.5), (10, 10, 10), "samples")
+    rows = {
+        (6, 1, 1): [1, 1, 0, 0],  # three quarters are the first's limit itself, an eighth is less than any
+        (5, 3, 0): [1, 0, 1, 0],  # 0.375 suffices for the second
+        (5, 1, 2): [0, 0, 0, 0],  # nothing is likely enough
+        (0, 4, 4): [2, 0, 1, 1],
+    }
+    scores = ClassParts(np.array(list(rows)), 8)
+    scored = ScoredPrediction(scores.largest(), scores, prediction_sets=sets)
+    found = layer_values(("sets", "members"), scored)
+    assert found.dtype == np.uint8
+    assert found.T.tolist() == list(rows.values())
 
 
 @pytest.mark.slow
