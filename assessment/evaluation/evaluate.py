@@ -17,12 +17,15 @@ from assessment.estimation.designs import Clusters, Stratified
 from assessment.estimation.estimate import Estimate, ratio
 from assessment.estimation.intervals import Figure, area_interval, share_interval
 from assessment.evaluation.confidence import Confidence, confidence_of
+from assessment.evaluation.sets import SetsOnSamples, across_folds, sets_on_samples
 from gee_pipeline.errors import InputError
 from inference.models.model_card import training_places
 from inference.models.pixel_model import PixelModel
+from inference.models.prediction_sets import PredictionSets
 from training.fit.split import block_of
 from training.fit.training_data import in_classes_of
 from training.samples.samples import Samples
+from training.scores.prediction_sets import fewest, sets_of
 
 By = Literal["block", "column", "sample"]
 """What is independent of each other: squares of the ground, groups that the files name, or single samples."""
@@ -70,6 +73,13 @@ class Evaluation:
     """Mean F1 of the classes that occur, with an interval by leaving out one block after another."""
     confidence: Confidence
     """What the confidence is worth."""
+    sets: SetsOnSamples | None
+    """What the model's own prediction sets are worth; None where its file has none."""
+    sets_calibrated: SetsOnSamples | None
+    """What sets by limits from these samples are worth, each on other places than those that set them; None
+    where nobody asked for such limits, or the places are too few."""
+    limits: PredictionSets | None
+    """Limits from all samples; None where nobody asked for them."""
     places: tuple[Part, ...]
     """Accuracy of each block, the worst first; empty where samples stand for themselves."""
     observations: tuple[Part, ...]
@@ -85,6 +95,8 @@ def evaluate(
     by: By | None = None,
     block_size: float = 0.25,
     footprint: Any = None,
+    sets: PredictionSets | None = None,
+    coverage: float | None = None,
 ) -> Evaluation:
     """Compare a model's answers with labels.
 
@@ -97,10 +109,12 @@ def evaluate(
         by: What is independent; None takes blocks where places are known, else groups, else samples.
         block_size: Degrees along a side of a block.
         footprint: Where the model was trained, GeoJSON; None where that is not known.
+        sets: Limits of prediction sets in the model's file; None where it has none.
+        coverage: Share of each class whose set shall hold it, by limits from the samples; None wants none.
 
     Raises:
         InputError: Blocks have no such size; no sample has a class of the model; places or groups are not
-            known; all lie in one block.
+            known; all lie in one block; the samples are too few for limits.
         MismatchError: The samples were made by another recipe.
     """
     if not LEAST_BLOCK <= block_size <= MOST_BLOCK:
@@ -120,6 +134,7 @@ def evaluate(
     predicted = probabilities.argmax(axis=1)
     sample = LabelledSample(design, names, predicted, known.labels, float(len(known)), np.ones(len(known)))
     right = predicted == known.labels
+    on_samples = _Sets(probabilities, known.labels, block.ravel(), names, design)
     return Evaluation(
         samples=len(known),
         left_out=known.left_out,
@@ -128,10 +143,54 @@ def evaluate(
         accuracy=assess(sample),
         macro_f1=_macro_f1(predicted, known.labels, block.ravel(), design, len(names)),
         confidence=confidence_of(probabilities, known.labels),
+        sets=on_samples.by(sets),
+        sets_calibrated=on_samples.across_folds(coverage, known.source),
+        limits=on_samples.limits(coverage, known.source),
         places=() if chosen == "sample" else _places(right, block.ravel(), labels, chosen, block_size),
         observations=tuple(_by_observations(design, right, known.observed_bins(window))),
         notices=tuple(_notices(known, chosen, len(labels), footprint)),
     )
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """Samples on which prediction sets are tried."""
+
+    probabilities: NDArray[np.floating]
+    labels: NDArray[np.integer]
+    block: NDArray[np.intp]
+    names: tuple[str, ...]
+    design: Clusters
+
+    def by(self, sets: PredictionSets | None) -> SetsOnSamples | None:
+        """What the limits of a file do."""
+        if sets is None:
+            return None
+        return self._of(sets.members(self.probabilities), sets.coverage, sets.source)
+
+    def across_folds(self, coverage: float | None, source: str) -> SetsOnSamples | None:
+        """What limits from the samples do in other places."""
+        if coverage is None:
+            return None
+        members = across_folds(self.probabilities, self.labels, self.block, coverage=coverage, source=source)
+        return None if members is None else self._of(members, coverage, source)
+
+    def limits(self, coverage: float | None, source: str) -> PredictionSets | None:
+        """Limits from all samples."""
+        if coverage is None:
+            return None
+        found = sets_of(self.probabilities, self.labels, coverage=coverage, source=source)
+        if found is None:
+            raise InputError(
+                f"Prediction sets of {coverage:.0%} take {fewest(coverage)} labelled samples or more, got "
+                f"{len(self.labels)}. Give more, or a lower --coverage."
+            )
+        return found
+
+    def _of(self, members: NDArray[np.bool_], promised: float, source: str) -> SetsOnSamples:
+        return sets_on_samples(
+            members, self.labels, self.names, self.design, promised=promised, source=source
+        )
 
 
 def _usual(samples: Samples) -> By:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ from cli.output.accuracies import HEAD, class_text, share_text
 
 if TYPE_CHECKING:
     from assessment.evaluation.evaluate import Evaluation
+    from assessment.evaluation.sets import SetsOnSamples
+    from inference.models.checkpoint import Checkpoint
+    from inference.models.forest_model import ForestModel
 
 
 @click.command(short_help="Score a ready model on independent samples.")
@@ -39,6 +43,19 @@ if TYPE_CHECKING:
 @file_options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--out", type=OUT_FILE, help="JSON file for all figures.")
+@click.option(
+    "--calibrate",
+    type=OUT_FILE,
+    metavar="FILE",
+    help="Write the network to FILE with limits of prediction sets from SAMPLES, so that --layers sets of "
+    "'cropmap predict --model FILE' holds where they come from. Nothing else of it changes.",
+)
+@click.option(
+    "--coverage",
+    type=click.FloatRange(0.5, 0.99),
+    metavar="SHARE",
+    help="Share of each class whose set shall hold it, with --calibrate.  [default: 0.9]",
+)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON on stdout.")
 def evaluate(
@@ -48,6 +65,8 @@ def evaluate(
     block_size: float,
     device: str,
     out: Path | None,
+    calibrate: Path | None,
+    coverage: float | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -62,6 +81,7 @@ def evaluate(
     Examples:
       cropmap evaluate accurate arkansas.npz --by block
       cropmap evaluate model.safetensors fields.parquet --group-column farm --by column --out scores.json
+      cropmap evaluate accurate canada.npz --calibrate canada.safetensors
     """
     from assessment.evaluation.evaluate import evaluate as compare
     from gee_pipeline.files import require_writable, write_json
@@ -69,21 +89,60 @@ def evaluate(
     from inference.models.shipped import model_path
 
     loaded = load_model(model_path(model))
+    wanted = _coverage(loaded, calibrate, coverage)
     known = read_files(samples, options, any_classes=True, recipe=loaded.recipe)
-    if out:
-        require_writable(out)
-    opened = open_model(loaded, device_of(loaded, device))
-    found = compare(opened, known, by=by, block_size=block_size, footprint=loaded.provenance.get("footprint"))
+    for path in filter(None, (out, calibrate)):
+        require_writable(path)
+    found = compare(
+        open_model(loaded, device_of(loaded, device)),
+        known,
+        by=by,
+        block_size=block_size,
+        footprint=loaded.provenance.get("footprint"),
+        sets=getattr(loaded, "prediction_sets", None),
+        coverage=wanted,
+    )
     values = json.loads(json.dumps(asdict(found), default=_plain))
     if out:
         write_json(out, values)
+    if calibrate:
+        _write(calibrate, loaded, found)
     if as_json:
         click.echo(json.dumps(values))
         return
     for line in describe(found):
         click.echo(line)
+    if calibrate:
+        click.echo(f"Calibrated: {calibrate}. Its sets: cropmap predict --model {calibrate} --layers sets")
     for notice in found.notices:
         click.echo(notice, err=True)
+
+
+def _coverage(
+    model: Checkpoint | ForestModel, calibrate: Path | None, coverage: float | None
+) -> float | None:
+    """The coverage of the limits that are wanted; None where none are."""
+    from gee_pipeline.errors import InputError
+    from inference.models.checkpoint import Checkpoint
+    from training.scores.prediction_sets import COVERAGE
+
+    if calibrate is None:
+        if coverage is not None:
+            raise InputError("--coverage is that of limits which --calibrate writes; give both, or neither.")
+        return None
+    if not isinstance(model, Checkpoint):
+        raise InputError(
+            "--calibrate takes a network: the file of a forest holds no limits of sets. Omit it."
+        )
+    return COVERAGE if coverage is None else coverage
+
+
+def _write(path: Path, model: Checkpoint | ForestModel, found: Evaluation) -> None:
+    """The network with the limits that were found."""
+    from inference.models.checkpoint import Checkpoint, save_checkpoint
+
+    assert isinstance(model, Checkpoint), "only networks are calibrated"
+    save_checkpoint(path, replace(model, prediction_sets=found.limits))
 
 
 def _plain(value: Any) -> Any:
@@ -113,7 +172,27 @@ def describe(found: Evaluation) -> list[str]:
         f"  the surest {r.coverage:.0%}, from {r.confidence:.2f} on: {r.error:.1%} wrong" for r in sure.risks
     ]
     lines += ["", *(f"{p.name}: {p.samples:,} samples, {share_text(p.accuracy)}" for p in found.observations)]
+    lines += _sets(found)
     if worst := found.places[:5]:
         lines += ["", "Worst places:"]
         lines += [f"  {p.name}: {p.samples:,} samples, {share_text(p.accuracy)}" for p in worst]
     return lines
+
+
+def _sets(found: Evaluation) -> Iterator[str]:
+    """What prediction sets are worth: the model's own, and those by the samples."""
+    if own := found.sets:
+        yield from ("", f"Prediction sets of {own.promised:.0%}, by {own.source}")
+        yield from _held(own)
+    if here := found.sets_calibrated:
+        yield from ("", f"The same by these samples, each by those of other places, {here.promised:.0%}")
+        yield from _held(here)
+
+
+def _held(sets: SetsOnSamples) -> Iterator[str]:
+    width = max(len(one.name) for one in sets.parts)
+    for one in sets.parts:
+        yield (
+            f"  {one.name:<{width}} {one.samples:>7,} samples: true class in {share_text(one.coverage)} of "
+            f"the sets, {one.size:.2f} classes in one, {one.empty:.1%} empty"
+        )
