@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from assessment.sample.districts import Districts
-from assessment.sample.map_file import CONFIDENCE, AssessedMap, reading
+from assessment.sample.map_file import AssessedMap, reading
 from assessment.sample.strata import Partition
 from gee_pipeline.errors import InputError
+from gee_pipeline.layers import BASE, CONFIDENCE, SETS
+
+Number = TypeVar("Number", np.int64, np.float64)
 
 Progress = Callable[[int, int], None]
 """Receives the windows done and all windows."""
@@ -61,9 +65,9 @@ class Labeller:
 
     def __enter__(self) -> Labeller:
         self._codes = self._stack.enter_context(reading(self.map.path, self.map))
-        self._confidence = None
-        if self._partition.needs_confidence:
-            self._confidence = self._stack.enter_context(reading(require_confidence(self.map), self.map))
+        self._layer = None
+        if layer := self._partition.layer:
+            self._layer = self._stack.enter_context(reading(require_layer(self.map, layer), self.map))
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -72,22 +76,28 @@ class Labeller:
     def labels(self, window: Window) -> NDArray[np.intp]:
         """`(y, x)`: part times districts plus district; -1 outside the frame."""
         codes = self._codes.read(1, window=window)
-        sure = None if self._confidence is None else self._confidence.read(1, window=window)
+        values = None if self._layer is None else self._layer.read(1, window=window)
         places = self._districts.indices(self.map, window) if len(self._districts.names) > 1 else 0
-        return self._partition.labels(codes, sure, places)
+        return self._partition.labels(codes, values, places)
 
 
-def require_confidence(assessed: AssessedMap) -> Path:
-    """The raster of confidence beside a map.
+def require_layer(assessed: AssessedMap, layer: str) -> Path:
+    """The raster of a layer beside a map.
+
+    Args:
+        assessed: The map.
+        layer: Name of the layer.
 
     Raises:
         InputError: There is none.
     """
-    path = assessed.beside(CONFIDENCE)
+    path = assessed.beside(f"{layer}.tif")
     if path is None:
+        always = layer in [one.name for one in BASE]
+        has = "as every run has it" if always else f"which 'cropmap predict --layers {layer}' adds to a run"
         raise InputError(
-            f"Strata by confidence need {CONFIDENCE} beside {assessed.path}, as every run has it. Give the "
-            "folder of a run, or --strata class."
+            f"Strata by {layer} need {layer}.tif beside {assessed.path}, {has}. Give the folder of such a "
+            "run, or --strata class."
         )
     return path
 
@@ -151,12 +161,45 @@ def count_confidence(assessed: AssessedMap, report: Progress = lambda *_: None) 
         InputError: The map has no confidence.
     """
     counts = np.zeros(65_536, np.int64)
-    path = require_confidence(assessed)
-    with reading(assessed.path, assessed) as codes, reading(path, assessed) as confidence:
+    for codes, confidence in _beside(assessed, (CONFIDENCE.name,), report):
+        counts += np.bincount(_joint(codes, confidence), minlength=65_536)
+    return _in_frame(counts, assessed)
+
+
+def count_sets(
+    assessed: AssessedMap, report: Progress = lambda *_: None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Twice `(256, 256)`: pixels of the frame by code and size of the prediction set, and the sum of their
+    confidence.
+
+    Raises:
+        InputError: The map has no prediction sets, or no confidence.
+    """
+    counts, sums = np.zeros(65_536, np.int64), np.zeros(65_536)
+    for codes, sizes, confidence in _beside(assessed, (SETS.name, CONFIDENCE.name), report):
+        joint = _joint(codes, sizes)
+        counts += np.bincount(joint, minlength=65_536)
+        sums += np.bincount(joint, confidence.ravel(), minlength=65_536)
+    return _in_frame(counts, assessed), _in_frame(sums, assessed)
+
+
+def _beside(
+    assessed: AssessedMap, layers: Sequence[str], report: Progress
+) -> Iterator[list[NDArray[np.uint8]]]:
+    """Codes and values of layers `(y, x)`, window by window."""
+    paths = [assessed.path, *(require_layer(assessed, layer) for layer in layers)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(reading(path, assessed)) for path in paths]
         for window in with_progress(assessed, report):
-            joint = codes.read(1, window=window).astype(np.intp) << 8
-            joint |= confidence.read(1, window=window)
-            counts += np.bincount(joint.ravel(), minlength=65_536)
+            yield [file.read(1, window=window) for file in files]
+
+
+def _joint(codes: NDArray[np.uint8], values: NDArray[np.uint8]) -> NDArray[np.intp]:
+    return ((codes.astype(np.intp) << 8) | values).ravel()
+
+
+def _in_frame(counts: NDArray[Number], assessed: AssessedMap) -> NDArray[Number]:
+    """`(256, 256)`: without the pixels outside."""
     table = counts.reshape(256, 256)
     if assessed.outside is not None and 0 <= assessed.outside < 256:
         table[assessed.outside] = 0

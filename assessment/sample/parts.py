@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from assessment.planning.confidence_strata import cut_points
 from assessment.planning.expected import UNKNOWN
-from assessment.sample.frame import Progress, count_codes, count_confidence
+from assessment.sample.frame import Progress, count_codes, count_confidence, count_sets
 from assessment.sample.map_file import AssessedMap
 from assessment.sample.request import DesignRequest
-from assessment.sample.strata import CONFIDENCE_PARTS, Part, parts_of
+from assessment.sample.strata import CONFIDENCE_PARTS, SET_CUTS, Part, parts_of
 from assessment.sample.text_table import plain
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import ODD_VALUES, read_json
+from gee_pipeline.map_codes import NONE
 
 
 def find_parts(
@@ -32,20 +33,40 @@ def find_parts(
     Raises:
         InputError: The map is empty, two codes have one name, or a name is unknown.
     """
-    if request.strata == "confidence":
-        counts = count_confidence(assessed, report)
-        codes = np.flatnonzero(counts.sum(1)).tolist()
-        cuts = {c: cut_points(counts[c, :101], CONFIDENCE_PARTS) for c in codes if c not in assessed.unmapped}
-        parts = parts_of(codes, cuts)
-        accuracy = {part: _mean_confidence(counts[part.code], part) for part in parts}
-    else:
-        codes = np.flatnonzero(count_codes(assessed, report)).tolist()
-        parts = parts_of(codes)
-        known = _reported_confidence(assessed)
-        accuracy = {part: known.get(part.code, UNKNOWN) for part in parts}
+    found = {"confidence": _by_confidence, "sets": _by_sets}.get(request.strata, _by_class)
+    accuracy = found(assessed, report)
+    codes = list(dict.fromkeys(part.code for part in accuracy))
     _require_frame(assessed, codes)
     _require_known(request, [assessed.name(code) for code in codes])
-    return parts, {part: request.expect.get(assessed.name(part.code), p) for part, p in accuracy.items()}
+    expected = {part: request.expect.get(assessed.name(part.code), p) for part, p in accuracy.items()}
+    return tuple(accuracy), expected
+
+
+def _by_class(assessed: AssessedMap, report: Progress) -> dict[Part, float]:
+    codes = np.flatnonzero(count_codes(assessed, report)).tolist()
+    known = _reported_confidence(assessed)
+    return {part: known.get(part.code, UNKNOWN) for part in parts_of(codes)}
+
+
+def _by_confidence(assessed: AssessedMap, report: Progress) -> dict[Part, float]:
+    counts = count_confidence(assessed, report)
+    codes = np.flatnonzero(counts.sum(1)).tolist()
+    cuts = {c: cut_points(counts[c, :101], CONFIDENCE_PARTS) for c in codes if c not in assessed.unmapped}
+    return {part: _mean_confidence(counts[part.code], part) for part in parts_of(codes, cuts)}
+
+
+def _by_sets(assessed: AssessedMap, report: Progress) -> dict[Part, float]:
+    """Each class by its sets: where they are empty or of several classes, it is less sure."""
+    counts, sums = count_sets(assessed, report)
+    codes = np.flatnonzero(counts.sum(1)).tolist()
+    cuts = {c: SET_CUTS for c in codes if counts[c, :NONE].any()}
+    out = {}
+    for part in parts_of(codes, cuts):
+        inside = slice(part.low, part.high + 1)
+        pixels = counts[part.code, inside].sum()
+        mean = sums[part.code, inside].sum() / pixels / 100 if pixels and part.code in cuts else UNKNOWN
+        out[part] = float(np.clip(mean, 0.01, 0.99))
+    return out
 
 
 def _require_frame(assessed: AssessedMap, codes: list[int]) -> None:

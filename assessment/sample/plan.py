@@ -148,7 +148,7 @@ class SamplePlan:
         for (index, district), stratum in np.ndenumerate(strata):
             part = self.frame.partition.parts[index]
             where = f", {self.districts.names[district]}" if self.request.strata == "class+district" else ""
-            out[stratum] = f"{part.name(self.map.name(part.code))}{where}"
+            out[stratum] = f"{part.name(self.map.name(part.code), self.request.strata)}{where}"
         return out
 
     def _classes(self) -> tuple[str, ...]:

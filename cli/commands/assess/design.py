@@ -47,9 +47,10 @@ class Accuracies(click.ParamType[Mapping[str, float]]):
 )
 @click.option(
     "--strata",
-    type=click.Choice(["class", "class+district", "confidence", "none"]),
-    help="What a stratum is: a class of the map; that in a district; that of some confidence, so that fewer "
-    "points say as much; none is a simple random sample.  [default: class]",
+    type=click.Choice(["class", "class+district", "confidence", "sets", "none"]),
+    help="What a stratum is: a class of the map; that in a district; that of some confidence, or with an "
+    "empty prediction set, one of one class or of several, so that fewer points say as much; none is a "
+    "simple random sample.  [default: class]",
 )
 @click.option(
     "--allocate",

@@ -2,18 +2,20 @@ import csv
 import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import geopandas
 import numpy as np
 import pytest
 import shapely
+from numpy.typing import NDArray
 
 from assessment.sample.design import Designed, design_sample
 from assessment.sample.record import load_design
 from assessment.sample.request import DesignRequest
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from tests.support.assessed_map import CRS, NORTH, WEST, AssessedPlace, key_rows
+from tests.support.assessed_map import CRS, NORTH, WEST, AssessedPlace, key_rows, write_raster
 
 BLIND = ("points.csv", "points.geojson", "points.gpkg", "points.kml", "ceo_plots.csv", "ceo_project.json")
 
@@ -122,6 +124,50 @@ def test_strata_by_confidence_split_each_class(place: AssessedPlace, request_: D
     assert "not enough observations" in names
     plain = design_sample(replace(request_, allocate="neyman", out=place.folder / "plain"))
     assert found.expected.overall_se < plain.expected.overall_se
+
+
+@pytest.fixture
+def sizes(place: AssessedPlace) -> NDArray[np.uint8]:
+    """`(y, x)`: sets of the classes with at least a quarter; of nothing where all have less than a half."""
+    known = np.isin(place.codes, (1, 2, 3))
+    found = (place.probabilities >= 25).sum(axis=0)
+    found = np.where(place.confidence < 50, 0, found)
+    sizes = np.where(known, found, 255).astype(np.uint8)
+    write_raster(place.folder / "map" / "sets.tif", sizes[None], 255)
+    return sizes
+
+
+def test_strata_by_prediction_sets_split_each_class_by_what_is_in_doubt(
+    place: AssessedPlace, request_: DesignRequest, sizes: NDArray[np.uint8]
+) -> None:
+    found = design_sample(replace(request_, strata="sets", allocate="neyman", floor=5))
+    names, kinds = {1: "wheat", 2: "maize", 3: "other"}, ("empty set", "set of one", "set of several")
+    expected = {"not cropland": 254, "not enough observations": 255}
+    expected = {name: int((place.codes == code).sum()) for name, code in expected.items()}
+    for (code, name), (low, kind) in product(names.items(), enumerate(kinds)):
+        inside = (sizes == low) if low < 2 else (sizes >= 2) & (sizes < 255)
+        expected[f"{name}, {kind}"] = int((inside & (place.codes == code)).sum())
+    assert {s.name: s.pixels for s in found.design.strata} == expected
+    rate = {s.name: s.units / s.pixels for s in found.design.strata}
+    for name in names.values():  # where the map is in doubt, more points are drawn
+        assert min(rate[f"{name}, empty set"], rate[f"{name}, set of several"]) > rate[f"{name}, set of one"]
+    plain = design_sample(replace(request_, allocate="neyman", floor=5, out=place.folder / "plain"))
+    assert found.expected.overall_se < plain.expected.overall_se
+
+
+def test_a_set_that_no_pixel_has_makes_no_stratum(
+    place: AssessedPlace, request_: DesignRequest, sizes: NDArray[np.uint8]
+) -> None:
+    some = np.where(sizes == 0, 1, sizes)
+    write_raster(place.folder / "map" / "sets.tif", some[None], 255)
+    found = design_sample(replace(request_, strata="sets", floor=5))
+    assert not [s.name for s in found.design.strata if "empty" in s.name]
+    assert len(found.design.strata) == 8
+
+
+def test_strata_by_prediction_sets_need_that_layer(request_: DesignRequest) -> None:
+    with pytest.raises(InputError, match=r"need sets\.tif beside .*predict --layers sets.*--strata class"):
+        design_sample(replace(request_, strata="sets"))
 
 
 def test_strata_by_district_are_named_and_count_their_pixels(
