@@ -24,7 +24,7 @@ from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker
 from training.fit.options import TrainingOptions
 from training.fit.resume_state import ResumeState, intact
-from training.fit.training_step import Batch, Supervised, TrainingStep
+from training.fit.training_step import Batch, Forward, Supervised, TrainingStep
 from training.samples.samples import Samples
 from training.scores.calibration import negative_log_likelihood
 from training.scores.metrics import Scores, score
@@ -182,8 +182,8 @@ class _Run:
         self.rate = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, _falling(options, self.batches * options.epochs)
         )
-        self.half = _half(options, maker.device)
-        self.scaler = torch.amp.GradScaler("cuda", enabled=self.half is torch.float16)
+        self.forward = Forward(self.network, _half(options, maker.device))
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.forward.half is torch.float16)
         self.history: list[Epoch] = []
         self.best: Fit | None = None
         self.order: NDArray[np.int64] = np.empty(0, np.int64)
@@ -227,7 +227,8 @@ class _Run:
         )
         labels = self.maker.labels(self.training.labels[batch])
         rows = self.maker.labels(batch)
-        loss = self.method.loss(self._forward, Batch(inputs, labels, rows, self.step.done, self.rng))
+        step = self.step
+        loss = self.method.loss(self.forward, Batch(inputs, labels, rows, step.done, step.total, self.rng))
         self.losses.append(loss.detach())
         if len(self.losses) % CHECK_BATCHES == 0 or self.epoch_is_whole:
             _require_finite(self.losses)
@@ -237,12 +238,6 @@ class _Run:
         self.scaler.update()
         self.rate.step()
         self.method.finish(self.network)
-
-    def _forward(self, inputs: Tensor) -> Tensor:
-        """Float32 logits `(sample, class)`, computed in the precision of the training."""
-        with torch.autocast(self.maker.device.type, self.half, enabled=self.half is not None):
-            logits: Tensor = self.network(inputs)
-        return logits.float()
 
     def validate(self) -> None:
         """End the epoch: score the held-out samples and keep the weights if they are the best so far."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +22,12 @@ from inference.models.networks.normalisation import Normalisation
 from inference.models.networks.specification import NetworkConfig, build_network, config_of, title_of
 from inference.models.predictor import resolve_device
 from training.fit.augment import Augmentation
-from training.fit.loop import Fit, FitProgress, fit
+from training.fit.loop import Choice, Fit, FitProgress, fit
 from training.fit.options import Scaling, SplitRule, TrainingOptions
 from training.fit.resume_state import ResumeState, samples_digest
 from training.fit.split import Split, split_samples
 from training.fit.training_data import origin_facts, season_of, with_groups
+from training.fit.training_step import TrainingStep
 from training.samples.crops import crop_classes
 from training.samples.samples import Samples
 from training.scores.applicability import with_applicability
@@ -40,6 +41,18 @@ SMALLEST_BATCH: Final = 3
 """Smaller ones leave a batch of a single sample where their number is odd."""
 
 
+@dataclass(frozen=True)
+class Method:
+    """Another way to train than supervised, and what it means for the file."""
+
+    step: Callable[[Samples, Samples], TrainingStep]
+    """Makes the step of samples that train and samples that are held out."""
+    choose: Choice
+    """Which epoch is kept."""
+    decides: Mapping[str, Any]
+    """What else decides the weights, as JSON values by name."""
+
+
 def train_checkpoint(
     samples: Samples,
     options: TrainingOptions,
@@ -51,10 +64,11 @@ def train_checkpoint(
     config: CropNetConfig | None = None,
     progress: Callable[[FitProgress], None] = lambda step: None,
     folder: Path | None = None,
+    method: Method | None = None,
 ) -> Checkpoint:
     """A checkpoint fitted to one part of the samples and evaluated on the other.
 
-    Its temperature is fitted to the other part too, which also chose the epoch.
+    Its temperature is fitted to the other part too, which also chose the epoch, if any did.
 
     Args:
         samples: Labelled series.
@@ -67,6 +81,7 @@ def train_checkpoint(
         progress: Called after each batch and each epoch, and once before where a training is resumed.
         folder: Where an unfinished training is stored and resumed, see `resume_state.forget`; None starts
             over and stores nothing.
+        method: How to train; None is supervised, and keeps the best epoch.
 
     Raises:
         InputError: There was no imagery in that year, the samples cannot be split so, or the training
@@ -82,7 +97,8 @@ def train_checkpoint(
     split = split_samples(samples, split_rule)
     training, validation = samples.take(split.training), samples.take(split.validation)
     normalisation = band_statistics(training, recipe, options.normalisation)
-    facts = _guards(samples, options, split_rule, shape, recipe)
+    facts = _guards(samples, options, split_rule, shape, recipe, method.decides if method else {})
+    choose: Choice = method.choose if method else "best"
     fitted = fit(
         lambda: build_network(shape, recipe, normalisation),
         training,
@@ -93,6 +109,8 @@ def train_checkpoint(
         augmentation=Augmentation.of(options.augmentation, options, recipe),
         progress=progress,
         resume_state=ResumeState(folder, facts, UNNAMED) if folder else None,
+        method=method.step(training, validation) if method else None,
+        choose=choose,
     )
     calibration = calibrate(fitted.logits, validation.labels)
     checkpoint = Checkpoint(
@@ -102,7 +120,7 @@ def train_checkpoint(
         normalisation=normalisation,
         weights=fitted.weights,
         provenance=origin_facts(samples, year, season) | _training_facts(samples, options, split, fitted),
-        metrics=_metrics(fitted, calibration, split),
+        metrics=_metrics(fitted, calibration, split, choose),
         temperature=calibration.temperature,
     )
     checkpoint = with_applicability(
@@ -151,6 +169,7 @@ def _guards(
     rule: SplitRule,
     config: CropNetConfig | NetworkConfig,
     recipe: Recipe,
+    more: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything that decides the weights, as JSON values by name."""
     chosen = asdict(options) | {"device": resolve_device(options.device).type}
@@ -163,6 +182,7 @@ def _guards(
         "recipe": replace(recipe, clock="utc").digest,  # the series have their days already
         "cropmap": importlib.metadata.version("cropmap"),
         "torch": torch.__version__,
+        **more,
     }
     return dict(json.loads(json.dumps(values)))
 
@@ -182,12 +202,18 @@ def _training_facts(samples: Samples, options: TrainingOptions, split: Split, fi
     }
 
 
-def _metrics(fitted: Fit, calibration: Calibration, split: Split) -> dict[str, Any]:
+CHOSEN_BY: Final[dict[Choice, str]] = {
+    "best": "highest macro-F1 on these same held-out samples",
+    "last": "nothing: the last one is kept",
+}
+
+
+def _metrics(fitted: Fit, calibration: Calibration, split: Split, choose: Choice) -> dict[str, Any]:
     return {
         **fitted.scores.to_dict(),
         "validation_samples": len(split.validation),
         "split": split.description,
-        "chosen_by": "highest macro-F1 on these same held-out samples",
+        "chosen_by": CHOSEN_BY[choose],
         "calibration": calibration.to_dict() | {"fitted_to": "the held-out samples themselves"},
         "history": [asdict(epoch) for epoch in fitted.history],
     }

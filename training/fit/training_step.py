@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,13 +9,35 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from inference.models.networks.levels import Levelled
 from training.fit.batches import BatchMaker
 from training.fit.class_weights import class_weights
 from training.fit.options import ClassWeights
 from training.samples.samples import Samples
 
-Forward = Callable[[Tensor], Tensor]
-"""The network in the precision of the training: from inputs to float32 logits `(sample, class)`."""
+
+@dataclass(frozen=True)
+class Forward:
+    """The network in the precision of the training."""
+
+    network: nn.Module
+    """What is trained."""
+    half: torch.dtype | None = None
+    """What is computed in 16 bits where they do; None is full precision throughout."""
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Float32 logits `(sample, class)` of inputs."""
+        with torch.autocast(inputs.device.type, self.half, enabled=self.half is not None):
+            logits: Tensor = self.network(inputs)
+        return logits.float()
+
+    def levels(self, inputs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Features at every depth, float32 `(sample, feature)`, and the logits; of a `Levelled` network."""
+        assert isinstance(self.network, Levelled), "the network was looked at before the training"
+        with torch.autocast(inputs.device.type, self.half, enabled=self.half is not None):
+            levels = self.network.levels(inputs)
+            logits: Tensor = self.network.head(levels[-1])
+        return tuple(level.float() for level in levels), logits.float()
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,8 @@ class Batch:
     """`(sample,)`: which of the training samples these are, on the device."""
     number: int
     """Batches done before in the whole training."""
+    total: int
+    """Batches of the whole training."""
     rng: np.random.Generator
     """Where a method draws from: its state is kept with the training."""
 
@@ -83,8 +106,12 @@ class Supervised:
 
     def loss(self, forward: Forward, batch: Batch) -> Tensor:
         """Mean over the samples, each by the weight of its class."""
+        return self.of_logits(forward(batch.inputs), batch.labels)
+
+    def of_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The same of logits `(sample, class)` that are there already."""
         assert self._loss is not None, "begin has been called"
-        found: Tensor = self._loss(forward(batch.inputs), batch.labels)
+        found: Tensor = self._loss(logits, labels)
         return found
 
     def finish(self, network: nn.Module) -> None:

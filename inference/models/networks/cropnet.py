@@ -131,6 +131,20 @@ class CropNet(nn.Module):
         features = self.blocks(x)  # (pixel, channel, band', bin')
         return self.head(features.mean(dim=(2, 3)))
 
+    def levels(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The average over all positions after each block, `(pixel, channel)`; the head reads the last.
+
+        Args:
+            x: As for `forward`.
+        """
+        found = []
+        flat = self.config.dimensions == 1
+        x = x.flatten(2) if flat else x
+        for block in self.blocks:
+            x = block(x)
+            found.append(x.mean(dim=2 if flat else (2, 3)))
+        return tuple(found)
+
 
 def _block(dimensions: int, inputs: int, outputs: int, stride: int, dropout: float) -> nn.Sequential:
     convolution, norm, drop = _LAYERS[dimensions]

@@ -62,9 +62,9 @@ def test_the_loss_is_the_divergence_of_the_softened_answers():
     step = Distillation(theirs.astype(np.float32), softness=2.0)
     step.begin(torch.nn.Identity(), BatchMaker(None, None, torch.device("cpu")))
     rows = torch.tensor([4, 0, 2])
-    batch = Batch(torch.from_numpy(own[rows]), rows, rows, 0, random)
+    batch = Batch(torch.from_numpy(own[rows]), rows, rows, 0, 1, random)
     expected = rel_entr(softmax(theirs[rows] / 2, axis=1), softmax(own[rows] / 2, axis=1)).sum(axis=1).mean()
     assert np.isclose(float(step.loss(lambda x: x.float(), batch)), 4 * expected, rtol=1e-5)
-    same = Batch(torch.from_numpy(theirs[rows]), rows, rows, 0, random)
+    same = Batch(torch.from_numpy(theirs[rows]), rows, rows, 0, 1, random)
     assert abs(float(step.loss(lambda x: x.float(), same))) < 1e-5
     assert step.state() == {}
