@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "samples": "cli.commands.samples:samples",
     "data": "cli.commands.data:data",
     "train": "cli.commands.train:train",
+    "adapt": "cli.commands.transfer.adapt:adapt",
     "distill": "cli.commands.distill:distill",
     "model": "cli.commands.model:model",
     "evaluate": "cli.commands.evaluate:evaluate",

@@ -53,6 +53,7 @@ ROOMS = {
         "training.scores",
         "training.fit",
         "training.distillation",
+        "training.adaptation",
         "training.models",
         "training.forest",
         "training.pseudo_labels",
@@ -80,6 +81,7 @@ ROOMS = {
         "cli.commands.assess",
         "cli.commands.maps",
         "cli.commands.forest",
+        "cli.commands.transfer",
     ),
 }
 """The packages and, in each, its rooms from the bottom up: a room may import from those before it."""

@@ -33,6 +33,7 @@ def describe(checkpoint: Checkpoint) -> Facts:
         ("Training", f"{_stated(checkpoint.provenance, 'epochs')} epochs, {_made(checkpoint.provenance)}"),
         *_accuracy(checkpoint.metrics),
         *_teacher(checkpoint),
+        *_adapted(checkpoint),
         *_input(checkpoint.recipe),
         ("Digest", checkpoint.digest),
     ]
@@ -210,6 +211,29 @@ def _teacher(checkpoint: Checkpoint) -> Facts:
     kept = "kept" if checkpoint.metrics["within_tolerance"] else "not kept"
     rows = [(f"  {one['name']}", beside_teacher(one)) for one in checkpoint.metrics["beside_teacher"]]
     return [("Distilled from", f"{names}; {limits}: {kept}"), *rows]
+
+
+def _adapted(checkpoint: Checkpoint) -> Facts:
+    """The place without labels that a model was adapted to, and what is known of it there."""
+    facts = checkpoint.provenance.get("adapted")
+    if facts is None:
+        return []
+    places = ", ".join(
+        f"{one['series']:,} series of {one['name']} (digest {one['digest']})" for one in facts["target"]
+    )
+    found = checkpoint.metrics["target"]
+    rounds = len(facts["rounds"])
+    accepted = f"{found['accepted']:.1%} of the asked series accepted in the last of {rounds} rounds; "
+    judged = checkpoint.metrics.get("judged")
+    return [
+        ("Adapted to", f"{places} by {facts['method']}. {facts['caution']}"),
+        (
+            "There",
+            f"{accepted if rounds else ''}mean confidence {found['confidence']:.1%}, mean entropy "
+            f"{found['entropy']:.3f}",
+        ),
+        *([("Judged there", _overall(judged))] if judged else []),
+    ]
 
 
 def beside_teacher(one: Mapping[str, Any]) -> str:

@@ -22,7 +22,9 @@ MOST_CELLS: Final = 200
 """Composites that are read of a run at most: their pixels stand for it."""
 
 
-def series_of_run(folder: Path, recipe: Recipe, wanted: int, seed: int) -> NDArray[np.int16]:
+def series_of_run(
+    folder: Path, recipe: Recipe, wanted: int, seed: int, *, option: str = "--run"
+) -> NDArray[np.int16]:
     """`(series, band, bin)` of whole seasons, gaps nodata: pixels at random that a model would map.
 
     Args:
@@ -30,6 +32,7 @@ def series_of_run(folder: Path, recipe: Recipe, wanted: int, seed: int) -> NDArr
         recipe: The model's.
         wanted: Series; fewer where the composites hold fewer.
         seed: Chooses cells and pixels.
+        option: What names the run, for messages.
 
     Raises:
         InputError: The run has no composites, or none of their pixels has enough observations.
@@ -38,10 +41,10 @@ def series_of_run(folder: Path, recipe: Recipe, wanted: int, seed: int) -> NDArr
     """
     plan = load_plan(folder)
     recipe.require_same(
-        plan.recipe, "The teacher", f"the run {folder}", "Name a run whose composites are of its recipe."
+        plan.recipe, "The model", f"the run {folder}", "Name a run whose composites are of its recipe."
     )
     rng = np.random.default_rng(seed)
-    cells = _cells_with_composites(folder, plan, rng)
+    cells = _cells_with_composites(folder, plan, rng, option)
     each = -(-wanted // len(cells))
     with bounded_gdal():
         parts = [_of_cell(folder, plan, cell, each, rng) for cell in cells]
@@ -49,16 +52,16 @@ def series_of_run(folder: Path, recipe: Recipe, wanted: int, seed: int) -> NDArr
     if not len(series):
         raise InputError(
             f"No pixel in the composites of {folder} has {recipe.min_clear_bins} observed bins in the model's"
-            " window. Name another --run."
+            f" window. Name another {option}."
         )
     return series
 
 
-def _cells_with_composites(folder: Path, plan: RunPlan, rng: np.random.Generator) -> list[Cell]:
+def _cells_with_composites(folder: Path, plan: RunPlan, rng: np.random.Generator, option: str) -> list[Cell]:
     drawn = plan.grid.cells(plan.cells[rng.permutation(len(plan.cells))])
     kept = list(islice((cell for cell in drawn if composite_path(folder, cell).is_file()), MOST_CELLS))
     if not kept:
-        raise InputError(f"The run {folder} keeps no composites, so it has no series. Name another --run.")
+        raise InputError(f"The run {folder} keeps no composites, so it has no series. Name another {option}.")
     return kept
 
 

@@ -1,0 +1,1 @@
+"""From labelled series of one place to a model for another without labels there."""
