@@ -2,10 +2,13 @@
 
     python -m benchmarks.real_transfer --out DIRECTORY [--data DIRECTORY] [--epochs 10] [--seeds 3]
         [--preset small-32] [--models cropnet] [--augmentations none,paper,code,code-days]
+        [--adaptations none,mmd,class-mmd,teacher,ghca,ghca-class] [--directions cal-ark,ark-can]
 
 Three directions, each with CropNet on the matrix and on the flat series under every augmentation, and both
 forests. Arkansas is also halved at 90.7 degrees west, without the samples within a kilometre of the line. The
-table on stdout is that of docs/transfer_usa_2021.md. What is finished is kept: the same command continues.
+table on stdout is that of docs/transfer_usa_2021.md. A fourth direction, to Canada in 2017 by months, runs
+where it is named. With adaptations, networks see each target without its labels; the table is that of
+docs/adaptation.md. What is finished is kept: the same command continues.
 """
 
 from __future__ import annotations
@@ -48,6 +51,8 @@ class Direction:
     """Test regions."""
     told_apart: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Region -> the classes that its test distinguishes."""
+    min_clear_bins: int | None = None
+    """Fewest observed bins of a series; None is the recipe's."""
 
     @property
     def name(self) -> str:
@@ -61,6 +66,18 @@ DIRECTIONS = (
     Direction("Arkansas, west to east, five classes", "ARW", CLASSES, ("ARE",)),
 )
 
+CANADA = Direction(
+    "Arkansas to Canada 2017 by months, corn, soybeans and other",
+    "ARK",
+    CLASSES,
+    ("CAN",),
+    {"CAN": ("corn", "soybeans", "other")},
+    min_clear_bins=6,
+)
+"""Seven bins of the window have a month each: fewer than a recipe asks for otherwise."""
+
+ALL = {one.name: one for one in (*DIRECTIONS, CANADA)}
+
 
 def main() -> None:
     """Train what is missing and print the tables."""
@@ -72,12 +89,14 @@ def main() -> None:
     parser.add_argument("--preset", default="compact", help="size of the CropNets")
     parser.add_argument("--models", type=names, default=Protocol.models, help="names, with commas")
     parser.add_argument("--augmentations", type=names, default=AUGMENTATIONS, help="names, with commas")
+    parser.add_argument("--adaptations", type=names, default=("none",), help="names, with commas")
+    parser.add_argument("--directions", type=names, default=[one.name for one in DIRECTIONS])
     parser.add_argument("--precision", default="mixed", help="auto, float32 or mixed (default)")
     options = parser.parse_args()
     if not (options.data / FILE.format("ARK")).is_file():
         sys.exit(f"The real data are expected in {options.data}, which has no {FILE.format('ARK')}.")
     regions = write_regions(options.data, options.out / "data")
-    for direction in DIRECTIONS:
+    for direction in (ALL[name] for name in options.directions):
         protocol = protocol_of(direction, regions, options)
         print("\n".join([f"\n**{direction.title}**\n", *table(protocol, options.out / direction.name)]))
 
@@ -99,6 +118,8 @@ def write_regions(data: Path, folder: Path) -> Path:
         np.savez_compressed(
             folder / FILE.format(code), **{name: array[half] for name, array in whole.items()}
         )
+    if (canada := data.parent / "worldcereal" / "canada_cropglobe_like.npz").is_file():
+        shutil.copy(canada, folder / FILE.format("CAN"))
     return folder
 
 
@@ -112,6 +133,8 @@ def protocol_of(direction: Direction, regions: Path, options: argparse.Namespace
         target_classes=direction.told_apart,
         models=options.models,
         augmentations=options.augmentations,
+        adaptations=options.adaptations,
+        min_clear_bins=direction.min_clear_bins,
         seeds=options.seeds,
         preset=options.preset,
         epochs=options.epochs,
@@ -134,20 +157,21 @@ def table(protocol: Protocol, out: Path) -> Iterator[str]:
     summary = run_benchmark(protocol, out, listen=listen)
     summary.require_complete()
     trainings = by_method(out / "results.csv")
-    yield "| model | augmentation | OA (%) | macro-F1 (%) | held-out macro-F1 in the source (%) | minutes |"
-    yield "|---|---|--:|--:|--:|--:|"
+    figures = "OA (%) | macro-F1 (%) | held-out macro-F1 in the source (%) | minutes |"
+    yield f"| model | augmentation | adaptation | {figures}"
+    yield "|---|---|---|--:|--:|--:|--:|"
     for method, rows in trainings.items():
         means = [spread(rows, name) for name in ("accuracy", "macro_f1", "held_out_macro_f1")]
         minutes = f"{mean(float(row['seconds']) for row in rows) / 60:.1f}"
         yield f"| {' | '.join((*method, *means, minutes))} |"
 
 
-def by_method(path: Path) -> dict[tuple[str, str], list[dict[str, str]]]:
-    """Model and augmentation -> the lines of its trainings."""
-    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+def by_method(path: Path) -> dict[tuple[str, str, str], list[dict[str, str]]]:
+    """Model, augmentation and adaptation -> the lines of its trainings."""
+    found: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            found.setdefault((row["model"], row["augmentation"]), []).append(row)
+            found.setdefault((row["model"], row["augmentation"], row["adaptation"]), []).append(row)
     return found
 
 

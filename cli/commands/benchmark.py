@@ -29,7 +29,7 @@ from cli.options.unread import refuse_unread
 from cli.output.reporting import duration
 from training.fit.options import PRESETS
 from training.models.registry import MODELS
-from training.transfer.protocol import AUGMENTATIONS, CLASS_RULES, FILE, MoveRanges, Protocol
+from training.transfer.protocol import ADAPTATIONS, AUGMENTATIONS, CLASS_RULES, FILE, MoveRanges, Protocol
 
 if TYPE_CHECKING:
     from training.transfer.runner import Standing, Summary
@@ -148,13 +148,22 @@ _method_options = apply(
         f"[default: {','.join(Protocol.augmentations)}]",
     ),
     click.option(
+        "--adaptation",
+        "adaptations",
+        type=Names(),
+        default=Protocol.adaptations,
+        help=f"How networks are adapted to each target without its labels, out of {', '.join(ADAPTATIONS)}; "
+        "an adapted network keeps its last epoch. Models that show no features at several depths are trained "
+        f"without.  [default: {','.join(Protocol.adaptations)}]",
+    ),
+    click.option(
         "--seeds",
         type=int,
         metavar="N",
         default=Protocol.seeds,
         show_default=True,
-        help="Trainings of each model and augmentation. A seed chooses what is held out, the first "
-        "weights, all draws.",
+        help="Trainings of each model, augmentation and adaptation. A seed chooses what is held out, the "
+        "first weights, all draws.",
     ),
 )
 
@@ -172,6 +181,7 @@ _fit_options = apply(
 
 _OF_NETWORKS = (
     "augmentations",
+    "adaptations",
     "epochs",
     "batch_size",
     "learning_rate",
@@ -334,10 +344,9 @@ def _show(summary: Summary, as_json: bool) -> None:
     for cell in summary.cells:
         there = cell.published
         reference = f" (published {there.accuracy:.2f} %, {there.macro_f1:.2f} %)" if there else ""
-        method = cell.model if cell.augmentation == "none" else f"{cell.model} {cell.augmentation}"
         click.echo(
-            f"{cell.source} to {cell.target}, {method}: overall accuracy {100 * cell.accuracy:.2f} %, "
-            f"macro-F1 {100 * cell.macro_f1:.2f} %{reference}"
+            f"{cell.source} to {cell.target}, {' '.join(cell.method)}: overall accuracy "
+            f"{100 * cell.accuracy:.2f} %, macro-F1 {100 * cell.macro_f1:.2f} %{reference}"
         )
 
 

@@ -23,8 +23,10 @@ def test_the_halves_share_no_sample_and_none_lies_near_the_border(data):
 def test_trainings_of_a_method_are_told_by_mean_and_deviation(tmp_path):
     path = tmp_path / "results.csv"
     path.write_text(
-        "model,augmentation,accuracy\nrf,none,0.90\ncropnet,code,0.5\nrf,none,0.92\n", encoding="utf-8"
+        "model,augmentation,adaptation,accuracy\nrf,none,none,0.90\ncropnet,code,mmd,0.5\n"
+        "rf,none,none,0.92\n",
+        encoding="utf-8",
     )
     methods = by_method(path)
-    assert list(methods) == [("rf", "none"), ("cropnet", "code")]
+    assert list(methods) == [("rf", "none", "none"), ("cropnet", "code", "mmd")]
     assert [spread(rows, "accuracy") for rows in methods.values()] == ["91.00 ± 1.41", "50.00"]

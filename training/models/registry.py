@@ -57,6 +57,8 @@ class ModelSpec:
     """Where it comes from, and the published number of weights."""
     maker: Callable[[Blueprint], nn.Module | Forest]
     """Builds it."""
+    adaptable: bool = False
+    """Whether it shows its features at several depths, so that it can be adapted to another place."""
     file: str | None = None
     """Name of the file with the features of a region, `{}` for its code; None makes them of series."""
 
@@ -157,6 +159,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             4_689_735,
             f"{_PAPER}, section 3.3: 4.69 M, on the matrix; their code is the preset compact",
             _network("cropnet"),
+            adaptable=True,
         ),
         ModelSpec(
             "cropnet-1d",
@@ -165,6 +168,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             1_568_199,
             f"{_PAPER}, section 3.3, last paragraph: CropNet along the flat series",
             _network("cropnet-1d"),
+            adaptable=True,
         ),
         ModelSpec(
             "cropnet-1d-harmonic",
@@ -215,7 +219,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             None,
             f"{_PAPER}, section 4.1: 500 trees, on the coefficients that CropGlobe holds",
             _forest,
-            "harmonic_{}_month5-11.npz",
+            file="harmonic_{}_month5-11.npz",
         ),
         ModelSpec(
             "rf-presto",
@@ -224,7 +228,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             None,
             "Later version of Tong et al.: 500 trees on embeddings by Presto (Tseng et al. 2023)",
             _forest,
-            "presto_embedding_S2_{}.npz",
+            file="presto_embedding_S2_{}.npz",
         ),
         ModelSpec(
             "rf-presto-maynov",
@@ -233,7 +237,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             None,
             "Later version of Tong et al.: the same on the months of the model's window, May to November",
             _forest,
-            "presto_embedding_S2_{}_MayNov.npz",
+            file="presto_embedding_S2_{}_MayNov.npz",
         ),
         ModelSpec(
             "rf-alphaearth",
@@ -242,7 +246,7 @@ MODELS: Final[dict[str, ModelSpec]] = {
             None,
             "Later version of Tong et al.: 500 trees on embeddings by AlphaEarth (Brown et al. 2025)",
             _forest,
-            "alphaearth_embedding_{}.npz",
+            file="alphaearth_embedding_{}.npz",
         ),
     )
 }

@@ -18,6 +18,8 @@ from gee_pipeline.recipe import Recipe
 from inference.models.networks.normalisation import Normalisation
 from inference.models.predictor import resolve_device
 from inference.models.series import fill_gaps
+from training.adaptation.adaptation import Adaptation
+from training.adaptation.options import METHODS
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker
 from training.fit.loop import FitProgress, fit, logits_of
@@ -75,19 +77,22 @@ def train_once(
     if spec.kind == "forest":
         predict, best_epoch = _forest(spec, parts, protocol, job.seed), None
     else:
-        predict, best_epoch = _network(spec, job, parts, protocol, resume_state, progress)
+        target = material.targets[job.target].series if job.target else None
+        predict, best_epoch = _network(spec, job, parts, protocol, resume_state, progress, target)
     if folder:
         forget(folder)
     names = material.source.class_names
     held_out = score(parts.validation.labels, predict(parts.validation), names)
-    regions = {protocol.source: parts.test} if parts.test else material.targets_of(job.model)
+    codes = job.regions_of(protocol.source, protocol.targets)
+    regions = {protocol.source: parts.test, **material.targets_of(job.model)}
     return TrainingRecord(
         job=job,
         facts=facts,
         names=names,
         regions={
             code: evaluate(samples, predict, names, digest=material.digest_of(job.model, code))
-            for code, samples in regions.items()
+            for code in codes
+            if (samples := regions[code]) is not None
         },
         split=parts.split,
         training_samples=len(parts.training),
@@ -141,8 +146,9 @@ def _network(
     protocol: Protocol,
     resume_state: ResumeState | None,
     progress: Callable[[FitProgress], None],
+    target: NDArray[np.int16] | None,
 ) -> tuple[Predict, int]:
-    """The network of the best epoch."""
+    """The network of the best epoch; of the last one where it is adapted to the series of a target."""
     recipe, options = protocol.recipe, protocol.training_options(job.seed)
     assert isinstance(parts.training, Samples)  # networks look at series
     assert isinstance(parts.validation, Samples)
@@ -164,6 +170,10 @@ def _network(
         augmentation=augmentation_of(job.augmentation, protocol.moves, options, recipe),
         progress=progress,
         resume_state=resume_state,
+        method=None
+        if target is None
+        else _adaptation(job, parts.training, parts.validation, target, options),
+        choose="best" if target is None else "last",
     )
     device = resolve_device(options.device)
     with torch.random.fork_rng(devices=[]):
@@ -172,6 +182,12 @@ def _network(
     network.to(device)
     maker = BatchMaker(recipe, normalisation, device)
     return lambda samples: logits_of(network, samples, maker).argmax(axis=1), fitted.best_epoch
+
+
+def _adaptation(
+    job: Job, training: Samples, held_out: Samples, target: NDArray[np.int16], options: TrainingOptions
+) -> Adaptation:
+    return Adaptation(training, held_out, target, METHODS[job.adaptation], options.class_weights)
 
 
 def _forest(spec: ModelSpec, parts: Parts, protocol: Protocol, seed: int) -> Predict:

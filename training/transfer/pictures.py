@@ -43,9 +43,8 @@ def _note(cells: Sequence[MethodScores]) -> str:
 
 
 def _panel(cell: MethodScores) -> Panel:
-    method = cell.model if cell.augmentation == "none" else f"{cell.model}, {cell.augmentation}"
     title = (
-        f"{method}\nOA {percent(cell.accuracy, cell.accuracy_std)}, "
+        f"{', '.join(cell.method)}\nOA {percent(cell.accuracy, cell.accuracy_std)}, "
         f"mF1 {percent(cell.macro_f1, cell.macro_f1_std)}"
     )
     return Panel(title, cell.names, cell.counts)

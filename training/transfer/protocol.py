@@ -11,6 +11,7 @@ from typing import Final, Literal, get_args
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER, BinLength, SeasonRule, mean_days
+from training.adaptation.options import METHODS
 from training.fit.options import AUGMENTATIONS as TRAINED_WITH
 from training.fit.options import (
     GLOBAL,
@@ -28,6 +29,9 @@ from training.samples.crops import OTHER
 AUGMENTATIONS: Final = (*TRAINED_WITH, "paper-shift", "paper-shift-scale")
 """Those of a training, and the steps of the ablation: time shift alone, and time shift with time scale (Tong
 et al. 2025, table 7)."""
+
+ADAPTATIONS: Final = ("none", *METHODS)
+"""How a network is adapted to a target without its labels."""
 
 ClassRules = Literal["labels", "paper", "code"]
 CLASS_RULES: Final[tuple[str, ...]] = get_args(ClassRules)
@@ -68,8 +72,10 @@ class Protocol:
     """Names of `training.models.registry.MODELS`."""
     augmentations: tuple[str, ...] = ("none",)
     """How the samples of networks are changed, one after the other; forests see them as they are."""
+    adaptations: tuple[str, ...] = ("none",)
+    """How networks are adapted to each target, one after the other; `none` trains once for all of them."""
     seeds: int = 10
-    """Trainings of each model and augmentation, with the seeds 1, 2, ..."""
+    """Trainings of each model, augmentation and adaptation, with the seeds 1, 2, ..."""
     in_region: bool = False
     """Whether the models are tested within the source as well, on a part that nothing was trained on."""
     classes: tuple[str, ...] | None = None
@@ -123,6 +129,7 @@ class Protocol:
         if self.class_rules not in CLASS_RULES:
             raise InputError(f"The rules of classes are {', '.join(CLASS_RULES)}, got {self.class_rules!r}.")
         _require_known("augmentation", self.augmentations, AUGMENTATIONS, "--augmentation")
+        _require_known("adaptation", self.adaptations, ADAPTATIONS, "--adaptation")
         if self.preset not in PRESETS:
             raise InputError(f"A preset is one of {', '.join(PRESETS)}, got {self.preset}.")
         if not 1 <= self.seeds <= 1000:

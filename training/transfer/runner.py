@@ -31,7 +31,13 @@ from training.transfer.tables import (
     write_results,
     write_table,
 )
-from training.transfer.training_record import Job, TrainingRecord, read_record, record_path
+from training.transfer.training_record import (
+    NOT_ADAPTED,
+    Job,
+    TrainingRecord,
+    read_record,
+    record_path,
+)
 from training.transfer.yields import Yields, read_yields, yield_pairs, yield_section
 
 RUNS: Final = "runs"
@@ -112,13 +118,23 @@ def jobs_of(protocol: Protocol) -> list[Job]:
         for model in protocol.models
         for augmentation in (("none",) if MODELS[model].kind == "forest" else protocol.augmentations)
     ]
-    kinds = [False] * bool(protocol.targets) + [True] * protocol.in_region
     return [
-        Job(*method, seed, in_region)
+        Job(*method, seed, **rest)
         for seed in range(1, protocol.seeds + 1)
         for method in methods
-        for in_region in kinds
+        for rest in _uses(protocol, adaptable=MODELS[method[0]].adaptable)
     ]
+
+
+def _uses(protocol: Protocol, *, adaptable: bool) -> Iterator[dict[str, Any]]:
+    """What a method is trained for: all targets, the source itself, and each target it is adapted to."""
+    if NOT_ADAPTED in protocol.adaptations or not adaptable:
+        yield from [{"in_region": False}] * bool(protocol.targets) + [
+            {"in_region": True}
+        ] * protocol.in_region
+    for name in protocol.adaptations if adaptable else ():
+        if name != NOT_ADAPTED:
+            yield from ({"adaptation": name, "target": code} for code in protocol.targets)
 
 
 def run_benchmark(
@@ -196,6 +212,7 @@ def run_toml(protocol: Protocol, out: Path) -> str:
         "targets": list(protocol.targets),
         "models": list(protocol.models),
         "augmentation": list(protocol.augmentations),
+        "adaptation": list(protocol.adaptations),
         "seeds": protocol.seeds,
         "in-region": protocol.in_region,
         "classes": list(protocol.classes or ()),
@@ -310,7 +327,7 @@ class _Work:
 def _read(
     out: Path, job: Job, facts: dict[str, Any], material: Material, protocol: Protocol
 ) -> TrainingRecord | None:
-    codes = (protocol.source,) if job.in_region else protocol.targets
+    codes = job.regions_of(protocol.source, protocol.targets)
     digests = {code: material.digest_of(job.model, code) for code in codes}
     return read_record(out / RUNS, job, facts, digests)
 

@@ -19,7 +19,7 @@ from training.scores.metrics import Scores
 from training.transfer.alignment import Alignment, aligned_scores
 from training.transfer.protocol import Protocol
 from training.transfer.published import SOURCE, Published, published
-from training.transfer.training_record import Job, TrainingRecord
+from training.transfer.training_record import NOT_ADAPTED, Job, TrainingRecord
 
 PAPER_PROTOCOL: Final = {
     "preset": "paper",
@@ -83,11 +83,18 @@ class MethodScores:
     """Mean F1, each class as many times as it has samples."""
     as_published: bool = True
     """Whether the classes are those of the published numbers."""
+    adaptation: str = NOT_ADAPTED
+    """How the network was adapted to the region."""
+
+    @property
+    def method(self) -> tuple[str, ...]:
+        """Model, and augmentation and adaptation where there are."""
+        return (self.model, *(one for one in (self.augmentation, self.adaptation) if one != "none"))
 
     @property
     def published(self) -> Published | None:
-        """The number of the same cell in the paper; None where it is of other classes."""
-        if not self.as_published:
+        """The number of the same cell in the paper; None where it is of other classes, or adapted."""
+        if not self.as_published or self.adaptation != NOT_ADAPTED:
             return None
         return published(self.source, self.target, self.model, self.augmentation)
 
@@ -109,8 +116,7 @@ def rows_of(
     """
     rows = []
     for record in records:
-        regions = (protocol.source,) if record.job.in_region else protocol.targets
-        for code in regions:
+        for code in record.job.regions_of(protocol.source, protocol.targets):
             seen = record.regions[code]
             scores = aligned_scores(seen.counts, seen.names, record.names, alignments[code])
             rows.append(Row(protocol.source, code, record.job, scores, record, alignments[code].as_published))
@@ -119,7 +125,7 @@ def rows_of(
 
 def scores_by_method(rows: Sequence[Row]) -> list[MethodScores]:
     """The rows of each direction and method together, in the order of their first rows by direction."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.target, *row.job.method), []).append(row)
     targets = list(dict.fromkeys(row.target for row in rows))
@@ -203,6 +209,7 @@ def _cell(rows: Sequence[Row]) -> MethodScores:
         target=rows[0].target,
         model=rows[0].job.model,
         augmentation=rows[0].job.augmentation,
+        adaptation=rows[0].job.adaptation,
         runs=len(rows),
         accuracy=statistics.fmean(accuracy),
         accuracy_std=_std(accuracy),
@@ -224,7 +231,7 @@ def _flat(row: Row) -> dict[str, Any]:
     return {
         "source": row.source,
         "target": row.target,
-        **asdict(row.job),
+        **{name: value for name, value in asdict(row.job).items() if name != "target"},
         "accuracy": f"{row.scores.accuracy:.6f}",
         "macro_f1": f"{row.scores.macro_f1:.6f}",
         "weighted_f1": f"{row.scores.weighted_f1:.6f}",
@@ -254,6 +261,7 @@ def _beside(cell: MethodScores) -> dict[str, Any]:
         "target": cell.target,
         "model": cell.model,
         "augmentation": cell.augmentation,
+        "adaptation": cell.adaptation,
         "runs": cell.runs,
         **{name: None if value is None else f"{100 * value:.2f}" for name, value in ours.items()},
         "weighted_f1": weighted,
@@ -272,14 +280,19 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _markdown(cells: Sequence[MethodScores]) -> str:
-    head = ("Model", "Augmentation", "Runs", "OA (%)", "published", "macro-F1 (%)", "published", "in")
-    lines = [head, ("---", "---", "--:", "--:", "--:", "--:", "--:", "---")]
+    """A table; with a column of adaptations where there are some."""
+    adapted = [("Adaptation", "---")] * any(cell.adaptation != NOT_ADAPTED for cell in cells)
+    lines = [
+        ("Model", "Augmentation", *(name for name, _ in adapted), *_FIGURES),
+        ("---", "---", *(rule for _, rule in adapted), "--:", "--:", "--:", "--:", "--:", "---"),
+    ]
     for cell in cells:
         there = cell.published
         lines.append(
             (
                 cell.model,
                 cell.augmentation,
+                *(cell.adaptation for _ in adapted),
                 str(cell.runs),
                 percent(cell.accuracy, cell.accuracy_std),
                 f"{there.accuracy:.2f} ± {there.accuracy_std:.2f}" if there else "",
@@ -289,6 +302,9 @@ def _markdown(cells: Sequence[MethodScores]) -> str:
             )
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+_FIGURES: Final = ("Runs", "OA (%)", "published", "macro-F1 (%)", "published", "in")
 
 
 def _how(rows: Sequence[Row], protocol: Protocol) -> str:

@@ -21,6 +21,8 @@ _WAY_OUT: Final = "Delete it, and it is trained again."
 RENAMED: Final = {"code": "code-bins"}
 """Augmentations that were another operation in version 0.1.0, whose records are not taken for theirs."""
 
+NOT_ADAPTED: Final = "none"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -34,17 +36,40 @@ class Job:
     """Chooses the split, the first weights and all draws."""
     in_region: bool = False
     """Whether the source tests it, so that a further part of it does not train."""
+    adaptation: str = NOT_ADAPTED
+    """`none`, or how the network is adapted to a target, one of `training.adaptation.options.METHODS`."""
+    target: str = ""
+    """Code of the region it is adapted to; the others are not tested. Empty where it is not adapted."""
 
     @property
     def name(self) -> str:
         """Short name, unique within a benchmark; also that of the file."""
         augmentation = RENAMED.get(self.augmentation, self.augmentation)
-        return f"{self.model}_{augmentation}_seed{self.seed}{'_in-region' if self.in_region else ''}"
+        adapted = f"_{self.adaptation}_to-{self.target}" if self.target else ""
+        return f"{self.model}_{augmentation}{adapted}_seed{self.seed}{'_in-region' if self.in_region else ''}"
 
     @property
-    def method(self) -> tuple[str, str]:
-        """Model and augmentation."""
-        return self.model, self.augmentation
+    def method(self) -> tuple[str, str, str]:
+        """Model, augmentation and adaptation."""
+        return self.model, self.augmentation, self.adaptation
+
+    def regions_of(self, source: str, targets: tuple[str, ...]) -> tuple[str, ...]:
+        """Codes of the regions that test it.
+
+        Args:
+            source: The region that trains.
+            targets: The test regions of the benchmark.
+        """
+        if self.in_region:
+            return (source,)
+        return (self.target,) if self.target else targets
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values; without those of an adaptation where there is none, as before."""
+        values = asdict(self)
+        if not self.target:
+            del values["adaptation"], values["target"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -96,12 +121,14 @@ class TrainingRecord:
 
     def save(self, folder: Path) -> None:
         """Write the file of the training."""
-        write_sealed(record_path(folder, self.job), {"digest": self.digest, **asdict(self)})
+        write_sealed(
+            record_path(folder, self.job), {"digest": self.digest, **asdict(self), "job": self.job.to_dict()}
+        )
 
 
 def digest_of(job: Job, facts: Mapping[str, Any]) -> str:
     """Sixteen hex digits of what decides the result of a training."""
-    text = json.dumps([asdict(job), dict(facts)], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([job.to_dict(), dict(facts)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -77,7 +77,7 @@ def yield_pairs(cells: Sequence[MethodScores], yields: Yields) -> list[YieldPair
             cell.source,
             cell.target,
             name,
-            cell.model if cell.augmentation == "none" else f"{cell.model} {cell.augmentation}",
+            " ".join(cell.method),
             (yields[cell.source, name], yields[cell.target, name]),
             cell.counts[k, k] / cell.counts[k].sum(),
         )
