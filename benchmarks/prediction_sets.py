@@ -29,9 +29,9 @@ from benchmarks.applicability import Place, places
 from benchmarks.real_map import DATA
 from gee_pipeline.bands import NODATA
 from inference.models.checkpoint import Checkpoint, load_checkpoint
-from inference.models.prediction_sets import PredictionSets
 from inference.models.predictor import Predictor
 from inference.models.shipped import SHIPPED, model_path
+from inference.models.told.prediction_sets import PredictionSets
 from training.samples.crops import NAMES, OTHER
 from training.scores.prediction_sets import COVERAGE, sets_of
 

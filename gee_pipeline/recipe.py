@@ -309,6 +309,10 @@ class Recipe:
         """Bins of the model window: 24 to 66, t = 43, for the default days."""
         return self.season.window(self.bin_days)
 
+    def around_window(self, margin: int) -> range:
+        """The window with so many bins before and after it, as far as the season has them."""
+        return range(max(0, self.window.start - margin), min(self.bins_in_season, self.window.stop + margin))
+
     @property
     def digest(self) -> str:
         """Sixteen hex digits that are equal exactly when two recipes are."""

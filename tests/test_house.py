@@ -34,6 +34,7 @@ ROOMS = {
         "inference.models.checkpoints",
         "inference.models.networks",
         "inference.models.forms",
+        "inference.models.told",
         "inference.models",
         "inference.record",
         "inference.run",

@@ -21,7 +21,7 @@ from assessment.evaluation.sets import SetsOnSamples, across_folds, sets_on_samp
 from gee_pipeline.errors import InputError
 from inference.models.model_card import training_places
 from inference.models.pixel_model import PixelModel
-from inference.models.prediction_sets import PredictionSets
+from inference.models.told.prediction_sets import PredictionSets
 from training.fit.split import block_of
 from training.fit.training_data import in_classes_of
 from training.samples.samples import Samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +88,21 @@ def describe(advice: Advice) -> list[str]:
         lines.append(f"Never predicted: {', '.join(advice.never)}")
     if advice.outside is not None:
         lines.append(f"Unlike the training samples: {advice.outside:.1%} of the pixels")
-    lines += [_window(advice), _accuracy(advice)]
+    lines += [*_growth(advice), _window(advice), _accuracy(advice)]
     return [*lines, *([advice.gap] if advice.gap else []), f"Next: {advice.next_step}"]
+
+
+def _growth(advice: Advice) -> Iterator[str]:
+    """How the classes grow here, in NDVI, where the model's file has curves to compare with."""
+    if not advice.growth:
+        return
+    strange = {one.name for one in advice.strange}
+    alike = ", ".join(f"{one.name} {one.difference:.2f}" for one in advice.growth if one.name not in strange)
+    other = ", ".join(f"{one.name} {one.difference:.2f}" for one in advice.strange)
+    yield (
+        "NDVI through the window, mean difference from the training samples: "
+        f"as in training {alike or 'none'}; otherwise {other or 'none'} (curves.png)"
+    )
 
 
 def _window(advice: Advice) -> str:

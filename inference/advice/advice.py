@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from inference.advice.growth import Growth
+
 INSIDE: Final = 0.2
 """Share of pixels unlike the training samples up to which a model is taken to fit: on held-out places of its
 own it is a twentieth."""
@@ -23,6 +25,10 @@ GAIN: Final = 0.02
 
 NEAR: Final = 0.1
 """Squares whose share of unlike pixels differs by no more are compared with."""
+
+ALIKE: Final = 0.07
+"""Mean distance of two medians of NDVI up to which a class is taken to grow as in training: on held-out
+places of its own at most 0.06, also with seven observations; in California and Canada 0.08 to 0.32."""
 
 FEWEST: Final = 5
 """Squares on which an expectation rests at least."""
@@ -72,6 +78,8 @@ class Advice:
     """Share of them unlike the training samples; None where the model does not tell."""
     shifts: tuple[Shift, ...]
     """Windows that were tried, from the earliest; the model's own among them."""
+    growth: tuple[Growth, ...]
+    """NDVI of the classes here beside that of the training samples; empty where the model does not tell."""
     gap: str
     """How far the place lies from the training places, in words; empty where it lies within."""
     own_accuracy: float | None
@@ -90,6 +98,12 @@ class Advice:
         own = next(one for one in self.shifts if one.days == 0)
         best = max(self.shifts, key=lambda one: one.confidence)
         return best if best.confidence > own.confidence + GAIN else own
+
+    @property
+    def strange(self) -> tuple[Growth, ...]:
+        """Classes that grow otherwise than in training, those that differ most first."""
+        found = [one for one in self.growth if one.difference > ALIKE]
+        return tuple(sorted(found, key=lambda one: -one.difference))
 
     @property
     def next_step(self) -> str:
@@ -113,7 +127,12 @@ class Advice:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON values."""
-        further = {"never": list(self.never), "best_shift_days": self.best_shift.days, "next": self.next_step}
+        further = {
+            "never": list(self.never),
+            "best_shift_days": self.best_shift.days,
+            "strange": [one.name for one in self.strange],
+            "next": self.next_step,
+        }
         return {**asdict(self), **further}
 
 

@@ -17,6 +17,7 @@ from gee_pipeline.files import read_json, write_json
 from gee_pipeline.layers import AT_LIMIT, LayerName
 from gee_pipeline.store import composite_path, read_composite
 from inference.advice.advice import Advice, Shift, expected_of
+from inference.advice.growth import Growth, draw_growth, growth_of
 from inference.advice.squares import trial_of
 from inference.models.checkpoint import Checkpoint
 from inference.models.pixel_model import load_model
@@ -30,6 +31,7 @@ from inference.workflow.footprint import training_gap
 from inference.workflow.request import Listener, MapRequest
 
 ADVICE: Final = "advice.json"
+PICTURE: Final = "curves.png"
 
 SERIES: Final = 2_000
 """Pixels whose windows are moved: each is predicted once for every shift."""
@@ -64,8 +66,10 @@ def advise(
         )
     layers: tuple[LayerName, ...] = ("applicability",) if model.applicability else ()
     trial = trial_of(request, folder, squares, seed)
-    make_map(replace(trial, layers=layers), listener)
+    make_map(replace(trial, layers=layers), listener, margin=max(_steps(model)))
     advice = _looked_at(trial.folder, model, path.name, request)
+    if advice.growth and model.curves:
+        draw_growth(folder / PICTURE, advice.growth, list(advice.classes), model.curves)
     write_json(folder / ADVICE, advice.to_dict())
     return advice
 
@@ -81,6 +85,8 @@ def _looked_at(run: Path, model: Checkpoint, name: str, request: MapRequest) -> 
         )
     sure = sum(one["mean_confidence"] * one["pixels"] for one in crops if one["pixels"])
     outside = report.get("outside_applicability")
+    plan = load_plan(run)
+    tried = _Tried(model, _series_of(run, plan), plan.bins)
     return Advice(
         model=name,
         simulated=report["simulated"],
@@ -88,7 +94,8 @@ def _looked_at(run: Path, model: Checkpoint, name: str, request: MapRequest) -> 
         classes={one["name"]: one["pixels"] / pixels for one in crops},
         confidence=sure / pixels / 100,
         outside=outside,
-        shifts=tuple(_shifted(model, _series_of(run, load_plan(run)))),
+        shifts=tuple(map(tried.shifted, _steps(model))),
+        growth=tried.growth(),
         gap=training_gap(model, read_aoi(request.aoi, request.layer).lonlat) or "",
         own_accuracy=model.metrics.get("accuracy"),
         expected=expected_of(model.digest, outside),
@@ -96,7 +103,7 @@ def _looked_at(run: Path, model: Checkpoint, name: str, request: MapRequest) -> 
 
 
 def _series_of(run: Path, plan: RunPlan) -> NDArray[np.int16]:
-    """`(pixel, band, bin)` of some pixels with a class, evenly from all squares."""
+    """`(pixel, band, bin)` of the composites' bins: some pixels with a class, evenly from all squares."""
     found = [series for series in _by_cell(run, plan) if len(series)]
     each = -(-SERIES // len(found))
     chance = np.random.default_rng(1)
@@ -111,35 +118,54 @@ def _by_cell(run: Path, plan: RunPlan) -> Iterator[NDArray[np.int16]]:
         if finished is None or not path.is_file():
             continue
         known = has_class(finished.bands)
-        values = read_composite(path, cell, plan.recipe, plan.season, plan.recipe.window).values
+        values = read_composite(path, cell, plan.recipe, plan.season, plan.bins).values
         yield np.ascontiguousarray(np.moveaxis(values[:, :, known], 2, 0).transpose(0, 2, 1))
 
 
-def _shifted(model: Checkpoint, series: NDArray[np.int16]) -> Iterator[Shift]:
-    """What the model says with its window moved by whole bins.
-
-    Composites end with the model's window: bins beyond it are gaps, which the nearest observation fills.
-    """
-    predictor, bin_days = Predictor(model, "cpu"), model.recipe.mean_bin_days
-    for bins in dict.fromkeys(round(days / bin_days) for days in DAYS):
-        said = predictor.probabilities(moved(series, bins))
-        outside = None
-        if model.applicability:
-            outside = float((model.applicability.layer(said) > AT_LIMIT).mean())
-        yield Shift(round(bins * bin_days), float(said.max(axis=1).mean()), outside)
+def _steps(model: Checkpoint) -> tuple[int, ...]:
+    """Whole bins by which the window is moved."""
+    return tuple(dict.fromkeys(round(days / model.recipe.mean_bin_days) for days in DAYS))
 
 
-def moved(series: NDArray[np.int16], bins: int) -> NDArray[np.int16]:
-    """Series `(pixel, band, bin)` in a window that begins some bins later; gaps where nothing is known.
+class _Tried:
+    """Series of a place and what a model says of them, its window moved or not."""
+
+    def __init__(self, model: Checkpoint, series: NDArray[np.int16], bins: range) -> None:
+        self._model, self._series, self._bins = model, series, bins
+        self._predictor = Predictor(model, "cpu")
+
+    def _window(self, bins: int) -> NDArray[np.int16]:
+        """The series in the model's window, moved by whole bins; without pixels that have nothing in it."""
+        window = self._model.recipe.window
+        found = in_window(self._series, window.start + bins - self._bins.start, len(window))
+        return found[(found != NODATA).any(axis=(1, 2))]
+
+    def shifted(self, bins: int) -> Shift:
+        """What the model says with its window moved by whole bins."""
+        said, outside = self._predictor.probabilities(self._window(bins)), None
+        if self._model.applicability:
+            outside = float((self._model.applicability.layer(said) > AT_LIMIT).mean())
+        return Shift(round(bins * self._model.recipe.mean_bin_days), float(said.max(axis=1).mean()), outside)
+
+    def growth(self) -> tuple[Growth, ...]:
+        """The classes beside those of the training samples; nothing where the model's file has no curves."""
+        model = self._model
+        if model.curves is None:
+            return ()
+        series, names = self._window(0), [crop.name for crop in model.classes]
+        said = self._predictor.probabilities(series).argmax(axis=1)
+        return growth_of(series, said, names, model.curves, model.recipe)
+
+
+def in_window(series: NDArray[np.int16], first: int, length: int) -> NDArray[np.int16]:
+    """Some bins of series `(pixel, band, bin)`; gaps where the series have none.
 
     Args:
-        series: Of the model's own window.
-        bins: By how many bins the window is later; earlier where negative.
+        series: Of any bins.
+        first: Index of the first bin; below 0 before the first of the series.
+        length: Number of bins.
     """
-    out = np.full_like(series, NODATA)
-    length = series.shape[2]
-    if bins >= 0:
-        out[:, :, : length - bins] = series[:, :, bins:]
-    else:
-        out[:, :, -bins:] = series[:, :, :bins]
+    out = np.full((*series.shape[:2], length), NODATA, np.int16)
+    start, stop = max(first, 0), min(first + length, series.shape[2])
+    out[:, :, start - first : stop - first] = series[:, :, start:stop]
     return out

@@ -14,7 +14,6 @@ from torch.overrides import TorchFunctionMode
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, in_words, parse_json
 from gee_pipeline.recipe import Recipe
-from inference.models.applicability import Applicability
 from inference.models.crop_class import CropClass, require_legend
 from inference.models.model_file import (
     CHECKPOINT,
@@ -30,7 +29,9 @@ from inference.models.model_file import (
 from inference.models.networks.cropnet import CropNetConfig
 from inference.models.networks.normalisation import Normalisation
 from inference.models.networks.specification import NetworkConfig, build_network
-from inference.models.prediction_sets import PredictionSets
+from inference.models.told.applicability import Applicability
+from inference.models.told.class_curves import ClassCurves
+from inference.models.told.prediction_sets import PredictionSets
 
 FORMAT: Final = 1
 """Version of the metadata; a file of another version is refused."""
@@ -60,6 +61,8 @@ class Checkpoint:
     """What its answers are like on what it was trained on; None of files of version 0.1.0."""
     prediction_sets: PredictionSets | None = None
     """How likely a class must be to be in the set of a pixel; None where no samples said it."""
+    curves: ClassCurves | None = None
+    """What its classes looked like in training; None where the file does not say."""
 
     def __post_init__(self) -> None:
         require_legend(self.classes, "a checkpoint")
@@ -79,18 +82,28 @@ class Checkpoint:
                 f"Network and recipe must have the same bins, got {self.config.bins} and "
                 f"{len(self.recipe.window)}."
             )
-        if self.applicability is not None and len(self.applicability.means) != len(self.classes):
-            raise MismatchError(
-                f"An area of applicability is of a model's classes; it has {len(self.applicability.means)}, "
-                f"the model {len(self.classes)}."
-            )
-        if self.prediction_sets is not None and len(self.prediction_sets.limits) != len(self.classes):
-            raise MismatchError(
-                f"Prediction sets are of a model's classes; they have {len(self.prediction_sets.limits)}, "
-                f"the model {len(self.classes)}."
-            )
+        self._require_own_classes()
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise InputError(f"A temperature is greater than 0, got {self.temperature}.")
+
+    def _require_own_classes(self) -> None:
+        """Refuse what is told of other classes than the model's."""
+        told = {
+            "an area of applicability": self.applicability and len(self.applicability.means),
+            "prediction sets": self.prediction_sets and len(self.prediction_sets.limits),
+            "curves of classes": self.curves and self.curves.classes,
+        }
+        for what, classes in told.items():
+            if classes is not None and classes != len(self.classes):
+                raise MismatchError(
+                    f"What a checkpoint tells is of its own classes; {what} of {classes} came with a model "
+                    f"of {len(self.classes)}. Train it again."
+                )
+        if self.curves is not None and self.curves.bins != len(self.recipe.window):
+            raise MismatchError(
+                f"Curves of classes are of the model's window of {len(self.recipe.window)} bins, got "
+                f"{self.curves.bins}. Train it again."
+            )
 
     @property
     def band_statistics(self) -> Normalisation | None:
@@ -127,10 +140,10 @@ class Checkpoint:
     def digest(self) -> str:
         """Sixteen hex digits that are equal exactly when weights are, and all that decides a class.
 
-        What is added about the same network later, its area of applicability and prediction sets, leaves it
-        the same model.
+        What is added about the same network later, its area of applicability, prediction sets and curves,
+        leaves it the same model.
         """
-        bare = replace(self, applicability=None, prediction_sets=None)
+        bare = replace(self, applicability=None, prediction_sets=None, curves=None)
         return content_digest(_to_json(bare), _arrays(self.weights))
 
 
@@ -197,6 +210,8 @@ def _to_json(checkpoint: Checkpoint) -> str:
         values["applicability"] = checkpoint.applicability.to_dict()
     if checkpoint.prediction_sets is not None:
         values["prediction_sets"] = checkpoint.prediction_sets.to_dict()
+    if checkpoint.curves is not None:
+        values["curves"] = checkpoint.curves.to_dict()
     return to_json(values, CHECKPOINT.noun)
 
 
@@ -219,6 +234,7 @@ def _from_json(text: str, weights: dict[str, Tensor], path: Path) -> Checkpoint:
             prediction_sets=PredictionSets.from_dict(sets)
             if (sets := values.get("prediction_sets"))
             else None,
+            curves=ClassCurves.from_dict(curves) if (curves := values.get("curves")) else None,
         )
     except (*ODD_VALUES, CorruptFileError, InputError) as error:
         raise CorruptFileError(

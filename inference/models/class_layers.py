@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from gee_pipeline.layers import HALF_AND_MORE, LayerName
 from gee_pipeline.map_codes import NONE
-from inference.models.applicability import Applicability
 from inference.models.pixel_prediction import ClassParts, Prediction, ScoredPrediction, percent
-from inference.models.prediction_sets import PredictionSets
+from inference.models.told.applicability import Applicability
+from inference.models.told.prediction_sets import PredictionSets
 
 
 def layer_values(names: Sequence[LayerName], scored: ScoredPrediction) -> NDArray[np.uint8]:

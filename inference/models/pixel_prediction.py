@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.models.applicability import Applicability
-from inference.models.prediction_sets import PredictionSets
+from inference.models.told.applicability import Applicability
+from inference.models.told.prediction_sets import PredictionSets
 
 
 @dataclass(frozen=True)

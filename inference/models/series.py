@@ -19,6 +19,9 @@ from gee_pipeline.recipe import Recipe
 if TYPE_CHECKING:
     from inference.models.networks.normalisation import Normalisation
 
+_RED: Final = "B4"
+_NEAR: Final = "B8"
+
 _BLOCK: Final = 128
 """Pixels whose gaps are filled together: the season of ten bands stays in the cache."""
 
@@ -115,6 +118,38 @@ def model_input(
     for part, values in _blocks(series):
         _fill(values, _ends(recipe.group_sizes, bands), scale, offset, filled[part, 0])
     return filled
+
+
+def has_ndvi(recipe: Recipe) -> bool:
+    """Whether series of a recipe have a red and a near-infrared band."""
+    return {_RED, _NEAR} <= set(recipe.bands)
+
+
+def greenness(series: NDArray[np.int16], recipe: Recipe) -> NDArray[np.float32]:
+    """`(pixel, bin)`: NDVI = (B8 - B4) / (B8 + B4) of series whose gaps are filled as by `fill_gaps`.
+
+    NaN as `ndvi_of` says.
+
+    Args:
+        series: `(pixel, band, bin)` as stored, nodata in the gaps.
+        recipe: Of the series; it has both bands.
+    """
+    return ndvi_of(fill_gaps(series, recipe.group_sizes), recipe)
+
+
+def ndvi_of(values: NDArray[np.float32] | NDArray[np.int16], recipe: Recipe) -> NDArray[np.float32]:
+    """`(pixel, bin)`: NDVI of values without gaps, or where there are some to be left out.
+
+    NaN where the sum of the two bands is not positive, as over dark water: there is no ratio then.
+
+    Args:
+        values: `(pixel, band, bin)`.
+        recipe: Which bands these are; it has both.
+    """
+    near, red = (values[:, recipe.bands.index(band)].astype(np.float32, copy=False) for band in (_NEAR, _RED))
+    total = near + red
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(total > 0, (near - red) / total, np.float32(np.nan))
 
 
 def scaling(normalisation: Normalisation, recipe: Recipe) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

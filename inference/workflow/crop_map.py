@@ -18,12 +18,14 @@ from inference.workflow.source import found_scenes, open_source
 from inference.workflow.steps import Workers, workers_of
 
 
-def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummary:
+def make_map(request: MapRequest, listener: Listener | None = None, *, margin: int = 0) -> MapSummary:
     """A whole crop map of an area and a year; what an earlier call of the same request finished is kept.
 
     Args:
         request: Area, year, source, model and how to work.
         listener: Receives notices and progress.
+        margin: Bins that the stored composites have before and after the model's window, as far as the season
+            has them; they decide no pixel.
 
     Raises:
         InputError: Something in the request cannot be used; nothing was written.
@@ -42,6 +44,7 @@ def make_map(request: MapRequest, listener: Listener | None = None) -> MapSummar
         lambda: open_source(request, model.recipe),
         listener,
         kind="local-forest" if isinstance(model, ForestModel) else "checkpoint",
+        margin=margin,
     )
     plan = replace(planned.plan, network_form=_network_form(model, device, planned.plan))
     return carry_out(_LocalMap(request, replace(planned, plan=plan), device), listener)

@@ -97,6 +97,7 @@ def plan_map(
     listener: Listener,
     *,
     kind: PlannedKind,
+    margin: int = 0,
 ) -> PlannedMap[ModelT, SourceT]:
     """What a map shall be; the source is not asked for anything yet.
 
@@ -107,6 +108,7 @@ def plan_map(
         source_of: Opens the source, once area and season are known to fit the model.
         listener: Receives what the model is.
         kind: What the model is, and where it predicts.
+        margin: Bins that composites have before and after the model's window, as far as the season has them.
 
     Raises:
         InputError: Something in the request cannot be used.
@@ -122,6 +124,7 @@ def plan_map(
         season,
         model.recipe,
         source,
+        bins=model.recipe.around_window(margin),
         crs=request.crs,
         like=request.like,
         cell_size=request.cell_size,

@@ -28,6 +28,7 @@ from training.fit.training_data import in_classes_of, with_groups
 from training.samples.samples import Samples
 from training.scores.applicability import with_applicability
 from training.scores.calibration import calibrate
+from training.scores.class_curves import with_curves
 from training.scores.prediction_sets import with_prediction_sets
 
 TAKEN_OVER: Final = ("data", "year", "season_start", "footprint", "samples", "caution")
@@ -119,7 +120,7 @@ def distill(
     seen, unseen = (samples.take(part) for part in (split.training, split.validation))
     last = trials[-1]
     student = with_applicability(last.checkpoint, seen, unseen, device=options.device, seed=options.seed)
-    student = with_prediction_sets(student, unseen, device=options.device)
+    student = with_prediction_sets(with_curves(student, seen), unseen, device=options.device)
     return (*trials[:-1], replace(last, checkpoint=student))
 
 

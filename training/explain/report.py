@@ -14,6 +14,7 @@ from torch import Tensor
 from gee_pipeline.errors import InputError
 from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import resolve_device
+from inference.models.series import has_ndvi
 from training.explain.activation import STEPS, ClassMap, class_maps, reference_series, require_captum
 from training.explain.embedding import AUGMENTED, COMPONENTS, Group, Plane, embed
 from training.explain.options import ExplainOptions
@@ -21,7 +22,7 @@ from training.explain.subjects import Region
 from training.fit.augment import Augmentation
 from training.fit.batches import BatchMaker
 from training.fit.options import TrainingOptions
-from training.sample_report.ndvi import Curve, has_ndvi, ndvi_curves
+from training.sample_report.ndvi import Curve, ndvi_curves
 from training.samples.samples import Samples
 
 ACTIVATION_UNIT = "times the mean of the map: 1 is evenly spread over bands and bins"

@@ -32,6 +32,7 @@ from training.samples.crops import crop_classes
 from training.samples.samples import Samples
 from training.scores.applicability import with_applicability
 from training.scores.calibration import Calibration, calibrate
+from training.scores.class_curves import with_curves
 from training.scores.prediction_sets import with_prediction_sets
 
 UNNAMED: Final = {"class_weights": "balanced", "normalisation": "band"}
@@ -126,6 +127,7 @@ def train_checkpoint(
     checkpoint = with_applicability(
         checkpoint, training, validation, device=options.device, seed=options.seed
     )
+    checkpoint = with_curves(checkpoint, training)
     return with_prediction_sets(checkpoint, validation, device=options.device)
 
 

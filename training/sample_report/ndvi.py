@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.bands import NODATA
-from gee_pipeline.recipe import Recipe
+from inference.models.series import ndvi_of
 from training.samples.samples import Samples
 
 LEAST_SHARE: Final = 0.02
@@ -34,17 +34,9 @@ def ndvi(samples: Samples) -> NDArray[np.float32]:
 
     Also NaN where the sum of the two is not positive, which happens over dark water: there is no ratio then.
     """
-    near, red = (
-        samples.series[:, samples.recipe.bands.index(band)].astype(np.float32) for band in ("B8", "B4")
-    )
-    total = near + red
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where((near != NODATA) & (total > 0), (near - red) / total, np.float32(np.nan))
-
-
-def has_ndvi(recipe: Recipe) -> bool:
-    """Whether series of a recipe have a red and a near-infrared band."""
-    return {"B4", "B8"} <= set(recipe.bands)
+    values = ndvi_of(samples.series, samples.recipe)
+    gaps = samples.series[:, samples.recipe.bands.index("B8")] == NODATA
+    return np.where(gaps, np.float32(np.nan), values)
 
 
 def ndvi_curves(samples: Samples) -> dict[str, Curve]:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import atomic_path
 from gee_pipeline.season import DAYS, mean_days
-from training.sample_report.ndvi import Curve, has_ndvi, ndvi_curves
+from inference.models.series import has_ndvi
+from training.sample_report.ndvi import Curve, ndvi_curves
 from training.sample_report.place_map import FAINT, GRID, INK, draw_frame, frame_places
 from training.sample_report.report import Extent, SampleReport
 from training.samples.crops import NAMES, color_of

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.models.applicability import Applicability, answers, distances
 from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import Predictor
+from inference.models.told.applicability import Applicability, answers, distances
 from training.samples.samples import Samples
 
 BEYOND: Final = 1.5

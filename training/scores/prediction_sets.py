@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.models.checkpoint import Checkpoint
-from inference.models.prediction_sets import PredictionSets
 from inference.models.predictor import Predictor
+from inference.models.told.prediction_sets import PredictionSets
 from training.samples.samples import Samples
 
 COVERAGE: Final = 0.9

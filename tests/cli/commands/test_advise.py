@@ -11,8 +11,11 @@ import pytest
 import rasterio
 
 from gee_pipeline.files import read_json
-from inference.models.applicability import Applicability
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
+from inference.models.predictor import Predictor
+from inference.models.told.applicability import Applicability
+from inference.models.told.class_curves import ClassCurves
+from inference.run.plan import load_plan
 from tests.support.tiny_place import YEAR, Place, run_cropmap
 
 pytestmark = pytest.mark.slow
@@ -74,3 +77,50 @@ def test_given_again_nothing_is_computed_again(place: Place, knowing: Path, tmp_
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "predictions").iterdir()}
     assert advised(place, knowing, tmp_path) == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "predictions").iterdir()} == before
+
+
+def test_a_moved_window_is_that_of_longer_composites_and_no_class_is_another(
+    place: Place, finished: Path, knowing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.advice.trial.SERIES", 10**6)
+    values = json.loads(advised(place, knowing, tmp_path, "--json"))
+    plan, model = load_plan(tmp_path / "run"), load_checkpoint(knowing)
+    window = plan.recipe.window
+    assert plan.bins == range(window.start - 4, window.stop + 4)
+    series, codes = [], []
+    for cell in plan.grid.cells(plan.cells):
+        with rasterio.open(tmp_path / "run" / "predictions" / f"{cell.name}.tif") as file:
+            mapped = (file.read(1) > 0) & (file.read(1) < 254)
+            codes.append(file.read(1)[mapped])
+        with rasterio.open(tmp_path / "run" / "composites" / f"{cell.name}.tif") as file:
+            stored = file.read().reshape(len(plan.bins), 3, *mapped.shape)
+        series.append(np.moveaxis(stored[:, :, mapped], 2, 0).transpose(0, 2, 1))
+    pixels, predictor = np.concatenate(series), Predictor(model, "cpu")
+    for shift in values["shifts"]:
+        at = 4 + shift["days"] // 5
+        moved = np.ascontiguousarray(pixels[:, :, at : at + len(window)])
+        said = predictor.probabilities(moved[(moved[:, 0] != -9999).any(axis=1)])
+        assert shift["confidence"] == pytest.approx(said.max(axis=1).mean(), abs=1e-5)
+    with rasterio.open(finished / "map" / "crop_map.tif") as file:
+        whole = file.read(1)
+    there = whole[(whole > 0) & (whole < 254)]
+    assert np.bincount(np.concatenate(codes)).tolist() == np.bincount(there).tolist()
+
+
+def test_classes_are_compared_with_the_training_samples_in_words_and_a_picture(
+    place: Place, knowing: Path, tmp_path: Path
+) -> None:
+    model = load_checkpoint(knowing)
+    bins = len(model.recipe.window)
+    curves = ClassCurves((((0.0,) * bins,) * 3,) * 5)
+    path = tmp_path / "curved.safetensors"
+    save_checkpoint(path, replace(model, curves=curves))
+    text = advised(place, path, tmp_path / "trial")
+    values = read_json(tmp_path / "trial" / "advice.json")
+    assert values["growth"]
+    for one in values["growth"]:  # all that is green is otherwise than what never was
+        assert one["difference"] == pytest.approx(np.abs(one["quartiles"][1]).mean(), abs=1e-3)
+        assert f"{one['name']} {one['difference']:.2f}" in text
+    assert (tmp_path / "trial" / "curves.png").is_file()
+    assert "NDVI" not in advised(place, knowing, tmp_path / "without")
+    assert not (tmp_path / "without" / "curves.png").exists()

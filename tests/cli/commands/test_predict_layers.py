@@ -19,11 +19,11 @@ from rio_cogeo.cogeo import cog_validate
 
 import inference.run.cell_worker
 from gee_pipeline.stac.composites.source import StacSource
-from inference.models.applicability import Applicability
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
-from inference.models.prediction_sets import PredictionSets
 from inference.models.predictor import Predictor
 from inference.models.series import model_input
+from inference.models.told.applicability import Applicability
+from inference.models.told.prediction_sets import PredictionSets
 from tests.support.tiny_place import CROPS, FILES, Place, files, report, times
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from inference.advice.advice import Advice, Shift, expected_of, tried
-from inference.advice.trial import moved
+from inference.advice.growth import Growth
+from inference.advice.trial import in_window
 from inference.models.checkpoint import load_checkpoint
 from inference.models.shipped import SHIPPED, model_path
 
@@ -20,6 +21,7 @@ PLAIN = Advice(
     confidence=0.8,
     outside=0.1,
     shifts=(Shift(-5, 0.805, 0.1), Shift(0, 0.80, 0.1), Shift(5, 0.79, 0.2)),
+    growth=(),
     gap="",
     own_accuracy=0.95,
     expected=None,
@@ -70,10 +72,21 @@ def test_of_a_model_that_nobody_tried_nothing_is_expected() -> None:
     assert expected_of(load_checkpoint(model_path("fast")).digest, None) is None
 
 
-@pytest.mark.parametrize("bins", [0, 1, 3, -1, -4])
-def test_a_moved_window_sees_what_was_observed_then_and_gaps_besides(bins: int) -> None:
+@pytest.mark.parametrize(("first", "length"), [(0, 8), (2, 4), (-3, 8), (5, 8), (-2, 14)])
+def test_a_moved_window_sees_what_was_observed_then_and_gaps_besides(first: int, length: int) -> None:
     series = np.arange(2 * 3 * 8, dtype=np.int16).reshape(2, 3, 8)
-    found = moved(series, bins)
-    for at in range(8):
-        expected = series[:, :, at + bins] if 0 <= at + bins < 8 else np.full((2, 3), -9999)
+    found = in_window(series, first, length)
+    assert found.shape == (2, 3, length)
+    for at in range(length):
+        known = 0 <= first + at < 8
+        expected = series[:, :, first + at] if known else np.full((2, 3), -9999)
         np.testing.assert_array_equal(found[:, :, at], expected)
+
+
+def test_classes_that_grow_otherwise_are_named_the_strangest_first() -> None:
+    growth = tuple(
+        Growth(name, 40, difference, 0.5, ()) for name, difference in (("a", 0.1), ("b", 0.07), ("c", 0.3))
+    )
+    advice = replace(PLAIN, growth=growth)
+    assert [one.name for one in advice.strange] == ["c", "a"]
+    assert advice.to_dict()["strange"] == ["c", "a"]

@@ -18,6 +18,8 @@ from inference.models.crop_class import CropClass
 from inference.models.networks.cropnet import CropNetConfig
 from inference.models.networks.normalisation import Normalisation
 from inference.models.shipped import model_path
+from inference.models.told.class_curves import ClassCurves
+from inference.models.told.prediction_sets import PredictionSets
 
 SMALL = CropNetConfig("small", (4, 6), (2, 1), (0.2, 0.3), bands=10, classes=5)
 
@@ -91,8 +93,22 @@ def test_a_shipped_model_keeps_its_digest_whatever_is_added_to_what_is_known_of_
     shipped = load_checkpoint(model_path(name))
     assert shipped.digest == digest
     assert shipped.applicability is not None
+    assert shipped.curves is not None
     assert shipped.prediction_sets is not None
     assert shipped.prediction_sets.samples == (141, 413, 201, 74, 62)
+
+
+def test_what_is_told_of_other_classes_or_bins_is_refused(checkpoint):
+    bins, classes = len(checkpoint.recipe.window), len(checkpoint.classes)
+    curve = ((0.5,) * bins,) * 3
+    told = replace(checkpoint, curves=ClassCurves((curve,) * classes))
+    assert told.digest == checkpoint.digest
+    with pytest.raises(MismatchError, match="curves of classes of 2 came with a model of 5"):
+        replace(checkpoint, curves=ClassCurves((curve,) * 2))
+    with pytest.raises(MismatchError, match=f"window of {bins} bins, got 1"):
+        replace(checkpoint, curves=ClassCurves((((0.5,),) * 3,) * classes))
+    with pytest.raises(MismatchError, match="prediction sets of 1 came with a model of 5"):
+        replace(checkpoint, prediction_sets=PredictionSets(0.9, (0.5,), (9,), "samples"))
 
 
 def test_the_built_network_is_in_eval_mode_and_has_the_weights(checkpoint, make_network):

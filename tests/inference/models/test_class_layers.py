@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from gee_pipeline.layers import OF_PARTS, band_names
 from inference.models.class_layers import layer_values
 from inference.models.pixel_prediction import ClassParts, Prediction, ScoredPrediction
-from inference.models.prediction_sets import PredictionSets
 from inference.models.predictor import PROBABILITY_UNIT, Predictor
+from inference.models.told.prediction_sets import PredictionSets
 from tests.support.layer_oracle import pixel_layers
 
 ALL = tuple(layer.name for layer in OF_PARTS)

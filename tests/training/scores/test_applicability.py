@@ -6,9 +6,9 @@ from scipy.special import softmax
 from scipy.stats import iqr
 from sklearn.covariance import EmpiricalCovariance
 
-from inference.models.applicability import answers
 from inference.models.networks.cropnet import CropNetConfig
 from inference.models.predictor import Predictor
+from inference.models.told.applicability import answers
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.split import split_samples
 from training.fit.train import train_checkpoint

@@ -9,10 +9,10 @@ from scipy.spatial.distance import mahalanobis
 from scipy.special import softmax
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from inference.models.applicability import LEAST, Applicability, answers
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
 from inference.models.class_layers import layer_values
 from inference.models.pixel_prediction import ClassParts, ScoredPrediction
+from inference.models.told.applicability import LEAST, Applicability, answers
 
 RNG = np.random.default_rng(5)
 MEANS = RNG.normal(0, 3, (3, 3))
@@ -77,7 +77,7 @@ def test_a_checkpoint_keeps_it_and_stays_the_same_model(make_checkpoint, tmp_pat
 
 def test_it_must_be_of_the_models_classes(make_checkpoint) -> None:
 
-    with pytest.raises(MismatchError, match="it has 3, the model 5"):
+    with pytest.raises(MismatchError, match="an area of applicability of 3 came with a model of 5"):
         replace(make_checkpoint(), applicability=KNOWN)
 
 

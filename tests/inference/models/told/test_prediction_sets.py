@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gee_pipeline.errors import InputError
-from inference.models.prediction_sets import PredictionSets
+from inference.models.told.prediction_sets import PredictionSets
 
 SETS = PredictionSets(0.9, (0.1, 1.0, 1 / 3), (40, 0, 9), "held-out samples")
 
