@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 import rasterio
 import rasterio.errors
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
+from odc.geo.geobox import GeoBox, geobox_union_conservative
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject
@@ -112,8 +113,15 @@ class OpenFiles:
     share is fetched and decoded once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cells: Sequence[GeoBox] = ()) -> None:
+        """Nothing is open yet.
+
+        Args:
+            cells: Pixels of the cells that will be read from them, row by row.
+        """
         self._files: dict[str, rasterio.DatasetReader] = {}
+        self._rows = _rows_of(cells)
+        self._fetched = set[tuple[str, float]]()
 
     def __enter__(self) -> OpenFiles:
         return self
@@ -139,6 +147,36 @@ class OpenFiles:
         if len(self._files) >= _MOST_OPEN:
             self._files.pop(next(iter(self._files))).close()
         self._files[href] = file
+
+    def fetch_row(
+        self, href: str, file: rasterio.DatasetReader, indices: Sequence[int], geobox: GeoBox
+    ) -> None:
+        """Fetch what a row of cells needs of a file over the network, before the first of them is read.
+
+        Of several blocks GDAL asks for the bytes, of one after the other for ever more beyond it, as if the
+        file were read to its end. What it has decoded stays with it until the cells are read.
+
+        Args:
+            href: The file; of one on this machine nothing is fetched.
+            file: The same, open.
+            indices: Bands counted from 1.
+            geobox: Pixels of the first cell.
+        """
+        row = self._rows.get(geobox.affine.f)
+        if row is None or (href, geobox.affine.f) in self._fetched or not is_remote(href):
+            return
+        self._fetched.add((href, geobox.affine.f))
+        place = look_up(read_profile(href).box, row)
+        if place and place.window:
+            file.read(list(indices), window=place.window)
+
+
+def _rows_of(cells: Sequence[GeoBox]) -> dict[float, GeoBox]:
+    """The pixels of each row of cells by its northern edge; a cell that is alone in its row is none."""
+    rows: dict[float, list[GeoBox]] = defaultdict(list)
+    for cell in cells:
+        rows[cell.affine.f].append(cell)
+    return {top: geobox_union_conservative(row) for top, row in rows.items() if len(row) > 1}
 
 
 def read_bands(
@@ -166,6 +204,7 @@ def read_bands(
         plain = _is_small(file) and (len(indices) == 1 or nodata is None)
         place = look_up(profile.box, geobox)
         if place and (plain or place.same_pixels):
+            files.fetch_row(href, file, indices, geobox)
             _take(file, indices, nodata, place, out)
         else:
             rows, cols = (slice(part.start, part.stop) for part in overlap(profile.box, geobox).roi_dst)

@@ -192,7 +192,7 @@ class StacSource:
         counts = dict.fromkeys(range(len(cells)), SceneCounts())
         with store:
             for place, index in enumerate(bins):
-                with OpenFiles() as files:
+                with OpenFiles([cell.geobox for cell in cells]) as files:
                     for number in list(counts):
                         try:
                             made_of = reader.fill(values[0], scenes[number], cells[number], index, files)
