@@ -61,8 +61,9 @@ _network_options = apply(
         default=NETWORK_NAMES[0],
         show_default=True,
         help="cropnet: on the matrix of bands by bins. cropnet-1d: on the flat series. "
-        "cropnet-1d-harmonic: on 35 harmonic coefficients. mlp: a multilayer perceptron. resnet50, "
-        "efficientnet-v2-s, convnext-tiny: networks for photographs, with pip install "
+        "cropnet-1d-harmonic: on 35 harmonic coefficients. mlp: a multilayer perceptron. "
+        "dcm, transformer, temporal-cnn, pan, phenocropnet: networks on the dates, of other papers. "
+        "resnet50, efficientnet-v2-s, convnext-tiny: networks for photographs, with pip install "
         "'cropmap[training]'. All can be mapped; forests are trained by 'cropmap forest train'.",
     ),
     click.option(

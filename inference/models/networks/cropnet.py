@@ -118,7 +118,7 @@ class CropNet(nn.Module):
             ),
         )
         self.head = nn.Linear(config.channels[-1], config.classes)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `(pixel, class)` of normalised series.
@@ -159,7 +159,7 @@ def _block(dimensions: int, inputs: int, outputs: int, stride: int, dropout: flo
     )
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """Kaiming-normal: fan-out keeps the gradient's variance through the convolutions (He et al. 2015)."""
     if isinstance(module, nn.Conv1d | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

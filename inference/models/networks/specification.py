@@ -141,7 +141,8 @@ def pixel_bytes(network: nn.Module, bands: int, bins: int) -> int:
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
         nonlocal widest
-        numbers = sum(t.numel() for t in (*inputs, output) if isinstance(t, torch.Tensor))
+        outputs = output if isinstance(output, tuple) else (output,)  # a recurrent layer gives its state too
+        numbers = sum(t.numel() for t in (*inputs, *outputs) if isinstance(t, torch.Tensor))
         widest = max(widest, numbers)
 
     leaves = [module for module in network.modules() if not list(module.children())]
@@ -183,12 +184,47 @@ def _convnext_tiny(config: NetworkConfig, recipe: Recipe, normalisation: Normali
     return convnext_tiny(config.classes)
 
 
+def _dcm(config: NetworkConfig, recipe: Recipe, normalisation: Normalisation) -> nn.Module:
+    from inference.models.networks.recurrent import DCM
+
+    return DCM(config.bands, config.classes)
+
+
+def _transformer(config: NetworkConfig, recipe: Recipe, normalisation: Normalisation) -> nn.Module:
+    from inference.models.networks.attention import Transformer
+
+    return Transformer(config.bands, config.bins, config.classes)
+
+
+def _temporal_cnn(config: NetworkConfig, recipe: Recipe, normalisation: Normalisation) -> nn.Module:
+    from inference.models.networks.temporal_cnn import TemporalCNN
+
+    return TemporalCNN(config.bands, config.classes)
+
+
+def _pan(config: NetworkConfig, recipe: Recipe, normalisation: Normalisation) -> nn.Module:
+    from inference.models.networks.recurrent import PAN
+
+    return PAN(config.bands, config.classes)
+
+
+def _phenocropnet(config: NetworkConfig, recipe: Recipe, normalisation: Normalisation) -> nn.Module:
+    from inference.models.networks.recurrent import PhenoCropNet
+
+    return PhenoCropNet(config.bands, config.classes)
+
+
 NETWORKS: Final[dict[str, NetworkSpec]] = {
     "cropnet-1d-harmonic": NetworkSpec("CropNet-1D on harmonic coefficients", _harmonic_cropnet),
     "resnet50": NetworkSpec("ResNet-50", _resnet50),
     "efficientnet-v2-s": NetworkSpec("EfficientNetV2-S", _efficientnet_v2_s),
     "convnext-tiny": NetworkSpec("ConvNeXt-Tiny", _convnext_tiny, smallest=8),
     "mlp": NetworkSpec("Multilayer perceptron", _mlp),
+    "dcm": NetworkSpec("DeepCropMapping", _dcm),
+    "transformer": NetworkSpec("Transformer", _transformer),
+    "temporal-cnn": NetworkSpec("Temporal CNN", _temporal_cnn),
+    "pan": NetworkSpec("Recurrent branch of PAN", _pan),
+    "phenocropnet": NetworkSpec("PhenoCropNet", _phenocropnet),
 }
 """The networks besides CropNet by the name that files and options call them."""
 

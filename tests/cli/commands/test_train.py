@@ -170,7 +170,7 @@ def test_what_would_spoil_the_end_is_told_before_the_training(samples, tmp_path,
         ("rf-cropglobe-harmonic", "rf-cropglobe-harmonic is a forest on features that CropGlobe holds"),
         ("rf-presto", "cropmap cannot make them for a map"),
         ("rf-alphaearth", "takes part in 'cropmap benchmark'"),
-        ("transformer", "is not one of 'cropnet', 'cropnet-1d'"),
+        ("perceiver", "is not one of 'cropnet', 'cropnet-1d'"),
     ],
 )
 def test_what_is_no_network_is_refused_by_name(samples, tmp_path, name, reason):

@@ -107,7 +107,7 @@ def rewritten(path: Path, change: Any) -> Path:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda values: values["config"].update(model="transformer"),
+        lambda values: values["config"].update(model="perceiver"),
         lambda values: values["config"].update(bins=0),
         lambda values: values["config"].update(bins="43"),
         lambda values: values["config"].update(width=3),
