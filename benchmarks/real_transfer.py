@@ -25,7 +25,7 @@ from statistics import mean, stdev
 import numpy as np
 
 from benchmarks.real_map import CLASSES, DATA
-from cli.commands.benchmark import describe
+from cli.commands.models.benchmark import describe
 from training.transfer.protocol import FILE, Protocol
 from training.transfer.tables import percent
 

@@ -55,6 +55,7 @@ ROOMS = {
         "training.fit",
         "training.distillation",
         "training.adaptation",
+        "training.tuning",
         "training.models",
         "training.forest",
         "training.pseudo_labels",
@@ -81,8 +82,8 @@ ROOMS = {
         "cli.commands",
         "cli.commands.assess",
         "cli.commands.maps",
+        "cli.commands.models",
         "cli.commands.forest",
-        "cli.commands.transfer",
     ),
 }
 """The packages and, in each, its rooms from the bottom up: a room may import from those before it."""

@@ -11,6 +11,7 @@ from cli.options.shared import apply
 from training.distillation.options import DistillOptions
 from training.fit.options import PRECISIONS, SCALINGS, SCHEDULES, Precision, TrainingOptions
 from training.transfer.protocol import Protocol
+from training.tuning.options import TuneOptions
 
 
 def fitting_options(defaults: type[TrainingOptions] | type[Protocol]) -> Callable[[Any], Any]:
@@ -59,7 +60,7 @@ def fitting_options(defaults: type[TrainingOptions] | type[Protocol]) -> Callabl
 
 
 def machine_options(
-    defaults: type[TrainingOptions] | type[Protocol] | type[DistillOptions],
+    defaults: type[TrainingOptions] | type[Protocol] | type[DistillOptions] | type[TuneOptions],
 ) -> Callable[[Any], Any]:
     """Where a training runs, and in which precision, with the defaults of a command."""
     return apply(

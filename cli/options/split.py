@@ -12,12 +12,19 @@ from cli.options.unread import refuse_unread
 from training.fit.options import RULES, Rule, SplitRule
 from training.transfer.protocol import Protocol
 
+FOLD_BLOCK: Final = 0.25
+"""Degrees: side of a block in folds, which a few labels of some counties fill."""
+
 UNSAID: Final = "blocks where the samples have places, else random"
 """What holds samples out where nothing is said."""
 
 
 def split_options(
-    defaults: type[SplitRule] | type[Protocol], *, rule: Rule | None, unsaid: str = UNSAID
+    defaults: type[SplitRule] | type[Protocol],
+    *,
+    rule: Rule | None,
+    unsaid: str = UNSAID,
+    folds: int | None = None,
 ) -> Callable[[Any], Any]:
     """The options of a split, by the names of the fields of `SplitRule`; a benchmark has no group column.
 
@@ -25,6 +32,7 @@ def split_options(
         defaults: Where the defaults stand.
         rule: Default of --split; None leaves it to the samples.
         unsaid: What None leaves it to, for the help.
+        folds: Default number of folds, where each part is held out once; None holds out one share.
     """
     unsaid = "" if rule else f"  [default: {unsaid}]"
     split = click.option(
@@ -41,7 +49,7 @@ def split_options(
         "--block-size",
         type=float,
         metavar="DEGREES",
-        default=defaults.block_size,
+        default=defaults.block_size if folds is None else FOLD_BLOCK,
         show_default=True,
         help="Side of a block. Smaller blocks leave more to choose from; two fields at an edge are "
         "neighbours.",
@@ -58,7 +66,19 @@ def split_options(
         show_default=True,
         help="Share of the samples to hold out, above 0 and up to 0.5; the paper holds out 0.2.",
     )
+    if folds is not None:
+        return apply(split, size, group, _folds_option(folds))
     return apply(split, size, group, share) if defaults is SplitRule else apply(split, size, share)
+
+
+def _folds_option(folds: int) -> Callable[[Any], Any]:
+    return click.option(
+        "--folds",
+        type=int,
+        default=folds,
+        show_default=True,
+        help="Parts of the labels, by place; each is judged by networks that the others tuned.",
+    )
 
 
 def refuse_unread_of_split(rule: Rule | None) -> None:

@@ -34,6 +34,7 @@ def describe(checkpoint: Checkpoint) -> Facts:
         *_accuracy(checkpoint.metrics),
         *_teacher(checkpoint),
         *_adapted(checkpoint),
+        *_tuned(checkpoint.provenance),
         *_input(checkpoint.recipe),
         ("Digest", checkpoint.digest),
     ]
@@ -233,6 +234,24 @@ def _adapted(checkpoint: Checkpoint) -> Facts:
             f"{found['entropy']:.3f}",
         ),
         *([("Judged there", _overall(judged))] if judged else []),
+    ]
+
+
+def _tuned(provenance: Mapping[str, Any]) -> Facts:
+    """Which labels of another place changed a model, how, and what they promised."""
+    facts = provenance.get("tuned")
+    if facts is None:
+        return []
+    gain = facts["accuracy_gain"]
+    promise = f"{100 * gain['mean']:+.1f} points ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+    return [
+        ("Tuned from", f"{facts['from']}, digest {facts['digest']}"),
+        ("Tuned on", _stated(facts, "data")),
+        ("  Year", f"{_stated(facts, 'year')}, season from {_stated(facts, 'season_start')}"),
+        ("  Place", _place(facts.get("footprint"))),
+        ("  Samples", _samples(facts.get("samples"))),
+        ("  Changed", facts["text"]),
+        ("  Gain", f"accuracy {promise} on these samples, each by a network that other folds tuned"),
     ]
 
 

@@ -128,14 +128,15 @@ def _verified(content: bytes) -> bytes:
 
 
 def forget(folder: Path) -> None:
-    """Remove what a resume state keeps: the training is over, or shall start over."""
+    """Remove what resume states keep in a folder and below: the training is over, or shall start over."""
     for name in (STATE_FILE, FACTS_FILE):  # in this order: a state is never left without its facts
-        (folder / name).unlink(missing_ok=True)
+        for path in folder.rglob(name):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
 def training_lock(folder: Path) -> Iterator[None]:
-    """Hold the folder of a resume state; it is removed at the end where no state is left in it.
+    """Hold the folder of one resume state or several; it is removed at the end where none is left in it.
 
     Raises:
         InputError: Another process trains the same checkpoint.
@@ -152,7 +153,7 @@ def training_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        if not (folder / STATE_FILE).exists():
+        if not any(folder.rglob(STATE_FILE)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -80,7 +80,7 @@ def split_samples(samples: Labelled, rule: SplitRule) -> Split:
         InputError: The samples have no places or groups, lie in too few, or a class would not be trained.
     """
     _require_pairs(samples)
-    blocks = _blocks(samples, rule)
+    blocks = kept_together(samples, rule)
     unique, group = np.unique(blocks, axis=0, return_inverse=True)
     _require_blocks(len(unique), rule)
     draws = GroupShuffleSplit(DRAWS, test_size=rule.share, random_state=rule.seed)
@@ -101,8 +101,16 @@ def in_blocks(samples: Labelled, facts: dict[str, Any]) -> NDArray[np.bool_]:
     return np.array([tuple(block) in held_out for block in blocks.tolist()], dtype=bool)
 
 
-def _blocks(samples: Labelled, rule: SplitRule) -> NDArray[Any]:
-    """What is held out as a whole: `(sample, 2)` squares, or `(sample, 1)` groups or single samples."""
+def kept_together(samples: Labelled, rule: SplitRule) -> NDArray[Any]:
+    """What is held out as a whole: `(sample, 2)` squares, or `(sample, 1)` groups or single samples.
+
+    Args:
+        samples: Labels.
+        rule: `blocks`, `column` or `random`.
+
+    Raises:
+        InputError: The samples have no places or no groups.
+    """
     if rule.rule == "random":
         return np.arange(len(samples.labels))[:, None]
     if rule.rule == "column":

@@ -206,7 +206,7 @@ def _size(sizes: DeployedSizes) -> str:
 
 
 def _write_scores(out: Path, forest: ForestModel) -> None:
-    from cli.commands.train import sibling
+    from cli.commands.models.train import sibling
     from training.forest.score_files import draw_scores, write_scores
 
     write_scores(sibling(out, "scores.csv"), forest.metrics)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from cli.commands.models.train import train
 from cli.commands.sample import sample, sample_request, state
-from cli.commands.train import train
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from gee_pipeline.errors import CropmapError
 from inference.models.checkpoint import load_checkpoint

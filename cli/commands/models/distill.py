@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli.commands.train import sibling
+from cli.commands.models.train import sibling
 from cli.options.fitting import machine_options, warn_of_precision
 from cli.options.paths import IN_FILE, IN_FOLDER, MODEL_FILE, OUT_FILE
 from cli.options.sample_files import file_options, read_files, require_new_file

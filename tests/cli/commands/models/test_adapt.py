@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.commands.transfer.adapt import ADAPTABLE, DEFAULT, SETTINGS, _target, settings_of
+from cli.commands.models.adapt import ADAPTABLE, DEFAULT, SETTINGS, _target, settings_of
 from cli.main import cropmap
 from gee_pipeline.errors import InputError
 from inference.models.checkpoint import load_checkpoint

@@ -4,7 +4,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cli.commands.model import model
+from cli.commands.models.model import model
 from gee_pipeline.recipe import Recipe
 from inference.models.checkpoint import Checkpoint, save_checkpoint
 from inference.models.crop_class import CropClass

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from cli.commands.model import model
+from cli.commands.models.model import model
 from inference.models.forest_model import save_forest
 from tests.support.made_forests import RECIPE, grown, made_rows, model_of
 

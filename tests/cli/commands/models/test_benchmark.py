@@ -10,7 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cli.commands.benchmark import benchmark
+from cli.commands.models.benchmark import benchmark
 from gee_pipeline.errors import IncompleteRunError, InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
@@ -21,7 +21,7 @@ from training.transfer.protocol import Protocol
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 torch.set_num_threads(1)
 TINY = ((8, 8, 8, 8), (2, 1, 2, 1))
 FAST = ["--models", "cropnet", "--preset", "compact", "--epochs", "1", "--batch-size", "32"]
@@ -142,7 +142,7 @@ def test_a_killed_benchmark_goes_on_where_it_was(regions, tmp_path):
     code = (
         "import sys, torch; torch.set_num_threads(1)\n"
         f"from inference.models.networks.cropnet import PRESETS; PRESETS['compact'] = {TINY}\n"
-        "from cli.commands.benchmark import benchmark; benchmark(sys.argv[1:])"
+        "from cli.commands.models.benchmark import benchmark; benchmark(sys.argv[1:])"
     )
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)
     runs = tmp_path / "killed" / "runs"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cli.commands.explain import explain
+from cli.commands.models.explain import explain
 from gee_pipeline.errors import CropmapError
 from gee_pipeline.recipe import CloudRule, Recipe
 from inference.models.checkpoint import Checkpoint, save_checkpoint

@@ -85,7 +85,7 @@ def test_a_size_that_was_asked_for_is_written_with_a_warning(files, tmp_path):
 
 
 def test_where_no_size_is_good_enough_nothing_is_written(files, tmp_path, monkeypatch):
-    monkeypatch.setattr("cli.commands.distill.CHANNELS", (8, 16))
+    monkeypatch.setattr("cli.commands.models.distill.CHANNELS", (8, 16))
     out = tmp_path / "small.safetensors"
     result = invoke(
         *(files / "samples.npz", "--teacher", files / "teacher.safetensors", "--out", out),
@@ -98,7 +98,7 @@ def test_where_no_size_is_good_enough_nothing_is_written(files, tmp_path, monkey
 
 
 def test_a_former_student_is_not_called_the_one_that_was_not_written(files, tmp_path, monkeypatch):
-    monkeypatch.setattr("cli.commands.distill.CHANNELS", (8, 16))
+    monkeypatch.setattr("cli.commands.models.distill.CHANNELS", (8, 16))
     out = tmp_path / "small.safetensors"
     out.write_bytes(b"a former student")
     result = invoke(

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from matplotlib.image import imread
 
-from cli.commands.train import CHOICES, train
+from cli.commands.models.train import CHOICES, train
 from cli.threads import let_threads_sleep
 from gee_pipeline.errors import CropmapError
 from inference.models.checkpoint import load_checkpoint
@@ -296,7 +296,7 @@ def test_a_killed_process_goes_on_and_ends_with_the_same_checkpoint(samples, tmp
     command = [sys.executable, "-c", KILLED, "6", "train", str(samples), "--out", str(out), *FAST]
     killed = subprocess.run(
         command,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
         capture_output=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli.commands.train import sibling
+from cli.commands.models.train import sibling
 from cli.options.fitting import fitting_options, warn_of_precision
 from cli.options.paths import ANY_FILE_OR_FOLDER, IN_FILE, OUT_FILE
 from cli.options.sample_files import read_files, require_new_file, training_options

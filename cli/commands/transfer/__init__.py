@@ -1,1 +1,0 @@
-"""Commands that bring a model to another place."""
