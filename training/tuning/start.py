@@ -51,6 +51,8 @@ def with_classes(checkpoint: Checkpoint, names: Sequence[str], samples: Samples)
         classes=(*checkpoint.classes, *_new_classes(len(known), names, samples)),
         weights=weights,
         applicability=None,
+        prediction_sets=None,
+        curves=None,
     )
 
 

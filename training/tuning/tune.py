@@ -12,26 +12,32 @@ from typing import Any, Final
 import numpy as np
 import shapely
 import torch
+from numpy.typing import NDArray
 from scipy.special import softmax
 from shapely.geometry import mapping
 
 from gee_pipeline.errors import InputError
-from inference.models.applicability import Applicability
 from inference.models.checkpoint import Checkpoint
 from inference.models.model_card import training_places
 from inference.models.predictor import Predictor, resolve_device
+from inference.models.told.applicability import Applicability
 from training.fit.loop import FitProgress
 from training.fit.resume_state import samples_digest
 from training.fit.training_data import in_classes_of, origin_facts, season_of, with_groups
 from training.samples.samples import Samples
 from training.scores.applicability import applicability_of
 from training.scores.calibration import calibrate
+from training.scores.class_curves import with_curves
+from training.scores.prediction_sets import sets_of
 from training.tuning.choice import Choice, choose
 from training.tuning.folds import Folds, folds_of
 from training.tuning.options import TuneOptions
 from training.tuning.start import with_classes
 from training.tuning.trials import Answers, Trial, Tuner
 from training.tuning.ways import NOTHING, Candidate, candidates
+
+FOLDS: Final = "the labels, each answered by a network that was tuned on other folds"
+"""What confidence and prediction sets of a tuned model rest on."""
 
 FEWEST: Final = 10
 """Labels below which folds tell nothing."""
@@ -204,18 +210,23 @@ def _tuned(
             **trial.scores.to_dict(),
             "validation_samples": len(labels),
             "split": found.folds.description,
-            "chosen_by": "the likelihood of these same labels, each answered by a network that was tuned on "
-            "other folds",
-            "calibration": calibrate(trial.logits, labels.labels).to_dict()
-            | {"fitted_to": "the labels, each answered by a network that was tuned on other folds"},
+            "chosen_by": f"the likelihood of {FOLDS}",
+            "calibration": calibrate(trial.logits, labels.labels).to_dict() | {"fitted_to": FOLDS},
         },
-        applicability=None,
     )
-    return replace(tuned, applicability=_applicability(tuned, trial, labels, source, tuner.options.device))
+    unseen = softmax(trial.logits.astype(np.float64) / trial.temperature, axis=1)
+    return with_curves(
+        replace(
+            tuned,
+            applicability=_applicability(tuned, unseen, labels, source, tuner.options.device),
+            prediction_sets=sets_of(unseen, labels.labels, source=FOLDS),
+        ),
+        labels,
+    )
 
 
 def _applicability(
-    tuned: Checkpoint, trial: Trial, labels: Samples, source: Samples | None, device: str
+    tuned: Checkpoint, unseen: NDArray[np.float64], labels: Samples, source: Samples | None, device: str
 ) -> Applicability | None:
     """By the model's answers to what it was made from, and the folds' answers to what they did not see."""
     window, names = tuned.recipe.window, [one.name for one in tuned.classes]
@@ -224,7 +235,6 @@ def _applicability(
         known.append(in_classes_of(names, tuned.recipe, source, "The model", "The samples to rehearse"))
     series = np.concatenate([one.series[:, :, window.start : window.stop] for one in known])
     answers = Predictor(tuned, device).probabilities(series)
-    unseen = softmax(trial.logits.astype(np.float64) / trial.temperature, axis=1)
     return applicability_of(answers, np.concatenate([one.labels for one in known]), unseen)
 
 

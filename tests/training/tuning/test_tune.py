@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from gee_pipeline.errors import InputError, MismatchError
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
@@ -114,6 +115,16 @@ def test_the_card_names_model_labels_way_and_gain(tuned, model, tmp_path):
     assert card["Tuned on"] == "Made elsewhere."
     assert card["Tuned from"] == f"old.safetensors, digest {model.digest}"
     assert f"{100 * tuned.choice.accuracy.mean:+.1f} points" in card["  Gain"]
+
+
+def test_prediction_sets_rest_on_the_answers_of_the_folds(tuned, there):
+    """By hand: with 16 labels of a class, the sixteenth smallest of one less the true class's probability."""
+    sets, trial = tuned.checkpoint.prediction_sets, tuned.choice.trial
+    shares = softmax(trial.logits.astype(np.float64) / trial.temperature, axis=1)
+    for code in range(3):
+        scores = np.sort(1 - shares[there.labels == code, code])
+        assert sets.limits[code] == pytest.approx(scores[15])
+    assert sets.samples == (16, 16, 16)
 
 
 def test_both_places_are_known_to_it(tuned, here, there):
