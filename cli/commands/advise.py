@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,11 +61,12 @@ def advise(squares: int, seed: int, quiet: bool, as_json: bool, **options: Any) 
     """
     refuse_workers_of_scheduler(options)
     from cli.output.progress import listener
+    from inference.advice.squares import trial_folder
     from inference.advice.trial import advise as try_model
     from inference.workflow.request import MapRequest
 
     request = MapRequest(**given(options))
-    folder = request.out or Path(f"{request.aoi.stem}-{request.year}-advice")
+    folder = request.out or trial_folder(request)
     with listener(quiet) as listen:
         advice = try_model(request, folder, squares=squares, seed=seed, listener=listen)
     if as_json:

@@ -56,9 +56,15 @@ def predict(quiet: bool, as_json: bool, **options: Any) -> None:
     refuse_workers_of_scheduler(options)
     from cli.output.progress import listener
     from cli.output.results import show_map
+    from inference.advice.beside import EarlyLook, trial_says
     from inference.workflow.crop_map import make_map
     from inference.workflow.request import MapRequest
 
     with listener(quiet) as listen:
-        summary = make_map(MapRequest(**given(options)), listen)
+        request = MapRequest(**given(options))
+        if not quiet:
+            if said := trial_says(request):
+                listen.notice(said)
+            listen = EarlyLook(request, listen).listener
+        summary = make_map(request, listen)
     show_map(summary, as_json)

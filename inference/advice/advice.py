@@ -66,6 +66,10 @@ class Advice:
 
     model: str
     """Name of the model."""
+    model_digest: str
+    """Its digest."""
+    area: str
+    """Digest of the area that it was tried for."""
     simulated: bool
     """Whether the scenes are simulated."""
     pixels: int

@@ -26,6 +26,15 @@ _INSIDE: Final = 1.0
 """Metres by which squares are drawn smaller: in degrees and back they must not touch the next cell."""
 
 
+def trial_folder(request: MapRequest) -> Path:
+    """Where the trial of a map is kept, where nothing else is said.
+
+    Args:
+        request: The map that is thought of.
+    """
+    return Path(f"{request.aoi.stem}-{request.year}-advice")
+
+
 def trial_of(request: MapRequest, folder: Path, squares: int, seed: int) -> MapRequest:
     """The request of a map of a few squares of the area, on the area's own pixels.
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
-from gee_pipeline.aoi import read_aoi
+from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json, write_json
 from gee_pipeline.layers import AT_LIMIT, LayerName
 from gee_pipeline.store import composite_path, read_composite
 from inference.advice.advice import Advice, Shift, expected_of
-from inference.advice.growth import Growth, draw_growth, growth_of
+from inference.advice.growth import Growth, growth_of
 from inference.advice.squares import trial_of
 from inference.models.checkpoint import Checkpoint
 from inference.models.pixel_model import load_model
@@ -69,6 +71,8 @@ def advise(
     make_map(replace(trial, layers=layers), listener, margin=max(_steps(model)))
     advice = _looked_at(trial.folder, model, path.name, request)
     if advice.growth and model.curves:
+        from inference.advice.growth_picture import draw_growth  # matplotlib takes half a second
+
         draw_growth(folder / PICTURE, advice.growth, list(advice.classes), model.curves)
     write_json(folder / ADVICE, advice.to_dict())
     return advice
@@ -87,8 +91,11 @@ def _looked_at(run: Path, model: Checkpoint, name: str, request: MapRequest) -> 
     outside = report.get("outside_applicability")
     plan = load_plan(run)
     tried = _Tried(model, _series_of(run, plan), plan.bins)
+    aoi = read_aoi(request.aoi, request.layer)
     return Advice(
         model=name,
+        model_digest=model.digest,
+        area=area_digest(aoi),
         simulated=report["simulated"],
         pixels=pixels,
         classes={one["name"]: one["pixels"] / pixels for one in crops},
@@ -96,29 +103,44 @@ def _looked_at(run: Path, model: Checkpoint, name: str, request: MapRequest) -> 
         outside=outside,
         shifts=tuple(map(tried.shifted, _steps(model))),
         growth=tried.growth(),
-        gap=training_gap(model, read_aoi(request.aoi, request.layer).lonlat) or "",
+        gap=training_gap(model, aoi.lonlat) or "",
         own_accuracy=model.metrics.get("accuracy"),
         expected=expected_of(model.digest, outside),
     )
 
 
+def area_digest(aoi: Aoi) -> str:
+    """Sixteen hex digits that are equal where two areas are."""
+    return hashlib.sha256(shapely.to_wkb(aoi.lonlat)).hexdigest()[:16]
+
+
 def _series_of(run: Path, plan: RunPlan) -> NDArray[np.int16]:
     """`(pixel, band, bin)` of the composites' bins: some pixels with a class, evenly from all squares."""
-    found = [series for series in _by_cell(run, plan) if len(series)]
+    found = [series for series in series_by_cell(run, plan, plan.bins) if len(series)]
     each = -(-SERIES // len(found))
     chance = np.random.default_rng(1)
     drawn = [series[np.sort(chance.permutation(len(series))[:each])] for series in found]
     return np.concatenate(drawn)
 
 
-def _by_cell(run: Path, plan: RunPlan) -> Iterator[NDArray[np.int16]]:
-    for cell in plan.grid.cells(plan.cells):
+def series_by_cell(
+    run: Path, plan: RunPlan, bins: range, *, most: int | None = None
+) -> Iterator[NDArray[np.int16]]:
+    """`(pixel, band, bin)` of the pixels with a class, for each finished cell of a run that has a composite.
+
+    Args:
+        run: Folder of the run.
+        plan: The run.
+        bins: Bins that are wanted, among those of the composites.
+        most: Cells of the plan that are looked for, from the first on; None looks for all.
+    """
+    for cell in plan.grid.cells(plan.cells[:most]):
         finished = read_finished(prediction_path(run, cell), cell, plan.digest)
         path = composite_path(run, cell)
         if finished is None or not path.is_file():
             continue
         known = has_class(finished.bands)
-        values = read_composite(path, cell, plan.recipe, plan.season, plan.bins).values
+        values = read_composite(path, cell, plan.recipe, plan.season, bins).values
         yield np.ascontiguousarray(np.moveaxis(values[:, :, known], 2, 0).transpose(0, 2, 1))
 
 

@@ -15,6 +15,8 @@ from inference.models.shipped import SHIPPED, model_path
 
 PLAIN = Advice(
     model="m.safetensors",
+    model_digest="0" * 16,
+    area="1" * 16,
     simulated=False,
     pixels=100,
     classes={"corn": 0.6, "rice": 0.0, "other": 0.4},

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from gee_pipeline.recipe import Recipe
-from inference.advice.growth import draw_growth, growth_of
+from inference.advice.growth import growth_of
 from inference.models.series import greenness
 from inference.models.told.class_curves import ClassCurves
 
@@ -33,16 +32,3 @@ def test_the_distance_is_that_of_the_medians() -> None:
         assert one.difference == pytest.approx(np.mean([abs(m - centre) for m in medians]))
         assert one.inside == pytest.approx(np.mean([abs(m - centre) <= 0.1 for m in medians]))
         np.testing.assert_allclose(one.quartiles[1], medians, atol=6e-4)
-
-
-def test_the_picture_has_a_panel_for_each_class(tmp_path) -> None:
-    series = np.full((70, 3, BINS), 1_000, np.int16)
-    series[:, 2] = 3_000
-    found = growth_of(series, np.repeat([0, 2], 35), NAMES, CURVES, RECIPE)
-    draw_growth(tmp_path / "curves.png", found, NAMES, CURVES)
-    picture = imread(tmp_path / "curves.png")[..., :3]
-    blue, brown = (0x1D, 0x4E, 0xD8), (0xB4, 0x53, 0x09)
-    for color in (blue, brown):
-        near = (np.abs(picture - np.array(color) / 255) < 0.05).all(axis=-1)
-        columns = np.flatnonzero(near.any(axis=0))
-        assert columns.min() < picture.shape[1] / 3 < columns.max() < 2 * picture.shape[1] / 3
