@@ -225,7 +225,7 @@ def _adapted(checkpoint: Checkpoint) -> Facts:
     found = checkpoint.metrics["target"]
     rounds = len(facts["rounds"])
     accepted = f"{found['accepted']:.1%} of the asked series accepted in the last of {rounds} rounds; "
-    judged = checkpoint.metrics.get("judged")
+    judged, season = checkpoint.metrics.get("judged"), facts.get("season_shift")
     return [
         ("Adapted to", f"{places} by {facts['method']}. {facts['caution']}"),
         (
@@ -233,6 +233,7 @@ def _adapted(checkpoint: Checkpoint) -> Facts:
             f"{accepted if rounds else ''}mean confidence {found['confidence']:.1%}, mean entropy "
             f"{found['entropy']:.3f}",
         ),
+        *([("Season there", f"{season['days']:+g} days later")] if season else []),
         *([("Judged there", _overall(judged))] if judged else []),
     ]
 

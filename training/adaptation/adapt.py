@@ -14,7 +14,8 @@ from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import Predictor
 from training.adaptation.adaptation import Adaptation
 from training.adaptation.options import AdaptationOptions
-from training.adaptation.target_scores import TargetScores, target_scores
+from training.adaptation.target_scores import MOST, TargetScores, target_scores
+from training.adaptation.time_shift import TimeShift, estimate_shift, moved, shares_of
 from training.fit.loop import FitProgress
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.resume_state import samples_digest
@@ -49,6 +50,8 @@ class Adapted:
     """Share of the asked series that were accepted in the last round, 0 to 1; 0 where none is asked."""
     target: TargetScores
     """Its answers in the target."""
+    shift: TimeShift | None
+    """By how much the target was found to be later, where that was asked for."""
     judged: Scores | None
     """Its accuracy there, where labels were given to judge it by when it was finished."""
 
@@ -64,6 +67,7 @@ def adapt(
     model: str = "cropnet",
     year: int | None = None,
     judge: Samples | None = None,
+    season_shift: int | None = None,
     progress: Callable[[FitProgress], None] = lambda step: None,
     folder: Path | None = None,
 ) -> Adapted:
@@ -79,6 +83,9 @@ def adapt(
         model: Which network, one that shows its features at several depths.
         year: Year of the source, for the provenance.
         judge: Labelled series of the target, looked at when all is done.
+        season_shift: Days by which the target may be earlier or later than the source: a model of the source
+            is trained first and tells by how many, and the source is moved so; None takes the seasons as
+            alike.
         progress: Called after each batch and each epoch.
         folder: Where an unfinished training is stored and resumed; None starts over and stores nothing.
 
@@ -91,6 +98,9 @@ def adapt(
     if judge is not None:
         judge = _in_classes_of(source, judge)
     series = np.concatenate([one.series for one in targets])
+    shift = _shift(source, series, training, rule, model, season_shift, progress) if season_shift else None
+    if shift:
+        source = _later(source, shift.bins)
     made: list[Adaptation] = []
 
     def step(part: Samples, held_out: Samples) -> Adaptation:
@@ -100,6 +110,7 @@ def adapt(
     decides = {
         "adaptation": asdict(adaptation),
         "target": [_facts(one, source) for one in targets],
+        **({"season_shift": shift.to_dict()} if shift else {}),
     }
     checkpoint = train_checkpoint(
         source,
@@ -124,7 +135,29 @@ def adapt(
         provenance={**checkpoint.provenance, "adapted": adapted},
         metrics={**checkpoint.metrics, **metrics},
     )
-    return Adapted(checkpoint, accepted, found, judged)
+    return Adapted(checkpoint, accepted, found, shift, judged)
+
+
+def _shift(
+    source: Samples,
+    series: NDArray[np.int16],
+    training: TrainingOptions,
+    rule: SplitRule,
+    model: str,
+    most_days: int,
+    progress: Callable[[FitProgress], None],
+) -> TimeShift:
+    """By a model of the source alone, which augmentation has not taught to overlook time."""
+    plain = replace(training, augmentation="none")
+    predictor = Predictor(train_checkpoint(source, plain, rule, model=model, progress=progress), "cpu")
+    some = _shuffled(series, training.seed)[:MOST]
+    return estimate_shift(some, source.recipe, predictor.probabilities, shares_of(source), most_days)
+
+
+def _later(source: Samples, bins: int) -> Samples:
+    """The source with its seasons moved; samples that lose all observations of the window are left out."""
+    there = replace(source, series=moved(source.series, bins))
+    return there.take(there.observed_bins(there.recipe.window) >= max(1, there.recipe.min_clear_bins))
 
 
 def _in_classes_of(source: Samples, judge: Samples) -> Samples:

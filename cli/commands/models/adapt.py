@@ -93,6 +93,14 @@ _place_options = apply(
         help="Pixels to take from each run.",
     ),
     click.option(
+        "--season-shift",
+        type=click.IntRange(1, 60),
+        metavar="DAYS",
+        help="Look for a shift of the seasons of up to so many days, by a model of the source that is "
+        "trained first, and move the source by it. It takes the shares of the classes to be alike.  "
+        "[default: none]",
+    ),
+    click.option(
         "--judge",
         type=IN_FILE,
         metavar="SAMPLES",
@@ -231,6 +239,7 @@ def adapt(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
             method=given["method"],
             model=given["model"],
             year=given["year"],
+            season_shift=given["season_shift"],
             judge=read_files([judge], _as_they_are(given), any_classes=True) if judge else None,
             progress=progress,
             folder=folder,
@@ -281,6 +290,9 @@ def _show(path: Path, found: Adapted, as_json: bool) -> None:
         f"Checkpoint: {path}. Source, held out by {metrics['split']}: overall accuracy "
         f"{metrics['accuracy']:.1%}, macro-F1 {metrics['macro_f1']:.1%}"
     )
+    if found.shift:
+        limit = ", the most that was looked for, so it says little" if found.shift.at_limit else ""
+        click.echo(f"Season: the target is {found.shift.days:+g} days later than the source{limit}.")
     shares = ", ".join(f"{name} {share:.1%}" for name, share in found.target.shares.items())
     click.echo(
         f"Target, {found.target.series:,} series without labels: mean confidence "

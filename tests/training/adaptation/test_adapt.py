@@ -16,6 +16,7 @@ from inference.models.model_card import describe
 from inference.models.predictor import Predictor
 from training.adaptation.adapt import NO_LABELS, Target, adapt
 from training.adaptation.options import METHODS
+from training.adaptation.time_shift import moved
 from training.fit.options import SplitRule, TrainingOptions
 from training.samples.samples import Samples
 
@@ -106,3 +107,16 @@ def test_a_folder_of_another_target_is_refused(sides: tuple[Samples, Samples], t
     whole, continued = run(sides), run(sides, folder=tmp_path)
     assert whole.checkpoint.digest == continued.checkpoint.digest
     assert whole.checkpoint.provenance["adapted"] == continued.checkpoint.provenance["adapted"]
+
+
+def test_a_later_season_is_found_and_the_source_moved(sides: tuple[Samples, Samples]) -> None:
+    late = replace(sides[1], series=moved(sides[1].series, 3))
+    quick = replace(QUICK, epochs=40)
+    target = [Target("here", late.series)]
+    found = adapt(sides[0], target, quick, EASY, SplitRule(), season_shift=20, judge=late)
+    assert found.shift is not None
+    assert found.shift.bins in (3, 4)  # to a bin: the humps are wide
+    assert found.checkpoint.provenance["adapted"]["season_shift"]["days"] == found.shift.days
+    assert dict(describe(found.checkpoint))["Season there"] == f"+{found.shift.days:g} days later"
+    assert found.judged is not None
+    assert found.judged.accuracy > 0.9
