@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "train": "cli.commands.models.train:train",
     "adapt": "cli.commands.models.adapt:adapt",
     "distill": "cli.commands.models.distill:distill",
+    "labels": "cli.commands.labels:labels",
     "tune": "cli.commands.models.tune:tune",
     "model": "cli.commands.models.model:model",
     "evaluate": "cli.commands.models.evaluate:evaluate",

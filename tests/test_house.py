@@ -67,6 +67,7 @@ ROOMS = {
         "assessment.estimation",
         "assessment.planning",
         "assessment.sample",
+        "assessment.labels",
         "assessment.report",
         "assessment.sheet",
         "assessment.fields",

@@ -358,7 +358,7 @@ def unfinished(folder: Path, plan: RunPlan, missing: list[str]) -> IncompleteRun
     """The error of a run that lacks predictions."""
     more = f" and {len(missing) - NAMED:,} more" if len(missing) > NAMED else ""
     return IncompleteRunError(
-        f"Pseudo-labels are drawn from a finished run. Of the {len(plan.cells):,} cells of {folder}, "
+        f"Labels are drawn from a finished run. Of the {len(plan.cells):,} cells of {folder}, "
         f"{len(missing):,} lack a whole prediction: {', '.join(missing[:NAMED])}{more}. Finish the run with "
         f"'cropmap predict --config {folder / CONFIG_FILE}'."
     )

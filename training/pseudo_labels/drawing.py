@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -231,38 +231,54 @@ class Spacing:
 
 
 def read_series(folder: Path, plan: RunPlan, candidates: Candidates) -> NDArray[np.int16]:
-    """`(candidate, band, bin)`: their series of the whole season, gaps nodata; a composite is read once.
+    """`(candidate, band, bin)`: their series of the whole season, as of `stored_series`.
 
     Args:
         folder: Folder of the run.
-        plan: Its plan; bins that the composites have not are gaps.
+        plan: Its plan.
         candidates: In any order.
 
     Raises:
         CorruptFileError: A composite is damaged.
         MismatchError: A composite is not the one that the map was made of.
     """
+    series = stored_series(folder, plan, candidates)
+    _require_same_observations(folder, plan, candidates, series)
+    return series
+
+
+def stored_series(folder: Path, plan: RunPlan, pixels: NDArray[Any]) -> NDArray[np.int16]:
+    """`(pixel, band, bin)`: series of the whole season, gaps nodata; a composite is read once.
+
+    Args:
+        folder: Folder of the run.
+        plan: Its plan; bins that the composites have not are gaps.
+        pixels: `(pixel,)` with the fields `row`, `col`, `y` and `x` of `CANDIDATE`, in any order; the
+            composites of their cells are there.
+
+    Raises:
+        CorruptFileError: A composite is damaged.
+    """
     recipe = plan.recipe
-    series = np.full((len(candidates), len(recipe.bands), recipe.bins_in_season), NODATA, np.int16)
+    series = np.full((len(pixels), len(recipe.bands), recipe.bins_in_season), NODATA, np.int16)
 
     def read(places: NDArray[np.intp]) -> NDArray[np.int16]:
-        of_cell = candidates[places]
+        of_cell = pixels[places]
         cell = plan.grid.cell(int(of_cell["row"][0]), int(of_cell["col"][0]))
         composite = read_composite(composite_path(folder, cell), cell, recipe, plan.season, plan.bins)
         return composite.values[:, :, of_cell["y"], of_cell["x"]].transpose(2, 1, 0)
 
     with bounded_gdal(), ThreadPoolExecutor(READERS) as pool:
-        for some in _by_cell(candidates):
+        for some in _by_cell(pixels):
             for places, values in zip(some, pool.map(read, some), strict=True):
                 series[places, :, plan.bins.start : plan.bins.stop] = values
-    _require_same_observations(folder, plan, candidates, series)
     return series
 
 
-def _by_cell(candidates: Candidates) -> Iterator[list[NDArray[np.intp]]]:
-    """Places of the candidates of each cell, a few cells at a time."""
-    order = np.lexsort((candidates["col"], candidates["row"]))
-    cells = candidates[["row", "col"]][order]
+def _by_cell(pixels: NDArray[Any]) -> Iterator[list[NDArray[np.intp]]]:
+    """Places of the pixels of each cell, a few cells at a time."""
+    order = np.lexsort((pixels["col"], pixels["row"]))
+    cells = pixels[["row", "col"]][order]
     edges = np.flatnonzero(cells[1:] != cells[:-1]) + 1
     groups = iter(np.split(order, edges) if len(order) else [])
     while some := list(islice(groups, 2 * READERS)):  # an executor would hold the results of all

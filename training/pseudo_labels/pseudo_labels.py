@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 
-from gee_pipeline.bands import PIXEL_SIZE
-from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import ODD_VALUES, require_writable, write_json
 from inference.models.checkpoint import Checkpoint, load_checkpoint
-from inference.models.model_file import FOREST, model_kind
-from inference.run.plan import CONFIG_FILE, PlannedModel, RunPlan, load_plan
-from training.pseudo_labels.candidates import require_finished, scan, stems
+from inference.run.plan import RunPlan
+from training.pseudo_labels.candidates import scan
 from training.pseudo_labels.drawing import Drawn, draw
+from training.pseudo_labels.network_run import NetworkRun, open_network_run, places_of
 from training.pseudo_labels.reference import Reference, read_reference
 from training.pseudo_labels.report import Findings, PseudoReport, build_report, lack_notice
 from training.pseudo_labels.rules import PseudoRules
@@ -75,15 +73,10 @@ class PseudoListener:
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """A run that labels can be drawn from."""
+class _Opened(NetworkRun):
+    """A run that labels can be drawn from, and the other networks that are asked."""
 
-    folder: Path
-    plan: RunPlan
-    model: PlannedModel
-    checkpoint: Checkpoint
     others: tuple[Checkpoint, ...]
-    composites: frozenset[str]
 
 
 def draw_pseudo_labels(request: PseudoRequest, listener: PseudoListener | None = None) -> PseudoReport:
@@ -125,45 +118,11 @@ def legend_path(out: Path) -> Path:
 
 
 def _open(request: PseudoRequest) -> _Opened:
-    folder, plan = request.run, load_plan(request.run)
-    model = _require_cropnet(folder, plan)
-    require_finished(folder, plan)
-    composites = _require_composites(folder)
-    checkpoint = load_checkpoint(model.path)
-    if checkpoint.digest != model.digest:
-        raise MismatchError(
-            f"The model's copy {model.path} has the digest {checkpoint.digest}, the map of this run was made "
-            f"with {model.digest}. Copy that model there again, or continue the run with 'cropmap predict "
-            f"--config {folder / CONFIG_FILE}', which copies it."
-        )
+    run = open_network_run(request.run, "pseudo-labels are drawn from")
     others = tuple(load_checkpoint(path) for path in request.also)
     for path, other in zip(request.also, others, strict=True):
-        require_comparable(checkpoint, other, str(path))
-    return _Opened(folder, plan, model, checkpoint, others, composites)
-
-
-def _require_cropnet(folder: Path, plan: RunPlan) -> PlannedModel:
-    if plan.model is None:
-        raise InputError(
-            f"The run {folder} holds composites only, and pseudo-labels are drawn from a map. Make it with "
-            f"'cropmap predict --config {folder / CONFIG_FILE}'."
-        )
-    if model_kind(plan.model.path) == FOREST:
-        raise InputError(
-            f"The run {folder} is the map of a forest, which is made without composites, so there are no "
-            "series to label. Name a run of 'cropmap predict'."
-        )
-    return plan.model
-
-
-def _require_composites(folder: Path) -> frozenset[str]:
-    there = stems(folder / "composites")
-    if not there:
-        raise InputError(
-            f"The run {folder} no longer has composites, so there are no series to label. Make the map "
-            "again in another --out with 'cropmap predict', and keep its composites folder."
-        )
-    return there
+        require_comparable(run.checkpoint, other, str(path))
+    return _Opened(run.folder, run.plan, run.model, run.checkpoint, run.composites, others)
 
 
 def _reference(request: PseudoRequest, plan: RunPlan) -> Reference | None:
@@ -235,7 +194,7 @@ def _require_classes(report: PseudoReport) -> None:
 
 def _write(request: PseudoRequest, opened: _Opened, drawn: Drawn, report: PseudoReport) -> None:
     names = np.array(opened.model.classes)
-    lon, lat = _places(opened.plan, drawn)
+    lon, lat = places_of(opened.plan, drawn.candidates)
     metadata = {
         "cropmap_version": importlib.metadata.version("cropmap"),
         "source": _source(opened, request.rules),
@@ -279,16 +238,6 @@ def _legend(checkpoint: Checkpoint, report: PseudoReport) -> dict[str, Any]:
     """The classes that have samples, as `training.samples.class_legend` reads them."""
     kept = [crop for crop in checkpoint.classes if report.classes[crop.name]]
     return {"classes": [{"name": crop.name, "color": crop.color} for crop in kept]}
-
-
-def _places(plan: RunPlan, drawn: Drawn) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Longitude and latitude `(sample,)` of the pixels' centres."""
-    grid, samples = plan.grid, drawn.candidates
-    x = grid.geobox.transform.c + PIXEL_SIZE * (samples["col"] * float(grid.cell_size) + samples["x"] + 0.5)
-    y = grid.geobox.transform.f - PIXEL_SIZE * (samples["row"] * float(grid.cell_size) + samples["y"] + 0.5)
-    to_degrees = pyproj.Transformer.from_crs(str(grid.geobox.crs), "EPSG:4326", always_xy=True)
-    lon, lat = to_degrees.transform(x, y)
-    return np.asarray(lon), np.asarray(lat)
 
 
 def _source(opened: _Opened, rules: PseudoRules) -> str:

@@ -19,6 +19,7 @@ from cli.commands.forest.pseudo_label import describe
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError, MismatchError
 from inference.models.checkpoint import save_checkpoint
+from inference.models.model_file import FOREST
 from inference.run.plan import load_plan
 from tests.support.pseudo_place import (
     NAMES,
@@ -34,7 +35,7 @@ from tests.support.pseudo_place import (
     whole,
     write_raster,
 )
-from training.pseudo_labels import pseudo_labels
+from training.pseudo_labels import network_run, pseudo_labels
 from training.pseudo_labels.pseudo_labels import (
     PseudoListener,
     PseudoRequest,
@@ -265,7 +266,7 @@ def test_runs_that_cannot_be_labelled_are_refused(folder: Path, tmp_path: Path) 
 def test_the_map_of_a_forest_is_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pseudo_labels, "model_kind", lambda path: pseudo_labels.FOREST)
+    monkeypatch.setattr(network_run, "model_kind", lambda path: FOREST)
     with pytest.raises(InputError, match="map of a forest"):
         draw_pseudo_labels(request(folder, tmp_path / "s.npz"))
 

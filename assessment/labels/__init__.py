@@ -1,0 +1,1 @@
+"""Which labels to gather next, what they become, and which to doubt."""

@@ -1,0 +1,140 @@
+"""Labels of a field campaign with the series of a run's composites at their places: samples to learn from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from assessment.sample.layer import read_layer
+from gee_pipeline.errors import InputError
+from gee_pipeline.files import require_writable
+from inference.run.plan import RunPlan, load_plan
+from training.pseudo_labels.candidates import CANDIDATE
+from training.pseudo_labels.drawing import stored_series
+from training.pseudo_labels.network_run import places_of, require_composites
+from training.sampling.sample_file import pack_samples, require_npz
+
+LABEL: Final = "label"
+"""Column of the labels, unless another is named; places that are suggested have it, empty."""
+
+COLLECTED: Final = "collected"
+"""Kind of the request in the file's text."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What became of the labels."""
+
+    out: Path
+    """The samples."""
+    classes: dict[str, int]
+    """Samples by label."""
+    empty: int
+    """Places without a label yet."""
+    outside: int
+    """Places outside the run's pixels, or whose composite is not there."""
+
+
+def collect(folder: Path, points: Path, out: Path, column: str = LABEL) -> Collected:
+    """Write samples of the labelled places of a vector file, with the series of a run at their pixels.
+
+    Args:
+        folder: Folder of a run with composites; no map is needed.
+        points: Points or polygons with a column of labels; of a polygon a point inside is taken.
+        out: The npz file to write, which 'cropmap tune' and 'cropmap train' read.
+        column: The column.
+
+    Raises:
+        InputError: The file has no such column or no CRS, or no label lies on the run's composites.
+        CorruptFileError: A composite is damaged.
+    """
+    require_npz(out)
+    require_writable(out)
+    plan, composites = load_plan(folder), require_composites(folder)
+    frame = _rows(points, column)
+    labels = np.array([_text(value) for value in frame[column]], dtype=np.str_)
+    named = labels != ""
+    pixels, there = _pixels(plan, frame, composites)
+    kept = named & there
+    if not kept.any():
+        raise InputError(
+            f"No label of {points} lies on a composite of {folder}: {int((~named).sum()):,} of "
+            f"{len(labels):,} places have none in the column {column}, {int((named & ~there).sum()):,} lie "
+            "elsewhere. Fill the column, or name the run of that place."
+        )
+    lon, lat = places_of(plan, pixels[kept])
+    pack_samples(
+        out,
+        series=stored_series(folder, plan, pixels[kept]),
+        labels=labels[kept],
+        lon=lon,
+        lat=lat,
+        values=labels[kept],
+        metadata=_metadata(plan, points),
+    )
+    names, counts = np.unique(labels[kept], return_counts=True)
+    found = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    return Collected(out, found, int((~named).sum()), int((named & ~there).sum()))
+
+
+def _rows(points: Path, column: str) -> Any:
+    frame = read_layer(points, "labels")
+    if column not in frame.columns:
+        known = ", ".join(str(name) for name in frame.columns if name != "geometry")
+        raise InputError(
+            f"The labels {points} have no column {column}; there are {known}. Name it with --label-column."
+        )
+    if getattr(frame, "crs", None) is None:
+        raise InputError(f"The labels {points} have no places with a CRS. Save them with their CRS.")
+    return frame
+
+
+def _text(value: Any) -> str:
+    """A label as it was written; empty where there is none. Whole numbers have no decimals."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def _pixels(plan: RunPlan, frame: Any, composites: frozenset[str]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """`(place,)`: pixel of each place, and whether a composite holds it."""
+    grid = plan.grid
+    shapes = frame.geometry.to_numpy()
+    usable = np.array([shape is not None and not shape.is_empty for shape in shapes], dtype=bool)
+    inner = shapely.point_on_surface(np.where(usable, shapes, None))
+    to_grid = pyproj.Transformer.from_crs(frame.crs, str(grid.geobox.crs), always_xy=True)
+    x, y = to_grid.transform(shapely.get_x(inner), shapely.get_y(inner))
+    col, row = ~grid.geobox.transform * (np.asarray(x), np.asarray(y))
+    height, width = grid.geobox.shape
+    inside = usable & np.isfinite(row) & (row >= 0) & (row < height) & (col >= 0) & (col < width)
+    row, col = (np.where(inside, values, 0).astype(np.int64) for values in (row, col))
+    out = np.zeros(len(row), CANDIDATE)
+    out["row"], out["y"] = np.divmod(row, grid.cell_size)
+    out["col"], out["x"] = np.divmod(col, grid.cell_size)
+    cells = [grid.cell(int(one["row"]), int(one["col"])).name for one in out]
+    return out, inside & np.isin(np.array(cells, dtype=np.str_), list(composites))
+
+
+def _metadata(plan: RunPlan, points: Path) -> dict[str, Any]:
+    season = plan.season
+    return {
+        "cropmap_version": importlib.metadata.version("cropmap"),
+        "source": f"Labels of {points.name}; series of a run's composites (source: "
+        f"{plan.source.get('kind', 'unknown')}).",
+        "request": {
+            "kind": COLLECTED,
+            "run": plan.digest,
+            "year": season.year,
+            "season_start": season.start.isoformat(),
+        },
+        "recipe": plan.recipe.to_dict(),
+    }

@@ -1,0 +1,85 @@
+"""`cropmap labels`, as it is called."""
+
+import json
+
+import geopandas
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cli.main import cropmap
+from tests.support.pseudo_place import copied, made_run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return made_run(tmp_path_factory.mktemp("labels") / "run")
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cropmap, ["labels", *map(str, arguments)], catch_exceptions=False)
+
+
+WISH = ("-n", 8, "--spacing", 50, "--neighbours", 5)
+
+
+def test_from_places_to_samples(run, tmp_path):
+    run = copied(run, tmp_path / "run")
+    result = invoke("suggest", run, *WISH)
+    assert result.exit_code == 0, result.output
+    path = run / "places_to_visit.gpkg"
+    assert f"Places to visit: {path}, " in result.stdout
+    assert "No random sample: not for accuracy" in result.stdout
+    again = invoke("suggest", run, *WISH)
+    assert again.exit_code == 2
+    assert "filled in would be lost" in again.stderr
+    frame = geopandas.read_file(path)
+    frame["label"] = np.where(np.arange(len(frame)) % 2, "corn", "rice")
+    frame.loc[0, "label"] = ""
+    frame.to_file(tmp_path / "filled.gpkg")
+    result = invoke("collect", run, tmp_path / "filled.gpkg", "--out", tmp_path / "here.npz")
+    assert result.exit_code == 0, result.output
+    assert f"Samples: {tmp_path / 'here.npz'}, {len(frame) - 1}: " in result.stdout
+    assert "1 places without a label, 0 on no composite" in result.stderr
+    facts = json.loads(
+        invoke("collect", run, tmp_path / "filled.gpkg", "--out", tmp_path / "more.npz", "--json").stdout
+    )
+    assert sum(facts["classes"].values()) == len(frame) - 1
+    assert facts["without_label"] == 1
+
+
+def test_the_places_come_as_json(run, tmp_path):
+    facts = json.loads(invoke("suggest", run, *WISH, "--out", tmp_path / "v.gpkg", "--json").stdout)
+    assert facts["count"] == sum(facts["classes"].values()) == len(geopandas.read_file(tmp_path / "v.gpkg"))
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """Three crops in a few places; the eighth is called another."""
+    rng = np.random.default_rng(2)
+    labels = np.arange(60) % 3
+    series = (rng.integers(200, 900, (60, 10, 73)) + 1500 * labels[:, None, None]).astype(np.int16)
+    labels[7] = 2
+    path = tmp_path / "samples.npz"
+    np.savez(path, fea=series, lbl=labels, lon=-91 + rng.uniform(0, 2, 60), lat=35 + rng.uniform(0, 2, 60))
+    return path
+
+
+def test_a_wrong_label_is_listed_and_written(samples, tmp_path):
+    result = invoke("check", samples, "--out", tmp_path / "suspects.csv")
+    assert result.exit_code == 0, result.output
+    assert "1 of 60 labels are suspects, 1.7%; 5 folds over" in result.stdout
+    assert "sample 7: rice (" in result.stdout
+    assert "likelier soybeans" in result.stdout
+    head, row = (tmp_path / "suspects.csv").read_text().splitlines()
+    assert head == "sample,lon,lat,label,likelier,own_probability,other_probability"
+    assert row.startswith("7,-")
+    facts = json.loads(invoke("check", samples, "--json").stdout)
+    assert [one["sample"] for one in facts["suspects"]] == [7]
+
+
+def test_the_samples_are_not_overwritten(samples):
+    result = invoke("check", samples, "--out", samples)
+    assert result.exit_code == 2
