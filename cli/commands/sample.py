@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import IN_FILE, OUT_FILE
+from cli.options.paths import IN_FILE, OUT_FILE, require_new_files
 from cli.options.shared import (
     apply,
     clock_option,
@@ -125,6 +125,7 @@ def sample(quiet: bool, as_json: bool, **options: Any) -> None:
     """
     from training.sampling.field_samples import take_samples
 
+    require_new_files(options["out"])
     with _listener(quiet) as listen:
         summary = take_samples(sample_request(options), listen)
     show_samples(summary, as_json)

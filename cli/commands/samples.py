@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import IN_FILE, OUT_FILE
+from cli.options.paths import IN_FILE, OUT_FILE, require_new_files
 from cli.options.sample_files import read_files, reading_options
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def info(files: tuple[Path, ...], picture: Path | None, as_json: bool, **given: 
     """
     from training.sample_report.report import report_samples
 
+    require_new_files(picture)
     found = read_files(files, given)
     report = report_samples(found, files)
     if picture:

@@ -84,6 +84,41 @@ class Address(click.ParamType[str]):
         return text
 
 
+def require_new_files(*written: Path | None) -> None:
+    """Refuse to write over what the command that runs now reads, and two results to one file.
+
+    Args:
+        *written: Values of its options of `OUT_FILE`; None writes nothing.
+
+    Raises:
+        InputError: One of them is one of the files that its arguments and options name, or another of them.
+    """
+    from gee_pipeline.errors import InputError
+
+    read, once = _read_by(click.get_current_context()), set[Path]()
+    for path in filter(None, written):
+        if path.exists() and any(path.samefile(file) for file in read):
+            raise InputError(
+                f"The command reads {path}, and would write over it. Choose another file to write."
+            )
+        if path.resolve() in once:
+            raise InputError(f"Two results would be written to {path}. Choose a file for each.")
+        once.add(path.resolve())
+
+
+def _read_by(ctx: click.Context) -> list[Path]:
+    """The files that a command's arguments and options name to read, as far as they are there."""
+    types = {param.name: param.type for param in ctx.command.params}
+    found: list[Path] = []
+    for name, value in ctx.params.items():
+        if types[name] not in (OUT_FILE, OUT_FOLDER):
+            several = value if isinstance(value, tuple) else (value,)
+            found += [
+                Path(one) for one in several if one and is_place(types[name], one) and _is_there(str(one))
+            ]
+    return found
+
+
 def is_place(kind: click.ParamType[Any], value: Any) -> bool:
     """Whether a value of a type is a path, or an address that may be one, and not a name."""
     named = isinstance(kind, FileOrName) and value in kind.names

@@ -85,18 +85,6 @@ training_options = apply(
 """The same for a training, which keeps a sentence on its data in the model."""
 
 
-def require_new_file(out: Path, files: Sequence[Path]) -> None:
-    """Refuse to write a model over its samples.
-
-    Raises:
-        InputError: `out` is one of the files.
-    """
-    from gee_pipeline.errors import InputError
-
-    if out.exists() and any(file.exists() and out.samefile(file) for file in files):
-        raise InputError(f"The model would replace its own samples {out}. Choose another --out.")
-
-
 def read_files(
     files: Sequence[Path],
     given: dict[str, Any],

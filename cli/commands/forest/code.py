@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import OUT_FILE
+from cli.options.paths import OUT_FILE, require_new_files
 from cli.options.shared import (
     cropland_option,
     forest_option,
@@ -70,6 +70,7 @@ def code(
     from inference.workflow.forest_map import plan_forest
     from inference.workflow.request import ForestRequest
 
+    require_new_files(out)
     request = ForestRequest(**given(options))
     with listener(quiet) as listen:
         planned = plan_forest(request, listen)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FILE, FileOrName
+from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FILE, FileOrName, require_new_files
 from cli.options.shared import apply, config_option, given, talk_options
 from cli.output.reporting import Wording, reporting
 from training.pseudo_labels.rules import PseudoRules
@@ -166,6 +166,7 @@ def pseudo_label(quiet: bool, as_json: bool, **options: Any) -> None:
     let_threads_sleep()  # before torch is loaded
     from training.pseudo_labels.pseudo_labels import draw_pseudo_labels
 
+    require_new_files(options["out"])
     with _listener(quiet) as listen:
         report = draw_pseudo_labels(pseudo_request(options), listen)
     show_report(report, as_json)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import IN_FILE, OUT_FILE
-from cli.options.sample_files import read_files, require_new_file, training_options, warn
+from cli.options.paths import IN_FILE, OUT_FILE, require_new_files
+from cli.options.sample_files import read_files, training_options, warn
 from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
@@ -141,7 +141,7 @@ def train(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
     from training.sample_report.few_samples import warn_of_few
     from training.samples.season_warning import warn_of_season
 
-    require_new_file(out, files)
+    require_new_files(out)
     require_writable(out)
     refuse_unread_of_split(given["rule"])
     options = ForestOptions(**{field.name: given[field.name] for field in fields(ForestOptions)})

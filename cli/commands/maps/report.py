@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.options.paths import IN_FOLDER, OUT_FILE
+from cli.options.paths import IN_FOLDER, OUT_FILE, require_new_files
 from cli.options.publisher import publisher_options
 from cli.options.shared import config_option
 
@@ -49,6 +49,7 @@ def report(
 
     if no_assessment and assessment:
         raise click.UsageError("Give --assessment or --no-assessment, not both.")
+    require_new_files(out)
     path = out or page_path(run / "map")
     said = Words(**words)
     with sound_records(run / "map"):

@@ -11,8 +11,8 @@ import click
 
 from cli.commands.models.train import sibling
 from cli.options.fitting import fitting_options, warn_of_precision
-from cli.options.paths import ANY_FILE_OR_FOLDER, IN_FILE, OUT_FILE
-from cli.options.sample_files import read_files, require_new_file, training_options
+from cli.options.paths import ANY_FILE_OR_FOLDER, IN_FILE, OUT_FILE, require_new_files
+from cli.options.sample_files import read_files, training_options
 from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
@@ -215,9 +215,7 @@ def adapt(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
     from training.fit.resume_state import forget, training_lock
 
     judge = given["judge"]
-    require_new_file(
-        out, (*files, *(one for one in given["targets"] if one.is_file()), *filter(None, [judge]))
-    )
+    require_new_files(out)
     require_writable(out)
     refuse_unread_of_split(given["rule"])
     training = TrainingOptions(**{name: given[name] for name in _names(TrainingOptions) & given.keys()})

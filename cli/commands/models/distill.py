@@ -13,8 +13,8 @@ import click
 
 from cli.commands.models.train import sibling
 from cli.options.fitting import machine_options, warn_of_precision
-from cli.options.paths import IN_FILE, IN_FOLDER, MODEL_FILE, OUT_FILE
-from cli.options.sample_files import file_options, read_files, require_new_file
+from cli.options.paths import IN_FILE, IN_FOLDER, MODEL_FILE, OUT_FILE, require_new_files
+from cli.options.sample_files import file_options, read_files
 from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
@@ -197,8 +197,7 @@ def distill(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **gi
     from training.distillation.unlabelled import series_of_run
     from training.fit.resume_state import forget, training_lock
 
-    inputs = (*files, *(one for one in given["teachers"] if isinstance(one, Path)), *given["regions"])
-    require_new_file(out, inputs)
+    require_new_files(out)
     require_writable(out)
     refuse_unread_of_split(given["rule"])
     refuse_unread(given["rule"] is None, "go with --split", "block_size", "share")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import IN_FILE, MODEL_FILE, OUT_FILE
+from cli.options.paths import IN_FILE, MODEL_FILE, OUT_FILE, require_new_files
 from cli.options.sample_files import file_options, read_files
 from cli.options.shared import config_option
 from cli.output.accuracies import HEAD, class_text, share_text
@@ -88,6 +88,7 @@ def evaluate(
     from inference.models.pixel_model import device_of, load_model, open_model
     from inference.models.shipped import model_path
 
+    require_new_files(out, calibrate)
     loaded = load_model(model_path(model))
     wanted = _coverage(loaded, calibrate, coverage)
     known = read_files(samples, options, any_classes=True, recipe=loaded.recipe)

@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from cli.options.fitting import fitting_options, warn_of_precision
-from cli.options.paths import IN_FILE, OUT_FILE
-from cli.options.sample_files import read_files, require_new_file, training_options, warn
+from cli.options.paths import IN_FILE, OUT_FILE, require_new_files
+from cli.options.sample_files import read_files, training_options, warn
 from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
@@ -244,7 +244,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     from training.sample_report.few_samples import warn_of_few
     from training.samples.season_warning import warn_of_season
 
-    require_new_file(out, files)
+    require_new_files(out)
     require_writable(out)
     given = chosen_by_preset(ctx, given)
     options = _of(TrainingOptions, given)

@@ -13,8 +13,8 @@ import click
 
 from cli.commands.models.train import sibling
 from cli.options.fitting import machine_options, warn_of_precision
-from cli.options.paths import IN_FILE, MODEL_FILE, OUT_FILE
-from cli.options.sample_files import file_options, read_files, require_new_file, warn
+from cli.options.paths import IN_FILE, MODEL_FILE, OUT_FILE, require_new_files
+from cli.options.sample_files import file_options, read_files, warn
 from cli.options.sections import sectioned
 from cli.options.shared import Names, apply, config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
@@ -143,8 +143,7 @@ def tune(
     from training.samples.season_warning import warn_of_season
     from training.tuning.tune import tune as tune_model
 
-    inputs = (*files, *given["rehearse"], *([model] if isinstance(model, Path) else []))
-    require_new_file(out, inputs)
+    require_new_files(out)
     require_writable(out)
     refuse_unread_of_split(given["rule"])
     refuse_unread(not given["rehearse"], "go with --rehearse", "rehearsal")

@@ -20,6 +20,7 @@ from cli.options.paths import (
     ModelFile,
     is_place,
 )
+from tests.support.tiny_place import run_cropmap
 
 ROOT = Path(__file__).parents[3]
 
@@ -163,3 +164,49 @@ def test_a_name_in_a_file_of_options_is_no_path_beside_it(tmp_path):
     assert not is_place(kind, "fast")
     assert is_place(kind, "model.safetensors")
     assert is_place(IN_FILE, "fast")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "a.npz", "--out", "a.npz"),
+        ("train", "b.npz", "a.npz", "--out", "folder/../a.npz"),
+        ("train", "a.npz", "--legend", "legend.toml", "--out", "legend.toml"),
+        ("adapt", "--source", "a.npz", "--target", "b.npz", "--out", "b.npz"),
+        ("distill", "a.npz", "--teacher", "b.npz", "--out", "b.npz"),
+        ("tune", "b.npz", "a.npz", "--out", "b.npz"),
+        ("tune", "fast", "a.npz", "--rehearse", "b.npz", "--out", "b.npz"),
+        ("evaluate", "fast", "a.npz", "--out", "a.npz"),
+        ("evaluate", "fast", "a.npz", "--calibrate", "a.npz"),
+        ("evaluate", "b.npz", "a.npz", "--calibrate", "b.npz"),
+        ("samples", "info", "a.npz", "--picture", "a.npz"),
+        ("forest", "train", "a.npz", "--out", "a.npz"),
+        ("forest", "pseudo-label", "--run", "folder", "--reference", "a.npz", "--out", "a.npz"),
+        (
+            *("forest", "code", "--aoi", "a.npz", "--year", "2023", "--forest", "b.npz"),
+            *("--language", "python", "--out", "b.npz"),
+        ),
+        (*("sample", "--aoi", "a.npz", "--year", "2021", "--reference", "cdl"), "--out", "a.npz"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_written_over_what_a_command_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    for name in ("a.npz", "b.npz", "legend.toml"):
+        Path(name).write_bytes(name.encode())
+    result = run_cropmap(*command)
+    assert result.exit_code == 2
+    assert f"The command reads {command[-1]}, and would write over it." in result.stderr
+    assert Path(command[-1]).read_bytes() == Path(command[-1]).name.encode()
+
+
+def test_two_results_have_a_file_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.npz").touch()
+    result = run_cropmap("evaluate", "fast", "a.npz", "--out", "b", "--calibrate", tmp_path / "b")
+    assert result.exit_code == 2
+    assert "Two results would be written to" in result.stderr
+    assert not Path("b").exists()

@@ -96,7 +96,7 @@ def test_the_model_does_not_replace_its_samples(files: Path) -> None:
     target = files / "elsewhere.npz"
     result = invoke("--source", files / "samples.npz", "--target", target, "--out", target)
     assert result.exit_code == 2
-    assert "would replace its own samples" in result.stderr
+    assert "would write over it" in result.stderr
 
 
 def test_settings_are_those_of_the_method_but_for_what_is_given() -> None:
