@@ -62,7 +62,7 @@ def describe_training(provenance: Mapping[str, Any], metrics: Mapping[str, Any])
         provenance: Of the model's file, or of the report of a map.
         metrics: Likewise.
     """
-    return [*_origin(provenance), *_accuracy(metrics)]
+    return [*_origin(provenance), *_accuracy(metrics), *_tuned(provenance)]
 
 
 def _trees(model: ForestModel) -> str:
@@ -191,7 +191,7 @@ def _accuracy(metrics: Mapping[str, Any]) -> Facts:
     if "accuracy" not in metrics:
         return [("Accuracy", UNKNOWN)]
     facts = [("Accuracy", _overall(metrics))]
-    for key, label in (("split", "Held out by"), ("chosen_by", "Best epoch")):
+    for key, label in (("split", "Held out by"), ("chosen_by", "Chosen by")):
         if key in metrics:
             facts.append((label, str(metrics[key])))
     for one in metrics.get("classes", ()):
@@ -201,16 +201,18 @@ def _accuracy(metrics: Mapping[str, Any]) -> Facts:
 
 
 def _teacher(checkpoint: Checkpoint) -> Facts:
-    """Who taught a student, and how the two compare on each set of samples."""
-    facts = checkpoint.provenance.get("distilled")
+    """Who taught a student, and how the two compare on each set of samples; not what it was before tuning."""
+    facts, metrics = checkpoint.provenance.get("distilled"), checkpoint.metrics
     if facts is None:
         return []
     names = ", ".join(
         f"{one['name']} ({one['network']}, digest {one['digest']})" for one in facts["teachers"]
     )
     limits = f"at most {facts['tolerance']:g} points lost, {facts['agreement']:g} % the same classes"
-    kept = "kept" if checkpoint.metrics["within_tolerance"] else "not kept"
-    rows = [(f"  {one['name']}", beside_teacher(one)) for one in checkpoint.metrics["beside_teacher"]]
+    if "beside_teacher" not in metrics:
+        return [("Distilled from", names)]
+    kept = "kept" if metrics["within_tolerance"] else "not kept"
+    rows = [(f"  {one['name']}", beside_teacher(one)) for one in metrics["beside_teacher"]]
     return [("Distilled from", f"{names}; {limits}: {kept}"), *rows]
 
 
@@ -222,18 +224,23 @@ def _adapted(checkpoint: Checkpoint) -> Facts:
     places = ", ".join(
         f"{one['series']:,} series of {one['name']} (digest {one['digest']})" for one in facts["target"]
     )
-    found = checkpoint.metrics["target"]
-    rounds = len(facts["rounds"])
-    accepted = f"{found['accepted']:.1%} of the asked series accepted in the last of {rounds} rounds; "
-    judged, season = checkpoint.metrics.get("judged"), facts.get("season_shift")
+    season = facts.get("season_shift")
     return [
         ("Adapted to", f"{places} by {facts['method']}. {facts['caution']}"),
-        (
-            "There",
-            f"{accepted if rounds else ''}mean confidence {found['confidence']:.1%}, mean entropy "
-            f"{found['entropy']:.3f}",
-        ),
+        *_there(checkpoint.metrics, len(facts["rounds"])),
         *([("Season there", f"{season['days']:+g} days later")] if season else []),
+    ]
+
+
+def _there(metrics: Mapping[str, Any], rounds: int) -> Facts:
+    """What is known of a model where it was adapted to; nothing any more where it was tuned since."""
+    found, judged = metrics.get("target"), metrics.get("judged")
+    if found is None:
+        return []
+    accepted = f"{found['accepted']:.1%} of the asked series accepted in the last of {rounds} rounds; "
+    confidence = f"mean confidence {found['confidence']:.1%}, mean entropy {found['entropy']:.3f}"
+    return [
+        ("There", f"{accepted if rounds else ''}{confidence}"),
         *([("Judged there", _overall(judged))] if judged else []),
     ]
 

@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from gee_pipeline.errors import InputError, MismatchError
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
-from inference.models.model_card import describe, training_places
+from inference.models.model_card import describe, describe_training, training_places
 from inference.models.predictor import Predictor
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.train import train_checkpoint
@@ -115,6 +115,39 @@ def test_the_card_names_model_labels_way_and_gain(tuned, model, tmp_path):
     assert card["Tuned on"] == "Made elsewhere."
     assert card["Tuned from"] == f"old.safetensors, digest {model.digest}"
     assert f"{100 * tuned.choice.accuracy.mean:+.1f} points" in card["  Gain"]
+
+
+def test_a_student_and_an_adapted_model_keep_their_origin_but_not_the_figures_of_before(model, there):
+    teacher = {"name": "big", "network": "CropNet compact", "digest": "12ab"}
+    provenance = {
+        "distilled": {"teachers": [teacher], "tolerance": 0.1, "agreement": 99},
+        "adapted": {
+            "target": [{"series": 9, "name": "there.npz", "digest": "34cd"}],
+            "method": "teacher",
+            "caution": "No label.",
+            "rounds": [{}],
+        },
+    }
+    figures = {"accuracy": 1, "teacher_accuracy": 1, "macro_f1": 1, "teacher_macro_f1": 1, "agreement": 1}
+    metrics = {
+        "beside_teacher": [{"name": "held out", "samples": 4} | figures],
+        "within_tolerance": True,
+        "target": {"accepted": 0.5, "confidence": 0.9, "entropy": 0.1},
+        "judged": {"accuracy": 1, "macro_f1": 1},
+    }
+    before = replace(model, provenance=model.provenance | provenance, metrics=dict(model.metrics) | metrics)
+    student, after = dict(describe(before)), dict(describe(tune(before, there, QUICK).checkpoint))
+    assert student["Distilled from"].endswith("the same classes: kept")
+    assert student["There"].startswith("50.0% of the asked series accepted in the last of 1 rounds; mean")
+    assert after["Distilled from"] == "big (CropNet compact, digest 12ab)"
+    assert after["Adapted to"] == student["Adapted to"]
+    assert not {"There", "Judged there", "  held out"} & after.keys()
+
+
+def test_the_page_of_a_map_says_on_what_its_model_was_tuned(tuned):
+    told = dict(describe_training(tuned.checkpoint.provenance, tuned.checkpoint.metrics))
+    assert told["Trained on"] == "Made samples."
+    assert told["Tuned on"] == "Made elsewhere."
 
 
 def test_prediction_sets_rest_on_the_answers_of_the_folds(tuned, there):
