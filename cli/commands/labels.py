@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FILE
-from cli.options.sample_files import file_options, read_files, require_new_file
+from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FILE, require_new_files
+from cli.options.sample_files import file_options, read_files
 from cli.options.shared import config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
 from cli.output.reporting import counting
@@ -123,7 +123,7 @@ def collect(run: Path, points: Path, label_column: str, out: Path, as_json: bool
     """
     from assessment.labels.collect import collect as gather
 
-    require_new_file(out, [points])
+    require_new_files(out)
     found = gather(run, points, out, label_column)
     if as_json:
         facts = {"classes": found.classes, "without_label": found.empty, "elsewhere": found.outside}
@@ -165,7 +165,7 @@ def check(files: tuple[Path, ...], out: Path | None, as_json: bool, **given: Any
     from training.fit.training_data import with_groups
 
     if out:
-        require_new_file(out, files)
+        require_new_files(out)
         require_writable(out)
     refuse_unread_of_split(given["rule"])
     samples = with_groups(read_files(files, given))
