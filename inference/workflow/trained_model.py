@@ -35,7 +35,9 @@ def introduce(noun: str, model: TrainedModel, path: Path, listener: Listener) ->
     """
     classes = ", ".join(crop.name for crop in model.classes)
     data = model.provenance.get("data", "samples that its file does not name.")
-    listener.notice(f"{noun} {path.name} knows {classes}; trained on {data}")
+    tuned = model.provenance.get("tuned")
+    there = f" Tuned on {tuned['data']}" if tuned else ""
+    listener.notice(f"{noun} {path.name} knows {classes}; trained on {data}{there}")
 
 
 def warn_of_gap(model: TrainedModel, aoi: Aoi, listener: Listener) -> tuple[str, ...]:

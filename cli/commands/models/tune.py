@@ -211,6 +211,11 @@ def describe(out: Path, tuned: Tuned) -> Iterator[str]:
         yield f"Checkpoint: {out}, a copy of the model"
         return
     gain = tuned.choice.accuracy
+    if absent := [one.name for one in tuned.choice.trial.scores.classes if not one.samples]:
+        yield (
+            f"No label is {' or '.join(absent)}: where these grow, the tuned model may miss them, and no "
+            "fold tells. Add labels of them."
+        )
     yield (
         f"Accuracy to gain here: {100 * gain.mean:+.1f} points, 95 % interval {100 * gain.low:+.1f} to "
         f"{100 * gain.high:+.1f} by places; the same labels chose the way, so a little less is likely."

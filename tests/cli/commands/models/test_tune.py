@@ -95,7 +95,17 @@ def test_labels_without_places_are_parted_at_random_and_said_to_be_optimistic(fi
 def test_the_model_is_not_overwritten(files, tmp_path):
     result = invoke(files / "model.safetensors", files / "there.npz", "--out", files / "model.safetensors")
     assert result.exit_code == 2
-    assert "Choose another --out" in result.stderr
+    assert "would write over it" in result.stderr
+
+
+def test_classes_without_a_label_are_named(files, tmp_path):
+    said = invoke(files / "model.safetensors", files / "there.npz", "--out", tmp_path / "all.safetensors")
+    assert "No label is" not in said.stdout
+    with np.load(files / "there.npz") as there:
+        some = there["lbl"] != 1
+        np.savez(tmp_path / "two.npz", **{name: there[name][some] for name in there.files})
+    said = invoke(files / "model.safetensors", tmp_path / "two.npz", "--out", tmp_path / "two.safetensors")
+    assert "No label is soybeans: where these grow, the tuned model may miss them" in said.stdout
 
 
 @pytest.mark.parametrize(
