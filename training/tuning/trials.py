@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,13 @@ from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import Predictor
 from training.fit.loop import Fit, FitProgress, fit
 from training.fit.resume_state import ResumeState
+from training.samples.crops import OTHER
 from training.samples.samples import Samples
 from training.scores.calibration import fit_temperature, negative_log_likelihood
 from training.scores.metrics import Scores, score
 from training.tuning.folds import Folds
 from training.tuning.options import TuneOptions
-from training.tuning.start import network_of
+from training.tuning.start import RARER, network_of
 from training.tuning.tuning_step import TuningStep
 from training.tuning.ways import SHARES, WAYS, Candidate, last_layer
 
@@ -184,9 +185,20 @@ def share_offsets(checkpoint: Checkpoint, training: Samples) -> Answers:
     told = origin.get("tuned", origin).get("samples") or {}
     names = training.class_names
     old = np.array([told.get(name, 0) for name in names], float) + 1
+    if told:
+        _give_added_classes_their_share(old, names, told)
     new = np.array([training.counts[name] for name in names], float) + 1
     offsets: Answers = (np.log(new / new.sum()) - np.log(old / old.sum())).astype(np.float32)
     return offsets
+
+
+def _give_added_classes_their_share(
+    old: NDArray[np.float64], names: tuple[str, ...], told: Mapping[str, int]
+) -> None:
+    """Let a class that was added have been as common as `training.tuning.start.with_classes` makes it."""
+    added = np.array([name not in told for name in names])
+    former = old[names.index(OTHER)] if OTHER in told else np.exp(np.log(old[~added]).mean())
+    old[added] = former * math.exp(-RARER)
 
 
 def with_offsets(checkpoint: Checkpoint, offsets: Answers) -> dict[str, Tensor]:

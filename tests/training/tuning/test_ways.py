@@ -134,3 +134,17 @@ def test_nothing_is_always_tried_and_first_and_rehearsal_where_it_can_forget():
     assert every[0].way == "nothing"
     assert {one.way for one in every if one.rehearsed} == {"norms", "all"}
     assert not any(one.rehearsed for one in candidates(tuple(WAYS), False))
+
+
+def test_a_class_that_was_added_becomes_as_common_beside_other_as_among_the_labels():
+    """Whatever a pixel looks like: 8 of the labels to 4 (one added each), of which the source had none."""
+    names = (*CLASSES, "cotton")
+    some = labels(5, 2, 3, 7, names=names)
+    model = with_classes(checkpoint(samples={"corn": 10, "rice": 20, "other": 30}), ["cotton"], some)
+    window = model.recipe.window
+    series = some.series[:, :, window.start : window.stop]
+    moved = Predictor(model, "cpu").logits(series) + share_offsets(model, some)
+    np.testing.assert_allclose(moved[:, 3] - moved[:, 2], np.log(2), atol=1e-5)
+    # corn beside rice as by Bayes' rule: 6 to 3 of the labels, 11 to 21 of the source
+    apart = Predictor(model, "cpu").logits(series)
+    np.testing.assert_allclose((moved - apart)[:, 0] - (moved - apart)[:, 1], np.log(2 * 21 / 11), atol=1e-5)
