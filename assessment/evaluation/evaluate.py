@@ -24,6 +24,7 @@ from inference.models.pixel_model import PixelModel
 from inference.models.told.prediction_sets import PredictionSets
 from training.fit.split import block_of
 from training.fit.training_data import in_classes_of
+from training.sample_report.few_samples import warn_of_left_out
 from training.samples.samples import Samples
 from training.scores.prediction_sets import fewest, sets_of
 
@@ -291,6 +292,8 @@ def _by_observations(
 
 
 def _notices(samples: Samples, by: By, blocks: int, footprint: Any) -> Iterator[str]:
+    if unused := warn_of_left_out(samples):
+        yield unused
     if samples.left_out:
         yield f"{samples.left_out:,} samples have a label that the model does not know, and were left out."
     if by == "sample":

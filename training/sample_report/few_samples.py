@@ -1,4 +1,4 @@
-"""Whether some class has too few samples to be learnt."""
+"""Whether some class has too few samples to be learnt, and how many samples were left out."""
 
 from __future__ import annotations
 
@@ -19,3 +19,16 @@ def warn_of_few(samples: Samples) -> str | None:
         f"Fewer than {FEW} samples: {', '.join(few)}. A map of such a class is hardly better than chance; "
         "collect more, or merge it with another (--classes, --legend)."
     )
+
+
+def warn_of_left_out(samples: Samples) -> str | None:
+    """A sentence on samples that the files have and that are not used, or None."""
+    sparse, duplicates = samples.sparse_dropped, samples.duplicates_dropped
+    if not sparse + duplicates:
+        return None
+    reasons = {
+        f"with fewer than {samples.recipe.min_clear_bins} observed bins in the model window": sparse,
+        "that repeat the series of another": duplicates,
+    }
+    counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
+    return f"Samples of the files that are not used: {counted}."

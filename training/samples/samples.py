@@ -340,7 +340,8 @@ def _drop_sparse(samples: Samples, recipe: Recipe) -> Samples:
     if not enough.any():
         raise InputError(
             f"None of the {len(samples)} samples has {recipe.min_clear_bins} or more observed bins on days "
-            f"{recipe.season.first_day} to {recipe.season.last_day} of the season. Give other files."
+            f"{recipe.season.first_day} to {recipe.season.last_day} of the season. Give other files, "
+            "or accept fewer with --min-clear-bins."
         )
     return replace(samples.take(enough), sparse_dropped=int((~enough).sum()))
 

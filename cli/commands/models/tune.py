@@ -140,6 +140,7 @@ def tune(
     from inference.models.checkpoint import load_checkpoint, save_checkpoint
     from inference.models.shipped import model_path
     from training.fit.resume_state import forget, training_lock
+    from training.sample_report.few_samples import warn_of_left_out
     from training.samples.season_warning import warn_of_season
     from training.tuning.tune import tune as tune_model
 
@@ -160,7 +161,7 @@ def tune(
             source = read_files(given["rehearse"], given, any_classes=True, recipe=start.recipe)
         if not quiet:
             warn_of_precision(options.precision, options.device)
-            warn(samples, warn_of_season)
+            warn(samples, warn_of_season, warn_of_left_out)
         tuned = tune_model(
             start,
             samples,
@@ -173,6 +174,13 @@ def tune(
         )
         save_checkpoint(out, tuned.checkpoint)
         forget(folder)
+    unknown = len(samples) - len(tuned.trials[0].logits)
+    if unknown and not quiet:
+        click.echo(
+            f"Warning: {unknown:,} labels of classes that the model does not know were left out: it has no "
+            "class other. --add-classes takes them in.",
+            err=True,
+        )
     show(out, tuned, as_json)
 
 

@@ -75,6 +75,19 @@ def test_a_model_that_fits_is_copied(files, tmp_path):
     assert load_checkpoint(out).digest == load_checkpoint(files / "model.safetensors").digest
 
 
+def test_labels_that_are_not_used_are_counted(files, tmp_path):
+    """Of 66 labels four repeat others, and two are wheat, which this model without other does not know."""
+    with np.load(files / "there.npz") as there:
+        values = {name: np.concatenate([there[name], there[name][:6]]) for name in there.files}
+    values["fea"][-2:] += 1
+    values["lbl"][-2:] = 3
+    np.savez(tmp_path / "more.npz", **values)
+    result = invoke(files / "model.safetensors", tmp_path / "more.npz", "--out", tmp_path / "t.safetensors")
+    assert "not used: 4 that repeat the series of another." in result.stderr
+    assert "Warning: 2 labels of classes that the model does not know were left out" in result.stderr
+    assert "60 labels, 3 folds over" in result.stdout
+
+
 def test_the_figures_come_as_json(files, tmp_path):
     result = invoke(
         files / "model.safetensors", files / "there.npz", "--out", tmp_path / "t.safetensors", "--json"
