@@ -13,8 +13,9 @@ from scipy.stats import t as student_t
 
 from training.tuning.trials import Trial
 
-EVIDENCE: Final = 1.0
-"""Standard errors by which the likelihood must gain before a model is changed."""
+EVIDENCE: Final = 1.645
+"""Standard errors by which the likelihood must gain before a model is changed: one chance in twenty of a gain
+that is none."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Choice:
 
 
 def choose(trials: Sequence[Trial], labels: NDArray[np.int64], unit: NDArray[np.intp]) -> Choice:
-    """The way with the best likelihood, where it is better than nothing by more than a standard error.
+    """The way with the best likelihood, where it is better than nothing by more than chance.
 
     The likelihood tells more than right and wrong where labels are few; all answers have their own
     temperature, so that mere confidence gains nothing. More answers must be right too: a map shows classes.
