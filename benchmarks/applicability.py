@@ -1,6 +1,6 @@
 """Whether the area of applicability tells where a model is wrong, on real places (needs the real data).
 
-    python -m benchmarks.applicability [--model accurate|fast|FILE] [--data DIRECTORY]
+    python -m benchmarks.applicability [--model accurate|fast|wide|FILE] [--data DIRECTORY]
 
 The model that ships knows Arkansas. Its answers are compared with labels on the blocks of Arkansas that did
 not train it, on the same pixels thinned to the seven months of the Canadian series, in California and in

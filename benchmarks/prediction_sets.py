@@ -1,6 +1,6 @@
 """How often prediction sets hold the true class, on real places (needs the real data).
 
-    python -m benchmarks.prediction_sets [--model accurate|fast|FILE] [--data DIRECTORY]
+    python -m benchmarks.prediction_sets [--model accurate|fast|wide|FILE] [--data DIRECTORY]
 
 The places are those of `benchmarks.applicability`. First the limits that a model ships with, on places and in
 countries that they were not made for: reported, not promised. Then limits from labels of the region itself,

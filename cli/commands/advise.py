@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--model",
     type=MODEL_FILE,
-    metavar="FILE|accurate|fast",
+    metavar="FILE|accurate|fast|wide",
     help="A trained network, or one that ships.  [default: accurate]",
 )
 @click.option(

@@ -26,10 +26,10 @@ from cli.options.unread import refuse_workers_of_scheduler
 @click.option(
     "--model",
     type=MODEL_FILE,
-    metavar="FILE|accurate|fast",
+    metavar="FILE|accurate|fast|wide",
     help="A trained model: a network of 'cropmap train' or 'cropmap distill', a forest of 'cropmap forest "
-    "train', or one of the two that ship with cropmap: accurate, or fast, a student of it that is many times "
-    "as fast and a little less accurate.  [default: accurate]",
+    "train', or one that ships with cropmap: accurate; fast, a student of it that is many times as fast and "
+    "a little less accurate; wide, small too, trained on three regions.  [default: accurate]",
 )
 @expected_start_option
 @cropland_mask_option

@@ -197,6 +197,8 @@ def _accuracy(metrics: Mapping[str, Any]) -> Facts:
     for one in metrics.get("classes", ()):
         figures = f"precision {one['precision']:.1%}, recall {one['recall']:.1%}, F1 {one['f1']:.1%}"
         facts.append((f"  {one['name']}", f"{figures} of {one['samples']:,}"))
+    for name, one in metrics.get("places", {}).items():
+        facts.append((f"  {name}", f"{_overall(one)} of {one['samples']:,} held out there"))
     return facts
 
 

@@ -9,9 +9,15 @@ from gee_pipeline.errors import InputError
 
 FAST: Final = "fast"
 ACCURATE: Final = "accurate"
+WIDE: Final = "wide"
 
-SHIPPED: Final = {ACCURATE: "compact.safetensors", FAST: "small.safetensors"}
-"""File of each name: the network that maps by default, and a student of sixteen channels that it taught."""
+SHIPPED: Final = {
+    ACCURATE: "compact.safetensors",
+    FAST: "small.safetensors",
+    WIDE: "wide.safetensors",
+}
+"""File of each name: the network of Arkansas that maps by default, a student of sixteen channels that it
+taught, and a network of thirty-two channels that was trained on Arkansas, California and Canada."""
 
 DEFAULT: Final = ACCURATE
 """What maps where no model is given: the student loses more than `cropmap distill` allows by default."""

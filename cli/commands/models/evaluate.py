@@ -70,7 +70,7 @@ def evaluate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Compare the answers of a MODEL with the labels of SAMPLES: a network, a forest, accurate or fast.
+    """Compare the answers of a MODEL with the labels of SAMPLES: a network, a forest, or one that ships.
 
     Scores come with 95 % intervals by blocks, so that neighbours do not count as independent; beside them
     whether confidence is a frequency, which errors remain where the least sure answers are left out, and the

@@ -11,7 +11,7 @@ from inference.advice.advice import Advice, Shift, expected_of, tried
 from inference.advice.growth import Growth
 from inference.advice.trial import in_window
 from inference.models.checkpoint import load_checkpoint
-from inference.models.shipped import SHIPPED, model_path
+from inference.models.shipped import model_path
 
 PLAIN = Advice(
     model="m.safetensors",
@@ -54,7 +54,7 @@ def test_another_window_is_spoken_of_only_where_it_adds_enough() -> None:
     assert replace(PLAIN, shifts=surer).best_shift.days == 5
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", ["accurate", "fast"])  # the places that were tried trained the other
 def test_what_to_expect_is_what_squares_as_unlike_had(name: str) -> None:
     digest = load_checkpoint(model_path(name)).digest
     squares = tried(digest)

@@ -25,7 +25,7 @@ def test_a_path_stays_also_where_it_is_called_like_a_name():
 
 
 def test_another_name_is_refused():
-    with pytest.raises(InputError, match="accurate, fast, got 'slow'"):
+    with pytest.raises(InputError, match="accurate, fast, wide, got 'slow'"):
         model_path("slow")
 
 
