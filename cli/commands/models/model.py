@@ -29,7 +29,7 @@ def info(file: Path | str | None, as_json: bool) -> None:
     """Print what a model knows, what it was trained on and how good it is.
 
     FILE is a .safetensors checkpoint, a forest of 'cropmap forest train', or one of the models that ship with
-    cropmap: accurate, which is shown where nothing is given, fast, which it taught, or wide, of three regions.
+    cropmap: accurate, which is shown where nothing is given; fast, which it taught; wide, of three regions.
 
     \b
     Examples:
