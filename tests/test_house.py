@@ -53,6 +53,7 @@ ROOMS = {
         "training.sampling",
         "training.scores",
         "training.fit",
+        "training.shipped",
         "training.distillation",
         "training.adaptation",
         "training.tuning",

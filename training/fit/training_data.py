@@ -14,6 +14,7 @@ from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season, require_year
 from gee_pipeline.season_of_area import hemispheres_of
+from inference.models.model_card import training_places
 from training.samples.class_choice import merge_into
 from training.samples.class_legend import LEFT_OUT
 from training.samples.samples import Samples
@@ -102,6 +103,16 @@ def footprint(samples: Samples) -> dict[str, Any] | None:
     if area.geom_type != "Polygon" or area.is_empty:  # few places, or all in one line
         area = shapely.set_precision(hull.buffer(0.01), 1e-4)  # about a kilometre around
     return dict(mapping(area))
+
+
+def footprints_together(*footprints: Any) -> dict[str, Any] | None:
+    """The places of some GeoJSON footprints, not all that lies between; None where all are unknown.
+
+    Args:
+        *footprints: GeoJSON geometries in EPSG:4326, or None.
+    """
+    known = [training_places(one) for one in footprints if one is not None]
+    return dict(mapping(shapely.union_all(known))) if known else None
 
 
 def with_groups(samples: Samples) -> Samples:

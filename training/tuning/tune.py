@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import shapely
 import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
-from shapely.geometry import mapping
 
 from gee_pipeline.errors import InputError
 from inference.models.checkpoint import Checkpoint
-from inference.models.model_card import training_places
 from inference.models.predictor import Predictor, resolve_device
 from inference.models.told.applicability import Applicability
 from training.fit.loop import FitProgress
 from training.fit.resume_state import samples_digest
-from training.fit.training_data import in_classes_of, origin_facts, season_of, with_groups
+from training.fit.training_data import (
+    footprints_together,
+    in_classes_of,
+    origin_facts,
+    season_of,
+    with_groups,
+)
 from training.samples.samples import Samples
 from training.scores.applicability import applicability_of
 from training.scores.calibration import calibrate
@@ -245,7 +248,7 @@ def _origin(found: Tuned, tuner: Tuner, source: Samples | None) -> dict[str, Any
     local = origin_facts(labels, None, season_of(labels, None))
     return {
         **{key: value for key, value in former.items() if key != "split"},
-        "footprint": _together(former.get("footprint"), local["footprint"]),
+        "footprint": footprints_together(former.get("footprint"), local["footprint"]),
         "seed": tuner.options.seed,
         "cropmap_version": importlib.metadata.version("cropmap"),
         "torch_version": torch.__version__,
@@ -261,12 +264,6 @@ def _origin(found: Tuned, tuner: Tuner, source: Samples | None) -> dict[str, Any
             "accuracy_gain": found.choice.accuracy.to_dict(),
         },
     }
-
-
-def _together(*footprints: Any) -> dict[str, Any] | None:
-    """The places of some GeoJSON footprints, of which each may be unknown."""
-    known = [training_places(one) for one in footprints if one is not None]
-    return dict(mapping(shapely.union_all(known))) if known else None
 
 
 def _guards(

@@ -9,8 +9,8 @@ from inference.models.checkpoint import load_checkpoint
 from inference.models.model_card import describe
 from inference.models.predictor import Predictor
 from inference.models.shipped import model_path
-from training.fit.default_checkpoint import CLASSES, OPTIONS
 from training.fit.robustness import changes
+from training.shipped.default_checkpoint import CLASSES, OPTIONS
 
 pytestmark = pytest.mark.slow
 

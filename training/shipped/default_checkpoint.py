@@ -1,6 +1,6 @@
 """Makes the checkpoint that ships with the package, from 5,000 real pixels in Arkansas.
 
-    python -m training.fit.default_checkpoint ../shared/data/usa-2021/median_S2_ARK_month1-12_day5.npz
+    python -m training.shipped.default_checkpoint ../shared/data/usa-2021/median_S2_ARK_month1-12_day5.npz
 
 The pixels are not part of the repository; the weights and their figures are.
 """

@@ -1,6 +1,6 @@
 """Makes the model `wide` that ships with the package, from real pixels of three regions.
 
-    python -m training.fit.wide_checkpoint ../shared/data
+    python -m training.shipped.wide_checkpoint ../shared/data
 
 The pixels are not part of the repository; the weights and their figures are. Those of Canada are monthly,
 with six or seven observed bins in the window: they train, and the model asks of a map for as many bins as
@@ -19,13 +19,13 @@ from gee_pipeline.recipe import Recipe, RecipeOptions
 from inference.models import checkpoints
 from inference.models.checkpoint import Checkpoint, save_checkpoint
 from inference.models.predictor import Predictor
-from training.fit.default_checkpoint import CLASSES
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.split import in_blocks
 from training.fit.train import train_checkpoint
-from training.fit.training_data import in_classes_of
+from training.fit.training_data import footprint, footprints_together, in_classes_of
 from training.samples.samples import Samples, read_samples
 from training.scores.metrics import score
+from training.shipped.default_checkpoint import CLASSES
 
 FILES: Final = {
     "Arkansas 2021": "usa-2021/median_S2_ARK_month1-12_day5.npz",
@@ -54,7 +54,13 @@ def make_wide(samples: Samples, places: dict[str, Samples], options: TrainingOpt
     checkpoint = train_checkpoint(samples, options, SPLIT)
     figures = {name: _figures(checkpoint, some) for name, some in places.items()}
     recipe = replace(checkpoint.recipe, min_clear_bins=Recipe().min_clear_bins, clock="solar")
-    return replace(checkpoint, recipe=recipe, metrics={**checkpoint.metrics, "places": figures})
+    where = footprints_together(*(footprint(some) for some in places.values()))
+    return replace(
+        checkpoint,
+        recipe=recipe,
+        provenance={**checkpoint.provenance, "footprint": where},
+        metrics={**checkpoint.metrics, "places": figures},
+    )
 
 
 def _figures(checkpoint: Checkpoint, samples: Samples) -> dict[str, float]:

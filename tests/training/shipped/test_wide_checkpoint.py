@@ -3,14 +3,15 @@
 from dataclasses import replace
 
 import pytest
+import shapely
 
 from gee_pipeline.recipe import USUAL
 from inference.models.checkpoint import load_checkpoint
-from inference.models.model_card import describe
+from inference.models.model_card import describe, training_places
 from inference.models.shipped import model_path
-from training.fit.default_checkpoint import CLASSES
 from training.fit.options import TrainingOptions
-from training.fit.wide_checkpoint import FILES, make_wide
+from training.shipped.default_checkpoint import CLASSES
+from training.shipped.wide_checkpoint import FILES, make_wide
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +37,17 @@ def test_it_names_its_sources_and_its_figures_by_place(shipped):
     card = dict(describe(shipped))
     for name, one in shipped.metrics["places"].items():
         assert f"{one['accuracy']:.1%}" in card[f"  {name}"]
+
+
+def test_it_does_not_claim_what_lies_between_its_places(shipped):
+    places = training_places(shipped.provenance["footprint"])
+    arkansas, california, kansas, texas = (
+        shapely.Point(*place) for place in ((-90.8, 35.3), (-121.7, 39.2), (-98.0, 38.0), (-99.0, 32.0))
+    )
+    assert places.covers(arkansas)
+    assert places.covers(california)
+    assert not places.covers(kansas)
+    assert not places.covers(texas)
 
 
 def test_what_ships_beside_a_model_is_there(shipped):
