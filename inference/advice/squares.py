@@ -13,7 +13,7 @@ import shapely
 from gee_pipeline.aoi import read_aoi
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import write_bytes
-from gee_pipeline.grid import make_grid
+from gee_pipeline.grid import make_grid, name_crs
 from inference.workflow.request import MapRequest
 
 SIDE: Final = 64
@@ -60,5 +60,5 @@ def trial_of(request: MapRequest, folder: Path, squares: int, seed: int) -> MapR
     frame = geopandas.GeoDataFrame(geometry=[parts], crs=str(crs)).to_crs("EPSG:4326")
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / AREA, frame.to_json().encode())
-    own = None if request.like else str(crs)
+    own = None if request.like else request.crs or name_crs(crs)
     return replace(request, aoi=folder / AREA, layer=None, out=folder / "run", crs=own, cell_size=SIDE)

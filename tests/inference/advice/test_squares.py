@@ -42,6 +42,12 @@ def test_squares_are_cells_of_the_areas_own_grid(request_: MapRequest, tmp_path:
     assert frame.geometry.union_all().difference(AREA.buffer(1e-9)).area < 1e-9
 
 
+def test_the_trial_names_the_areas_crs_as_people_do(request_: MapRequest, tmp_path: Path) -> None:
+    assert trial_of(request_, tmp_path / "a", 2, seed=1).crs == "EPSG:32615"
+    asked = replace(request_, crs="EPSG:5070")
+    assert trial_of(asked, tmp_path / "b", 2, seed=1).crs == "EPSG:5070"
+
+
 def test_a_seed_draws_the_same_squares_again_and_another_draws_others(
     request_: MapRequest, tmp_path: Path
 ) -> None:
