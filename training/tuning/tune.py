@@ -37,7 +37,7 @@ from training.tuning.folds import Folds, folds_of
 from training.tuning.options import TuneOptions
 from training.tuning.start import with_classes
 from training.tuning.trials import Answers, Trial, Tuner
-from training.tuning.ways import NOTHING, Candidate, candidates
+from training.tuning.ways import NOTHING, Candidate, candidates, ways_of
 
 FOLDS: Final = "the labels, each answered by a network that was tuned on other folds"
 """What confidence and prediction sets of a tuned model rest on."""
@@ -134,7 +134,7 @@ def tune(
         folder=folder,
         facts=_guards(started, labels, folds, source, options),
     )
-    tried = candidates((NOTHING, *options.ways), source is not None)
+    tried = candidates(ways_of(started.build(), options.ways), source is not None)
     trials = _trials(tuner, folds, tried, report)
     chosen = choose(trials, labels.labels, folds.unit)
     found = Tuned(checkpoint, trials, chosen, folds)

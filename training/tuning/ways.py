@@ -10,6 +10,8 @@ from torch import nn
 
 Parameters = Iterator[nn.Parameter]
 
+_NORMALISES: Final = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
 
 @dataclass(frozen=True)
 class Way:
@@ -63,7 +65,7 @@ def _last(network: nn.Module) -> Parameters:
 
 def _norms(network: nn.Module) -> Parameters:
     for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, _NORMALISES):
             yield from module.parameters()
     yield from _last(network)
 
@@ -87,6 +89,17 @@ WAYS: Final[dict[str, Way]] = {
 
 REHEARSED: Final = ("norms", "all")
 """Ways that can forget, and are tried with rehearsal too."""
+
+
+def ways_of(network: nn.Module, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The ways of some that a network has: `norms` is no other than `last` where nothing normalises.
+
+    Args:
+        network: The network.
+        names: Keys of `WAYS`.
+    """
+    normalises = any(isinstance(module, _NORMALISES) for module in network.modules())
+    return tuple(name for name in names if name != "norms" or normalises)
 
 
 def candidates(names: tuple[str, ...], rehearsal: bool) -> tuple[Candidate, ...]:

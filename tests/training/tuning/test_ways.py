@@ -16,7 +16,7 @@ from training.samples.crops import crop_classes
 from training.samples.samples import Samples
 from training.tuning.start import network_of, with_classes
 from training.tuning.trials import share_offsets, with_offsets
-from training.tuning.ways import WAYS, candidates, last_layer
+from training.tuning.ways import WAYS, candidates, ways_of
 
 CLASSES = ("corn", "rice", "other")
 
@@ -64,15 +64,35 @@ def test_normalisation_keeps_the_means_of_the_source():
 
 
 @pytest.mark.parametrize(
-    "model", [name for name in NAMES if name in ("cropnet", "cropnet-1d", "cropnet-1d-harmonic", "mlp")]
+    ("model", "trained_by_norms"),
+    [
+        ("transformer", "LayerNorm"),
+        ("mlp", "BatchNorm1d"),
+        ("dcm", None),
+        ("pan", None),
+        ("phenocropnet", None),
+    ],
 )
-def test_the_last_layer_gives_the_logits(model):
-    network = build_network(
-        checkpoint(model).config, checkpoint(model).recipe, checkpoint(model).normalisation
-    )
-    name, layer = last_layer(network)
-    assert layer.out_features == 3
-    assert f"{name}.bias" in network.state_dict()
+def test_all_kinds_of_normalisation_are_tuned_and_where_there_is_none_the_way_is_left_out(
+    model, trained_by_norms
+):
+    network = network_of(checkpoint(model), "norms")
+    kinds = {
+        type(m).__name__ for m in network.modules() for p in m.parameters(recurse=False) if p.requires_grad
+    }
+    assert kinds == {"Linear", trained_by_norms} - {None}
+    kept = ("last", "norms", "all") if trained_by_norms else ("last", "all")
+    assert ways_of(network, ("last", "norms", "all")) == kept
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_last_layer_gives_the_logits(name):
+    """Its bias and nothing else comes on top of them, whatever a pixel looks like."""
+    model = checkpoint(name)
+    offsets = np.array([1, 2, 4], np.float32)
+    series = labels(1, 1, 1).series[:, :, model.recipe.window.start : model.recipe.window.stop]
+    moved = Predictor(replace(model, weights=with_offsets(model, offsets)), "cpu").logits(series)
+    np.testing.assert_allclose(moved - Predictor(model, "cpu").logits(series), [offsets] * 3, atol=1e-4)
 
 
 def test_class_shares_follow_bayes_rule():
