@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -96,6 +96,10 @@ _run_options = apply(
     config_option,
     talk_options,
 )
+
+
+UNITS: Final = {"blocks": "places", "column": "groups", "random": "samples"}
+"""What counts as independent in the interval of the gain, by how the labels are parted."""
 
 
 @click.command(
@@ -226,7 +230,8 @@ def describe(out: Path, tuned: Tuned) -> Iterator[str]:
         )
     yield (
         f"Accuracy to gain here: {100 * gain.mean:+.1f} points, 95 % interval {100 * gain.low:+.1f} to "
-        f"{100 * gain.high:+.1f} by places; the same labels chose the way, so a little less is likely."
+        f"{100 * gain.high:+.1f} by {UNITS[tuned.folds.facts['rule']]}; the same labels chose the way, so "
+        "a little less is likely."
     )
     yield f"Checkpoint: {out}"
 

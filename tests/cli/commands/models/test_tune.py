@@ -62,6 +62,7 @@ def test_all_ways_and_the_gain_are_printed(files, tmp_path):
     assert "60 labels, 3 folds over" in result.stdout
     assert "<- taken" in next(line for line in result.stdout.splitlines() if "the last layer" in line)
     assert "Accuracy to gain here: +" in result.stdout
+    assert " by places; the same labels chose the way" in result.stdout
     assert load_checkpoint(out).provenance["tuned"]["from"] == "model.safetensors"
     assert not (tmp_path / "tuned.progress").exists()
     card = CliRunner().invoke(cropmap, ["model", "info", str(out)], catch_exceptions=False)
@@ -103,6 +104,7 @@ def test_the_figures_come_as_json(files, tmp_path):
 def test_labels_without_places_are_parted_at_random_and_said_to_be_optimistic(files, tmp_path):
     result = invoke(files / "model.safetensors", files / "bare.npz", "--out", tmp_path / "t.safetensors")
     assert "samples at random; optimistic" in result.stdout
+    assert " by samples; the same labels chose the way" in result.stdout
 
 
 def test_the_model_is_not_overwritten(files, tmp_path):
