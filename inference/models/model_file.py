@@ -27,6 +27,9 @@ LARGEST_MODEL: Final = 2**32
 
 _DIGEST_ENTRY: Final = "cropmap_digest"
 
+_LENGTH_BYTES: Final = 8
+"""Of a safetensors file, before its header: the length of that, little-endian."""
+
 
 @dataclass(frozen=True)
 class ModelKind:
@@ -89,7 +92,17 @@ def write_model(path: Path, kind: ModelKind, text: str, arrays: Arrays) -> None:
     """
     arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
     metadata = {kind.entry: text, _DIGEST_ENTRY: content_digest(text, arrays)}
-    write_bytes(path, safetensors.numpy.save(arrays, metadata))
+    write_bytes(path, _in_order(safetensors.numpy.save(arrays, metadata)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with its metadata in order, which safetensors changes from process to process."""
+    begin = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    header = json.loads(content[_LENGTH_BYTES:begin])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _LENGTH_BYTES)  # arrays begin at a multiple of 8 bytes
+    return b"".join((len(text).to_bytes(_LENGTH_BYTES, "little"), text, memoryview(content)[begin:]))
 
 
 def read_model(path: Path, kind: ModelKind) -> tuple[str, Arrays]:

@@ -6,7 +6,14 @@ import safetensors.numpy
 
 from gee_pipeline.errors import CorruptFileError, InputError
 from inference.models.forest_model import save_forest
-from inference.models.model_file import CHECKPOINT, FOREST, content_digest, model_kind, read_model
+from inference.models.model_file import (
+    CHECKPOINT,
+    FOREST,
+    content_digest,
+    model_kind,
+    read_model,
+    write_model,
+)
 from inference.models.shipped import model_path
 from tests.support.made_forests import grown, made_rows, model_of
 
@@ -51,3 +58,20 @@ def test_a_file_larger_than_any_model_is_not_looked_into(tmp_path):
     assert model_kind(path) is None
     with pytest.raises(CorruptFileError, match=r"m\.safetensors has 8\.0 GiB; a forest .* at most 4\.0 GiB"):
         read_model(path, FOREST)
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path):
+    """The order of a safetensors file's metadata is that of a table with a random seed."""
+    path = tmp_path / "m.safetensors"
+    arrays = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.arange(5, dtype=np.int8)}
+    text = '{"name": "\u00e9\u2028 \\"quoted\\""}'
+    seen = set()
+    for _ in range(12):
+        write_model(path, FOREST, text, arrays)
+        seen.add(path.read_bytes())
+    assert len(seen) == 1
+    read, found = read_model(path, FOREST)
+    assert read == text
+    assert found.keys() == arrays.keys()
+    assert all(np.array_equal(found[name], array) for name, array in arrays.items())
+    assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0
