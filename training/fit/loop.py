@@ -142,7 +142,7 @@ def fit(
             if run.epoch_is_whole:
                 run.validate()
                 progress(run.step)
-            if resume_state and time.monotonic() - kept >= KEEP_SECONDS:
+            if resume_state and (run.is_over or time.monotonic() - kept >= KEEP_SECONDS):
                 resume_state.keep(run.state())
                 kept = time.monotonic()
     assert run.best is not None  # there is at least one epoch
