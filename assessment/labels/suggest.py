@@ -41,7 +41,7 @@ EACH: Final = 20
 DIRECTIONS: Final = 20
 """Principal components of the series that the kinds are found in."""
 
-MOST: Final = 10_000
+MOST: Final = 1_000
 """Places at most: more are a survey, which 'cropmap assess design' draws at random."""
 
 LEAST_DOUBT: Final = 0.01

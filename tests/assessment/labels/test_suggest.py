@@ -112,7 +112,7 @@ def test_labels_that_lie_elsewhere_or_have_no_column_are_refused(folder, found, 
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [((0, 250, 8), "1 to 10,000 places"), ((5, 5, 8), "10 m apart"), ((5, 250, 9), "0 to 8 neighbours")],
+    [((0, 250, 8), "1 to 1,000 places"), ((5, 5, 8), "10 m apart"), ((5, 250, 9), "0 to 8 neighbours")],
 )
 def test_odd_wishes_are_refused(given, said):
     with pytest.raises(InputError, match=said):
