@@ -220,7 +220,8 @@ def describe(out: Path, tuned: Tuned) -> Iterator[str]:
         )
     if tuned.kept:
         yield "No way is better than nothing by more than chance: the model stays as it is."
-        yield f"Checkpoint: {out}, a copy of the model"
+        more = tuned.trials[0].logits.shape[1] > len(tuned.checkpoint.classes)
+        yield f"Checkpoint: {out}, a copy of the model{', without the classes to add' if more else ''}"
         return
     gain = tuned.choice.accuracy
     if absent := [one.name for one in tuned.choice.trial.scores.classes if not one.samples]:

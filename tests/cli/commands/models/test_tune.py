@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cli.commands.models.tune import progress_line
+from cli.commands.models.tune import describe, progress_line
 from cli.main import cropmap
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
 from training.fit.loop import FitProgress
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.train import train_checkpoint
 from training.samples.samples import read_samples
-from training.tuning.tune import TuneProgress
+from training.tuning.options import TuneOptions
+from training.tuning.tune import TuneProgress, tune
 from training.tuning.ways import WAYS, Candidate
 
 pytestmark = pytest.mark.slow
@@ -74,6 +75,16 @@ def test_a_model_that_fits_is_copied(files, tmp_path):
     result = invoke(files / "model.safetensors", files / "here.npz", "--out", out)
     assert "stays as it is" in result.stdout
     assert load_checkpoint(out).digest == load_checkpoint(files / "model.safetensors").digest
+
+
+def test_a_copy_says_that_it_lacks_the_classes_to_add(files, tmp_path):
+    model, samples = load_checkpoint(files / "model.safetensors"), read_samples([files / "here.npz"])
+    kept = tune(model, samples, TuneOptions(ways=("last",), folds=2, device="cpu"))
+    assert kept.kept
+    assert list(describe(tmp_path, kept))[-1] == f"Checkpoint: {tmp_path}, a copy of the model"
+    wider = replace(kept.trials[0], logits=np.zeros((60, 4), np.float32))
+    said = list(describe(tmp_path, replace(kept, trials=(wider, *kept.trials[1:]))))
+    assert said[-1] == f"Checkpoint: {tmp_path}, a copy of the model, without the classes to add"
 
 
 def test_labels_that_are_not_used_are_counted(files, tmp_path):
