@@ -91,6 +91,9 @@ class Desk:
             "train": trained,
             "forest train": trained,
             "distill": [*trained, "--teacher", model],
+            "adapt": ["--source", *trained, "--target", self.samples()],
+            "tune": [model, self.samples(3), *trained[1:]],
+            "labels check": trained[:3],
             "evaluate": [model, self.samples(3), "--year", 2021],
             "explain": [*explained, "--out", self.folder / "explained"],
             "benchmark": [*f"--data {self.folder} --source USA --targets FRA --out {self.folder}".split()],
@@ -154,6 +157,9 @@ def _planned(request: Any, listener: Any) -> Any:
 SPIES: dict[str, tuple[str, Callable[..., Any]]] = {
     "train": ("training.fit.train.train_checkpoint", seen),
     "forest train": ("training.forest.growing.plan_growing", seen),
+    "adapt": ("training.adaptation.adapt.adapt", seen),
+    "tune": ("training.tuning.tune.tune", _taught),
+    "labels check": ("assessment.labels.suspects.check_labels", seen),
     "distill": ("training.distillation.distill.distill", _taught),
     "evaluate": ("assessment.evaluation.evaluate.evaluate", _taught),
     "explain": ("training.explain.report.explain", _regions),
@@ -193,8 +199,7 @@ def test_the_commands_of_a_season_are_these() -> None:
     full = {"season", "season_start", "window", "bin_days", "min_clear_bins", "clock"}
     assert {name: set(options) for name, options in WALKED.items()} == {
         **{name: full | {"hemisphere"} for name in ("sample", "samples info", "train", "forest train")},
-        "distill": full | {"hemisphere"},
-        "evaluate": full | {"hemisphere"},
+        **{name: full | {"hemisphere"} for name in ("adapt", "distill", "evaluate", "labels check", "tune")},
         "explain": full | {"hemisphere"},
         "benchmark": full - {"clock"},
         "export": full - {"min_clear_bins"} | {"hemisphere"},
