@@ -14,7 +14,8 @@ from cli.options.sample_files import file_options, read_files
 from cli.options.shared import config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
 from cli.output.reporting import counting
-from training.fit.options import Rule, SplitRule
+from training.fit.options import SplitRule, rule_for
+from training.tuning.options import TuneOptions
 
 if TYPE_CHECKING:
     from assessment.labels.suggest import Suggested
@@ -141,7 +142,7 @@ def collect(run: Path, points: Path, label_column: str, out: Path, as_json: bool
 @labels.command(short_help="List labels that the other labels contradict.")
 @click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=IN_FILE)
 @file_options
-@split_options(SplitRule, rule=None, folds=5)
+@split_options(SplitRule, rule=None, folds=TuneOptions.folds)
 @click.option("--seed", type=int, default=1, show_default=True, help="Deals the places, grows the trees.")
 @click.option("--out", type=OUT_FILE, help="CSV file of all suspects.")
 @config_option
@@ -169,7 +170,7 @@ def check(files: tuple[Path, ...], out: Path | None, as_json: bool, **given: Any
         require_writable(out)
     refuse_unread_of_split(given["rule"])
     samples = with_groups(read_files(files, given))
-    rule: Rule = given["rule"] or ("blocks" if samples.lon is not None else "random")
+    rule = rule_for(given["rule"], places=samples.lon is not None)
     split = SplitRule(rule, given["block_size"], seed=given["seed"])
     found = check_labels(samples, split, given["folds"], given["seed"])
     if out:

@@ -82,6 +82,20 @@ def machine_options(
     )
 
 
+def resume_option(what: str) -> Callable[[Any], Any]:
+    """Whether unfinished work on a model goes on.
+
+    Args:
+        what: The work: `training`.
+    """
+    return click.option(
+        "--resume/--restart",
+        default=True,
+        show_default=True,
+        help=f"Continue the unfinished {what} of this --out, kept in MODEL.progress, or begin again.",
+    )
+
+
 def warn_of_precision(precision: Precision, device: str) -> None:
     """Say on stderr where 16 bits were asked for and cost time."""
     from inference.models.predictor import resolve_device

@@ -9,11 +9,8 @@ import click
 
 from cli.options.shared import apply
 from cli.options.unread import refuse_unread
-from training.fit.options import RULES, Rule, SplitRule
+from training.fit.options import FOLD_BLOCK, RULES, Rule, SplitRule
 from training.transfer.protocol import Protocol
-
-FOLD_BLOCK: Final = 0.25
-"""Degrees: side of a block in folds, which a few labels of some counties fill."""
 
 UNSAID: Final = "blocks where the samples have places, else random"
 """What holds samples out where nothing is said."""

@@ -21,7 +21,7 @@ from training.distillation.lessons import Distillation, Lessons, lessons
 from training.distillation.options import DistillOptions
 from training.distillation.teacher import Teacher
 from training.fit.loop import FitProgress, fit
-from training.fit.options import Rule, SplitRule
+from training.fit.options import SplitRule, rule_for
 from training.fit.resume_state import ResumeState, samples_digest
 from training.fit.split import Split, in_blocks, split_samples
 from training.fit.training_data import in_classes_of, with_groups
@@ -147,8 +147,8 @@ def held_out(teacher: Teacher, samples: Samples, rule: SplitRule | None, seed: i
         out = in_blocks(samples, facts)
         if 0 < out.sum() < len(samples):
             return Split(np.flatnonzero(~out), np.flatnonzero(out), facts)
-    chosen: Rule = "blocks" if samples.lon is not None else "random"
-    return split_samples(_splittable(samples), SplitRule(rule=chosen, seed=seed))
+    chosen = SplitRule(rule_for(None, places=samples.lon is not None), seed=seed)
+    return split_samples(_splittable(samples), chosen)
 
 
 def _splittable(samples: Samples) -> Samples:

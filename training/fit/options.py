@@ -13,6 +13,20 @@ PRESETS: Final = ("compact", "paper", "small-8", "small-16", "small-24", "small-
 Rule = Literal["blocks", "column", "random"]
 RULES: Final[tuple[str, ...]] = get_args(Rule)
 
+FOLD_BLOCK: Final = 0.25
+"""Degrees: side of a block in folds, of which a few labels of some counties fill few larger ones."""
+
+
+def rule_for(asked: Rule | None, *, places: bool) -> Rule:
+    """How samples are held out where nothing is asked for: by blocks where they have places, else at random.
+
+    Args:
+        asked: What the user says.
+        places: Whether the samples have places.
+    """
+    return asked or ("blocks" if places else "random")
+
+
 Schedule = Literal["cosine", "constant"]
 SCHEDULES: Final[tuple[str, ...]] = get_args(Schedule)
 

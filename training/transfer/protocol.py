@@ -22,6 +22,7 @@ from training.fit.options import (
     Schedule,
     SplitRule,
     TrainingOptions,
+    rule_for,
 )
 from training.models.registry import MODELS
 from training.samples.crops import OTHER
@@ -190,7 +191,7 @@ class Protocol:
 
     def split_rule(self, seed: int, *, has_places: bool) -> SplitRule:
         """How the source is split for one seed."""
-        rule = self.split or ("blocks" if has_places else "random")
+        rule = rule_for(self.split, places=has_places)
         return SplitRule(rule=rule, block_size=self.block_size, share=self.share, seed=seed)
 
     def _require_regions(self) -> None:

@@ -59,7 +59,7 @@ def folds_of(samples: Labelled, rule: SplitRule, folds: int, seed: int) -> Folds
     units = int(unit.max()) + 1
     if units < 2:
         raise InputError(
-            "Tuning takes labels of two places or more, so that some can judge what the others tune; all "
+            "Folds take labels of two places or more, so that some can judge what the others teach; all "
             f"{len(unit)} lie in one. Gather labels elsewhere too, choose smaller blocks (--block-size) or, "
             "knowing that the figures will be optimistic, --split random."
         )

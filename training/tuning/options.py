@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gee_pipeline.errors import InputError
-from training.fit.options import Precision, Rule, SplitRule, TrainingOptions
+from training.fit.options import FOLD_BLOCK, Precision, Rule, SplitRule, TrainingOptions, rule_for
 
 WAYS: Final = ("shares", "bias", "last", "norms", "all")
 """Ways of `training.tuning.ways` that change something, named here because that module loads torch."""
@@ -25,8 +25,8 @@ class TuneOptions:
     """Parts of the labels, by place; each is judged by networks that the others tuned."""
     rule: Rule | None = None
     """What stays together in a fold; None is blocks where the labels have places, else single samples."""
-    block_size: float = 0.25
-    """Side of these blocks in degrees: a few labels of some counties fill few larger ones."""
+    block_size: float = FOLD_BLOCK
+    """Side of these blocks in degrees."""
     batch_size: int = 32
     """Labels of one step."""
     rehearsal: int = 32
@@ -59,7 +59,7 @@ class TuneOptions:
         Args:
             places: Whether the labels have places.
         """
-        return SplitRule(self.rule or ("blocks" if places else "random"), self.block_size, seed=self.seed)
+        return SplitRule(rule_for(self.rule, places=places), self.block_size, seed=self.seed)
 
     def training(self, learning_rate: float, epochs: int) -> TrainingOptions:
         """The options of one training.

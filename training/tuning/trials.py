@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,7 +107,7 @@ class Tuner:
             candidate: The way.
             report: Receives the number of the fold and the progress of its training.
         """
-        logits = self.old_answers().copy()
+        logits = self.old_answers.copy()
         for number, (tuned, judged) in enumerate(folds.parts):
             training = self.samples.take(tuned)
             if candidate.way == SHARES:
@@ -120,6 +120,7 @@ class Tuner:
                 ).logits
         return Trial.of(candidate, logits, self.samples)
 
+    @cached_property
     def old_answers(self) -> Answers:
         """`(sample, class)`: logits of the model as it is."""
         window = self.checkpoint.recipe.window

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cli.commands.models.train import sibling
-from cli.options.fitting import fitting_options, warn_of_precision
+from cli.options.fitting import fitting_options, resume_option, warn_of_precision
 from cli.options.paths import ANY_FILE_OR_FOLDER, IN_FILE, OUT_FILE, require_new_files
 from cli.options.sample_files import read_files, training_options
 from cli.options.sections import sectioned
@@ -157,12 +157,7 @@ _fit_options = apply(
 
 _run_options = apply(
     click.option("--out", type=OUT_FILE, required=True, help="The checkpoint to write, a .safetensors file."),
-    click.option(
-        "--resume/--restart",
-        default=True,
-        show_default=True,
-        help="Continue the unfinished training of this --out, kept in MODEL.progress, or begin again.",
-    ),
+    resume_option("training"),
     config_option,
     talk_options,
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cli.commands.models.train import sibling
-from cli.options.fitting import machine_options, warn_of_precision
+from cli.options.fitting import machine_options, resume_option, warn_of_precision
 from cli.options.paths import IN_FILE, IN_FOLDER, MODEL_FILE, OUT_FILE, require_new_files
 from cli.options.sample_files import file_options, read_files
 from cli.options.sections import sectioned
@@ -142,12 +142,7 @@ _split_options = split_options(
 
 _run_options = apply(
     click.option("--out", type=OUT_FILE, required=True, help="The checkpoint to write, a .safetensors file."),
-    click.option(
-        "--resume/--restart",
-        default=True,
-        show_default=True,
-        help="Continue the unfinished training of this --out, kept in MODEL.progress, or begin again.",
-    ),
+    resume_option("training"),
     config_option,
     talk_options,
 )

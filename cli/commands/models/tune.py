@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cli.commands.models.train import sibling
-from cli.options.fitting import machine_options, warn_of_precision
+from cli.options.fitting import machine_options, resume_option, warn_of_precision
 from cli.options.paths import IN_FILE, MODEL_FILE, OUT_FILE, require_new_files
 from cli.options.sample_files import file_options, read_files, warn
 from cli.options.sections import sectioned
@@ -87,12 +87,7 @@ _run_options = apply(
         required=True,
         help="The checkpoint to write, a .safetensors file; the model as it is where nothing proves better.",
     ),
-    click.option(
-        "--resume/--restart",
-        default=True,
-        show_default=True,
-        help="Continue the unfinished tuning of this --out, kept in MODEL.progress, or begin again.",
-    ),
+    resume_option("tuning"),
     config_option,
     talk_options,
 )
