@@ -17,7 +17,8 @@ from affine import Affine
 
 from gee_pipeline.bands import BANDS
 from gee_pipeline.earthengine.composites import graph
-from gee_pipeline.earthengine.forest.prediction_graph import Voters, prediction
+from gee_pipeline.earthengine.forest.forest_graph import ForestGraph, Voters
+from gee_pipeline.earthengine.prediction.map_image import prediction
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
 from tests.support.ee_asking import offline_client
@@ -68,7 +69,7 @@ def measure() -> list[Measured]:
         ["1) root 9 9 9 (0)\n2) B2_24 <= 1 9 9 1 *\n3) B2_24 > 1 9 9 2 *\n"]
     )
     voters = Voters("votes", (trees.setOutputMode("RAW"),), 5)
-    image = prediction(scenes, SEASON, RECIPE, "median", voters, cropland=None)
+    image = prediction(scenes, SEASON, RECIPE, ForestGraph("median", voters), cropland=None)
     return [*found, _measured("forest map", RECIPE.window, image, archive)]
 
 

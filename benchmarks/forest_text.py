@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from gee_pipeline.earthengine.forest.classifier_assets import REQUEST_LIMIT
+from gee_pipeline.earthengine.client.assets import REQUEST_LIMIT
 from gee_pipeline.earthengine.forest.deploy_options import DEEPEST
 from gee_pipeline.recipe import Recipe
 from inference.deployment.forest_text import forest_strings

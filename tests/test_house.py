@@ -26,7 +26,9 @@ ROOMS = {
         "gee_pipeline.earthengine.client",
         "gee_pipeline.earthengine.tasks",
         "gee_pipeline.earthengine.composites",
+        "gee_pipeline.earthengine.prediction",
         "gee_pipeline.earthengine.forest",
+        "gee_pipeline.earthengine.network",
         "gee_pipeline.earthengine.selfcheck",
     ),
     "inference": (

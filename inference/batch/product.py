@@ -17,7 +17,7 @@ from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.earthengine.composites.storage import StoredFile, read_export
 from gee_pipeline.earthengine.composites.tasks import Destination
-from gee_pipeline.earthengine.forest.forest_source import ForestSource
+from gee_pipeline.earthengine.prediction.prediction_source import PredictionSource
 from gee_pipeline.grid import Cell, inside
 from gee_pipeline.source import Composite, SceneCounts
 from gee_pipeline.store import CROPLAND_BAND, composite_path, write_composite
@@ -157,7 +157,7 @@ class PredictionProduct:
     def image(self, cells: Sequence[Cell]) -> ee.Image:
         """The prediction of some cells, also of pixels outside the area."""
         source, plan = self.plan.reader, self.plan
-        if not isinstance(source, ForestSource):
+        if not isinstance(source, PredictionSource):
             raise AssertionError(f"tasks classify by a source of forests, not by {source!r}")
         scenes = self.source.scenes_of(cells, plan.season, plan.recipe.window)
         return source.prediction_image(scenes, plan.season, plan.layers)

@@ -14,15 +14,10 @@ from typing import Any, Final, TypeVar
 
 from filelock import FileLock, Timeout
 
+from gee_pipeline.earthengine.client.assets import REQUEST_LIMIT, AssetRequest, answered, asset_access_error
 from gee_pipeline.earthengine.client.faults import Fault, FaultKind, request_error
 from gee_pipeline.earthengine.client.retry import TRIES, persistently
 from gee_pipeline.earthengine.client.session import Session
-from gee_pipeline.earthengine.forest.classifier_assets import (
-    REQUEST_LIMIT,
-    AssetRequest,
-    answered,
-    asset_access_error,
-)
 from gee_pipeline.earthengine.forest.deploy_options import Way
 from gee_pipeline.earthengine.tasks.answer import TaskAnswer
 from gee_pipeline.earthengine.tasks.follower import TaskFollower

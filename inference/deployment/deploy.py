@@ -8,15 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gee_pipeline.earthengine.client.assets import AssetRequest, answered, require_place
 from gee_pipeline.earthengine.client.session import Session
 from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.earthengine.forest.classifier_assets import (
     MODES,
-    AssetRequest,
     TreeRow,
-    answered,
     classifier_request,
-    require_place,
     table_chunks,
     table_request,
 )
@@ -154,7 +152,7 @@ class _Target:
             require_place(
                 self.session,
                 tasks.record.unwritten,
-                self.result.deployment.way,
+                "table" if self.result.deployment.way == "table" else "classifier",
                 overwrite=self.overwrite,
                 sleep=self.sleep,
             )

@@ -8,16 +8,18 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from gee_pipeline.earthengine.forest.classifier_assets import (
+from gee_pipeline.earthengine.client.assets import (
     ENVELOPE_BYTES,
     REQUEST_LIMIT,
+    TEXT_LIMIT,
+    json_bytes,
+    require_asset_name,
+)
+from gee_pipeline.earthengine.forest.classifier_assets import (
     REST_OF_REQUEST,
     ROW_BYTES,
     TABLE_BYTES,
-    TEXT_LIMIT,
     ServedTrees,
-    json_bytes,
-    require_asset_name,
 )
 from gee_pipeline.earthengine.forest.deploy_options import (
     CONFIDENCES,
@@ -26,7 +28,7 @@ from gee_pipeline.earthengine.forest.deploy_options import (
     Confidence,
     Way,
 )
-from gee_pipeline.earthengine.forest.prediction_graph import Voters
+from gee_pipeline.earthengine.forest.forest_graph import Voters
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, read_sealed, size_text, write_sealed
 from inference.deployment.forest_text import class_strings, forest_strings

@@ -2,7 +2,7 @@
 
 The scripts are written by hand (`forest_scripts`), to be read and changed by their users. Here they get
 their settings, and lose the parts that a forest does not need. They say what
-`gee_pipeline.earthengine.forest.prediction_graph` says, pixel by pixel.
+`gee_pipeline.earthengine.forest.forest_graph` says, pixel by pixel.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.earthengine.forest.deploy_options import Confidence
-from gee_pipeline.earthengine.forest.prediction_graph import Voters, classified
+from gee_pipeline.earthengine.forest.forest_graph import Voters, classified
 from gee_pipeline.errors import EarthEngineError, MismatchError
 from gee_pipeline.map_codes import NONE
 from inference.deployment.deployment import Deployment, remedy_for, voters

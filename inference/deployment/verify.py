@@ -21,8 +21,8 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from gee_pipeline.earthengine.forest.forest_source import ForestSource
-from gee_pipeline.earthengine.forest.prediction_graph import PREDICTION_BANDS
+from gee_pipeline.earthengine.prediction.prediction_source import PredictionSource
+from gee_pipeline.earthengine.prediction.served_model import PREDICTION_BANDS
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, read_json, sealed, unsealed, write_json
 from gee_pipeline.grid import Cell
@@ -144,7 +144,7 @@ class Verification:
         """
         return self.classified > 0 and not self.differing["clear"] and self.share <= self.tolerance
 
-    def still_holds(self, source: ForestSource) -> bool:
+    def still_holds(self, source: PredictionSource) -> bool:
         """Whether the trees that were compared are still those on the servers, and this is that version.
 
         Raises:
@@ -197,7 +197,7 @@ class Verification:
         return f"; {self.ties_elsewhere:,} equal votes are decided otherwise by Earth Engine's own rule"
 
 
-def subject_of(plan: RunPlan, source: ForestSource, deployment: Deployment) -> str:
+def subject_of(plan: RunPlan, source: PredictionSource, deployment: Deployment) -> str:
     """Sixteen hex digits of what a comparison is of: forest, deployment, recipe, season, area and servers.
 
     The size of cells is left out: it decides where pixels lie, not how one is computed.
@@ -223,7 +223,7 @@ class DrawOptions(TypedDict, total=False):
 
 def verify(
     plan: RunPlan,
-    source: ForestSource,
+    source: PredictionSource,
     model: ForestModel,
     deployment: Deployment,
     *,
@@ -315,7 +315,9 @@ def read_verifications(path: Path) -> list[Verification]:
         raise CorruptFileError(f"{path} holds no comparisons of a forest ({error!r}). {_WAY_OUT}") from error
 
 
-def verified(path: Path, plan: RunPlan, source: ForestSource, deployment: Deployment) -> Verification | None:
+def verified(
+    path: Path, plan: RunPlan, source: PredictionSource, deployment: Deployment
+) -> Verification | None:
     """The last comparison of this forest, deployment, recipe, season, area and servers, passed or not.
 
     It may be of more layers than the plan has, but not of fewer.
@@ -328,7 +330,7 @@ def verified(path: Path, plan: RunPlan, source: ForestSource, deployment: Deploy
 def verify_and_keep(
     path: Path,
     plan: RunPlan,
-    source: ForestSource,
+    source: PredictionSource,
     model: ForestModel,
     deployment: Deployment,
     **drawn: Unpack[DrawOptions],
@@ -352,7 +354,7 @@ def verify_and_keep(
 def passed_verification(
     path: Path,
     plan: RunPlan,
-    source: ForestSource,
+    source: PredictionSource,
     model: ForestModel,
     deployment: Deployment,
     *,
@@ -439,7 +441,7 @@ class _Compared:
 
 
 def _compare(
-    cell: Cell, plan: RunPlan, source: ForestSource, model: ForestModel, deployment: Deployment
+    cell: Cell, plan: RunPlan, source: PredictionSource, model: ForestModel, deployment: Deployment
 ) -> _Compared:
     composite = source.read_cell(cell, plan.season, plan.recipe.window)
     here = predicted_here(composite, model, deployment, plan.layers)

@@ -3,7 +3,7 @@
 32-bit floats hold them exactly up to 2^24, which all medians are, and harmonic coefficients unless the index
 passes a hundred; beyond it they are rounded, to other whole numbers.
 
-`gee_pipeline.earthengine.forest.prediction_graph` computes the same numbers on Earth Engine's servers.
+`gee_pipeline.earthengine.forest.forest_graph` computes the same numbers on Earth Engine's servers.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from gee_pipeline.earthengine.forest.deploy_options import Confidence
-from gee_pipeline.earthengine.forest.forest_source import ForestSource
+from gee_pipeline.earthengine.forest.served_forest import ServedForest
+from gee_pipeline.earthengine.prediction.prediction_source import PredictionSource
 from gee_pipeline.earthengine.tasks.follower import PENDING_LIMIT
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_toml
@@ -44,7 +45,7 @@ BEGUN_UNVERIFIED: Final = (
 
 
 @dataclass(frozen=True)
-class PlannedForest(PlannedMap[ForestModel, ForestSource]):
+class PlannedForest(PlannedMap[ForestModel, PredictionSource]):
     """A forest map before it is begun, and where the forest stands on the servers."""
 
     deployment: Deployment
@@ -181,7 +182,7 @@ class _ServedMap:
         return self._planned.plan
 
     @property
-    def source(self) -> ForestSource:
+    def source(self) -> PredictionSource:
         """What classifies cells."""
         return self._planned.source
 
@@ -263,12 +264,6 @@ def _scenes(request: ForestRequest, planned: PlannedForest, listener: Listener) 
     return found_scenes(source, planned.plan, planned.aoi, listener)
 
 
-def _source(request: ForestRequest, model: ForestModel, deployment: Deployment) -> ForestSource:
-    return ForestSource(
-        model.recipe,
-        request.settings,
-        cropland=request.cropland,
-        features=model.features,
-        trees=deployment.served(model),
-        classes=len(model.classes),
-    )
+def _source(request: ForestRequest, model: ForestModel, deployment: Deployment) -> PredictionSource:
+    served = ServedForest(model.features, deployment.served(model), len(model.classes))
+    return PredictionSource(model.recipe, request.settings, cropland=request.cropland, model=served)

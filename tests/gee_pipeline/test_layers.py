@@ -3,7 +3,7 @@
 import pytest
 
 from gee_pipeline import layers
-from gee_pipeline.earthengine.forest import prediction_graph
+from gee_pipeline.earthengine.prediction import class_scores
 from gee_pipeline.errors import InputError
 from gee_pipeline.layers import BASE, OF_PARTS, OF_SETS, ON_REQUEST, band_names, classes_in, in_order, placed
 from inference.models import class_layers
@@ -64,7 +64,7 @@ def test_the_number_of_bands_tells_the_number_of_classes(names, bands, classes):
 def test_every_layer_on_request_is_computed_here_and_on_the_servers():
     of_parts = tuple(layer.name for layer in OF_PARTS)
     assert tuple(class_layers.COMPUTED) == ALL
-    assert tuple(prediction_graph.COMPUTED) == of_parts  # servers have forests, which have no other
+    assert tuple(class_scores.COMPUTED) == of_parts  # servers have forests, which have no other
 
 
 def test_every_layer_is_described():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gee_pipeline.earthengine.forest.classifier_assets import json_bytes
+from gee_pipeline.earthengine.client.assets import json_bytes
 from gee_pipeline.earthengine.forest.deploy_options import Confidence
 from gee_pipeline.earthengine.forest.tree_text import SHARE_UNIT, tree_text
 from inference.deployment.deployment import DeployedSizes

@@ -13,7 +13,7 @@ import numpy as np
 
 from gee_pipeline.earthengine.forest.classifier_assets import LINE_END, ensemble
 from gee_pipeline.earthengine.forest.deploy_options import DEEPEST
-from gee_pipeline.earthengine.forest.prediction_graph import Voters, classified
+from gee_pipeline.earthengine.forest.forest_graph import Voters, classified
 from gee_pipeline.earthengine.forest.tree_text import tree_text
 from gee_pipeline.earthengine.selfcheck.experiment import Experiment, bands, everywhere, masked, shown
 

@@ -26,9 +26,11 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from gee_pipeline.earthengine.client.assets import AssetRequest
 from gee_pipeline.earthengine.composites import graph, search
-from gee_pipeline.earthengine.forest import prediction_graph
-from gee_pipeline.earthengine.forest.classifier_assets import AssetRequest, TreeRow, table_request
+from gee_pipeline.earthengine.forest.classifier_assets import TreeRow, table_request
+from gee_pipeline.earthengine.forest.forest_graph import ForestGraph
+from gee_pipeline.earthengine.prediction.map_image import prediction
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.grid import Grid, inside
@@ -125,10 +127,11 @@ def run_python(request: ScriptRequest, name: str = "script") -> Any:
 def own_image(request: ScriptRequest, archive: Archive, geobox: GeoBox) -> ee.Image:
     """The prediction as cropmap asks for it: by the ids of scenes, which a script searches for."""
     mask = None if request.cropland == "none" else graph.cropland(request.cropland)
-    model, who = request.model, voters(request.deployment, request.model)
+    model = request.model
+    graph_of_forest = ForestGraph(model.features, voters(request.deployment, model))
     listed = scenes_at(archive, geobox, request.season, model.recipe.window, model.recipe)
-    return prediction_graph.prediction(
-        listed, request.season, model.recipe, model.features, who, cropland=mask, layers=request.layers
+    return prediction(
+        listed, request.season, model.recipe, graph_of_forest, cropland=mask, layers=request.layers
     )
 
 

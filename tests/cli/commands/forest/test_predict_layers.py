@@ -18,7 +18,7 @@ from click.testing import Result
 import inference.product.quicklook
 import inference.workflow.tasks
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
-from gee_pipeline.earthengine.forest import prediction_graph
+from gee_pipeline.earthengine.prediction import class_scores
 from tests.support.ee_emulator.server import Emulator
 from tests.support.forest_map_place import (
     ASSET,
@@ -113,8 +113,8 @@ def test_layers_differ_where_the_servers_compute_them_otherwise(
     place: ForestPlace, server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The comparison covers the layers: one that is computed wrongly is found before anything is mapped."""
-    wrong = {**prediction_graph.COMPUTED, "margin": lambda scores: scores.best.multiply(0).add(50)}
-    monkeypatch.setattr(prediction_graph, "COMPUTED", wrong)
+    wrong = {**class_scores.COMPUTED, "margin": lambda scores: scores.best.multiply(0).add(50)}
+    monkeypatch.setattr(class_scores, "COMPUTED", wrong)
     result = place.predict(tmp_path / "run", layers="margin")
     assert result.exit_code == 2
     assert "differ between Earth Engine and here" in result.stderr
@@ -214,8 +214,8 @@ def test_without_a_confidence_layers_are_refused_by_name(
 def test_a_layer_that_the_model_never_gives_fails_its_cells(
     place: ForestPlace, server: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = {**prediction_graph.COMPUTED, "second": lambda scores: scores.code.add(CLASSES)}
-    monkeypatch.setattr(prediction_graph, "COMPUTED", wrong)
+    wrong = {**class_scores.COMPUTED, "second": lambda scores: scores.code.add(CLASSES)}
+    monkeypatch.setattr(class_scores, "COMPUTED", wrong)
     result = place.predict(tmp_path / "run", FEW, layers="second")
     assert result.exit_code == 2
     assert "Earth Engine gave the second" in result.stderr
@@ -227,8 +227,8 @@ def test_layers_of_another_classification_are_not_put_beside_the_classes(
     run = tmp_path / "run"
     succeeds(place.predict(run, FEW))
     place.deploy(server, asset=f"{ASSET}_other")
-    percent = prediction_graph._percent
-    monkeypatch.setattr(prediction_graph, "_percent", lambda part, whole: percent(part, whole).subtract(1))
+    percent = class_scores.percent
+    monkeypatch.setattr(class_scores, "percent", lambda part, whole: percent(part, whole).subtract(1))
     result = place.predict(run, FEW, layers="margin")
     assert result.exit_code == 2
     assert "what these were made of has changed" in result.stderr

@@ -11,15 +11,17 @@ from ee import serializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gee_pipeline.earthengine.client.faults import Fault, FaultKind
-from gee_pipeline.earthengine.forest.classifier_assets import (
+from gee_pipeline.earthengine.client.assets import (
     ENVELOPE_BYTES,
-    ServedTrees,
-    TreeRow,
-    classifier_request,
     json_bytes,
     require_asset_name,
     require_place,
+)
+from gee_pipeline.earthengine.client.faults import Fault, FaultKind
+from gee_pipeline.earthengine.forest.classifier_assets import (
+    ServedTrees,
+    TreeRow,
+    classifier_request,
     table_chunks,
     table_request,
 )

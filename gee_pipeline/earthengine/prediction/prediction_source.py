@@ -1,10 +1,10 @@
-"""The Earth Engine source of forest maps: cells are classified on Google's servers, and classes fetched."""
+"""The Earth Engine source of maps made on Google's servers: cells are labelled there, and classes fetched."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import ee
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from gee_pipeline.earthengine.client.assets import answered
 from gee_pipeline.earthengine.composites.fetch import Expected
 from gee_pipeline.earthengine.composites.scene_list import Scenes, counted_scenes, observed_bins
 from gee_pipeline.earthengine.composites.source import LEAST_AHEAD, EarthEngineSource
-from gee_pipeline.earthengine.forest.classifier_assets import ServedTrees, answered
-from gee_pipeline.earthengine.forest.prediction_graph import PREDICTION_BANDS, Voters, prediction
+from gee_pipeline.earthengine.prediction.map_image import prediction
+from gee_pipeline.earthengine.prediction.served_model import PREDICTION_BANDS, ServedModel
 from gee_pipeline.errors import InputError
-from gee_pipeline.features.feature_names import FeatureKind
 from gee_pipeline.grid import Cell
 from gee_pipeline.layers import LayerName, band_names
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH
@@ -27,26 +27,21 @@ from gee_pipeline.source import SceneCounts, Survey
 
 
 @dataclass(frozen=True)
-class ForestSource(EarthEngineSource):
-    """Predictions of a deployed forest, and the composites that they are made of.
+class PredictionSource(EarthEngineSource):
+    """Predictions of a model on the servers, and the composites that they are made of.
 
-    It pickles small unless the trees go with every request.
+    It pickles small unless the model goes with every request.
     """
 
-    features: FeatureKind = field(kw_only=True)
-    """What the forest looks at."""
-    trees: ServedTrees = field(kw_only=True)
-    """Where the servers find the forest."""
-    classes: int = field(kw_only=True)
-    """Classes of the forest."""
+    model: ServedModel = field(kw_only=True)
+    """What labels the pixels."""
 
     def describe(self) -> dict[str, Any]:
-        """What identifies the source, as JSON values; where the forest's assets stand does not."""
-        forest = {"way": self.trees.way, "confidence": self.trees.confidence, "features": self.features}
-        return {**super().describe(), "forest": forest}
+        """What identifies the source, as JSON values; where the model's assets stand does not."""
+        return {**super().describe(), self.model.kind: self.model.describe()}
 
     def survey(self, area: BaseGeometry, season: Season, bins: range) -> Survey:
-        """How many scenes there are, after the forest was looked for.
+        """How many scenes there are, after the model was looked for.
 
         Args:
             area: Polygon in EPSG:4326.
@@ -54,26 +49,27 @@ class ForestSource(EarthEngineSource):
             bins: Bins within the season.
 
         Raises:
-            AccessError: Earth Engine cannot be used, or not the forest's assets.
-            InputError: The forest is not there, or no scene touches the area or season.
+            AccessError: Earth Engine cannot be used, or not the model's assets.
+            InputError: The model is not there, or no scene touches the area or season.
         """
         self.assets_written()
         return super().survey(area, season, bins)
 
     def assets_written(self) -> dict[str, str]:
-        """When each asset of the forest was written last, as Earth Engine says.
+        """When each asset of the model was written last, as Earth Engine says.
 
         Raises:
             AccessError: Earth Engine cannot be used, or not these assets.
             InputError: An asset is not there.
         """
         session, written = self.session, {}
-        for asset in self.trees.assets:
+        for asset in self.model.assets:
             found = answered(session, partial(session.asset, asset), asset)
             if found is None:  # every cell would fail
                 raise InputError(
-                    f"The forest is not on the servers: there is no asset {asset}, or these credentials may "
-                    "not read it. Deploy it again with 'cropmap forest deploy', or have the asset shared."
+                    f"The {self.model.kind} is not on the servers: there is no asset {asset}, or these "
+                    "credentials may not read it. Deploy it again with "
+                    f"'{self.model.deploy_command}', or have the asset shared."
                 )
             written[asset] = str(found.get("updateTime", ""))
         return written
@@ -111,8 +107,7 @@ class ForestSource(EarthEngineSource):
             scenes,
             season,
             self.recipe,
-            self.features,
-            _voters(self.trees, self.classes),
+            self.model,
             cropland=self.cropland_image(),
             layers=layers,
         )
@@ -126,7 +121,7 @@ class ForestSource(EarthEngineSource):
         self, cell: Cell, season: Season, layers: tuple[LayerName, ...]
     ) -> tuple[NDArray[np.uint8], SceneCounts]:
         mask, window = self._cropland(cell.geobox), self.recipe.window
-        names = band_names(layers, self.classes)
+        names = band_names(layers, self.model.classes)
         if mask is not None and not mask.any():
             return _unseen(mask, len(names)), SceneCounts(duplicates_dropped=None)
 
@@ -140,12 +135,6 @@ class ForestSource(EarthEngineSource):
             return self._fetcher.raster(image, cell.geobox, expected, costly=True), counts
 
         return self._of_scenes(cell, season, window, make)
-
-
-@lru_cache(maxsize=2)
-def _voters(trees: ServedTrees, classes: int) -> Voters:
-    """The same classifiers for all cells: inline trees are much text."""
-    return Voters(trees.confidence, trees.classifiers(), classes)
 
 
 def _unseen(cropland: NDArray[np.bool_], bands: int) -> NDArray[np.uint8]:

@@ -22,8 +22,10 @@ from odc.geo.geobox import GeoBox
 from gee_pipeline.bands import BANDS
 from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.composites.scene_list import Scenes
-from gee_pipeline.earthengine.forest import prediction_graph
-from gee_pipeline.earthengine.forest.prediction_graph import Voters
+from gee_pipeline.earthengine.forest import forest_graph
+from gee_pipeline.earthengine.forest.forest_graph import ForestGraph, Voters
+from gee_pipeline.earthengine.prediction.filled_series import composites_of, observed_bins, whole_series
+from gee_pipeline.earthengine.prediction.map_image import prediction
 from gee_pipeline.errors import InputError
 from gee_pipeline.features.feature_names import feature_names
 from gee_pipeline.map_codes import NOT_ENOUGH
@@ -109,7 +111,7 @@ def listed(archive: Archive, recipe: Recipe) -> Scenes:
 def served(cube: np.ndarray, recipe: Recipe, kind: str) -> dict[str, np.ma.MaskedArray]:
     """Features as the servers compute them, in the order of their bands."""
     archive = archive_of(cube, recipe)
-    image = prediction_graph.features(listed(archive, recipe), SEASON, recipe, kind)
+    image = forest_graph.features(composites_of(listed(archive, recipe), SEASON, recipe), recipe, kind)
     return computed(image, archive, cube.shape[2:])
 
 
@@ -211,7 +213,7 @@ def test_observed_bins_are_counted_where_there_are_none_too():
     seen = every_pattern(6)
     recipe = recipe_of(6)
     archive = archive_of(cube_of(0, seen, 2), recipe)
-    image = prediction_graph.observed_bins(listed(archive, recipe), SEASON, recipe)
+    image = observed_bins(composites_of(listed(archive, recipe), SEASON, recipe), recipe)
     (found,) = computed(image, archive, seen.shape[1:]).values()
     assert found.dtype == np.uint8
     assert not np.ma.getmaskarray(found).any()
@@ -220,7 +222,9 @@ def test_observed_bins_are_counted_where_there_are_none_too():
 
 def test_harmonic_features_need_their_bands():
     with pytest.raises(InputError, match="B8A"):
-        prediction_graph.features(made_scenes(SEASON), SEASON, recipe_of(3), "harmonic")
+        forest_graph.features(
+            composites_of(made_scenes(SEASON), SEASON, recipe_of(3)), recipe_of(3), "harmonic"
+        )
 
 
 def test_a_catalog_gives_both_engines_the_same_features(tmp_path):
@@ -235,7 +239,7 @@ def test_a_catalog_gives_both_engines_the_same_features(tmp_path):
     assert 0 < keep.sum() < keep.size
     archive = archive_of_catalog(path)
     scenes = scenes_at(archive, cell.geobox, SEASON, recipe.window, recipe)
-    image = prediction_graph.features(scenes, SEASON, recipe, "median")
+    image = forest_graph.features(composites_of(scenes, SEASON, recipe), recipe, "median")
     bands = computed(image, archive, cell.geobox.shape)
     found = columns(bands, feature_names(recipe, "median"), keep)
     np.testing.assert_array_equal(found, forest_features(pixel_series(local, keep), recipe, "median"))
@@ -335,7 +339,7 @@ def test_a_prediction_is_what_the_trees_say_where_enough_is_seen_and_cropland(co
     mask = graph.cropland("worldcover")
     archive = archive_of(cube, recipe)
     scenes = listed(archive, recipe)
-    image = prediction_graph.prediction(scenes, SEASON, recipe, "median", voters, cropland=mask)
+    image = prediction(scenes, SEASON, recipe, ForestGraph("median", voters), cropland=mask)
     archive.add(world_cover(cropland))
     bands = computed(image, archive, seen.shape[1:])
 
@@ -366,7 +370,7 @@ def test_without_a_mask_everything_is_mapped_and_harmonic_forests_see_their_coef
     forests, voters = forests_of("votes", names, seed=3)
     archive = archive_of(cube, recipe)
     scenes = listed(archive, recipe)
-    image = prediction_graph.prediction(scenes, SEASON, recipe, "harmonic", voters, cropland=None)
+    image = prediction(scenes, SEASON, recipe, ForestGraph("harmonic", voters), cropland=None)
     bands = computed(image, archive, (8, 8))
     mapped = seen.sum(axis=0) >= 2
     assert 0 < mapped.sum() < mapped.size
@@ -388,7 +392,7 @@ def test_a_forest_of_one_class_is_sure(confidence):
     voters = Voters(confidence, (ensemble([Stump("B4_24", 0, leaf, leaf)] * 3, mode),), 1)
     archive = archive_of(cube_of(0, seen, 1), recipe)
     scenes = listed(archive, recipe)
-    image = prediction_graph.prediction(scenes, SEASON, recipe, "median", voters, cropland=None)
+    image = prediction(scenes, SEASON, recipe, ForestGraph("median", voters), cropland=None)
     bands = computed(image, archive, (1, 3))
     sure = 255 if confidence == "none" else 100
     assert [values.tolist() for values in bands.values()] == [[[1, 1, 255]], [[sure, sure, 255]], [[2, 1, 0]]]
@@ -451,7 +455,7 @@ def prediction_of(bins: int, confidence: str = "votes", kind: str = "median", ba
     voters = Voters(confidence, (ee.Classifier.load("projects/p/assets/forest"),) * count, 5)
     recipe = Recipe.of(bands=BANDS[:bands], window=(1, 5 * bins))
     mask = graph.cropland("worldcover")
-    return prediction_graph.prediction(made_scenes(SEASON), SEASON, recipe, kind, voters, cropland=mask)
+    return prediction(made_scenes(SEASON), SEASON, recipe, ForestGraph(kind, voters), cropland=mask)
 
 
 @pytest.mark.parametrize(
@@ -474,7 +478,9 @@ def test_filling_takes_so_many_functions_a_bin_and_hardly_more_steps():
     """A chain from bin to bin would add steps with every bin; what grows here is the list of bands."""
     recipes = [Recipe.of(bands=("B4",), clear=SCORED, window=(1, 5 * n)) for n in (16, 64)]
     scenes = made_scenes(SEASON)
-    few, many = (json.loads(written(prediction_graph.filled(scenes, SEASON, one))) for one in recipes)
+    few, many = (
+        json.loads(written(whole_series(composites_of(scenes, SEASON, one), one))) for one in recipes
+    )
     assert len(list(calls(many))) < 4.2 * len(list(calls(few)))
     assert steps(many) - steps(few) <= 64 - 16 + 2 * 2  # two more levels on the way up and two down
 
@@ -533,7 +539,7 @@ def test_a_forest_of_two_sensors_says_the_same_on_both_sides(tmp_path):
     (trees,) = ensembles(model, "votes")
     voters = Voters("votes", (ee.Classifier.decisionTreeEnsemble(list(trees)).setOutputMode("RAW"),), 3)
     listed_here = scenes.listed(cell.geobox, SEASON, recipe.window, recipe)
-    image = prediction_graph.prediction(listed_here, SEASON, recipe, "median", voters, cropland=None)
+    image = prediction(listed_here, SEASON, recipe, ForestGraph("median", voters), cropland=None)
     found = {name: values.data for name, values in scenes.pixels(image, cell.geobox).items()}
     np.testing.assert_array_equal(found["class"][enough], expected.codes)
     np.testing.assert_array_equal(found["confidence"][enough], expected.confidence)
