@@ -146,6 +146,12 @@ BASE: Final = (CROP_MAP, CONFIDENCE, CLEAR_OBSERVATIONS)
 AT_LIMIT: Final = 100
 """Value of the layer of applicability at its limit; above it a pixel is outside."""
 
+MOST_UNLIKE: Final = 254
+"""Largest value of that layer."""
+
+LEAST_PROBABILITY: Final = 2.0**-30
+"""Probability that a smaller one counts as in that layer: a part of a class."""
+
 APPLICABILITY: Final = Layer(
     "applicability",
     "applicability",

@@ -28,7 +28,7 @@ class Map:
 
     @property
     def width(self) -> int:
-        """Columns and the empty one that follows them: a shift in time runs into it, not into the next row."""
+        """Columns and the empty one after them: a shift in time runs into it, not into the next row."""
         return self.columns + 1
 
     @property
@@ -103,8 +103,8 @@ class NetworkWeights:
         numbers = (*self.factor, *self.offset, *(v for m in self.matrices for row in m for v in row))
         if not all(map(math.isfinite, (*numbers, self.temperature))):
             raise InputError(
-                "Weights for the servers are finite numbers, and some of these are not. The training diverged "
-                "or the file is damaged: train or copy the model again."
+                "Weights for the servers are finite numbers, and some of these are not. The training "
+                "diverged or the file is damaged: train or copy the model again."
             )
 
     @property

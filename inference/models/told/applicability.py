@@ -13,19 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import InputError
-from gee_pipeline.layers import AT_LIMIT
-
-LEAST: Final = 2.0**-30
-"""Probability that a smaller one counts as: a part of a class, see `gee_pipeline.layers`."""
-
-MOST: Final = 254
-"""Largest value of the layer."""
+from gee_pipeline.layers import AT_LIMIT, LEAST_PROBABILITY, MOST_UNLIKE
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ class Applicability:
         """`(pixel,)`: the same in percent of the limit, at most 254."""
         share = AT_LIMIT * self.dissimilarity(probabilities) / self.limit
         # cut before rounding, so that no pixel inside is called outside
-        return np.minimum(np.ceil(np.minimum(share, MOST)), MOST).astype(np.uint8)
+        return np.minimum(np.ceil(np.minimum(share, MOST_UNLIKE)), MOST_UNLIKE).astype(np.uint8)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -79,7 +73,7 @@ class Applicability:
 
 def answers(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """`(pixel, class)`: logarithms of probabilities, less their mean over the classes."""
-    logs = np.log(np.maximum(np.asarray(probabilities, np.float64), LEAST))
+    logs = np.log(np.maximum(np.asarray(probabilities, np.float64), LEAST_PROBABILITY))
     centred: NDArray[np.float64] = logs - logs.mean(axis=1, keepdims=True)
     return centred
 

@@ -63,6 +63,13 @@ def _array(request: Any, values: Any, pixelType: PixelType | None) -> Array:
     return Array(found.astype(pixelType.dtype if pixelType else union_type(kinds)))
 
 
+@algorithm("Array.repeat")
+def _repeat_array(request: Any, array: Array, axis: int, copies: int) -> Array:
+    if not 0 <= axis < array.values.ndim:
+        raise EmulatorError(f"Array.repeat: axis {axis} is out of range for {array.values.ndim} dimensions.")
+    return Array(np.concatenate([array.values] * copies, axis=axis))
+
+
 def _changed(band: Band, change: Change, dimensions: int, dtype: np.dtype[Any] | None = None) -> Band:
     """A band whose arrays are changed, all in the same way; the mask stays."""
     made = band.dtype if dtype is None else dtype
@@ -384,6 +391,58 @@ def _transpose(request: Any, input: Image, axis1: int, axis2: int) -> Image:
     return mapped_image(input, transposed)
 
 
+@algorithm("Image.arrayReshape")
+def _reshape(request: Any, image: Image, lengths: Image, dimensions: int) -> Image:
+    """Positions keep their order: the last axis runs fastest."""
+    (shape,) = lengths.bands
+    if shape.dimensions != 1:
+        raise EmulatorError("Image.arrayReshape: the lengths are an array of one dimension.")
+
+    def reshaped(band: Band) -> Band:
+        def compute(reader: Reader, grid: Grid) -> Pixels:
+            pixels, wanted = reader.read(band, grid), reader.read(shape, grid)
+            found = np.unique(wanted.values.reshape(-1, wanted.values.shape[-1]), axis=0)
+            if len(found) != 1 or found.shape[1] != dimensions or not wanted.mask.all():
+                raise EmulatorError(f"Image.arrayReshape: one shape of {dimensions} lengths is needed.")
+            try:
+                values = pixels.values.reshape(*pixels.values.shape[:PIXEL], *found[0].tolist())
+            except ValueError as error:
+                was = list(_lengths(pixels.values))
+                raise EmulatorError(
+                    f"Image.arrayReshape: {was} does not become {found[0].tolist()}."
+                ) from error
+            return Pixels(values, pixels.mask)
+
+        return Band(band.name, band.dtype, compute, band.projection, dimensions=dimensions)
+
+    return mapped_image(image, reshaped)
+
+
+@algorithm("Image.matrixMultiply")
+def _matrix_multiply(request: Any, image1: Image, image2: Image) -> Image:
+    pairs = paired(image1, image2, "Image.matrixMultiply")
+    bands = tuple(_product(one, two, name) for one, two, name in pairs)
+    return Image(bands, {}, image1.footprint or image2.footprint)
+
+
+def _product(one: Band, two: Band, name: str) -> Band:
+    if (one.dimensions, two.dimensions) != (2, 2):
+        raise EmulatorError(
+            f"Image.matrixMultiply: arrays of two dimensions are needed, got {one.dimensions} and "
+            f"{two.dimensions}."
+        )
+    dtype = union_type([one.dtype, two.dtype])
+
+    def compute(reader: Reader, grid: Grid) -> Pixels:
+        left, right = reader.read(one, grid), reader.read(two, grid)
+        (_, inner), (rows, _) = _lengths(left.values), _lengths(right.values)
+        if inner != rows:
+            raise EmulatorError(f"Image.matrixMultiply: {inner} columns do not meet {rows} rows.")
+        return Pixels(np.matmul(left.values, right.values).astype(dtype, copy=False), left.mask & right.mask)
+
+    return Band(name, dtype, compute, shared_projection(one, two), dimensions=2)
+
+
 @algorithm("Image.arrayDotProduct")
 def _dot(request: Any, image1: Image, image2: Image) -> Image:
     from tests.support.ee_emulator.algorithms.pixels import combined_band
@@ -413,5 +472,7 @@ takes_arrays(
     "Image.arraySlice",
     "Image.arraySort",
     "Image.arrayTranspose",
+    "Image.arrayReshape",
+    "Image.matrixMultiply",
     "Image.arrayDotProduct",
 )
