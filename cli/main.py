@@ -37,6 +37,8 @@ COMMANDS: Final = {
     "evaluate": "cli.commands.models.evaluate:evaluate",
     "benchmark": "cli.commands.models.benchmark:benchmark",
     "explain": "cli.commands.models.explain:explain",
+    "deploy": "cli.commands.models.deploy:deploy",
+    "compare": "cli.commands.models.compare:compare",
     "forest": "cli.commands.forest:forest",
     "ee": "cli.commands.ee:ee",
 }

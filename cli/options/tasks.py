@@ -1,4 +1,4 @@
-"""Options of commands that can leave the work to batch tasks of Earth Engine."""
+"""Options of commands whose maps Earth Engine's servers make: of batch tasks, and of comparisons."""
 
 from __future__ import annotations
 
@@ -34,6 +34,26 @@ task_options = apply(
         metavar="FOLDER",
         help="With --collect: folder of the files if you copied them from --to yourself.",
     ),
+)
+
+
+unverified_option = click.option(
+    "--unverified",
+    is_flag=True,
+    default=None,
+    help="Map without comparing cells of the servers with the same cells computed here; the report says so.",
+)
+
+
+drawn_options = apply(
+    click.option(
+        "--cells",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Cells that are compared, drawn at random; each costs its composites and its classes.  "
+        "[default: 3]",
+    ),
+    click.option("--seed", type=click.IntRange(min=0), help="Seed by which cells are drawn.  [default: 1]"),
 )
 
 

@@ -108,7 +108,7 @@ def export_by_tasks(
 ) -> TaskSummary:
     """Start batch tasks for the cells of a run that have no file yet, and follow them to their end.
 
-    They write predictions where the run's model is a forest, else composites.
+    They write predictions where a server runs the model of the run, else composites.
 
     What a former call started is continued; a task is never started twice, also where the former call
     was killed. Tasks that failed or were cancelled are started again.

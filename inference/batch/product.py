@@ -130,12 +130,12 @@ class CompositeProduct:
 
 @dataclass(frozen=True)
 class PredictionProduct:
-    """The classes, confidence, clear observations and layers that a forest on the servers gives."""
+    """The classes, confidence, clear observations and layers that a model on the servers gives."""
 
     folder: Path
     """Folder of the run."""
     plan: RunPlan
-    """A plan whose model is a forest."""
+    """A plan whose model a server runs."""
     source: EarthEngineSource
     """The source of its scenes."""
 
@@ -158,7 +158,7 @@ class PredictionProduct:
         """The prediction of some cells, also of pixels outside the area."""
         source, plan = self.plan.reader, self.plan
         if not isinstance(source, PredictionSource):
-            raise AssertionError(f"tasks classify by a source of forests, not by {source!r}")
+            raise AssertionError(f"tasks label by a source of predictions, not by {source!r}")
         scenes = self.source.scenes_of(cells, plan.season, plan.recipe.window)
         return source.prediction_image(scenes, plan.season, plan.layers)
 
@@ -184,14 +184,14 @@ def command_of(folder: Path, plan: RunPlan, destination: Destination) -> str:
 
 
 def product_of(folder: Path, plan: RunPlan, source: EarthEngineSource) -> Product:
-    """What the tasks of a run write: predictions where its model is a forest, else composites.
+    """What the tasks of a run write: predictions where a server runs its model, else composites.
 
     Args:
         folder: Run folder.
         plan: The run.
         source: What `source_of` gives.
     """
-    if plan.model and plan.model.kind == "forest":
+    if plan.model and plan.model.on_servers:
         return PredictionProduct(folder, plan, source)
     return CompositeProduct(folder, plan, source)
 

@@ -18,13 +18,11 @@ from gee_pipeline.earthengine.client.assets import REQUEST_LIMIT, AssetRequest, 
 from gee_pipeline.earthengine.client.faults import Fault, FaultKind, request_error
 from gee_pipeline.earthengine.client.retry import TRIES, persistently
 from gee_pipeline.earthengine.client.session import Session
-from gee_pipeline.earthengine.forest.deploy_options import Way
 from gee_pipeline.earthengine.tasks.answer import TaskAnswer
 from gee_pipeline.earthengine.tasks.follower import TaskFollower
 from gee_pipeline.earthengine.tasks.task import Task
 from gee_pipeline.errors import CorruptFileError, CropmapError, EarthEngineError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, read_sealed, write_sealed
-from inference.deployment.deployment import DeployedSizes, remedy_for, too_large
 
 T = TypeVar("T")
 
@@ -32,6 +30,22 @@ _WAY_OUT: Final = "Delete it once no task writes the assets."
 
 POLL_SECONDS: Final = 15.0
 """Seconds between two looks at the tasks; each takes a minute at least."""
+
+
+@dataclass(frozen=True)
+class Deployable:
+    """What is brought to the servers, as far as tasks and messages need it."""
+
+    kind: str
+    """In one word: `forest`, `network`."""
+    digest: str
+    """Of the model."""
+    request_of: Callable[[str, str], AssetRequest]
+    """The request for an asset under a name; always the same for the same."""
+    too_large: Callable[[int, str], str]
+    """The message for a request of some bytes that Earth Engine does not take, with its own words if any."""
+    remedy: Callable[[str], str]
+    """What to do about what the servers refused, by their words."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,7 @@ def begin(path: Path, about: dict[str, Any], assets: Sequence[str]) -> Deploymen
     if found and found.under_way:
         differing = sorted(k for k in {*about, *found.about} if about.get(k) != found.about.get(k))
         raise MismatchError(
-            "Another deployment of this forest is under way, with another "
+            "Another deployment of this model is under way, with another "
             f"{', '.join(differing) or 'asset'}: {found.about} to {', '.join(found.assets)}. Finish it with "
             f"the same command as before, or delete {path} to give it up."
         )
@@ -146,7 +160,7 @@ def only_one(path: Path) -> Iterator[None]:
         lock.acquire(timeout=1)
     except Timeout as error:
         raise InputError(
-            f"One process at a time deploys a forest, and another one holds {lock.lock_file}. Wait for it."
+            f"One process at a time deploys a model, and another one holds {lock.lock_file}. Wait for it."
         ) from error
     try:
         yield
@@ -162,9 +176,7 @@ class AssetTasks:
         path: Path,
         record: DeploymentRecord,
         session: Session,
-        request_of: Callable[[str, str], AssetRequest],
-        sizes: DeployedSizes,
-        way: Way,
+        subject: Deployable,
         *,
         notice: Callable[[str], None],
         sleep: Callable[[float], None] = time.sleep,
@@ -175,14 +187,12 @@ class AssetTasks:
             path: File of the record.
             record: As `begin` gave it.
             session: Session of Earth Engine.
-            request_of: The request for an asset under a name; always the same for the same.
-            sizes: Of the forest, for messages.
-            way: How it comes to the servers.
+            subject: What is brought to the servers.
             notice: Takes one sentence for the user.
             sleep: Waits a number of seconds.
         """
         self._path, self.record, self._session = path, record, session
-        self._request_of, self._sizes, self._way = request_of, sizes, way
+        self._subject = subject
         self._notice, self._sleep = notice, sleep
 
     def require_sizes(self) -> None:
@@ -192,9 +202,9 @@ class AssetTasks:
             InputError: Naming size, limit and the ways out.
         """
         for task in self.record.tasks:
-            size = self._request_of(task.subject, self.request_id(task)).bytes
+            size = self._subject.request_of(task.subject, self.request_id(task)).bytes
             if size > REQUEST_LIMIT:
-                raise InputError(too_large(self._sizes, self._way, size))
+                raise InputError(self._subject.too_large(size, ""))
 
     def run(self, *, wait: bool, poll_seconds: float = POLL_SECONDS) -> None:
         """Have every asset written.
@@ -228,10 +238,10 @@ class AssetTasks:
         return f"that writes {subject}"
 
     def request_id(self, task: Task[str]) -> str:
-        """The forest, the number of the asset and the attempt."""
+        """The model, the number of the asset and the attempt."""
         number = self.record.assets.index(task.subject) + 1
-        forest = self.record.about["forest"]
-        return f"cropmap-forest-{forest}-{self.record.token}-{number}-{task.attempt}"
+        model = f"{self._subject.kind}-{self._subject.digest}"
+        return f"cropmap-{model}-{self.record.token}-{number}-{task.attempt}"
 
     def note(self, task: Task[str]) -> None:
         """The record with the task, written as a whole; a task that has begun is announced."""
@@ -242,7 +252,7 @@ class AssetTasks:
 
     def submit(self, task: Task[str], request_id: str) -> Mapping[str, Any]:
         """An export of a table or of a classifier."""
-        request = self._request_of(task.subject, request_id)
+        request = self._subject.request_of(task.subject, request_id)
         return self._asked(lambda: self._session.start_export(request.body, request.name, request.kind))
 
     def operation(self, name: str) -> Mapping[str, Any]:
@@ -265,14 +275,14 @@ class AssetTasks:
         return ()
 
     def fatal(self, fault: Fault, subject: str | None) -> CropmapError | None:
-        """A lack of access, or trees that are too large: each asset holds about as many."""
+        """A lack of access, or an asset that is too large: each holds about as much."""
         asset = subject or self.record.assets[0]
         if fault.kind is FaultKind.ACCESS:
             return asset_access_error(fault, asset)
         if fault.kind is FaultKind.TOO_LARGE:
             task = next(task for task in self.record.tasks if task.subject == asset)
-            size = self._request_of(asset, self.request_id(task)).bytes
-            return InputError(too_large(self._sizes, self._way, size, fault.message))
+            size = self._subject.request_of(asset, self.request_id(task)).bytes
+            return InputError(self._subject.too_large(size, fault.message))
         return None
 
     def finished(self, task: Task[str]) -> None:
@@ -298,5 +308,5 @@ class AssetTasks:
         if not failed:
             return
         named = "; ".join(f"{task.subject}: {task.message.rstrip('.')}" for task in failed)
-        remedies = dict.fromkeys(remedy_for(task.message, self._sizes.confidence) for task in failed)
+        remedies = dict.fromkeys(self._subject.remedy(task.message) for task in failed)
         raise EarthEngineError(f"Not written at Earth Engine: {named}. {' '.join(remedies)}")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gee_pipeline.earthengine.client.assets import AssetRequest, answered, require_place
+from gee_pipeline.earthengine.client.assets import AssetRequest, answered, require_place, table_request
 from gee_pipeline.earthengine.client.session import Session
 from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.earthengine.forest.classifier_assets import (
@@ -16,11 +16,11 @@ from gee_pipeline.earthengine.forest.classifier_assets import (
     TreeRow,
     classifier_request,
     table_chunks,
-    table_request,
+    table_row,
 )
 from gee_pipeline.earthengine.forest.deploy_options import DEFAULT_CONFIDENCE, DEFAULT_WAY, Confidence, Way
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from inference.deployment.asset_tasks import POLL_SECONDS, AssetTasks, begin, only_one
+from inference.deployment.asset_tasks import POLL_SECONDS, AssetTasks, Deployable, begin, only_one
 from inference.deployment.deployment import (
     DeployedSizes,
     Deployment,
@@ -28,8 +28,10 @@ from inference.deployment.deployment import (
     deployment_path,
     ensembles,
     load_deployment,
+    remedy_for,
     require_target,
     save_deployment,
+    too_large,
 )
 from inference.deployment.probe import Probe, probe
 from inference.models.forest_model import ForestModel
@@ -190,11 +192,20 @@ class _Target:
             path,
             begin(path, about, deployment.assets),
             self.session,
-            self._request,
-            self.result.sizes,
-            deployment.way,
+            self._subject,
             notice=self.notice,
             sleep=self.sleep,
+        )
+
+    @property
+    def _subject(self) -> Deployable:
+        sizes, way = self.result.sizes, self.result.deployment.way
+        return Deployable(
+            "forest",
+            self.result.deployment.forest,
+            self._request,
+            lambda size, said: too_large(sizes, way, size, said),
+            lambda message: remedy_for(message, sizes.confidence),
         )
 
     def _request(self, asset: str, name: str) -> AssetRequest:
@@ -202,7 +213,7 @@ class _Target:
         if isinstance(content, Trees):
             mode = MODES[self.result.deployment.confidence]
             return classifier_request(content.texts, mode, asset, name, overwrite=self.overwrite)
-        return table_request(content, asset, name, overwrite=self.overwrite)
+        return table_request(list(map(table_row, content)), asset, name, overwrite=self.overwrite)
 
     def _exists(self, asset: str) -> bool:
         found = answered(self.session, lambda: self.session.asset(asset), asset, sleep=self.sleep)

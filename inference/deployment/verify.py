@@ -1,8 +1,8 @@
 """Whether Earth Engine classifies like this machine: cells drawn at random, computed on both sides.
 
-The servers' composites are fetched and classified here, with the gap filling, features and votes that the
-forest was trained with, and every pixel is compared with what the servers say of it. What was compared is
-written next to the forest, and a map is made only of what passed.
+The servers' composites are fetched and labelled here, with the gap filling and scaling that the model was
+trained with, and every pixel is compared with what the servers say of it. What was compared is written next
+to the model, and a map is made only of what passed.
 """
 
 from __future__ import annotations
@@ -27,19 +27,13 @@ from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, read_json, sealed, unsealed, write_json
 from gee_pipeline.grid import Cell
 from gee_pipeline.layers import LayerName, band_names, in_order
-from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH
-from gee_pipeline.source import Composite
-from inference.deployment.deployment import Deployment
-from inference.models.class_layers import layer_values
-from inference.models.forest_features import forest_features
-from inference.models.forest_model import ForestModel
-from inference.models.pixel_prediction import ScoredPrediction
-from inference.models.series import clear_bins, pixel_series
+from gee_pipeline.map_codes import NOT_CROPLAND
+from inference.deployment.server_model import ServerModel
 from inference.run.plan import RunPlan
 
-_WAY_OUT: Final = "Delete it and run 'cropmap forest verify' again."
+_WAY_OUT: Final = "Delete it and compare again with the same command."
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the file; one of another version is refused."""
 
 CELLS: Final = 3
@@ -53,10 +47,6 @@ EXAMPLES: Final = 5
 
 EMPTY_ALLOWED: Final = 10
 """Cells without a classified pixel that are passed over, for each cell that is wanted."""
-
-TOLERANCE: Final = {"median": 0.0, "harmonic": 0.001}
-"""Share of the pixels with a class that may differ. Medians are whole numbers on both sides; a harmonic
-coefficient is rounded, and a sum of 43 products that ends close to a half may be rounded either way."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +88,8 @@ class Verification:
 
     subject: str
     """Digest of all that decides the result, see `subject_of`."""
-    forest: str
-    """Digest of the forest."""
+    model: str
+    """Digest of the model."""
     year: int
     """Mapped year."""
     cells: tuple[str, ...]
@@ -114,10 +104,14 @@ class Verification:
     """Pixels that differ, by band."""
     differing_pixels: int
     """Pixels that differ in any band."""
-    ties_elsewhere: int
-    """Equal votes that Earth Engine's own vote gave to another class, where it decides; no difference."""
+    excused: int
+    """Pixels that differ for a stated reason; no difference."""
+    excuse: str
+    """That reason in words, to follow a sentence; empty where none differs so."""
+    exact: tuple[str, ...]
+    """Bands in which no pixel may differ."""
     tolerance: float
-    """Share of the pixels with a class that may differ in class or confidence."""
+    """Share of the pixels with a class that may differ in the other bands."""
     examples: tuple[Difference, ...]
     """The first pixels that differ."""
     seed: int
@@ -125,7 +119,7 @@ class Verification:
     when: str
     """Time in UTC."""
     written: dict[str, str]
-    """When each asset of the trees was written last, as Earth Engine says; none where they are inline."""
+    """When each asset of the model was written last, as Earth Engine says; none where it goes along."""
     version: str
     """Version of cropmap that compared."""
     layers: tuple[LayerName, ...] = ()
@@ -142,13 +136,14 @@ class Verification:
 
         Observations are but counted, and are the same however harmonics are rounded.
         """
-        return self.classified > 0 and not self.differing["clear"] and self.share <= self.tolerance
+        strict = any(self.differing[band] for band in self.exact)
+        return self.classified > 0 and not strict and self.share <= self.tolerance
 
     def still_holds(self, source: PredictionSource) -> bool:
-        """Whether the trees that were compared are still those on the servers, and this is that version.
+        """Whether what was compared is still what lies on the servers, and this is that version.
 
         Raises:
-            AccessError: Earth Engine cannot be used, or not the forest's assets.
+            AccessError: Earth Engine cannot be used, or not the model's assets.
             InputError: An asset is not there.
         """
         return self.version == version("cropmap") and self.written == source.assets_written()
@@ -158,15 +153,18 @@ class Verification:
         """What was found, one sentence."""
         what = f"{self.pixels:,} pixels of {len(self.cells)} cells ({self.classified:,} with a class)"
         if not self.differing_pixels:
-            return f"{what} are the same on Earth Engine and here{self._ties()}."
+            return f"{what} are the same on Earth Engine and here{self.excuse}."
         bands = ", ".join(f"{name} {count:,}" for name, count in self.differing.items() if count)
         return (
             f"{self.differing_pixels:,} of {what} differ between Earth Engine and here ({self.share:.3%} of "
-            f"those with a class; {bands}; {self.tolerance:.1%} are allowed){self._ties()}."
+            f"those with a class; {bands}; {self.tolerance:.1%} are allowed){self.excuse}."
         )
 
-    def require_passed(self) -> None:
+    def require_passed(self, model: ServerModel) -> None:
         """Refuse to continue where the servers answer something else.
+
+        Args:
+            model: What was compared.
 
         Raises:
             MismatchError: With counts, share and the first pixels.
@@ -175,8 +173,8 @@ class Verification:
             return
         named = "".join(f"\n  {example}" for example in self.examples)
         raise MismatchError(
-            f"{self.summary}{named}\nThe map would not be the forest's. Deploy the forest again ('cropmap "
-            "forest deploy --overwrite') and verify again; if it stays so, please report these pixels."
+            f"{self.summary}{named}\nThe map would not be the {model.served.kind}'s. {model.way_out}; if it "
+            "stays so, please report these pixels."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -188,22 +186,19 @@ class Verification:
         """The verification that `to_dict` wrote."""
         rest = {key: value for key, value in values.items() if key not in ("format", "share", "passed")}
         examples = tuple(map(Difference.from_dict, rest.pop("examples")))
-        cells, empty, layers = (tuple(rest.pop(key, ())) for key in ("cells", "empty", "layers"))
-        return cls(cells=cells, empty=empty, layers=in_order(layers), examples=examples, **rest)
-
-    def _ties(self) -> str:
-        if not self.ties_elsewhere:
-            return ""
-        return f"; {self.ties_elsewhere:,} equal votes are decided otherwise by Earth Engine's own rule"
+        cells, empty, exact, layers = (
+            tuple(rest.pop(key, ())) for key in ("cells", "empty", "exact", "layers")
+        )
+        return cls(cells=cells, empty=empty, exact=exact, layers=in_order(layers), examples=examples, **rest)
 
 
-def subject_of(plan: RunPlan, source: PredictionSource, deployment: Deployment) -> str:
-    """Sixteen hex digits of what a comparison is of: forest, deployment, recipe, season, area and servers.
+def subject_of(plan: RunPlan, source: PredictionSource, model: ServerModel) -> str:
+    """Sixteen hex digits of what a comparison is of: model, deployment, recipe, season, area and servers.
 
     The size of cells is left out: it decides where pixels lie, not how one is computed.
     """
     values = {
-        "deployment": deployment.to_dict(),
+        "deployment": dict(model.deployment),
         "recipe": plan.recipe.digest,
         "season": [plan.season.year, plan.season.start.isoformat()],
         "area": hashlib.sha256(shapely.to_wkb(plan.area)).hexdigest(),
@@ -224,8 +219,7 @@ class DrawOptions(TypedDict, total=False):
 def verify(
     plan: RunPlan,
     source: PredictionSource,
-    model: ForestModel,
-    deployment: Deployment,
+    model: ServerModel,
     *,
     cells: int = CELLS,
     seed: int = SEED,
@@ -237,9 +231,8 @@ def verify(
 
     Args:
         plan: The run whose cells are drawn.
-        source: Classifies on the servers, and gives their composites.
-        model: The forest.
-        deployment: How it came to the servers.
+        source: Labels on the servers, and gives their composites.
+        model: What labels the pixels, on both sides.
         cells: Cells to compare; all, where the run has fewer.
         seed: Of the draw.
         notice: Takes one sentence for the user.
@@ -255,7 +248,7 @@ def verify(
     compared: list[_Compared] = []
     empty: list[str] = []
     for cell in _drawn(plan, seed, most=cells * (1 + EMPTY_ALLOWED)):
-        found = _compare(cell, plan, source, model, deployment)
+        found = _compare(cell, plan, source, model)
         if found.differs.any() or found.classified:
             compared.append(found)
         else:
@@ -266,29 +259,25 @@ def verify(
     if not compared:
         raise InputError(
             f"None of the {len(empty)} cells drawn has a pixel with {plan.recipe.min_clear_bins} clear bins, "
-            "so there is nothing to compare. Check --year and --aoi; draw others with 'cropmap forest verify "
-            "--seed', or map without (--unverified)."
+            "so there is nothing to compare. Check --year and --aoi; draw others with "
+            f"'{model.verify_command} --seed', or map without (--unverified)."
         )
     if len(compared) < cells:
         notice(f"Only {len(compared)} cells with classified pixels were found, {cells} were wanted.")
     return Verification(
-        subject=subject_of(plan, source, deployment),
-        forest=model.digest,
+        subject=subject_of(plan, source, model),
+        model=model.digest,
         year=plan.season.year,
         empty=tuple(empty),
-        tolerance=TOLERANCE[model.features],
+        exact=model.exact,
+        tolerance=model.tolerance,
         seed=seed,
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         written=written,
         version=version("cropmap"),
         layers=plan.layers,
-        **_counted(compared, band_names(plan.layers, len(model.classes))),
+        **_counted(compared, model, band_names(plan.layers, len(model.classes))),
     )
-
-
-def verifications_path(forest: Path) -> Path:
-    """Where the comparisons of a forest's file are written: `forest.verifications.json`."""
-    return forest.with_suffix(".verifications.json")
 
 
 def keep(path: Path, verification: Verification) -> None:
@@ -312,17 +301,15 @@ def read_verifications(path: Path) -> list[Verification]:
         found = [unsealed(one, path, _WAY_OUT) for one in values]
         return [Verification.from_dict(one) for one in found if one["format"] == FORMAT]
     except (*ODD_VALUES, InputError) as error:
-        raise CorruptFileError(f"{path} holds no comparisons of a forest ({error!r}). {_WAY_OUT}") from error
+        raise CorruptFileError(f"{path} holds no comparisons of a model ({error!r}). {_WAY_OUT}") from error
 
 
-def verified(
-    path: Path, plan: RunPlan, source: PredictionSource, deployment: Deployment
-) -> Verification | None:
-    """The last comparison of this forest, deployment, recipe, season, area and servers, passed or not.
+def verified(path: Path, plan: RunPlan, source: PredictionSource, model: ServerModel) -> Verification | None:
+    """The last comparison of this model, deployment, recipe, season, area and servers, passed or not.
 
     It may be of more layers than the plan has, but not of fewer.
     """
-    subject, layers = subject_of(plan, source, deployment), set(plan.layers)
+    subject, layers = subject_of(plan, source, model), set(plan.layers)
     found = (one for one in read_verifications(path) if one.subject == subject and layers <= set(one.layers))
     return next(found, None)
 
@@ -331,22 +318,20 @@ def verify_and_keep(
     path: Path,
     plan: RunPlan,
     source: PredictionSource,
-    model: ForestModel,
-    deployment: Deployment,
+    model: ServerModel,
     **drawn: Unpack[DrawOptions],
 ) -> Verification:
     """What `verify` finds, passed or not, written down.
 
     Args:
-        path: As `verifications_path` gives it; a damaged file is refused before anything is compared.
+        path: File of the comparisons; a damaged file is refused before anything is compared.
         plan: The run whose cells are drawn.
-        source: Classifies on the servers, and gives their composites.
-        model: The forest.
-        deployment: How it came to the servers.
+        source: Labels on the servers, and gives their composites.
+        model: What labels the pixels, on both sides.
         **drawn: Which cells.
     """
     read_verifications(path)
-    found = verify(plan, source, model, deployment, **drawn)
+    found = verify(plan, source, model, **drawn)
     keep(path, found)
     return found
 
@@ -355,73 +340,32 @@ def passed_verification(
     path: Path,
     plan: RunPlan,
     source: PredictionSource,
-    model: ForestModel,
-    deployment: Deployment,
+    model: ServerModel,
     *,
     notice: Callable[[str], None] = lambda text: None,
 ) -> Verification:
     """The comparison that a map stands on: one that passed and still holds, or a new one.
 
     Args:
-        path: As `verifications_path` gives it.
+        path: File of the comparisons.
         plan: The run to start.
-        source: Classifies on the servers, and gives their composites.
-        model: The forest.
-        deployment: How it came to the servers.
+        source: Labels on the servers, and gives their composites.
+        model: What labels the pixels, on both sides.
         notice: Takes one sentence for the user.
 
     Raises:
-        InputError: There is nothing to compare, or an asset of the forest is gone.
+        InputError: There is nothing to compare, or an asset of the model is gone.
         MismatchError: The servers say something else.
         AccessError: Earth Engine cannot be used.
         EarthEngineError: A cell could not be had.
     """
-    found = verified(path, plan, source, deployment)
+    found = verified(path, plan, source, model)
     if found is None or not found.passed or not found.still_holds(source):
-        notice(f"{min(CELLS, len(plan.cells))} cells are classified on Earth Engine and here, and compared.")
-        found = verify_and_keep(path, plan, source, model, deployment, notice=notice)
+        notice(f"{min(CELLS, len(plan.cells))} cells are labelled on Earth Engine and here, and compared.")
+        found = verify_and_keep(path, plan, source, model, notice=notice)
     notice(found.summary)
-    found.require_passed()
+    found.require_passed(model)
     return found
-
-
-def predicted_here(
-    composite: Composite, model: ForestModel, deployment: Deployment, layers: Sequence[LayerName] = ()
-) -> NDArray[np.uint8]:
-    """What the forest says of a cell on this machine: the bands `(band, y, x)` of a prediction.
-
-    Args:
-        composite: The model window of a cell.
-        model: The forest.
-        deployment: What it reports besides a class.
-        layers: Layers on request, in the order of the table.
-    """
-    names = band_names(layers, len(model.classes))
-    bands = np.full((len(names), *composite.values.shape[2:]), NONE, np.uint8)
-    codes, confidence, clear = bands[:3]
-    wanted, known = _known(composite, model)
-    codes[:] = np.where(wanted, NOT_ENOUGH, NOT_CROPLAND)
-    clear[wanted] = clear_bins(composite.values, model.recipe.group_sizes)[wanted]
-    if known.any():
-        features = _features(composite, model, known)
-        scores = model.class_parts(features, soft=deployment.confidence == "probability")
-        said = scores.largest()
-        codes[known] = said.codes
-        confidence[known] = NONE if deployment.confidence == "none" else said.confidence
-        if layers:
-            bands[3:, known] = layer_values(layers, ScoredPrediction(said, scores))
-    return bands
-
-
-def _known(composite: Composite, model: ForestModel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which pixels `(y, x)` are to be mapped, and which of these have enough observations."""
-    observed = clear_bins(composite.values, model.recipe.group_sizes)
-    wanted = np.ones(observed.shape, np.bool_) if composite.cropland is None else composite.cropland
-    return wanted, wanted & (observed >= max(model.recipe.min_clear_bins, 1))
-
-
-def _features(composite: Composite, model: ForestModel, known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    return forest_features(pixel_series(composite.values, known), model.recipe, model.features)
 
 
 @dataclass(frozen=True)
@@ -433,37 +377,20 @@ class _Compared:
     servers: NDArray[np.uint8]
     differs: NDArray[np.bool_]
     """`(band, y, x)`."""
-    ties_elsewhere: int
+    excused: int
+    """Pixels that differ for a stated reason."""
 
     @property
     def classified(self) -> int:
         return int((self.here[0] < NOT_CROPLAND).sum())
 
 
-def _compare(
-    cell: Cell, plan: RunPlan, source: PredictionSource, model: ForestModel, deployment: Deployment
-) -> _Compared:
+def _compare(cell: Cell, plan: RunPlan, source: PredictionSource, model: ServerModel) -> _Compared:
     composite = source.read_cell(cell, plan.season, plan.recipe.window)
-    here = predicted_here(composite, model, deployment, plan.layers)
+    here = model.predicted(composite, plan.layers)
     servers, _ = source.read_prediction(cell, plan.season, plan.layers)
-    differs = here != servers
-    elsewhere = 0
-    if deployment.confidence == "none":  # Earth Engine decides between equal votes by a rule of its own
-        free = _has_most_votes(servers[0], composite, model)
-        elsewhere = int((differs[0] & free).sum())
-        differs[0] &= ~free
-    return _Compared(cell, here, servers, differs, elsewhere)
-
-
-def _has_most_votes(codes: NDArray[np.uint8], composite: Composite, model: ForestModel) -> NDArray[np.bool_]:
-    """`(y, x)`: where no class has more votes than that of a code."""
-    known = _known(composite, model)[1]
-    found = np.zeros(known.shape, np.bool_)
-    if known.any():
-        votes = model.votes(_features(composite, model, known))
-        named = codes[known, None] == np.arange(1, len(model.classes) + 1)
-        found[known] = (named & (votes == votes.max(axis=1, keepdims=True))).any(axis=1)
-    return found
+    excused = model.excused(here, servers, composite, plan.layers)
+    return _Compared(cell, here, servers, (here != servers) & ~excused, int(excused.any(axis=0).sum()))
 
 
 def _drawn(plan: RunPlan, seed: int, most: int) -> Iterator[Cell]:
@@ -472,18 +399,20 @@ def _drawn(plan: RunPlan, seed: int, most: int) -> Iterator[Cell]:
     return plan.grid.cells(plan.cells[order])
 
 
-def _counted(compared: list[_Compared], names: Sequence[str]) -> dict[str, Any]:
+def _counted(compared: list[_Compared], model: ServerModel, names: Sequence[str]) -> dict[str, Any]:
     """The fields of a verification that say what was compared and found."""
     differing = {
         name: sum(int(one.differs[band].sum()) for one in compared) for band, name in enumerate(names)
     }
+    excused = sum(one.excused for one in compared)
     return {
         "cells": tuple(one.cell.name for one in compared),
         "pixels": sum(one.here[0].size for one in compared),
         "classified": sum(one.classified for one in compared),
         "differing": differing,
         "differing_pixels": sum(int(one.differs.any(axis=0).sum()) for one in compared),
-        "ties_elsewhere": sum(one.ties_elsewhere for one in compared),
+        "excused": excused,
+        "excuse": model.words_of_excused(excused),
         "examples": tuple(example for one in compared for example in _examples(one, names))[:EXAMPLES],
     }
 

@@ -42,13 +42,17 @@ LARGEST_AREA: Final = 2**30
 
 CONFIG_FILE: Final = "run.toml"
 
-PlannedKind = Literal["checkpoint", "local-forest", "forest"]
-"""A network or a Random Forest that this machine runs, or a Random Forest that a server runs."""
+PlannedKind = Literal["checkpoint", "local-forest", "forest", "served-network"]
+"""A network or a Random Forest that this machine runs, or a Random Forest or a network that a server runs."""
+
+ON_SERVERS: Final[dict[PlannedKind, str]] = {"forest": "forest", "served-network": "network"}
+"""Kinds that a server runs, and what they are."""
 
 MODEL_FILES: Final[dict[PlannedKind, str]] = {
     "checkpoint": "model.safetensors",
     "local-forest": "forest.safetensors",
     "forest": "forest.safetensors",
+    "served-network": "model.safetensors",
 }
 """Name of the copy that a run keeps of its model, by the model's kind."""
 
@@ -67,6 +71,11 @@ class PlannedModel:
     """Where the file is."""
     kind: PlannedKind = "checkpoint"
     """Who runs it."""
+
+    @property
+    def on_servers(self) -> str | None:
+        """What it is where a server runs it, `forest` or `network`; None where this machine does."""
+        return ON_SERVERS.get(self.kind)
 
 
 @dataclass(frozen=True)

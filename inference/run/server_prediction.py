@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import MismatchError
-from gee_pipeline.layers import ON_REQUEST, placed
+from gee_pipeline.layers import MOST_UNLIKE, ON_REQUEST, Layer, placed
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH
 from inference.run.cell_layers import blank_bands
 from inference.run.plan import RunPlan
 
-_WAY_OUT = "Deploy the forest of the run again with 'cropmap forest deploy --overwrite'."
+_WAY_OUT = "Deploy the model of the run again ('cropmap forest deploy' or 'cropmap deploy', --overwrite)."
 
 
 def server_prediction(
@@ -47,7 +47,7 @@ def _require_known(pixels: NDArray[np.uint8], plan: RunPlan) -> None:
         {*codes, NOT_CROPLAND, NOT_ENOUGH},
         percents,
         {*range(len(plan.recipe.window) + 1), NONE},
-        *({*codes, NONE} if layer.is_class else percents for layer, _ in more),
+        *(_allowed(layer, classes) for layer, _ in more),
     )
     for name, values, fine in zip(names, pixels, allowed, strict=True):
         if foreign := set(np.unique(values).tolist()) - fine:
@@ -55,3 +55,11 @@ def _require_known(pixels: NDArray[np.uint8], plan: RunPlan) -> None:
                 f"Earth Engine gave the {name} {min(foreign)}, which the run's model with {classes} classes "
                 f"and {len(plan.recipe.window)} bins never gives. {_WAY_OUT}"
             )
+
+
+def _allowed(layer: Layer, classes: int) -> set[int]:
+    """Values that a layer on request may have."""
+    if layer.is_class:
+        return {*range(1, classes + 1), NONE}
+    most = {"sets": classes, "members": 1, "applicability": MOST_UNLIKE}.get(layer.name, 100)
+    return {*range(most + 1), NONE}

@@ -231,8 +231,8 @@ def read_tasks(folder: Path) -> Tasks:
 def run_name(plan: RunPlan) -> str:
     """Twelve hex digits for what tasks write for a plan, in the names of its files and tasks.
 
-    A checkpoint or a cropland mask that a later map brings changes nothing in composites; what a forest on
-    the servers says is the forest's own.
+    A checkpoint or a cropland mask that a later map brings changes nothing in composites; what a model on
+    the servers says is the model's own.
     """
     grid, recipe = plan.grid, plan.recipe.composite_part
     identity = {
@@ -244,8 +244,8 @@ def run_name(plan: RunPlan) -> str:
         "bins": [plan.bins.start, plan.bins.stop],
         "source": dict(plan.source),
     }
-    if plan.model and plan.model.kind == "forest":
-        identity |= {"forest": plan.model.digest}
+    if plan.model and (kind := plan.model.on_servers):
+        identity |= {kind: plan.model.digest}
         identity |= {"layers": list(plan.layers)} if plan.layers else {}
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

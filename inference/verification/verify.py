@@ -139,10 +139,9 @@ def _drawn(cells: Sequence[Cell], count: int, seed: int) -> list[Cell]:
 
 def _predicted_again(folder: Path, plan: RunPlan, cells: Sequence[Cell]) -> Finding:
     """Cells are predicted again from their stored composites, and compared."""
-    if plan.model is not None and plan.model.kind == "forest":
-        return Finding(
-            "predictions", None, "they were made by a server; 'cropmap forest verify' compares them"
-        )
+    if plan.model is not None and (kind := plan.model.on_servers):
+        command = {"forest": "cropmap forest verify", "network": "cropmap compare"}[kind]
+        return Finding("predictions", None, f"they were made by a server; '{command}' compares them")
     no_source = cast(Any, None)  # composites are read, none is made
     worker = CellWorker(WorkerSetup(folder, no_source, composites_only=False, computing=CPU_COUNT))
     try:

@@ -8,7 +8,7 @@ from typing import Final
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.layers import APPLICABILITY, OF_SETS
 from inference.run.plan import MODEL_FILES, RUN_FILE, PlannedKind, load_plan
-from inference.workflow.request import ForestRequest, MapRequest
+from inference.workflow.request import MapRequest, ServedRequest
 from inference.workflow.trained_model import TrainedModel
 
 TOLD: Final = {
@@ -22,7 +22,7 @@ TOLD: Final = {
 
 
 def require_told(
-    request: MapRequest | ForestRequest, model: TrainedModel, path: Path, kind: PlannedKind
+    request: MapRequest | ServedRequest, model: TrainedModel, path: Path, kind: PlannedKind
 ) -> None:
     """Refuse layers that the model does not tell, or tells otherwise than when the run began with them.
 
@@ -39,13 +39,13 @@ def require_told(
     for layer in request.layers:
         if layer in TOLD:
             _require(layer, model, path, kind)
-    if kind == "checkpoint" and (request.folder / RUN_FILE).is_file():
+    if "forest" not in kind and (request.folder / RUN_FILE).is_file():
         _require_same(request.folder, model, path)
 
 
 def _require(layer: str, model: TrainedModel, path: Path, kind: PlannedKind) -> None:
     attribute, what = TOLD[layer]
-    if kind != "checkpoint":
+    if "forest" in kind:
         raise InputError(
             f"--layers {layer} takes the file of a network, which says {what}; that of a forest does not. "
             "Omit it."

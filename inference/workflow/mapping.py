@@ -21,7 +21,7 @@ from inference.run.plan import CONFIG_FILE, PlannedKind, RunPlan
 from inference.run.planning import plan_run
 from inference.workflow.layers_of_model import require_told
 from inference.workflow.place import season_of_model
-from inference.workflow.request import ForestRequest, Listener, MapRequest, ModelRequest, Request
+from inference.workflow.request import Listener, MapRequest, ModelRequest, Request, ServedRequest
 from inference.workflow.steps import Workers, checked, open_folder, remarks, repeating, work_through
 from inference.workflow.trained_model import TrainedModel, introduce, warn_of_gap
 
@@ -90,7 +90,7 @@ class MapWork(Protocol):
 
 
 def plan_map(
-    request: MapRequest | ForestRequest,
+    request: MapRequest | ServedRequest,
     model: ModelT,
     path: Path,
     source_of: Callable[[], SourceT],
@@ -115,7 +115,7 @@ def plan_map(
         MismatchError: The model was trained on another season.
     """
     require_told(request, model, path, kind)
-    introduce("Model" if kind == "checkpoint" else "Forest", model, path, listener)
+    introduce("Forest" if "forest" in kind else "Model", model, path, listener)
     aoi, season = season_of_model(request, model, path.name, listener)
     gap = warn_of_gap(model, aoi, listener)
     source = source_of()
@@ -218,7 +218,7 @@ def _little_mapped(summary: RunSummary, plan: RunPlan) -> tuple[str, ...]:
         large = f"Only {mapped:.1%} of the pixels to map have a class. {_holes(summary, plan)}"
         return (large,) if mapped < MUCH_MAPPED else ()
     masked, unseen = (summary.pixels.get(code, 0) for code in (NOT_CROPLAND, NOT_ENOUGH))
-    on_server = plan.model and plan.model.kind == "forest"
+    on_server = plan.model and plan.model.on_servers
     return (
         f"No pixel of the area has a class: {masked:,} are not cropland (check --cropland-mask), {unseen:,} "
         f"have fewer than {plan.recipe.min_clear_bins} clear observations (check "

@@ -236,18 +236,16 @@ class ExportRequest(SceneRequest):
 
 
 @dataclass(frozen=True)
-class ForestRequest(ModelRequest):
-    """What `cropmap forest predict` is asked for."""
+class ServedRequest(ModelRequest):
+    """A request for a map that Earth Engine's servers make."""
 
-    forest: Path = field(kw_only=True)
-    """File of the forest; its deployment is next to it."""
     cropland_mask: str | None = None
     """Raster of cropland, `file.tif` or `file.tif:values`."""
     to: str | None = None
     """Where Earth Engine's batch tasks write the predictions, `gcs://bucket/prefix` or `drive:folder`; None
     fetches them at once."""
     unverified: bool = False
-    """Whether to map without comparing what the servers say with what the forest says here."""
+    """Whether to map without comparing what the servers say with what the model says here."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -257,6 +255,26 @@ class ForestRequest(ModelRequest):
         """The options of the command by name, with places that hold in any working directory."""
         mask = self.cropland_mask and str(CroplandMask.parse(self.cropland_mask))
         return super().options() | {"cropland_mask": mask}
+
+
+@dataclass(frozen=True)
+class ForestRequest(ServedRequest):
+    """What `cropmap forest predict` is asked for."""
+
+    forest: Path = field(kw_only=True)
+    """File of the forest; its deployment is next to it."""
+
+
+@dataclass(frozen=True)
+class NetworkRequest(ServedRequest):
+    """What `cropmap predict --on servers` is asked for."""
+
+    model: Path | str | None = None
+    """File of a network, or the name of one that ships (`inference.models.shipped`); None is the default."""
+
+    def options(self) -> dict[str, Any]:
+        """The options of the command by name; `on` tells `cropmap predict` whose run it is."""
+        return super().options() | {"on": "servers"}
 
 
 @dataclass(frozen=True)

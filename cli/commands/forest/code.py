@@ -66,17 +66,20 @@ def code(
     """
     from cli.output.progress import listener
     from gee_pipeline.files import write_bytes
+    from inference.deployment.forest_on_servers import ForestOnServers
     from inference.deployment.forest_script import ScriptRequest, notices, write_script
-    from inference.workflow.forest_map import plan_forest
+    from inference.workflow.plan_served import plan_served
     from inference.workflow.request import ForestRequest
 
     require_new_files(out)
     request = ForestRequest(**given(options))
     with listener(quiet) as listen:
-        planned = plan_forest(request, listen)
+        planned = plan_served(request, listen)
+        both = planned.server_model
+        assert isinstance(both, ForestOnServers)
         script = ScriptRequest(
-            planned.model,
-            planned.deployment,
+            both.model,
+            both.deployed,
             planned.plan.grid,
             planned.plan.area,
             planned.plan.season,

@@ -19,7 +19,7 @@ from cli.options.shared import (
     server_options,
     talk_options,
 )
-from cli.options.tasks import require_together, task_options
+from cli.options.tasks import task_options, unverified_option
 
 
 @click.command(short_help="Map an area and a year with a deployed forest.")
@@ -33,12 +33,7 @@ from cli.options.tasks import require_together, task_options
 @min_mapped_option
 @server_options
 @task_options
-@click.option(
-    "--unverified",
-    is_flag=True,
-    default=None,
-    help="Map without comparing cells of the servers with the same cells computed here; the report says so.",
-)
+@unverified_option
 @talk_options
 def predict(
     quiet: bool,
@@ -62,20 +57,16 @@ def predict(
         --to gcs://my-bucket/country
       cropmap forest predict --config run/run.toml --collect
     """
-    from cli.output.progress import listener
-    from cli.output.results import show_map, show_tasks
-    from inference.workflow.forest_map import collect_forest_map, make_forest_map, start_forest_tasks
+    from cli.output.on_servers import make_on_servers
     from inference.workflow.request import ForestRequest
 
     request = ForestRequest(**given(options))
-    require_together(
-        to=request.to, no_wait=no_wait, most_tasks=most_tasks, collect=collect, downloads=downloads
+    make_on_servers(
+        request,
+        quiet,
+        as_json,
+        no_wait=no_wait,
+        most_tasks=most_tasks,
+        collect=collect,
+        downloads=downloads,
     )
-    with listener(quiet) as listen:
-        if request.to and not collect:
-            limit = given({"most_tasks": most_tasks})
-            show_tasks(start_forest_tasks(request, listen, wait=not no_wait, **limit), as_json)
-        elif collect:
-            show_map(collect_forest_map(request, listen, downloads=downloads), as_json)
-        else:
-            show_map(make_forest_map(request, listen), as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -17,18 +16,13 @@ from cli.options.shared import (
     map_place_options,
     talk_options,
 )
+from cli.options.tasks import drawn_options
 
 
 @click.command(short_help="Compare cells classified on Earth Engine with the same cells here.")
 @map_place_options
 @forest_option
-@click.option(
-    "--cells",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Cells that are compared, drawn at random; each costs its composites and its classes.  [default: 3]",
-)
-@click.option("--seed", type=click.IntRange(min=0), help="Seed by which cells are drawn.  [default: 1]")
+@drawn_options
 @grid_options
 @layers_option
 @cropland_option
@@ -47,26 +41,7 @@ def verify(quiet: bool, as_json: bool, cells: int | None, seed: int | None, **op
       cropmap forest verify --aoi region.geojson --year 2023 --forest forest.safetensors --project my-project
       cropmap forest verify --aoi country.geojson --year 2023 --forest forest.safetensors --cells 10 --seed 7
     """
-    from cli.output.progress import listener
-    from inference.deployment.verify import verifications_path, verify_and_keep
-    from inference.workflow.forest_map import plan_forest
+    from cli.output.on_servers import compare_cells
     from inference.workflow.request import ForestRequest
 
-    request = ForestRequest(**given(options))
-    drawn = given({"cells": cells, "seed": seed})
-    with listener(quiet) as told:
-        planned = plan_forest(request, told)
-        found = verify_and_keep(
-            verifications_path(request.forest),
-            planned.plan,
-            planned.source,
-            planned.model,
-            planned.deployment,
-            notice=told.notice,
-            **drawn,
-        )
-    if as_json:
-        click.echo(json.dumps(found.to_dict()))
-    found.require_passed()
-    if not as_json:
-        click.echo(found.summary)
+    compare_cells(ForestRequest(**given(options)), quiet, as_json, cells=cells, seed=seed)

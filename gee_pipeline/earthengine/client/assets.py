@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from random import Random
@@ -62,6 +62,25 @@ def asset_request(kind: ExportKind, asset: str, name: str, task: ee.batch.Task) 
     body = dict(task.config or {})
     body["expression"] = serializer.encode(body["expression"], for_cloud_api=True)
     return AssetRequest(kind, asset, name, body)
+
+
+def table_request(
+    rows: Sequence[Mapping[str, int | str]], asset: str, name: str, *, overwrite: bool
+) -> AssetRequest:
+    """The request that makes a table asset.
+
+    Args:
+        rows: Properties of each feature, in order.
+        asset: What it writes.
+        name: Marks the request, and names its task.
+        overwrite: Whether an asset that exists is replaced.
+    """
+    nowhere = ee.Geometry.Point([0, 0])  # a table takes no features without a geometry
+    features = [ee.Feature(nowhere, dict(row)) for row in rows]
+    task = ee.batch.Export.table.toAsset(
+        ee.FeatureCollection(features), description=name, assetId=asset, overwrite=overwrite
+    )
+    return asset_request("table", asset, name, task)
 
 
 def require_asset_name(asset: str) -> None:

@@ -188,7 +188,13 @@ class Fetcher:
         return out
 
     def raster(
-        self, image: ee.Image, geobox: GeoBox, expected: Expected | None = None, *, costly: bool = False
+        self,
+        image: ee.Image,
+        geobox: GeoBox,
+        expected: Expected | None = None,
+        *,
+        costly: bool = False,
+        most_pixels: int | None = None,
     ) -> NDArray[Any]:
         """The pixels of any image `(band, y, x)` in its own type.
 
@@ -198,6 +204,7 @@ class Fetcher:
             expected: Bands and type that the answer must have; None takes any.
             costly: Whether one image is like the next and takes the servers much memory, so that a size which
                 worked is kept to.
+            most_pixels: Pixels that one request asks for at most; None leaves that to the size of answers.
 
         Raises:
             AccessError: Earth Engine does not let us in.
@@ -209,6 +216,8 @@ class Fetcher:
 
         out, learned = None, self._classified if costly else None
         largest = learned.bytes if learned else self.session.settings.request_bytes
+        if most_pixels is not None:
+            largest = min(largest, most_pixels * VALUE_BYTES)
         plan = plan_requests(geobox, (0,), 1, largest)
         for request, values in self._gather(plan, ask, _smallest_side(geobox), learned):
             if out is None:

@@ -99,20 +99,9 @@ def classifier_request(
     return asset_request("classifier", asset, name, task)
 
 
-def table_request(rows: Sequence[TreeRow], asset: str, name: str, *, overwrite: bool) -> AssetRequest:
-    """The request that makes a table asset of trees."""
-    nowhere = ee.Geometry.Point([0, 0])  # a table takes no features without a geometry
-    features = [
-        ee.Feature(
-            nowhere,
-            {"ensemble": row.ensemble, "index": row.index, "tree": row.text.replace("\n", LINE_END)},
-        )
-        for row in rows
-    ]
-    task = ee.batch.Export.table.toAsset(
-        ee.FeatureCollection(features), description=name, assetId=asset, overwrite=overwrite
-    )
-    return asset_request("table", asset, name, task)
+def table_row(row: TreeRow) -> dict[str, int | str]:
+    """The properties of a tree's feature."""
+    return {"ensemble": row.ensemble, "index": row.index, "tree": row.text.replace("\n", LINE_END)}
 
 
 def table_chunks(rows: Sequence[TreeRow], limit: int = TABLE_BYTES) -> Iterator[list[TreeRow]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -29,6 +29,7 @@ class ServedForest:
 
     kind: ClassVar[str] = "forest"
     deploy_command: ClassVar[str] = "cropmap forest deploy"
+    most_pixels: ClassVar[int | None] = None
 
     @property
     def assets(self) -> tuple[str, ...]:
@@ -38,6 +39,9 @@ class ServedForest:
     def describe(self) -> dict[str, Any]:
         """How its trees come to the servers and what they answer, as JSON values."""
         return {"way": self.trees.way, "confidence": self.trees.confidence, "features": self.features}
+
+    def require_own(self, ask: Callable[[ee.ComputedObject], Any]) -> None:
+        """Trees do not name their forest; made rows were compared when it was deployed."""
 
     def said(self, composites: Sequence[ee.Image], recipe: Recipe, layers: Sequence[LayerName]) -> ee.Image:
         """As `ForestGraph.said`; the client must be open."""

@@ -50,9 +50,11 @@ class PredictionSource(EarthEngineSource):
 
         Raises:
             AccessError: Earth Engine cannot be used, or not the model's assets.
+            MismatchError: Its assets hold another model.
             InputError: The model is not there, or no scene touches the area or season.
         """
         self.assets_written()
+        self.model.require_own(lambda expression: self._fetcher.value(expression, lambda answer: answer))
         return super().survey(area, season, bins)
 
     def assets_written(self) -> dict[str, str]:
@@ -115,6 +117,8 @@ class PredictionSource(EarthEngineSource):
     def cells_ahead(self, bins: int, cell_size: int) -> int:
         """Cells whose requests together are as many as Earth Engine takes at once."""
         requests = math.ceil(cell_size**2 * len(PREDICTION_BANDS) / self.settings.request_bytes)
+        if self.model.most_pixels:
+            requests = max(requests, math.ceil(cell_size**2 / self.model.most_pixels))
         return max(LEAST_AHEAD, math.ceil(self.settings.most_requests / requests))
 
     def _read_prediction(
@@ -132,7 +136,9 @@ class PredictionSource(EarthEngineSource):
                 return _unseen(wanted, len(names)), counts
             image = self.prediction_image(scenes, season, layers)
             expected = Expected(names, "uint8")
-            return self._fetcher.raster(image, cell.geobox, expected, costly=True), counts
+            return self._fetcher.raster(
+                image, cell.geobox, expected, costly=True, most_pixels=self.model.most_pixels
+            ), counts
 
         return self._of_scenes(cell, season, window, make)
 

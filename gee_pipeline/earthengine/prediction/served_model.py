@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import ee
@@ -48,8 +48,22 @@ class ServedModel(Classifier, Protocol):
     def deploy_command(self) -> str:
         """What brings it to the servers: `cropmap forest deploy`."""
 
+    @property
+    def most_pixels(self) -> int | None:
+        """Pixels that one request asks for at most, where arrays take the servers much memory."""
+
     def describe(self) -> dict[str, Any]:
         """What identifies how it is served, as JSON values; where its assets stand does not."""
+
+    def require_own(self, ask: Callable[[ee.ComputedObject], Any]) -> None:
+        """Refuse assets that are known to hold another model.
+
+        Args:
+            ask: The value of an expression.
+
+        Raises:
+            MismatchError: Naming both.
+        """
 
 
 def answer_bands(layers: Sequence[LayerName], classes: int) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import pytest
 from cli.main import cropmap
 from gee_pipeline.errors import InputError
 from inference.models.checkpoint import Checkpoint
-from inference.workflow.forest_map import plan_forest
+from inference.workflow.plan_served import plan_served
 from tests.support.tiny_place import RECIPE, Place, run_cropmap, tiny_model
 
 pytestmark = pytest.mark.slow
@@ -103,6 +103,7 @@ class Desk:
             "predict": [*area, "--source", self.place.catalog, "--model", self.place.model],
             "advise": [*area, "--source", self.place.catalog, "--model", self.place.model],
             "season": ["--aoi", self.place.area, "--json"],
+            "compare": [*area, "--model", "fast"],
             "forest code": [*area, "--forest", FOREST, "--language", "python"],
         }.get(name, [*area, "--forest", FOREST])
 
@@ -150,7 +151,7 @@ def _request(request: Any, *_: Any, **__: Any) -> Any:
 
 
 def _planned(request: Any, listener: Any) -> Any:
-    plan = plan_forest(request, listener).plan
+    plan = plan_served(request, listener).plan
     return [plan.season.start.isoformat(), plan.recipe.to_dict()]
 
 
@@ -169,8 +170,9 @@ SPIES: dict[str, tuple[str, Callable[..., Any]]] = {
     "export": ("inference.workflow.composites.export_composites", _request),
     "predict": ("inference.workflow.crop_map.make_map", _request),
     "advise": ("inference.advice.trial.advise", _request),
-    "forest predict": ("inference.workflow.forest_map.plan_forest", _planned),
-    "forest verify": ("inference.workflow.forest_map.plan_forest", _planned),
+    "forest predict": ("inference.workflow.served_map.plan_served", _planned),
+    "compare": ("inference.workflow.plan_served.plan_served", _planned),
+    "forest verify": ("inference.workflow.plan_served.plan_served", _planned),
 }
 """A command -> where its work begins, and what is noted of what it was given."""
 
@@ -205,7 +207,7 @@ def test_the_commands_of_a_season_are_these() -> None:
         "export": full - {"min_clear_bins"} | {"hemisphere"},
         "estimate": full - {"min_clear_bins"} | {"hemisphere"},
         **{name: {"season_start", "hemisphere"} for name in ("advise", "predict", "forest predict")},
-        **{name: {"season_start", "hemisphere"} for name in ("forest verify", "forest code")},
+        **{name: {"season_start", "hemisphere"} for name in ("compare", "forest verify", "forest code")},
         "season": {"hemisphere"},
     }
 

@@ -26,9 +26,9 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from gee_pipeline.earthengine.client.assets import AssetRequest
+from gee_pipeline.earthengine.client.assets import AssetRequest, table_request
 from gee_pipeline.earthengine.composites import graph, search
-from gee_pipeline.earthengine.forest.classifier_assets import TreeRow, table_request
+from gee_pipeline.earthengine.forest.classifier_assets import TreeRow, table_row
 from gee_pipeline.earthengine.forest.forest_graph import ForestGraph
 from gee_pipeline.earthengine.prediction.map_image import prediction
 from gee_pipeline.errors import InputError, MismatchError
@@ -263,7 +263,10 @@ def stored(request: ScriptRequest) -> tuple[ScriptRequest, Assets]:
         texts = ensembles(request.model, inline.confidence)
         rows = [TreeRow(e, i, text) for e, trees in enumerate(texts) for i, text in enumerate(trees)]
         half = len(rows) // 2
-        made = [served(table_request(part, "a", "n", overwrite=True)) for part in (rows[:half], rows[half:])]
+        made = [
+            served(table_request(list(map(table_row, part)), "a", "n", overwrite=True))
+            for part in (rows[:half], rows[half:])
+        ]
     names = tuple(f"projects/crop-maps/assets/forest_{i}" for i in range(len(made)))
     for name, content in zip(names, made, strict=True):
         assets.put(name, content)

@@ -25,6 +25,7 @@ from gee_pipeline.layers import LayerName
 from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, SceneCounts
 from inference.deployment.deployment import Deployment
+from inference.deployment.forest_on_servers import ForestOnServers
 from inference.deployment.verify import (
     EXAMPLES,
     Verification,
@@ -32,7 +33,6 @@ from inference.deployment.verify import (
     passed_verification,
     read_verifications,
     subject_of,
-    verifications_path,
     verified,
     verify,
     verify_and_keep,
@@ -62,6 +62,10 @@ def forest() -> Any:
 @lru_cache
 def model() -> ForestModel:
     return model_of(forest(), 3, recipe=RECIPE)
+
+
+def both(confidence: Any = "votes") -> ForestOnServers:
+    return ForestOnServers(model(), deployment_of(confidence))
 
 
 def deployment_of(confidence: Any = "votes") -> Deployment:
@@ -155,7 +159,7 @@ def plan_of(source: Served, cells: int = 6, **changes: Any) -> RunPlan:
 
 
 def compared(source: Served, row: int = 6, **options: Any) -> Verification:
-    return verify(plan_of(source, row), source, model(), deployment_of(source.confidence), **options)
+    return verify(plan_of(source, row), source, both(source.confidence), **options)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ def test_servers_that_say_what_the_trees_say_pass(source):
     assert (len(found.cells), found.pixels, found.examples) == (3, 3 * SIZE**2, ())
     assert SIZE**2 < found.classified < 3 * SIZE**2
     assert "are the same on Earth Engine and here" in found.summary
-    found.require_passed()
+    found.require_passed(both())
 
 
 def test_a_pixel_that_differs_is_told_with_its_place_and_both_values():
@@ -187,7 +191,7 @@ def test_a_pixel_that_differs_is_told_with_its_place_and_both_values():
     assert x == pytest.approx(LEFT + STEP * cell.col + 55, abs=0.2)
     assert y == pytest.approx(TOP - 35, abs=0.2)
     with pytest.raises(MismatchError, match=r"3 of .* differ .*class 3, confidence 3, clear 3") as refused:
-        found.require_passed()
+        found.require_passed(both())
     assert f"cell {first.cell} row 3 column 5" in str(refused.value)
     assert "77 there" in str(refused.value)
     assert "deploy --overwrite" in str(refused.value)
@@ -250,7 +254,7 @@ def test_where_nothing_can_be_compared_nothing_passes():
 
 def test_at_least_one_cell_is_compared():
     with pytest.raises(InputError, match="--cells 0"):
-        verify(plan_of(Served()), Served(), model(), deployment_of(), cells=0)
+        verify(plan_of(Served()), Served(), both(), cells=0)
 
 
 def test_equal_votes_may_go_to_any_class_where_earth_engine_decides():
@@ -258,7 +262,7 @@ def test_equal_votes_may_go_to_any_class_where_earth_engine_decides():
     cell = plan_of(Served(), 1).grid.cell(0, 0)
     y, x, tied, other = a_tie(cell)
     found = compared(Served("none", wrong={(cell.name, y, x): (tied, 255, 3)}), 1)
-    assert (found.passed, found.ties_elsewhere, found.differing_pixels) == (True, 1, 0)
+    assert (found.passed, found.excused, found.differing_pixels) == (True, 1, 0)
     assert "1 equal votes are decided otherwise" in found.summary
     assert not compared(Served("none", wrong={(cell.name, y, x): (other, 255, 3)}), 1).passed
 
@@ -281,8 +285,7 @@ def a_tie(cell: Cell) -> tuple[int, int, int, int]:
 
 
 def test_what_was_found_is_read_back_and_the_newest_of_one_subject_counts(tmp_path):
-    path = verifications_path(tmp_path / "forest.safetensors")
-    assert path.name == "forest.verifications.json"
+    path = tmp_path / "forest.verifications.json"
     assert read_verifications(path) == []
     bad, good = compared(Served(wrong={("r0000_c0000", 1, 1): (9, 9, 9)}), 1), compared(Served(), 1)
     other = replace(good, subject="0" * 16)
@@ -292,10 +295,10 @@ def test_what_was_found_is_read_back_and_the_newest_of_one_subject_counts(tmp_pa
     keep(path, good)
     assert read_verifications(path) == [other, good]
     assert json.loads(path.read_text())[1]["passed"] is True
-    assert verified(path, plan_of(Served(), 1), Served(), deployment_of()) == good
+    assert verified(path, plan_of(Served(), 1), Served(), both()) == good
 
 
-@pytest.mark.parametrize("text", ["[1]", "{}", '[{"format": 1}]', "[", "null"])
+@pytest.mark.parametrize("text", ["[1]", "{}", '[{"format": 2}]', "[", "null"])
 def test_a_damaged_file_is_refused(tmp_path, text):
     path = tmp_path / "forest.verifications.json"
     path.write_text(text)
@@ -310,21 +313,21 @@ def test_files_of_other_versions_are_compared_anew(tmp_path):
 
 
 def test_a_comparison_is_of_one_forest_deployment_season_area_source_and_server_only():
-    plan, google, deployment = plan_of(Served()), Served(), deployment_of()
+    plan, google, ours = plan_of(Served()), Served(), both()
     others = [
-        (plan_of(Served(), 5), google, deployment),
-        (replace(plan, season=SUMMER.season(2022, "north")), google, deployment),
-        (replace(plan, recipe=replace(RECIPE, min_clear_bins=3)), google, deployment),
-        (replace(plan, source={**plan.source, "cropland": "worldcover"}), google, deployment),
-        (plan, Served(host="localhost"), deployment),
-        (plan, google, deployment_of("probability")),
-        (plan, google, replace(deployment, forest="0" * 16)),
-        (plan, google, replace(deployment, assets=("projects/p/assets/g",))),
+        (plan_of(Served(), 5), google, ours),
+        (replace(plan, season=SUMMER.season(2022, "north")), google, ours),
+        (replace(plan, recipe=replace(RECIPE, min_clear_bins=3)), google, ours),
+        (replace(plan, source={**plan.source, "cropland": "worldcover"}), google, ours),
+        (plan, Served(host="localhost"), ours),
+        (plan, google, both("probability")),
+        (plan, google, replace(ours, deployed=replace(ours.deployed, forest="0" * 16))),
+        (plan, google, replace(ours, deployed=replace(ours.deployed, assets=("projects/p/assets/g",)))),
     ]
     subjects = {subject_of(*one) for one in others}
     assert len(subjects) == len(others)
-    assert subject_of(plan, google, deployment) not in subjects
-    assert subject_of(plan_of(Served()), Served(), deployment_of()) == subject_of(plan, google, deployment)
+    assert subject_of(plan, google, ours) not in subjects
+    assert subject_of(plan_of(Served()), Served(), both()) == subject_of(plan, google, ours)
 
 
 # ---- before a map ----
@@ -332,7 +335,7 @@ def test_a_comparison_is_of_one_forest_deployment_season_area_source_and_server_
 
 def passed(source: Served, path: Any, told: list[str] | None = None) -> Verification:
     notice = (told if told is not None else []).append
-    return passed_verification(path, plan_of(source, 2), source, model(), deployment_of(), notice=notice)
+    return passed_verification(path, plan_of(source, 2), source, both(), notice=notice)
 
 
 def test_a_map_compares_once_and_stands_on_that(tmp_path):
@@ -340,7 +343,7 @@ def test_a_map_compares_once_and_stands_on_that(tmp_path):
     told: list[str] = []
     found = passed(first, path, told)
     assert len(first.asked) == 2
-    assert "2 cells are classified on Earth Engine and here" in told[0]
+    assert "2 cells are labelled on Earth Engine and here" in told[0]
     assert passed(second, path) == found
     assert second.asked == []
 
@@ -351,7 +354,7 @@ def test_an_asset_that_was_written_since_is_compared_anew(tmp_path):
     wrong = {("r0000_c0000", 0, 0): (9, 9, 9)}
     with pytest.raises(MismatchError, match="differ between Earth Engine and here"):
         passed(Served(wrong=wrong, when="2024-05-06T07:08:10Z"), path, told)
-    assert "2 cells are classified on Earth Engine and here" in told[0]
+    assert "2 cells are labelled on Earth Engine and here" in told[0]
 
 
 def test_what_another_version_of_cropmap_compared_is_compared_anew(tmp_path):
@@ -365,7 +368,7 @@ def test_a_damaged_file_is_refused_before_anything_is_compared(tmp_path):
     path, source = tmp_path / "f.verifications.json", Served()
     path.write_text("[")
     with pytest.raises(CorruptFileError):
-        verify_and_keep(path, plan_of(source), source, model(), deployment_of())
+        verify_and_keep(path, plan_of(source), source, both())
     assert source.asked == []
 
 
@@ -382,5 +385,5 @@ def test_a_changed_verification_is_found(tmp_path):
     path = tmp_path / "forest.verifications.json"
     keep(path, compared(Served(wrong={("r0000_c0000", 1, 1): (9, 9, 9)}), 1))
     path.write_text(path.read_text().replace('"differing_pixels": 1', '"differing_pixels": 0'))
-    with pytest.raises(CorruptFileError, match=r"digest.*cropmap forest verify"):
+    with pytest.raises(CorruptFileError, match=r"digest.*Delete it"):
         read_verifications(path)

@@ -20,7 +20,7 @@ from affine import Affine
 from click.testing import Result
 
 import inference.product.quicklook
-import inference.workflow.forest_map
+import inference.workflow.served_map
 import inference.workflow.tasks
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from gee_pipeline.files import DIGEST_KEY
@@ -247,7 +247,7 @@ def test_what_was_finished_before_an_interruption_is_kept(
         service_account=place.key,
     )  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
-        inference.workflow.forest_map.make_forest_map(request, Listener(progress=stop))
+        inference.workflow.served_map.make_served_map(request, Listener(progress=stop))
     kept = {path.name: path.stat().st_mtime_ns for path in (run / "predictions").glob("*.tif")}
     assert len(kept) >= 2
     assert not (run / "map").exists()

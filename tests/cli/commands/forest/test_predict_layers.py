@@ -125,7 +125,7 @@ def test_layers_differ_where_the_servers_compute_them_otherwise(
 def test_a_comparison_without_layers_does_not_do_for_a_map_with_some(
     place: ForestPlace, server: Emulator, tmp_path: Path
 ) -> None:
-    compared = "cells are classified on Earth Engine and here"
+    compared = "cells are labelled on Earth Engine and here"
     assert compared in succeeds(place.predict(tmp_path / "plain")).stderr
     assert compared in succeeds(place.predict(tmp_path / "layers", layers="entropy")).stderr
     assert compared not in succeeds(place.predict(tmp_path / "again", layers="entropy")).stderr

@@ -111,7 +111,7 @@ def test_cells_that_are_the_same_pass_in_one_line_and_are_written_down(place: Fo
     (record,) = records(place)
     assert record["passed"] is True
     assert (record["pixels"], record["differing_pixels"], record["seed"]) == (2 * SIZE**2, 0, 1)
-    assert record["forest"] == load_forest(place.model).digest
+    assert record["model"] == load_forest(place.model).digest
 
 
 def test_as_json_it_tells_all_it_found(place: ForestPlace) -> None:

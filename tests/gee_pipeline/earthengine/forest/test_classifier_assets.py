@@ -16,6 +16,7 @@ from gee_pipeline.earthengine.client.assets import (
     json_bytes,
     require_asset_name,
     require_place,
+    table_request,
 )
 from gee_pipeline.earthengine.client.faults import Fault, FaultKind
 from gee_pipeline.earthengine.forest.classifier_assets import (
@@ -23,7 +24,7 @@ from gee_pipeline.earthengine.forest.classifier_assets import (
     TreeRow,
     classifier_request,
     table_chunks,
-    table_request,
+    table_row,
 )
 from gee_pipeline.errors import AccessError, EarthEngineError, InputError
 from inference.deployment.deployment import DeployedSizes
@@ -71,7 +72,7 @@ def test_a_classifier_is_exported_with_its_mode_to_an_asset() -> None:
 
 
 def test_a_table_has_a_point_the_order_and_no_line_ends() -> None:
-    request = table_request(ROWS, ASSET, "name-1", overwrite=False)
+    request = table_request(list(map(table_row, ROWS)), ASSET, "name-1", overwrite=False)
     assert request.kind == "table"
     assert request.body["assetExportOptions"]["earthEngineDestination"] == {"name": ASSET, "overwrite": False}
     text = nodes(request.body)
@@ -93,7 +94,7 @@ def test_trees_and_the_envelope_bound_a_request_closely(trees: list[str]) -> Non
 
 
 def test_what_is_counted_for_a_row_bounds_a_table() -> None:
-    size = table_request(ROWS, ASSET, "n" * 60, overwrite=False).bytes
+    size = table_request(list(map(table_row, ROWS)), ASSET, "n" * 60, overwrite=False).bytes
     assert size <= sum(row.bytes for row in ROWS) + ENVELOPE_BYTES
 
 
@@ -101,7 +102,7 @@ def test_what_is_counted_for_a_row_bounds_a_table() -> None:
 def test_the_size_that_is_told_of_tables_is_not_less_than_what_is_sent(trees: int) -> None:
     """Each row carries more than its tree, which counts where trees are many and small."""
     rows = [TreeRow(0, n, TREE) for n in range(trees)]
-    sent = table_request(rows, ASSET, "n" * 60, overwrite=False).bytes
+    sent = table_request(list(map(table_row, rows)), ASSET, "n" * 60, overwrite=False).bytes
     sizes = DeployedSizes(trees, 3 * trees, "votes", (json_bytes([TREE] * trees),), len(TREE))
     assert sent <= sizes.request_bytes("table")
 

@@ -9,10 +9,11 @@ from scipy.spatial.distance import mahalanobis
 from scipy.special import softmax
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
+from gee_pipeline.layers import LEAST_PROBABILITY
 from inference.models.checkpoint import load_checkpoint, save_checkpoint
 from inference.models.class_layers import layer_values
 from inference.models.pixel_prediction import ClassParts, ScoredPrediction
-from inference.models.told.applicability import LEAST, Applicability, answers
+from inference.models.told.applicability import Applicability, answers
 
 RNG = np.random.default_rng(5)
 MEANS = RNG.normal(0, 3, (3, 3))
@@ -36,7 +37,7 @@ def test_answers_do_not_depend_on_what_all_logits_share() -> None:
 
 def test_a_probability_of_nothing_counts_as_the_least_part() -> None:
     (found,) = answers(np.array([[1.0, 0.0]]))
-    assert found[0] - found[1] == pytest.approx(-np.log(LEAST))
+    assert found[0] - found[1] == pytest.approx(-np.log(LEAST_PROBABILITY))
 
 
 def test_the_layer_is_in_percent_of_the_limit_and_calls_nothing_inside_outside() -> None:

@@ -1,0 +1,71 @@
+"""Weights as table assets of Earth Engine: a row a channel, its numbers as text.
+
+Requests stay small where weights are many, and scripts can be shared without them. A text in a table has at
+most 100,000 characters; a row of the widest network here has a few thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import ee
+
+from gee_pipeline.earthengine.client.assets import json_bytes
+from gee_pipeline.earthengine.network.network_weights import NetworkWeights
+
+TABLE_BYTES: Final = 5_000_000
+"""Bytes of weights that the request for one table holds at most: half of Earth Engine's limit."""
+
+ROW_BYTES: Final = 512
+"""What a feature adds to a request besides its numbers."""
+
+SEPARATOR: Final = ","
+"""Between the numbers of a row."""
+
+Row = Mapping[str, int | str]
+"""Properties of one feature: `model`, `layer`, `row` and `values`."""
+
+
+def weight_rows(weights: NetworkWeights, digest: str) -> Iterator[Row]:
+    """The rows of the tables, in order of layers and of rows.
+
+    Args:
+        weights: The network.
+        digest: Of the model; a table of another one is known by it.
+    """
+    for layer, matrix in enumerate(weights.matrices):
+        for row, values in enumerate(matrix):
+            yield {"model": digest, "layer": layer, "row": row, "values": SEPARATOR.join(map(repr, values))}
+
+
+def weight_tables(rows: Iterator[Row], limit: int = TABLE_BYTES) -> Iterator[list[Row]]:
+    """The rows of each table: as many as `limit` bytes hold, one at least."""
+    table: list[Row] = []
+    size = 0
+    for row in rows:
+        more = json_bytes(row["values"]) + ROW_BYTES
+        if table and size + more > limit:
+            yield table
+            table, size = [], 0
+        table.append(row)
+        size += more
+    if table:
+        yield table
+
+
+def matrix_of_tables(assets: Sequence[str], layer: int) -> ee.Array:
+    """The weights of one layer, read by the servers."""
+    tables = ee.FeatureCollection([ee.FeatureCollection(asset) for asset in assets])
+    rows = tables.flatten().filter(ee.Filter.eq("layer", layer)).sort("row")
+    return ee.Array(rows.aggregate_array("values").map(_numbers))
+
+
+def models_of_tables(assets: Sequence[str]) -> ee.List:
+    """Digests of the models whose weights some tables hold, each once."""
+    tables = ee.FeatureCollection([ee.FeatureCollection(asset) for asset in assets])
+    return tables.flatten().aggregate_array("model").distinct()
+
+
+def _numbers(text: ee.ComputedObject) -> ee.List:
+    return ee.String(text).split(SEPARATOR).map(lambda number: ee.Number.parse(ee.String(number)))
