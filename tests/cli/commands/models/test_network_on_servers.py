@@ -1,4 +1,4 @@
-"""`cropmap predict --on servers`, `deploy`, `compare`: the map of a network is, pixel by pixel, that of loops."""
+"""`cropmap predict --on servers`, `deploy`, `compare`: a network's map is, pixel by pixel, that of loops."""
 
 from __future__ import annotations
 
