@@ -49,12 +49,12 @@ from tests.support.known_series import (
 )
 from tests.support.made_forests import grown, model_of
 from tests.support.made_scene_list import made_scenes, on_collections
+from tests.support.request_shape import NESTING_LIMIT, nesting, steps
 from tests.support.sensor_scenes import SensorScenes, optical, radar
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("offline_client")]
 
 PAYLOAD_LIMIT = 10 * 2**20  # bytes of one request
-NESTING_LIMIT = 100
 
 
 def served(cube: np.ndarray, recipe: Recipe, kind: str) -> dict[str, np.ma.MaskedArray]:
@@ -365,37 +365,6 @@ def calls(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for value in node:
             yield from calls(value)
-
-
-def nesting(node: Any) -> int:
-    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return 1 + max((nesting(value) for value in inner), default=0)
-
-
-def steps(expression: dict[str, Any]) -> int:
-    """How many calls stand on one another, through references too; those of functions on their arguments'."""
-    known: dict[str, int] = {}
-
-    def of(node: Any) -> int:
-        if isinstance(node, list):
-            return max(map(of, node), default=0)
-        return of_fields(node) if isinstance(node, dict) else 0
-
-    def of_fields(node: dict[str, Any]) -> int:
-        if "valueReference" in node:
-            return of_value(node["valueReference"])
-        if "functionDefinitionValue" in node:
-            return of_value(node["functionDefinitionValue"]["body"])
-        inner = max((of(value) for key, value in node.items() if key != "constantValue"), default=0)
-        own = of_value(node["functionReference"]) if "functionReference" in node else "functionName" in node
-        return inner + own
-
-    def of_value(name: str) -> int:
-        if name not in known:
-            known[name] = of(expression["values"][name])
-        return known[name]
-
-    return of_value(expression["result"])
 
 
 def prediction_of(bins: int, confidence: str = "votes", kind: str = "median", bands: int = 10) -> ee.Image:

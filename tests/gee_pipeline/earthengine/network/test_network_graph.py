@@ -4,7 +4,6 @@ The graphs are evaluated by the emulator over scenes that hold a known series in
 """
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import ee
@@ -32,6 +31,7 @@ from tests.support.known_series import SEASON, archive_of, computed, cube_of, li
 from tests.support.made_networks import made_network
 from tests.support.made_scene_list import made_scenes
 from tests.support.network_oracle import logits_of, probabilities
+from tests.support.request_shape import NESTING_LIMIT, nesting, steps
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("offline_client")]
 
@@ -189,40 +189,14 @@ def written(image: ee.Image) -> str:
     return str(ee.serializer.toJSON(image, for_cloud_api=True))
 
 
-def deepest(text: str) -> int:
-    """Values below values in a request, through its references."""
-    request = json.loads(text)
-    values, known = request["values"], {}
-
-    def depth(name: str) -> int:
-        if name not in known:
-            known[name] = 1 + max((depth(other) for other in references(values[name])), default=0)
-        return known[name]
-
-    return depth(request["result"])
-
-
-def references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "valueReference":
-                yield inner
-            elif key == "functionDefinitionValue":
-                yield inner["body"]
-            else:
-                yield from references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
-
-
 @pytest.mark.parametrize(("channels", "most"), [(8, 1_000_000), (16, 1_300_000), (32, 2_500_000)])
 def test_a_request_stays_well_below_what_earth_engine_takes(channels, most):
     recipe = recipe_of(43, BANDS)
     model = served(made_network(recipe, (channels,) * 4, (2, 1, 1, 1), classes=5))
     text = written(prediction(made_scenes(SEASON), SEASON, recipe, model, cropland=None))
     assert len(text) < most < REQUEST_LIMIT
-    assert deepest(text) < 250
+    assert nesting(json.loads(text)) < NESTING_LIMIT - 30
+    assert 100 < steps(json.loads(text)) < 200  # graphs of 150 with harmonics are sent too
 
 
 def test_weights_from_tables_leave_requests_small():
