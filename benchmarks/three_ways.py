@@ -43,6 +43,10 @@ STUDENTS: Final = (16, 8)
 """Channels of the networks on the servers."""
 
 
+CELL_SIZE: Final = 32
+"""Pixels along a side of a cell: few of those that the emulator computes lie outside the area."""
+
+
 @dataclass(frozen=True)
 class Networks:
     """What maps, by name."""
@@ -129,7 +133,7 @@ def go(networks: Networks, out: Path, trees: int) -> Iterator[Row]:
     whole, fields = out / "scenes" / "area.geojson", out / "scenes" / "fields.tif"
     with emulated(out / "scenes" / "catalog.json", out) as ask:
         access = {"project": PROJECT, "service_account": out / "service-account.json"}
-        usual = {"aoi": whole, "year": YEAR, **access}
+        usual = {"aoi": whole, "year": YEAR, "cell_size": CELL_SIZE, **access}
 
         def row(way: str, name: str, command: str, multiplications: int | None = None, **more: object) -> Row:
             ask(command, out=out / name, **usual, **more)
