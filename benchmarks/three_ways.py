@@ -149,6 +149,7 @@ def go(networks: Networks, out: Path, trees: int) -> Iterator[Row]:
                 model=model,
                 workers=0,
             )
+            ask("compare", model=model, **usual)  # once for an area: what it fetches is not the map's
             work = network_weights(_opened(model)).multiplications
             yield row(
                 f"network on the servers ({title})",
@@ -159,6 +160,7 @@ def go(networks: Networks, out: Path, trees: int) -> Iterator[Row]:
                 model=model,
             )
         forest = grown(ask, out, fields, trees, access)
+        ask("forest verify", forest=forest, **usual)
         yield row(f"forest on the servers ({trees} trees)", "forest", "forest predict", forest=forest)
 
 

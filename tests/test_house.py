@@ -79,6 +79,7 @@ ROOMS = {
         "assessment.publication",
         "assessment.evaluation",
     ),
+    "cropmap": ("cropmap",),
     "cli": (
         "cli",
         "cli.options",

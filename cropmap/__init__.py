@@ -1,0 +1,414 @@
+"""cropmap in Python: the requests of the commands, and results that show themselves in a notebook.
+
+    import cropmap
+
+    run = cropmap.predict("region.geojson", 2023, source="scenes/catalog.json")
+    run.map.classes, run.areas, run.composites, run.show()
+
+Nothing heavy is imported before a function is called. Errors are those of the commands: `CropmapError` and
+its kinds in `gee_pipeline.errors`. A session of Earth Engine that the caller has opened stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields as fields_of
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from gee_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    import geopandas
+
+    from assessment.evaluation.evaluate import Evaluation
+    from assessment.report.report import Report
+    from assessment.sample.design import Designed
+    from cropmap.run import CropMap, Run
+    from gee_pipeline.earthengine.composites.estimate import Estimate
+    from inference.models.checkpoint import Checkpoint
+    from inference.models.forest_model import ForestModel
+    from training.sampling.sample_file import SampleSummary
+
+__version__ = version("cropmap")
+
+__all__ = [
+    "assess",
+    "design",
+    "estimate",
+    "evaluate",
+    "export",
+    "fields",
+    "open_map",
+    "open_model",
+    "open_run",
+    "predict",
+    "sample",
+    "train",
+]
+
+Place = str | Path
+"""A path."""
+
+RequestT = TypeVar("RequestT")
+
+
+def predict(
+    aoi: Any,
+    year: int,
+    *,
+    out: Place | None = None,
+    source: str | None = None,
+    model: Place | None = None,
+    on: Literal["here", "servers"] = "here",
+    progress: bool = True,
+    **options: Any,
+) -> Run:
+    """A crop map of an area and a year, as 'cropmap predict' makes it; the same call goes on.
+
+    Args:
+        aoi: The area: a path, a GeoDataFrame or GeoSeries, a pair (shapely geometry, CRS), a shapely geometry
+            or a box (west, south, east, north) in degrees, GeoJSON, or an `ee.Geometry`.
+        year: Year of the season, 2017 or later.
+        out: Folder of the run; None takes the area's name and the year.
+        source: STAC catalog or API; None is Google Earth Engine.
+        model: File of a model, or `accurate`, `fast` or `wide`; None is `accurate`.
+        on: `servers` lets Earth Engine run a small network, such as `fast`.
+        progress: Whether a bar and notices are shown.
+        **options: Further options of the command, such as `layers=("probabilities",)`, `crs="EPSG:3035"`,
+            `project="my-project"`, `workers=0`; with the names of the fields of
+            `inference.workflow.request.MapRequest`, or `NetworkRequest` on the servers.
+
+    Returns:
+        The run with its finished map.
+
+    Raises:
+        InputError: Something cannot be used; nothing was written.
+        AccessError: Earth Engine cannot be used.
+        MismatchError: The folder holds a run of something else.
+        IncompleteRunError: Cells failed; the same call continues.
+    """
+    from cropmap.talk import listening
+
+    known = {"source": source, "model": _model(model), **options}
+    with listening(progress) as listener:
+        if on == "servers":
+            from inference.workflow.request import NetworkRequest
+            from inference.workflow.served_map import make_served_map
+
+            if source is not None:
+                raise InputError(f"On the servers images are those of Earth Engine; omit source={source!r}.")
+            del known["source"]
+            network = _request(NetworkRequest, aoi, year, out, known)
+            make_served_map(network, listener)
+            return open_run(network.folder)
+        from inference.workflow.crop_map import make_map
+        from inference.workflow.request import MapRequest
+
+        request = _request(MapRequest, aoi, year, out, known)
+        make_map(request, listener)
+        return open_run(request.folder)
+
+
+def export(
+    aoi: Any,
+    year: int,
+    *,
+    out: Place | None = None,
+    source: str | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Run:
+    """The composites of an area and a year, as 'cropmap export' makes them.
+
+    Args:
+        aoi: The area, as for `predict`.
+        year: Year of the season.
+        out: Folder of the run.
+        source: STAC catalog or API; None is Google Earth Engine.
+        progress: Whether a bar and notices are shown.
+        **options: Fields of `inference.workflow.request.ExportRequest`, such as `whole_season=True`.
+
+    Raises:
+        InputError: Something cannot be used; nothing was written.
+        AccessError: Earth Engine cannot be used.
+        IncompleteRunError: Cells failed; the same call continues.
+    """
+    from cropmap.talk import listening
+    from inference.workflow.composites import export_composites
+    from inference.workflow.request import ExportRequest
+
+    request = _request(ExportRequest, aoi, year, out, {"source": source, **options})
+    with listening(progress) as listener:
+        export_composites(request, listener)
+    return open_run(request.folder)
+
+
+def estimate(aoi: Any, year: int, *, progress: bool = True, **options: Any) -> Estimate:
+    """What an area takes on Earth Engine: cells, requests, gigabytes, EECU-hours.
+
+    Args:
+        aoi: The area, as for `predict`.
+        year: Year of the season.
+        progress: Whether notices are shown.
+        **options: Fields of `gee_pipeline.earthengine.composites.estimate.EstimateRequest`.
+
+    Raises:
+        InputError: Something cannot be used.
+    """
+    from cropmap.places import area_file
+    from cropmap.talk import listening
+    from gee_pipeline.earthengine.composites.estimate import EstimateRequest, estimate_area
+
+    _require_known(EstimateRequest, options)
+    request = EstimateRequest(aoi=area_file(aoi, Path(f"area-{year}")), year=year, **options)
+    with listening(progress) as listener:
+        return estimate_area(request, listener.notice)
+
+
+def open_run(folder: Place) -> Run:
+    """The run of a folder: its composites, map, areas; `show()` lays it on a geemap map.
+
+    Raises:
+        InputError: The folder holds no run.
+        CorruptFileError: It is damaged.
+        MismatchError: Another version of cropmap wrote it.
+    """
+    from cropmap.run import Run
+
+    return Run.open(Path(folder))
+
+
+def open_map(place: Place) -> CropMap:
+    """A finished map: the folder of a run, its folder `map`, or a map of a publication.
+
+    Raises:
+        InputError: There is none.
+    """
+    from cropmap.run import CropMap
+
+    return CropMap.open(Path(place))
+
+
+def open_model(model: Place) -> Checkpoint | ForestModel:
+    """A model: a file, or `accurate`, `fast` or `wide`.
+
+    Raises:
+        InputError: There is no such model.
+        CorruptFileError: The file is damaged.
+    """
+    from inference.models.pixel_model import load_model
+    from inference.models.shipped import model_path
+
+    return load_model(model_path(_model(model)))
+
+
+def sample(aoi: Any, year: int, out: Place, *, reference: str, **options: Any) -> SampleSummary:
+    """Labelled series drawn from a reference map on Earth Engine, as 'cropmap sample' draws them.
+
+    Args:
+        aoi: The area, as for `predict`.
+        year: Year of the map and the series.
+        out: File that is written, .npz.
+        reference: Name of a reference map.
+        **options: Fields of `training.sampling.plan.SampleRequest`.
+
+    Raises:
+        InputError: Something cannot be used.
+        AccessError: Earth Engine cannot be used.
+    """
+    from cropmap.places import area_file
+    from training.sampling.field_samples import take_samples
+    from training.sampling.plan import SampleRequest
+
+    _require_known(SampleRequest, options)
+    area = area_file(aoi, Path(out))
+    return take_samples(SampleRequest(aoi=area, year=year, out=Path(out), reference=reference, **options))
+
+
+def train(
+    samples: Place | Sequence[Place],
+    out: Place,
+    *,
+    classes: Sequence[str] | None = None,
+    year: int | None = None,
+    legend: Place | None = None,
+    **options: Any,
+) -> Checkpoint:
+    """A network trained on files of labelled series, written to a file.
+
+    Args:
+        samples: Files of 'cropmap sample', npz files, or tables.
+        out: File of the model that is written, .safetensors.
+        classes: Names of the classes; None takes those of the files.
+        year: Year of the series, where the files do not say it.
+        legend: TOML file that names the labels.
+        **options: Fields of `training.fit.options.TrainingOptions`, such as `epochs=20`.
+
+    Raises:
+        InputError: Something cannot be used.
+    """
+    from inference.models.checkpoint import save_checkpoint
+    from training.fit.options import SplitRule, TrainingOptions
+    from training.fit.train import train_checkpoint
+
+    _require_known(TrainingOptions, options)
+    known = _samples(samples, classes=classes, year=year, legend=legend)
+    checkpoint = train_checkpoint(known, TrainingOptions(**options), SplitRule(), year=year)
+    save_checkpoint(Path(out), checkpoint)
+    return checkpoint
+
+
+def evaluate(
+    model: Place,
+    samples: Place | Sequence[Place],
+    *,
+    year: int | None = None,
+    legend: Place | None = None,
+    by: Literal["block", "column", "sample"] | None = None,
+    block_size: float = 0.25,
+) -> Evaluation:
+    """How right a ready model is on samples that did not train it, with intervals by blocks.
+
+    Args:
+        model: File of a model, or one that ships.
+        samples: Files of labelled series.
+        year: Year of the series, where the files do not say it.
+        legend: TOML file that names the labels.
+        by: What is independent; None takes blocks where places are known.
+        block_size: Degrees along a side of a block.
+
+    Raises:
+        InputError: Something cannot be used.
+    """
+    from assessment.evaluation.evaluate import evaluate as compare
+    from inference.models.pixel_model import open_model as ready
+
+    loaded = open_model(model)
+    known = _samples(samples, year=year, legend=legend, any_classes=True, recipe=loaded.recipe)
+    footprint = loaded.provenance.get("footprint")
+    sets = getattr(loaded, "prediction_sets", None)
+    return compare(ready(loaded), known, by=by, block_size=block_size, footprint=footprint, sets=sets)
+
+
+def design(place: Place | Run, *, progress: bool = True, **options: Any) -> Designed:
+    """A blind random sample of a finished map, for interpreters.
+
+    Args:
+        place: Folder of a run, or a raster of class codes.
+        progress: Whether a bar is shown.
+        **options: Fields of `assessment.sample.request.DesignRequest`, such as `points=600`.
+
+    Raises:
+        InputError: Something cannot be used.
+    """
+    from assessment.sample.design import design_sample
+    from assessment.sample.request import DesignRequest
+    from cropmap.talk import counted
+
+    _require_known(DesignRequest, options)
+    with counted("windows of the map", progress) as report:
+        return design_sample(DesignRequest(_folder(place), **options), report)
+
+
+def assess(
+    place: Place | Run, answers: Place | Sequence[Place], *, progress: bool = True, **options: Any
+) -> Report:
+    """Accuracy, and hectares of each class, with 95 % intervals, from answers to the sample of `design`.
+
+    Args:
+        place: Folder of a run or of a sample, or a map.
+        answers: Table of answers; several are of several interpreters.
+        progress: Whether a bar is shown.
+        **options: Fields of `assessment.report.report.ReportRequest`, such as `districts=True`.
+
+    Raises:
+        InputError: Something is wrong with the answers, all of it named; nothing was written.
+    """
+    from assessment.report.report import ReportRequest, make_report
+    from assessment.report.sourced import AnswerRequest
+    from cropmap.talk import counted
+
+    _require_known(ReportRequest, options)
+    asked = AnswerRequest(tuple(_paths(answers)))
+    with counted("windows of the map", progress) as report:
+        return make_report(ReportRequest(_folder(place), asked, **options), report)
+
+
+def fields(
+    place: Place | Run, parcels: Place | None = None, *, progress: bool = True, **options: Any
+) -> geopandas.GeoDataFrame:
+    """The class of each parcel on a map, as a table with geometries; needs `pip install 'cropmap[fields]'`.
+
+    Args:
+        place: Folder of a run, or a raster of class codes.
+        parcels: File of polygons; None takes the parts of the map itself.
+        progress: Whether a bar is shown.
+        **options: Fields of `assessment.fields.fields.FieldsRequest`, such as `inner_buffer=10`.
+
+    Raises:
+        InputError: Something cannot be used.
+    """
+    import geopandas
+
+    from assessment.fields.fields import FieldsRequest, make_fields
+    from cropmap.talk import counted
+
+    _require_known(FieldsRequest, options)
+    given = None if parcels is None else Path(parcels)
+    with counted("parcels", progress) as report:
+        found = make_fields(FieldsRequest(_folder(place), given, **options), report)
+    return geopandas.read_parquet(found.folder / "fields.parquet")
+
+
+def _request(
+    kind: Callable[..., RequestT], aoi: Any, year: int, out: Place | None, options: dict[str, Any]
+) -> RequestT:
+    """A request of a run, whose area is a file beside its folder."""
+    from cropmap.places import area_file
+
+    _require_known(kind, options)
+    folder = None if out is None else Path(out)
+    if folder is None and not isinstance(aoi, str | Path):
+        folder = Path(f"area-{year}")
+    area = area_file(aoi, folder or Path(f"area-{year}"))
+    return kind(aoi=area, year=year, out=folder, **options)
+
+
+def _require_known(kind: Any, options: dict[str, Any]) -> None:
+    """Refuse options that a request does not have.
+
+    Raises:
+        InputError: Naming them and those that there are.
+    """
+    known = {field.name for field in fields_of(kind)}
+    if unknown := sorted(set(options) - known):
+        raise InputError(
+            f"{', '.join(unknown)} is no option here. There are {', '.join(sorted(known))} "
+            f"({kind.__module__}.{kind.__name__})."
+        )
+
+
+def _samples(files: Place | Sequence[Place], *, legend: Place | None, **reading: Any) -> Any:
+    from training.samples.class_legend import read_legend
+    from training.samples.samples import read_samples
+
+    classes = reading.pop("classes", None)
+    named = None if legend is None else read_legend(Path(legend))
+    return read_samples(_paths(files), classes, legend=named, **reading)
+
+
+def _paths(files: Place | Sequence[Place]) -> list[Path]:
+    return [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
+
+
+def _folder(place: Place | Run) -> Path:
+    return Path(place) if isinstance(place, str | Path) else place.folder
+
+
+def _model(model: Place | None) -> Path | str | None:
+    """A model as requests take it: a name that ships stays a name."""
+    from inference.models.shipped import SHIPPED
+
+    return model if model is None or isinstance(model, Path) or model in SHIPPED else Path(model)

@@ -1,0 +1,118 @@
+"""Areas as people have them in Python, brought to the file that a request names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any, Final
+
+import geopandas
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gee_pipeline.errors import InputError
+
+DEGREES: Final = "EPSG:4326"
+
+_WAYS: Final = (
+    "Give the path of a vector file, a GeoDataFrame or GeoSeries with a CRS, a pair (geometry, CRS), a box "
+    "(west, south, east, north) in degrees, GeoJSON, or an ee.Geometry."
+)
+
+
+def area_file(aoi: Any, beside: Path) -> Path:
+    """The vector file of an area; what is not a file yet is written next to a run's folder.
+
+    The name of a written file follows from what it holds, so that the same area is written once and another
+    one never replaces it: the run's own run.toml names it.
+
+    Args:
+        aoi: A path; a GeoDataFrame or GeoSeries; a pair of a shapely geometry and its CRS; a shapely geometry
+            in degrees; a box of four numbers in degrees; GeoJSON as a mapping, or anything with
+            `__geo_interface__`; an `ee.Geometry`, `ee.Feature` or `ee.FeatureCollection`.
+        beside: Folder of the run, which need not exist.
+
+    Raises:
+        InputError: It is none of these, or has no CRS.
+    """
+    if isinstance(aoi, str | Path):
+        return Path(aoi)
+    series = _series_of(aoi)
+    if series.crs is None:
+        raise InputError(f"An area has a CRS, and this one has none (set it with .set_crs). {_WAYS}")
+    joined = shapely.union_all(series.geometry.values)
+    name = hashlib.sha256(shapely.to_wkb(joined) + str(series.crs).encode()).hexdigest()[:8]
+    path = beside.parent / f"{beside.name}.area-{name}.gpkg"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        geopandas.GeoDataFrame(geometry=[joined], crs=series.crs).to_file(path, driver="GPKG")
+    return path
+
+
+def _series_of(aoi: Any) -> geopandas.GeoSeries:
+    if isinstance(aoi, geopandas.GeoDataFrame | geopandas.GeoSeries):
+        return aoi.geometry
+    if isinstance(aoi, BaseGeometry):
+        return _in_degrees(aoi)
+    if isinstance(aoi, tuple | list):
+        return _of_sequence(aoi)
+    if _is_of_earth_engine(aoi):
+        return _of_geojson(aoi.getInfo() if aoi.__class__.__name__ != "Geometry" else _plain(aoi))
+    if isinstance(aoi, Mapping):
+        return _of_geojson(aoi)
+    if hasattr(aoi, "crs") and hasattr(aoi, "geom"):  # a geometry of odc.geo
+        return geopandas.GeoSeries([aoi.geom], crs=str(aoi.crs))
+    if hasattr(aoi, "__geo_interface__"):
+        return _of_geojson(aoi.__geo_interface__)
+    raise InputError(f"An area of the type {type(aoi).__name__} is not known. {_WAYS}")
+
+
+def _of_sequence(aoi: tuple[Any, ...] | list[Any]) -> geopandas.GeoSeries:
+    if len(aoi) == 2 and isinstance(aoi[0], BaseGeometry):
+        return geopandas.GeoSeries([aoi[0]], crs=aoi[1])
+    if len(aoi) == 4 and all(isinstance(value, Real) for value in aoi):
+        west, south, east, north = map(float, aoi)
+        if not (west < east and south < north):
+            raise InputError(f"A box is (west, south, east, north) in degrees, got {tuple(aoi)}.")
+        return _in_degrees(shapely.box(west, south, east, north))
+    raise InputError(f"This sequence of {len(aoi)} is no area. {_WAYS}")
+
+
+def _in_degrees(geometry: BaseGeometry) -> geopandas.GeoSeries:
+    west, south, east, north = geometry.bounds
+    if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+        raise InputError(
+            f"A geometry without a CRS counts as degrees, and this one reaches from {west:g} to {east:g} and "
+            f"{south:g} to {north:g}: give it with its CRS, as a pair (geometry, 'EPSG:32615')."
+        )
+    return geopandas.GeoSeries([geometry], crs=DEGREES)
+
+
+def _of_geojson(values: Mapping[str, Any]) -> geopandas.GeoSeries:
+    """The geometries of GeoJSON, which are in degrees."""
+    if values.get("type") == "FeatureCollection":
+        geometries = [feature["geometry"] for feature in values["features"]]
+    elif values.get("type") == "Feature":
+        geometries = [values["geometry"]]
+    else:
+        geometries = [values]
+    try:
+        shapes = [shapely.geometry.shape(geometry) for geometry in geometries if geometry]
+    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
+        raise InputError(f"This is no GeoJSON of an area ({error!r}). {_WAYS}") from error
+    return geopandas.GeoSeries(shapes, crs=DEGREES)
+
+
+def _is_of_earth_engine(aoi: Any) -> bool:
+    return type(aoi).__module__.split(".")[0] == "ee"
+
+
+def _plain(geometry: Any) -> Mapping[str, Any]:
+    """The GeoJSON of an `ee.Geometry`; one that the servers would compute is asked for."""
+    try:
+        values: Mapping[str, Any] = geometry.toGeoJSON()
+    except Exception:  # a computed one: the client says so by an error of its own
+        values = geometry.getInfo()
+    return values

@@ -1,0 +1,180 @@
+"""Maps and composites on a geemap map; tiles come from a server on this computer, no account is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyproj
+
+from gee_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from cropmap.run import CropMap, Run
+
+TRUE_COLOR: Final = ("B4", "B3", "B2")
+"""Bands shown as red, green and blue."""
+
+BRIGHTEST: Final = 0.3
+"""Reflectance that is shown white."""
+
+
+def show(
+    crop_map: CropMap,
+    *,
+    run: Run | None = None,
+    confidence: bool = True,
+    composites: tuple[date | str, ...] = (),
+    parcels: Path | None = None,
+    points: Path | None = None,
+    beside: CropMap | None = None,
+) -> Any:
+    """A `geemap.Map` with the class map and its legend; needs `pip install 'cropmap[notebook]'`.
+
+    Args:
+        crop_map: The map.
+        run: Its run; a click then shows what the run says of the pixel.
+        confidence: Whether confidence is a layer too, to be switched on.
+        composites: Days whose composites are layers, in true colours; each takes the bin that holds it.
+        parcels: Vector file of parcels, such as fields.gpkg.
+        points: Vector file of sample points.
+        beside: Another map of the same place: the two are split by a line that can be drawn.
+
+    Raises:
+        InputError: Something cannot be shown, or the packages are missing.
+    """
+    geemap = _geemap()
+    west, south, east, north = _bounds(crop_map)
+    view = geemap.Map(center=((south + north) / 2, (west + east) / 2), zoom=13, ee_initialize=False)
+    view.fit_bounds([[south, west], [north, east]])
+    path = str(crop_map.folder / "crop_map.tif")
+    if beside is not None:
+        view.split_map(left_layer=path, right_layer=str(beside.folder / "crop_map.tif"))
+    else:
+        view.add_raster(path, layer_name="Crops", zoom_to_layer=False)
+    if confidence:
+        view.add_raster(
+            str(crop_map.folder / "confidence.tif"),
+            layer_name="Confidence",
+            colormap="viridis",
+            vmin=0,
+            vmax=100,
+            visible=False,
+            zoom_to_layer=False,
+        )
+    for day in composites:
+        _add_composite(view, run, day)
+    for name, file in (("Parcels", parcels), ("Points", points)):
+        if file is not None:
+            view.add_vector(str(file), layer_name=name, zoom_to_layer=False)
+    view.add_legend(title="Crops", legend_dict={entry.name: entry.color for entry in crop_map.legend.crops})
+    if run is not None:
+        _tell_of_clicks(view, run)
+    return view
+
+
+def true_color(run: Run, day: date | str, path: Path) -> Path:
+    """The composite that holds a day as a picture in true colours: three bands of bytes, a GeoTIFF.
+
+    Args:
+        run: A run with composites.
+        day: The day.
+        path: File that is written.
+
+    Raises:
+        InputError: No bin holds the day, or the bands are not there.
+    """
+    import numpy as np
+
+    found = run.composites
+    if missing := [band for band in TRUE_COLOR if band not in found]:
+        raise InputError(f"True colours take {', '.join(TRUE_COLOR)}, and {', '.join(missing)} is not there.")
+    at = _bin_of(found["time"].values, np.datetime64(day))
+    bands = found[list(TRUE_COLOR)].isel(time=at).to_array("band")
+    bytes_ = (bands / BRIGHTEST * 254 + 1).clip(1, 255).fillna(0).astype("uint8")
+    bytes_.rio.write_crs(found.rio.crs).rio.write_nodata(0).rio.to_raster(path, tiled=True)
+    return path
+
+
+def _bin_of(starts: Any, day: Any) -> int:
+    """The last bin that begins by a day."""
+    begun = (starts <= day).nonzero()[0]
+    length = starts[1] - starts[0] if len(starts) > 1 else 5 * (day - day + 1)
+    if not len(begun) or day >= starts[-1] + length:
+        raise InputError(
+            f"No composite holds {day}: they reach from {str(starts[0])[:10]} to {str(starts[-1])[:10]} and "
+            "the days of the last bin."
+        )
+    return int(begun[-1])
+
+
+def _add_composite(view: Any, run: Run | None, day: date | str) -> None:
+    if run is None:
+        raise InputError("Composites are those of a run: show it by cropmap.open_run(folder).show(...).")
+    path = run.folder / "map" / f"composite_{day}.tif"
+    if not path.is_file():
+        true_color(run, day, path)
+    view.add_raster(str(path), layer_name=f"Composite {day}", visible=False, zoom_to_layer=False)
+
+
+def _tell_of_clicks(view: Any, run: Run) -> None:
+    """A click shows class, confidence and NDVI of its pixel in a corner of the map."""
+    import ipyleaflet
+    import ipywidgets
+
+    text = ipywidgets.HTML("Click on the map")
+    view.add(ipyleaflet.WidgetControl(widget=text, position="bottomright"))
+
+    def clicked(**event: Any) -> None:
+        if event.get("type") == "click":
+            lat, lon = event["coordinates"]
+            try:
+                text.value = told(run.pixel(lon, lat))
+            except InputError as error:
+                text.value = str(error)
+
+    view.on_interaction(clicked)
+
+
+def told(pixel: Mapping[str, Any]) -> str:
+    """What a run says of a pixel, as HTML; the series of NDVI as a small drawing."""
+    percent = "" if pixel["confidence"] is None else f", {pixel['confidence']} %"
+    lines = [f"<b>{pixel['class']}</b>{percent}"]
+    if pixel["probabilities"]:
+        lines += [f"{name} {share} %" for name, share in pixel["probabilities"].items()]
+    if pixel["series"] is not None and "NDVI" in pixel["series"]:
+        lines.append(_drawn(pixel["series"]["NDVI"].tolist()))
+    return "<br>".join(lines)
+
+
+def _drawn(values: list[float], width: int = 160, height: int = 50) -> str:
+    """NDVI from 0 to 1 as points of an SVG, without those that are gaps."""
+    step = width / max(len(values) - 1, 1)
+    points = [
+        f'<circle cx="{i * step:.0f}" cy="{height * (1 - min(max(v, 0), 1)):.0f}" r="2"/>'
+        for i, v in enumerate(values)
+        if v == v
+    ]
+    return f'NDVI<svg width="{width}" height="{height}">{"".join(points)}</svg>'
+
+
+def _bounds(crop_map: CropMap) -> tuple[float, float, float, float]:
+    """West, south, east and north of a map in degrees."""
+    classes = crop_map.classes
+    found: tuple[float, float, float, float] = pyproj.Transformer.from_crs(
+        classes.rio.crs, "EPSG:4326", always_xy=True
+    ).transform_bounds(*classes.rio.bounds())
+    return found
+
+
+def _geemap() -> Any:
+    try:
+        import geemap
+    except ImportError as error:
+        raise InputError(
+            f"Maps in a notebook take geemap, which is missing ({error}). Install it: pip install "
+            "'cropmap[notebook]'."
+        ) from error
+    return geemap
