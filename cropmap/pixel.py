@@ -35,9 +35,9 @@ def answer_at(crop_map: CropMap, lon: float, lat: float) -> dict[str, Any]:
     Raises:
         InputError: The place is not on the map.
     """
-    code = int(_at(crop_map.classes, lon, lat).item())
+    code = int(_at(crop_map.classes, lon, lat).values)
     names = {entry.code: entry.name for entry in crop_map.legend.entries} | {OUTSIDE: "outside the area"}
-    confidence = int(_at(crop_map.confidence, lon, lat).item())
+    confidence = int(_at(crop_map.confidence, lon, lat).values)
     shares = None
     if (crop_map.folder / f"{PROBABILITIES.name}.tif").is_file():
         values = _at(crop_map.probabilities, lon, lat)

@@ -59,7 +59,7 @@ def _series_of(aoi: Any) -> geopandas.GeoSeries:
     if isinstance(aoi, tuple | list):
         return _of_sequence(aoi)
     if _is_of_earth_engine(aoi):
-        return _of_geojson(aoi.getInfo() if aoi.__class__.__name__ != "Geometry" else _plain(aoi))
+        return _of_geojson(_plain(aoi) if hasattr(aoi, "toGeoJSON") else aoi.getInfo())
     if isinstance(aoi, Mapping):
         return _of_geojson(aoi)
     if hasattr(aoi, "crs") and hasattr(aoi, "geom"):  # a geometry of odc.geo
@@ -110,9 +110,11 @@ def _is_of_earth_engine(aoi: Any) -> bool:
 
 
 def _plain(geometry: Any) -> Mapping[str, Any]:
-    """The GeoJSON of an `ee.Geometry`; one that the servers would compute is asked for."""
+    """The GeoJSON of an `ee.Geometry`; one that the servers compute is asked for in the caller's session."""
+    import ee
+
     try:
         values: Mapping[str, Any] = geometry.toGeoJSON()
-    except Exception:  # a computed one: the client says so by an error of its own
+    except ee.EEException:  # it is computed, which the client says by an error
         values = geometry.getInfo()
     return values

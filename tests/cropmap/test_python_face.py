@@ -1,0 +1,287 @@
+"""`import cropmap`: areas as people have them, the requests of the commands, and results to look at."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pyproj
+import pytest
+import rasterio
+import shapely
+import xarray
+
+import cropmap
+from cropmap.places import area_file
+from cropmap.run import CropMap, Run
+from cropmap.show import show, told, true_color
+from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.store import open_composite
+from tests.support.tiny_place import CELL_SIZE, CROPS, YEAR, Place, codes
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run of the tiny place, with probabilities."""
+    out = tmp_path_factory.mktemp("python") / "run"
+    return mapped(place, geopandas.read_file(place.area), out=out, layers=("probabilities",))
+
+
+def mapped(place: Place, aoi: Any, **options: Any) -> Run:
+    usual = {"source": str(place.catalog), "model": place.model, "workers": 0, "cell_size": CELL_SIZE}
+    return cropmap.predict(aoi, YEAR, **{**usual, "progress": False, **options})
+
+
+# --- areas
+
+
+def as_people_have_it(place: Place) -> dict[str, Any]:
+    frame, projected = geopandas.read_file(place.area), "EPSG:32615"
+    shape = frame.to_crs(projected).geometry.iloc[0]
+    return {
+        "path": str(place.area),
+        "frame": frame,
+        "series in metres": frame.to_crs(projected).geometry,
+        "pair": (shape, projected),
+        "shapely in degrees": place.polygon,
+        "geojson": frame.__geo_interface__,
+        "feature": frame.__geo_interface__["features"][0],
+        "geometry": shapely.geometry.mapping(place.polygon),
+    }
+
+
+def test_an_area_is_the_same_however_it_is_given(place: Place, tmp_path: Path) -> None:
+    wanted = place.polygon
+    for name, aoi in as_people_have_it(place).items():
+        found = geopandas.read_file(area_file(aoi, tmp_path / "run")).to_crs("EPSG:4326").union_all()
+        apart = shapely.hausdorff_distance(found, wanted)
+        assert apart < 1e-7, name
+
+
+def test_a_box_is_west_south_east_north(tmp_path: Path) -> None:
+    found = geopandas.read_file(area_file((-90.2, 35.1, -90.0, 35.3), tmp_path / "run"))
+    assert found.total_bounds.tolist() == [-90.2, 35.1, -90.0, 35.3]
+    assert found.crs == "EPSG:4326"
+
+
+def test_a_geometry_of_earth_engine_is_an_area(offline_client: Any, tmp_path: Path) -> None:
+    import ee
+
+    box = ee.Geometry(shapely.geometry.mapping(shapely.box(-90.2, 35.1, -90.0, 35.3)))
+    found = geopandas.read_file(area_file(box, tmp_path / "run"))
+    assert found.total_bounds.tolist() == [-90.2, 35.1, -90.0, 35.3]
+
+
+def test_one_area_is_written_once_and_another_beside_it(place: Place, tmp_path: Path) -> None:
+    one = area_file(place.polygon, tmp_path / "run")
+    assert one.parent == tmp_path
+    assert area_file(place.polygon, tmp_path / "run") == one
+    assert area_file(place.polygon.buffer(0.01), tmp_path / "run") != one
+
+
+@pytest.mark.parametrize(
+    ("aoi", "words"),
+    [
+        (shapely.box(700_000, 3_900_000, 701_000, 3_901_000), "with its CRS"),
+        ((3, 2, 1, 0), "west, south, east, north"),
+        ((1, 2, 3), "sequence of 3"),
+        (geopandas.GeoSeries([shapely.box(0, 0, 1, 1)]), "set_crs"),
+        ({"type": "Nonsense"}, "GeoJSON"),
+        (7, "type int"),
+    ],
+)
+def test_what_is_no_area_is_refused_with_the_ways_to_give_one(aoi: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        area_file(aoi, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- maps
+
+
+def test_a_map_is_that_of_the_command(place: Place, run: Run, tmp_path: Path) -> None:
+    assert place.predict(tmp_path / "command").exit_code == 0
+    np.testing.assert_array_equal(codes(run.folder), codes(tmp_path / "command"))
+
+
+def test_the_same_call_goes_on_and_another_area_is_refused(place: Place, run: Run) -> None:
+    frame = geopandas.read_file(place.area)
+    again = mapped(place, frame, out=run.folder)
+    assert again.folder == run.folder
+    with pytest.raises(MismatchError):
+        mapped(place, place.polygon.buffer(0.01), out=run.folder)
+
+
+def test_an_option_that_there_is_not_is_named(place: Place, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"colour is no option here.*cell_size"):
+        mapped(place, place.area, out=tmp_path / "run", colour="red")
+    with pytest.raises(InputError, match="omit source"):
+        mapped(place, place.area, out=tmp_path / "run", on="servers")
+
+
+def test_classes_have_names_and_colours_and_a_place(run: Run) -> None:
+    classes = run.map.classes
+    with rasterio.open(run.folder / "map" / "crop_map.tif") as file:
+        np.testing.assert_array_equal(classes.values, file.read(1))
+        assert classes.rio.crs == file.crs
+    assert classes.dims == ("y", "x")
+    assert classes.attrs["class_names"][1] == CROPS[0]
+    assert len(classes.attrs["flag_values"]) == len(classes.attrs["flag_meanings"].split())
+    assert set(np.unique(run.map.confidence.values)) <= {*range(101), 255}
+
+
+def test_probabilities_have_the_names_of_the_classes(run: Run) -> None:
+    shares = run.probabilities
+    assert shares["class"].values.tolist() == list(CROPS)
+    known = run.map.confidence.values != 255
+    total = shares.values.astype(int).sum(axis=0)[known]
+    assert known.any()
+    assert (np.abs(total - 100) <= 3).all()  # five numbers that are rounded each
+    np.testing.assert_array_equal(shares.values.max(axis=0)[known], run.map.confidence.values[known])
+
+
+def test_a_layer_that_the_map_lacks_is_named_with_the_way_to_it(run: Run) -> None:
+    with pytest.raises(InputError, match=r"no layer margin.*crop_map.*layers=\('margin',\)"):
+        run.map.layer("margin")
+
+
+def test_areas_are_those_of_the_report(run: Run) -> None:
+    areas = run.areas
+    inside = codes(run.folder)
+    for code, row in areas.iterrows():
+        assert row["pixels"] == (inside == code).sum()
+
+
+# --- composites
+
+
+def test_composites_are_one_lazy_dataset_of_all_cells(run: Run) -> None:
+    found = run.composites
+    assert set(found.data_vars) == {"B2", "B4", "B8"}
+    assert found["B8"].dims == ("time", "y", "x")
+    assert found["B8"].chunks is not None
+    assert str(found["time"].values[0])[:10] == f"{YEAR}-05-31"  # day 151
+    assert found.rio.crs == run.map.classes.rio.crs
+    for path in sorted((run.folder / "composites").glob("*.tif")):
+        cell = open_composite(path)
+        part = found.sel(x=cell["x"], y=cell["y"])
+        for band in ("B2", "B8"):
+            np.testing.assert_array_equal(part[band].values, cell.sel(band=band).values)
+
+
+def test_a_series_of_ndvi_in_three_lines(run: Run) -> None:
+    composites = run.composites
+    ndvi = (composites.B8 - composites.B4) / (composites.B8 + composites.B4)
+    confidence = run.map.confidence.load()
+    known = confidence.where(confidence != 255, drop=True)
+    series = ndvi.sel(x=known["x"][0], y=known["y"][0])
+    assert series.dims == ("time",)
+    assert len(series) == len(composites["time"])
+
+
+def test_composites_are_placed_as_the_map_is(run: Run) -> None:
+    classes, composites = run.map.classes, run.composites
+    inside = composites.sel(x=classes["x"], y=classes["y"])
+    assert inside.sizes["x"] == classes.sizes["x"]
+
+
+# --- a pixel
+
+
+def test_a_pixel_tells_class_probabilities_and_series(run: Run) -> None:
+    classes = run.map.classes
+    row, col = np.argwhere((classes.values > 0) & (classes.values < 254))[7]
+    x, y = float(classes["x"][col]), float(classes["y"][row])
+    lon, lat = pyproj.Transformer.from_crs(classes.rio.crs, "EPSG:4326", always_xy=True).transform(x, y)
+    found = run.pixel(lon, lat)
+    assert found["class"] == CROPS[int(classes.values[row, col]) - 1]
+    assert found["confidence"] == int(run.map.confidence.values[row, col])
+    assert list(found["probabilities"]) == list(CROPS)
+    series = found["series"]
+    assert isinstance(series, pd.DataFrame)
+    wanted = run.composites.sel(x=x, y=y, method="nearest")["B8"].values
+    np.testing.assert_array_equal(series["B8"].to_numpy(), wanted)
+    assert {"B2", "B4", "B8", "NDVI"} == set(series.columns)
+    text = told(found)
+    assert found["class"] in text
+    assert text.count("<circle") == series["NDVI"].notna().sum()
+    with pytest.raises(InputError, match="not on the map"):
+        run.pixel(0, 0)
+
+
+# --- shown
+
+
+def test_a_run_shows_itself_with_classes_and_a_warning_that_pixels_are_no_estimates(run: Run) -> None:
+    text = run._repr_html_()
+    assert "Pixel counts, not area estimates" in text
+    assert "simulated" in text
+    assert all(row["name"] in text for _, row in run.areas.iterrows())
+    assert str(run.folder) in repr(run)
+
+
+def test_a_map_of_the_world_has_layers_and_a_legend(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cropmap.show.TRUE_COLOR", ("B8", "B4", "B2"))  # the tiny model has no green
+    view = show(run.map, run=run, composites=(f"{YEAR}-06-20",))
+    names = [layer.name for layer in view.layers]
+    assert {"Crops", "Confidence", f"Composite {YEAR}-06-20"} <= set(names)
+    with pytest.raises(InputError, match="those of a run"):
+        show(run.map, composites=(f"{YEAR}-06-20",))
+
+
+def test_false_colours_are_those_of_the_bin_that_holds_the_day(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="B3"):
+        true_color(run, f"{YEAR}-06-20", tmp_path / "picture.tif")
+    monkeypatch.setattr("cropmap.show.TRUE_COLOR", ("B8", "B4", "B2"))
+    path = true_color(run, f"{YEAR}-06-09", tmp_path / "picture.tif")  # day 160: the last of the second bin
+    with rasterio.open(path) as file:
+        picture = file.read()
+    nir = run.composites["B8"].isel(time=1).values
+    wanted = np.where(np.isnan(nir), 0, np.clip(nir / 0.3 * 254 + 1, 1, 255)).astype(np.uint8)
+    np.testing.assert_array_equal(picture[0], wanted)
+    for day in (f"{YEAR}-05-30", f"{YEAR}-08-29"):
+        with pytest.raises(InputError, match="No composite holds"):
+            true_color(run, day, tmp_path / "picture.tif")
+
+
+# --- what is no run
+
+
+def test_what_is_no_run_or_no_map_is_said_in_one_line(place: Place, run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no run"):
+        cropmap.open_run(tmp_path)
+    with pytest.raises(InputError, match="no map of cropmap"):
+        cropmap.open_map(tmp_path)
+    done = place.export(tmp_path / "export")
+    assert done.exit_code == 0
+    unfinished = cropmap.open_run(tmp_path / "export")
+    assert "not finished" in unfinished._repr_html_()
+    with pytest.raises(InputError, match="no finished map"):
+        _ = unfinished.map
+    assert isinstance(unfinished.composites, xarray.Dataset)
+    assert isinstance(cropmap.open_map(run.folder), CropMap)
+
+
+def test_importing_it_is_light() -> None:
+    code = (
+        "import sys, cropmap\n"
+        "heavy = {'torch', 'numba', 'rasterio', 'dask', 'geopandas', 'matplotlib', 'ee', 'xarray'}\n"
+        "print(','.join(sorted(heavy & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_every_function_is_documented() -> None:
+    for name in cropmap.__all__:
+        text = getattr(cropmap, name).__doc__
+        assert "Raises:" in text, name
