@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "compare": "cli.commands.models.compare:compare",
     "forest": "cli.commands.forest:forest",
     "ee": "cli.commands.ee:ee",
+    "doctor": "cli.commands.doctor:doctor",
 }
 """Name of a subcommand -> where its click command is defined."""
 
@@ -92,8 +93,23 @@ def _unexpected(error: Exception) -> str:
     )
 
 
+def _tell_versions(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from inference.workflow.doctor import versions
+
+        click.echo(versions())
+        ctx.exit()
+
+
 @click.command(cls=Cropmap, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="cropmap", prog_name="cropmap")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_versions,
+    help="Print versions: cropmap's, and those of what decides results; for reports of faults.",
+)
 def cropmap() -> None:
     """Make wall-to-wall crop maps from Sentinel-2.
 
