@@ -57,8 +57,13 @@ def weight_tables(rows: Iterator[Row], limit: int = TABLE_BYTES) -> Iterator[lis
 def matrix_of_tables(assets: Sequence[str], layer: int) -> ee.Array:
     """The weights of one layer, read by the servers."""
     tables = ee.FeatureCollection([ee.FeatureCollection(asset) for asset in assets])
-    rows = tables.flatten().filter(ee.Filter.eq("layer", layer)).sort("row")
-    return ee.Array(rows.aggregate_array("values").map(_numbers))
+    return matrix_of_rows(tables.flatten(), layer)
+
+
+def matrix_of_rows(rows: ee.FeatureCollection, layer: int) -> ee.Array:
+    """The weights of one layer out of the rows of all, in whatever order."""
+    found = rows.filter(ee.Filter.eq("layer", layer)).sort("row")
+    return ee.Array(found.aggregate_array("values").map(_numbers))
 
 
 def models_of_tables(assets: Sequence[str]) -> ee.List:

@@ -23,6 +23,7 @@ from gee_pipeline.earthengine.selfcheck.experiment import (
     masked,
     shown,
 )
+from gee_pipeline.earthengine.selfcheck.network_experiments import NETWORK_EXPERIMENTS
 from gee_pipeline.earthengine.selfcheck.tree_experiments import TREE_EXPERIMENTS
 
 TOO_LARGE: Final = GeoBox((6_000, 6_000), Affine(10, 0, 690_000, 0, -10, 3_870_000), "EPSG:32615")
@@ -465,5 +466,6 @@ EXPERIMENTS: Final = (
         "S33", "An expression of 150 steps, one in the other, is computed", lambda: _sum_of_ones(150), 150
     ),
     *TREE_EXPERIMENTS,
+    *NETWORK_EXPERIMENTS,
 )
 """Several questions may belong to one assumption."""
