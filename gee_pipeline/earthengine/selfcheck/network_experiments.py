@@ -250,9 +250,9 @@ ARRAY_EXPERIMENTS: Final = (
         "S65",
         "A product of matrices sums the rows of the first with the columns of the second",
         lambda: _elements(
-            _matrix([[1, 2, 3], [4, 5, 6]]).matrixMultiply(_matrix([[1, 0], [0.5, -1], [0, 2]])), 2, 2
+            _matrix([[1, 2, 3], [4, 5, 6]]).matrixMultiply(_matrix([[1, 0], [0.25, -1], [0, 2]])), 2, 2
         ),
-        _are([[2, 4], [6.5, 7]]),
+        _are([[1.5, 4], [5.25, 7]]),
         "pixels",
     ),
     Experiment(
