@@ -19,6 +19,7 @@ from inference.workflow.request import ForestRequest, Listener, NetworkRequest, 
 from inference.workflow.trained_model import TrainedModel
 
 if TYPE_CHECKING:
+    from inference.deployment.network_on_servers import NetworkOnServers
     from inference.models.checkpoint import Checkpoint
 
 
@@ -55,18 +56,33 @@ def _plan_forest(request: ForestRequest, listener: Listener) -> PlannedServed:
     return _planned(request, model, both, request.forest, request.forest, listener, "forest")
 
 
-def _plan_network(request: NetworkRequest, listener: Listener) -> PlannedServed:
+def network_on_servers(given: Path | str | None) -> NetworkOnServers:
+    """A network on both sides, and where its weights are.
+
+    Args:
+        given: Its file, the name of one that ships, or None, which is the default.
+
+    Raises:
+        InputError: There is no such model, or it is a forest.
+        MismatchError: The deployment next to it is of another model.
+        CorruptFileError: The model or its deployment is damaged.
+    """
     # Imported here: maps of forests do without torch.
     from inference.deployment.network_deployment import beside, load_network_deployment
     from inference.deployment.network_on_servers import NetworkOnServers
     from inference.models.pixel_model import load_model
 
-    path = model_path(request.model)
+    path = model_path(given)
     model = _require_network(load_model(path), path)
-    deployment = load_network_deployment(beside(request.model, path, ".deployment.json"), model)
-    both = NetworkOnServers(model, deployment)
+    return NetworkOnServers(model, load_network_deployment(beside(given, path, ".deployment.json"), model))
+
+
+def _plan_network(request: NetworkRequest, listener: Listener) -> PlannedServed:
+    from inference.deployment.network_deployment import beside  # as above
+
+    both, path = network_on_servers(request.model), model_path(request.model)
     kept = beside(request.model, path, ".json")
-    return _planned(request, model, both, path, kept, listener, "served-network")
+    return _planned(request, both.model, both, path, kept, listener, "served-network")
 
 
 def _planned(

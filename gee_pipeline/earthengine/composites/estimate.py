@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from gee_pipeline.season import Hemisphere, Season
 from gee_pipeline.season_of_area import require_imagery, season_of_area
 from gee_pipeline.source import Composite, RemoteSource, Spent
 from gee_pipeline.store import write_composite
+
+T = TypeVar("T")
 
 TABLE_DATE: Final = date(2026, 4, 27)
 """The day on which the tiers of `TARIFFS` came into force; the table was not looked up live since."""
@@ -185,7 +187,7 @@ class MeasuredCell:
     seconds: float
     """Wall clock, with the requests of this cell alone."""
     disk_bytes: int
-    """Size of its composite as it is stored."""
+    """Size of what is kept of it: its composite as it is stored, or its prediction without compression."""
     spent: Spent
     """What Earth Engine was asked for it."""
 
@@ -297,6 +299,22 @@ class Estimate:
         } | {name: value and asdict(value) for name, value in whole.items()}
 
 
+Measured = tuple[list[MeasuredCell], list[tuple[str, str]]]
+"""The measured cells, and name and reason of each that failed."""
+
+
+@dataclass(frozen=True)
+class Way(Generic[T]):
+    """Something that is fetched of cells to see what it takes."""
+
+    read: Callable[[Cell], T]
+    """Fetches a cell."""
+    kept: Callable[[T], int]
+    """Bytes of what a run would keep of it."""
+    what: str = "cells"
+    """What cells are called in this way."""
+
+
 def spread(values: Iterable[float]) -> Spread | None:
     """Mean and range of some values, or None of none."""
     found = list(values)
@@ -374,8 +392,8 @@ def measure(
     *,
     settle: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
-) -> tuple[list[MeasuredCell], list[tuple[str, str]]]:
-    """What some cells really take, fetched one after another; they are not kept.
+) -> Measured:
+    """What the composites of some cells really take, fetched one after another; they are not kept.
 
     Args:
         workload: Season, bins and recipe.
@@ -385,8 +403,36 @@ def measure(
         settle: Reads the profiles of the requests so far, so that each cell counts its own.
         clock: Seconds.
 
-    Returns:
-        The measured cells, and name and reason of each that failed.
+    Raises:
+        EarthEngineError: Every cell failed.
+        AccessError: Earth Engine cannot be used.
+    """
+    season, recipe = workload.season, workload.recipe
+    way = Way(
+        lambda cell: source.read_cell(cell, season, workload.bins),
+        lambda composite: stored_bytes(composite, recipe, season),
+    )
+    return measure_way(way, source, cells, report, settle=settle, clock=clock)
+
+
+def measure_way(
+    way: Way[T],
+    source: RemoteSource,
+    cells: Sequence[Cell],
+    report: Callable[[str], None],
+    *,
+    settle: Callable[[], None],
+    clock: Callable[[], float] = time.perf_counter,
+) -> Measured:
+    """The same for anything that is fetched of a cell.
+
+    Args:
+        way: What is fetched.
+        source: Counts what was spent.
+        cells: The sample.
+        report: Takes one line per cell.
+        settle: Reads the profiles of the requests so far.
+        clock: Seconds.
 
     Raises:
         EarthEngineError: Every cell failed.
@@ -397,29 +443,28 @@ def measure(
     settle()
     for place, cell in enumerate(cells, 1):
         try:
-            measured.append(_measure_cell(workload, source, cell, settle, clock))
+            measured.append(_measure_cell(way, source, cell, settle, clock))
         except EarthEngineError as error:
             failed.append((cell.name, str(error)))
             if len(failed) == len(cells):
                 raise
             settle()
-        report(f"{place} of {len(cells)} cells measured: {cell.name}")
+        report(f"{place} of {len(cells)} {way.what} measured: {cell.name}")
     return measured, failed
 
 
 def _measure_cell(
-    workload: Workload,
+    way: Way[T],
     source: RemoteSource,
     cell: Cell,
     settle: Callable[[], None],
     clock: Callable[[], float],
 ) -> MeasuredCell:
     before, start = source.spent(), clock()
-    composite = source.read_cell(cell, workload.season, workload.bins)
+    fetched = way.read(cell)
     seconds = clock() - start
     settle()
-    stored = stored_bytes(composite, workload.recipe, workload.season)
-    return MeasuredCell(cell.name, seconds, stored, source.spent() - before)
+    return MeasuredCell(cell.name, seconds, way.kept(fetched), source.spent() - before)
 
 
 def stored_bytes(composite: Composite, recipe: Recipe, season: Season) -> int:
@@ -452,31 +497,81 @@ def estimate_area(request: EstimateRequest, report: Callable[[str], None] = lamb
         AccessError: There are credentials, but Earth Engine cannot be used with them.
         EarthEngineError: Every cell of the sample failed.
     """
+    workload, size = counted(request, report)
+    if why := why_not_measured(request):
+        return Estimate(size, request.seed, why_not=why)
+    source = EarthEngineSource(workload.recipe, request.settings, cropland=request.cropland)
+    return estimate_by(source, request, workload, size, report)
+
+
+def counted(request: EstimateRequest, report: Callable[[str], None]) -> tuple[Workload, Size]:
+    """The cells and bins of a request, and their size; nobody is asked.
+
+    Raises:
+        InputError: The area or the CRS cannot be used.
+    """
     workload = plan_workload(request)
     for text in workload.aoi.notices:
         report(text)
-    size = count(workload, request.settings.request_bytes)
+    return workload, count(workload, request.settings.request_bytes)
+
+
+def why_not_measured(request: EstimateRequest) -> str | None:
+    """Why no cell can be measured; None where some can.
+
+    Raises:
+        AccessError: There are credentials, but they cannot be used.
+    """
     if not request.samples:
-        return Estimate(size, request.seed, why_not="--samples 0 asks for no measurement.")
+        return "--samples 0 asks for no measurement."
     try:
         find_access(request.settings)
     except NoCredentialsError as error:
-        return Estimate(size, request.seed, why_not=str(error))
-    return _measured(request, workload, size, report)
+        return str(error)
+    return None
 
 
-def _measured(
-    request: EstimateRequest, workload: Workload, size: Size, report: Callable[[str], None]
+def estimate_by(
+    source: EarthEngineSource,
+    request: EstimateRequest,
+    workload: Workload,
+    size: Size,
+    report: Callable[[str], None],
 ) -> Estimate:
-    source = EarthEngineSource(workload.recipe, request.settings, cropland=request.cropland)
+    """The estimate of an area whose composites a source fetches, of a sample of its cells.
+
+    Args:
+        source: Who fetches.
+        request: Sample and settings.
+        workload: What is estimated.
+        size: Its size.
+        report: Takes notices and progress, one sentence each.
+
+    Raises:
+        InputError: The area has no scenes.
+        AccessError: Earth Engine cannot be used.
+        EarthEngineError: Every cell of the sample failed.
+    """
     for text in source.survey(workload.aoi.lonlat, workload.season, workload.bins).notices:
         report(text)
-    sample = list(workload.grid.cells(choose(workload.cells, request.samples, request.seed)))
-    session = connect(request.settings)
-    measured, failed = measure(
-        workload, source, sample, report, settle=functools.partial(session.meter.settle, session)
-    )
+    settle = settling(request)
+    measured, failed = measure(workload, source, drawn(request, workload), report, settle=settle)
     for text in source.take_notices():
         report(text)
     at_once = source.cells_ahead(size.bins, size.cell_size)
     return Estimate(size, request.seed, tuple(measured), tuple(failed), at_once)
+
+
+def drawn(request: EstimateRequest, workload: Workload) -> list[Cell]:
+    """The cells of the sample."""
+    return list(workload.grid.cells(choose(workload.cells, request.samples, request.seed)))
+
+
+def settling(request: EstimateRequest) -> Callable[[], None]:
+    """What reads the profiles of all requests so far.
+
+    Raises:
+        AccessError: Earth Engine cannot be used.
+    """
+    session = connect(request.settings)
+    return functools.partial(session.meter.settle, session)
