@@ -95,10 +95,14 @@ def _in_request() -> MatrixOf:
     return ServedNetwork(NETWORK, "made").matrix_of
 
 
+def _two_tables() -> ee.FeatureCollection:
+    """The weights as rows of text in two tables, which come in reverse."""
+    rows = [ee.Feature(ee.Geometry.Point([0, 0]), dict(row)) for row in weight_rows(NETWORK, "made")][::-1]
+    return ee.FeatureCollection([ee.FeatureCollection(rows[:3]), ee.FeatureCollection(rows[3:])]).flatten()
+
+
 def _in_texts() -> MatrixOf:
-    """The weights out of rows of text, which come in reverse."""
-    rows = [ee.Feature(ee.Geometry.Point([0, 0]), dict(row)) for row in weight_rows(NETWORK, "made")]
-    table = ee.FeatureCollection(rows[::-1])
+    table = _two_tables()
     return lambda layer: matrix_of_rows(table, layer)
 
 
@@ -366,6 +370,12 @@ ARRAY_EXPERIMENTS: Final = (
         [[1e-05, -0.123], [3, -7.5e-06]],
     ),
     Experiment(
+        "S70",
+        "A property that the rows of two tables share is found once",
+        lambda: _two_tables().aggregate_array("model").distinct(),
+        ["made"],
+    ),
+    Experiment(
         "S71",
         "exp, log and sqrt are those of mathematics, in doubles",
         lambda: ee.Image.cat(
@@ -431,7 +441,7 @@ NETWORK_EXPERIMENTS: Final = (
     ),
     Experiment(
         "S73",
-        "The same network gives the same logits where its weights are texts in rows that come in reverse",
+        "The same network gives the same logits where its weights are texts in rows of two tables",
         lambda: logits(_series(), NETWORK, _in_texts()),
         everywhere(logit_1=0.080078125, logit_2=2.3974609375, logit_3=1.2822265625),
         "pixels",
