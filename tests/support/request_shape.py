@@ -1,5 +1,6 @@
 """How deep a request of Earth Engine is, in two ways."""
 
+from collections.abc import Iterator
 from typing import Any
 
 NESTING_LIMIT = 100
@@ -13,25 +14,33 @@ def nesting(node: Any) -> int:
 
 def steps(expression: dict[str, Any]) -> int:
     """How many calls stand on one another, through references too; those of functions on their arguments'."""
-    known: dict[str, int] = {}
+    return _Steps(expression["values"]).of(expression["result"])
 
-    def of(node: Any) -> int:
-        if isinstance(node, list):
-            return max(map(of, node), default=0)
-        return of_fields(node) if isinstance(node, dict) else 0
 
-    def of_fields(node: dict[str, Any]) -> int:
+class _Steps:
+    """Steps of the values of an expression, each counted once."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+        self._known: dict[str, int] = {}
+
+    def of(self, name: str) -> int:
+        if name not in self._known:
+            self._known[name] = self._node(self._values[name])
+        return self._known[name]
+
+    def _node(self, node: dict[str, Any]) -> int:
         if "valueReference" in node:
-            return of_value(node["valueReference"])
+            return self.of(node["valueReference"])
         if "functionDefinitionValue" in node:
-            return of_value(node["functionDefinitionValue"]["body"])
-        inner = max((of(value) for key, value in node.items() if key != "constantValue"), default=0)
-        own = of_value(node["functionReference"]) if "functionReference" in node else "functionName" in node
-        return inner + own
+            return self.of(node["functionDefinitionValue"]["body"])
+        call = node.get("functionInvocationValue", {})
+        own = self.of(call["functionReference"]) if "functionReference" in call else int(bool(call))
+        return own + max(map(self._node, _parts(node)), default=0)
 
-    def of_value(name: str) -> int:
-        if name not in known:
-            known[name] = of(expression["values"][name])
-        return known[name]
 
-    return of_value(expression["result"])
+def _parts(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The values that a list, a dictionary or a call is made of."""
+    yield from node.get("arrayValue", {}).get("values", ())
+    yield from node.get("dictionaryValue", {}).get("values", {}).values()
+    yield from node.get("functionInvocationValue", {}).get("arguments", {}).values()

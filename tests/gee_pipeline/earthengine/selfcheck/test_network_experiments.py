@@ -24,9 +24,9 @@ from gee_pipeline.earthengine.selfcheck.network_experiments import (
 from gee_pipeline.recipe import Recipe
 from inference.deployment.network_deployment import served_network
 from tests.support.ee_asking import graph_of
-from tests.support.graph_depth import depth
 from tests.support.made_networks import made_network
 from tests.support.made_scene_list import made_scenes, sent_bytes
+from tests.support.request_shape import steps
 
 Maps = list[list[list[Fraction]]]
 """`(channel, band, bin)`."""
@@ -144,8 +144,8 @@ def whole_map(offline_client: None) -> Any:
 
 
 def test_the_chain_that_is_asked_is_deeper_than_any_map(whole_map: Any) -> None:
-    deepest = depth(graph_of(whole_map))
-    assert depth(graph_of(asked("steps, one in the other").build())) > DEEPEST_ASKED
+    deepest = steps(graph_of(whole_map))
+    assert steps(graph_of(asked("steps, one in the other").build())) > DEEPEST_ASKED
     assert 150 < deepest < DEEPEST_ASKED - 20
 
 
