@@ -15,9 +15,10 @@ from gee_pipeline.errors import MismatchError
 from gee_pipeline.layers import LayerName
 from gee_pipeline.recipe import Recipe
 
-ARRAY_BUDGET: Final = 2**30
+ARRAY_BUDGET: Final = 1_150_000_000
 """Bytes that the largest arrays of the pixels of one request take at most. How many arrays the servers hold
-at a time is not known; a request that is too large for them is halved in any case."""
+at a time is not known; a request that is too large for them is halved in any case. A cell of 256 pixels takes
+4 requests with 8 channels, 8 with 16 and 16 with 32."""
 
 NUMBER_BYTES: Final = 8
 """Of a number in an array: doubles."""

@@ -129,7 +129,7 @@ def test_a_network_that_ships_is_named(run: Run) -> None:
     result = run("--samples", "0", "--cell-size", "256", model="fast")
     assert result.exit_code == 0, result.output
     # 16 channels at 5 x 23 positions, 8 layers: the first takes 10 numbers, the others 145
-    assert " 16 requests a cell" in result.stdout  # of 4,096 pixels: arrays of 145 x 115 doubles in 1 GiB
+    assert " 8 requests a cell" in result.stdout  # of 8,192 pixels, each an array of 145 x 115 doubles
     assert f"takes {16 * 10 * 5 * 23 + 7 * 16 * 145 * 5 * 23 + 5 * 17:,} multiplications" in result.stdout
 
 
