@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "explain": "cli.commands.models.explain:explain",
     "deploy": "cli.commands.models.deploy:deploy",
     "compare": "cli.commands.models.compare:compare",
+    "code": "cli.commands.models.code:code",
     "forest": "cli.commands.forest:forest",
     "ee": "cli.commands.ee:ee",
     "doctor": "cli.commands.doctor:doctor",

@@ -43,6 +43,7 @@ ROOMS = {
         "inference.product",
         "inference.batch",
         "inference.deployment",
+        "inference.scripts",
         "inference.workflow",
         "inference.advice",
         "inference.verification",

@@ -1,1 +1,1 @@
-"""A forest on Earth Engine's servers: deployed, compared with this machine, and as a script."""
+"""Models on Earth Engine's servers: deployed, and compared with this machine."""

@@ -49,6 +49,9 @@ class ForestOnServers:
     way_out: ClassVar[str] = "Deploy the forest again ('cropmap forest deploy --overwrite') and verify again"
     exact: ClassVar[tuple[str, ...]] = ("clear",)
 
+    def __post_init__(self) -> None:
+        self.deployed.require_of(self.model)
+
     @property
     def served(self) -> ServedForest:
         """The forest as the servers find it."""

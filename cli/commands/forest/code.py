@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import OUT_FILE, require_new_files
+from cli.options.scripts import script_options
 from cli.options.shared import (
     cropland_option,
     forest_option,
@@ -19,26 +18,13 @@ from cli.options.shared import (
 )
 
 if TYPE_CHECKING:
-    from inference.deployment.forest_script import Language
+    from inference.scripts.script_text import Language
 
 
 @click.command(short_help="Write a script for the Code Editor, or for Python, that maps without cropmap.")
 @map_place_options
 @forest_option
-@click.option(
-    "--language",
-    type=click.Choice(["javascript", "python"]),
-    required=True,
-    help="javascript: for https://code.earthengine.google.com. python: needs the package earthengine-api.",
-)
-@click.option(
-    "--out",
-    type=OUT_FILE,
-    help="File to write.  [default: standard output]",
-)
-@click.option("--name", help="Name of tasks and files.  [default: the area's name and the year]")
-@click.option("--folder", metavar="NAME", help="Folder of Google Drive for the files.  [default: cropmap]")
-@click.option("--project", help="Google Cloud project that a Python script names.  [default: my-project]")
+@script_options
 @grid_options
 @layers_option
 @cropland_option
@@ -64,35 +50,8 @@ def code(
         --language javascript --out map.js
       cropmap forest code --aoi region.geojson --year 2023 --forest forest.safetensors --language python
     """
-    from cli.output.progress import listener
-    from gee_pipeline.files import write_bytes
-    from inference.deployment.forest_on_servers import ForestOnServers
-    from inference.deployment.forest_script import ScriptRequest, notices, write_script
-    from inference.workflow.plan_served import plan_served
+    from cli.output.map_script import write_map_script
     from inference.workflow.request import ForestRequest
 
-    require_new_files(out)
     request = ForestRequest(**given(options))
-    with listener(quiet) as listen:
-        planned = plan_served(request, listen)
-        both = planned.server_model
-        assert isinstance(both, ForestOnServers)
-        script = ScriptRequest(
-            both.model,
-            both.deployed,
-            planned.plan.grid,
-            planned.plan.area,
-            planned.plan.season,
-            name or re.sub(r"[^A-Za-z0-9_-]+", "_", f"{request.aoi.stem}_{request.year}"),
-            cropland=request.cropland,
-            layers=planned.plan.layers,
-            **given({"project": project, "folder": folder}),
-        )
-        text = write_script(script, language)
-        for notice in notices(script, text):
-            listen.notice(notice)
-    if out is None:
-        click.echo(text, nl=False)
-        return
-    write_bytes(out, text.encode())
-    click.echo(f"Script: {out}")
+    write_map_script(request, language, out, name=name, folder=folder, project=project, quiet=quiet)

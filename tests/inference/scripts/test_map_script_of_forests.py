@@ -6,15 +6,7 @@ graph.
 
 from __future__ import annotations
 
-import ast
-import json
-import os
-import re
-import shutil
-import subprocess
 from dataclasses import replace
-from importlib import resources
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,30 +18,40 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from gee_pipeline.earthengine.client.assets import AssetRequest, table_request
-from gee_pipeline.earthengine.composites import graph, search
+from gee_pipeline.earthengine.client.assets import table_request
+from gee_pipeline.earthengine.composites import search
 from gee_pipeline.earthengine.forest.classifier_assets import TreeRow, table_row
-from gee_pipeline.earthengine.forest.forest_graph import ForestGraph
-from gee_pipeline.earthengine.prediction.map_image import prediction
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.features.feature_names import feature_names
-from gee_pipeline.grid import Grid, inside
+from gee_pipeline.grid import Grid
 from gee_pipeline.layers import OF_PARTS
 from gee_pipeline.recipe import CloudRule, Recipe
 from gee_pipeline.season import Season
-from inference.deployment import forest_script
 from inference.deployment.deployment import Deployment, ensembles, voters
-from inference.deployment.forest_script import ScriptRequest, notices, write_script
+from inference.deployment.forest_on_servers import ForestOnServers
+from inference.scripts import map_script
+from inference.scripts.map_script import ScriptRequest, notices, write_script
 from tests.support import forest_scenes
-from tests.support.ee_asking import offline_client, scenes_at
-from tests.support.ee_emulator.archive import Archive
+from tests.support.ee_asking import offline_client
 from tests.support.ee_emulator.assets import Assets
-from tests.support.ee_emulator.evaluate import evaluate, image_pixels
+from tests.support.ee_emulator.evaluate import evaluate
 from tests.support.ee_emulator.exports import export_of
 from tests.support.ee_emulator.grid import Grid as Pixels
-from tests.support.forest_scenes import CRS, LEFT, SEASON, SIZE, TOP, WAVES, add_worldcover, area, grid
+from tests.support.forest_scenes import CRS, LEFT, SEASON, SIZE, TOP, WAVES, area, grid
 from tests.support.made_forests import grown, model_of
 from tests.support.made_scene_list import evaluated, on_collections
+from tests.support.running_scripts import (
+    archive_of,
+    assert_same,
+    assert_tidy,
+    drawn,
+    expected_map,
+    javascript_asks,
+    own_image,
+    run_python,
+    scenes,
+    served,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -57,23 +59,6 @@ ALL = tuple(layer.name for layer in OF_PARTS)
 
 MEDIANS = replace(forest_scenes.MEDIANS.with_window(121, 140), min_clear_bins=2)
 """Four bins: what a script says of one it says of all."""
-
-
-def scenes() -> Archive:
-    return forest_scenes.scenes(count=18)
-
-
-def drawn(
-    image: Any, archive: Archive, geobox: GeoBox, assets: Assets | None = None
-) -> dict[str, np.ma.MaskedArray]:
-    """Bands by name of an image, or of an expression as JavaScript wrote it."""
-    expression = image if isinstance(image, dict) else ee.serializer.encode(image)
-    height, width = geobox.shape
-    bands = image_pixels(evaluate(expression, archive, assets), Pixels(CRS, geobox.transform, width, height))
-    return {name: np.ma.array(values, mask=~mask) for name, values, mask in bands}
-
-
-# ---- forests and scripts ----
 
 
 def request_of(
@@ -92,7 +77,8 @@ def request_of(
     model = model_of(grown(rows, labels, 6, max_leaf_nodes=9), 3, recipe=recipe, features=features)
     assets = () if way == "inline" else ("projects/p/assets/forest",)
     deployment = Deployment(way, confidence, assets, model.digest, 3, 6, 1)
-    return ScriptRequest(model, deployment, grid(), area(), season, "north_2021", **changes)
+    both = ForestOnServers(model, deployment)
+    return ScriptRequest(both, grid(), area(), season, "north_2021", **changes)
 
 
 VARIANTS = {
@@ -115,47 +101,6 @@ VARIANTS = {
     "margin alone": lambda: request_of(layers=("margin",)),
 }
 """What a script can look like."""
-
-
-def run_python(request: ScriptRequest, name: str = "script") -> Any:
-    """The names that the Python script defines; with `__main__` it also runs."""
-    found: dict[str, Any] = {"__name__": name}
-    exec(compile(write_script(request, "python"), "forest_map.py", "exec"), found)
-    return SimpleNamespace(**found)
-
-
-def own_image(request: ScriptRequest, archive: Archive, geobox: GeoBox) -> ee.Image:
-    """The prediction as cropmap asks for it: by the ids of scenes, which a script searches for."""
-    mask = None if request.cropland == "none" else graph.cropland(request.cropland)
-    model = request.model
-    graph_of_forest = ForestGraph(model.features, voters(request.deployment, model))
-    listed = scenes_at(archive, geobox, request.season, model.recipe.window, model.recipe)
-    return prediction(
-        listed, request.season, model.recipe, graph_of_forest, cropland=mask, layers=request.layers
-    )
-
-
-def archive_of(request: ScriptRequest) -> Archive:
-    archive = scenes()
-    if request.cropland != "none":
-        add_worldcover(archive)
-    return archive
-
-
-def expected_map(request: ScriptRequest, archive: Archive, geobox: GeoBox) -> dict[str, np.ndarray]:
-    """cropmap's own prediction, cut to the area as a run cuts it."""
-    within = inside(area(), geobox)
-    bands = drawn(own_image(request, archive, geobox), archive, geobox)
-    return {name: np.where(within, band.data, 0 if name == "class" else 255) for name, band in bands.items()}
-
-
-def assert_same(found: dict[str, np.ma.MaskedArray], expected: dict[str, np.ndarray]) -> None:
-    assert list(found)[:3] == ["class", "confidence", "clear"]
-    assert list(found) == list(expected)
-    for name, band in found.items():
-        assert band.dtype == np.uint8
-        assert not band.mask.any()
-        np.testing.assert_array_equal(band.data, expected[name], name)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -190,38 +135,6 @@ def test_a_map_by_the_ids_of_scenes_takes_less_than_half_the_calls_of_the_search
 # ---- JavaScript ----
 
 
-def node_modules() -> str | None:
-    """Where node finds Google's client: CROPMAP_NODE_MODULES, or where node looks by itself."""
-    place = os.environ.get("CROPMAP_NODE_MODULES", os.environ.get("NODE_PATH", ""))
-    if shutil.which("node") is None:
-        return None
-    check = subprocess.run(
-        ["node", "-e", "require.resolve('@google/earthengine')"],
-        env={**os.environ, "NODE_PATH": place},
-        capture_output=True,
-        check=False,
-    )
-    return place if check.returncode == 0 else None
-
-
-def run_javascript(texts: list[str], folder: Path, modules: str) -> list[dict[str, Any]]:
-    """What scripts ask for: lines, layers and exports, images as expressions; one process runs all."""
-    paths = [folder / f"script_{i}.js" for i in range(len(texts))]
-    for path, text in zip(paths, texts, strict=True):
-        path.write_text(text, encoding="utf-8")
-    runner = Path(__file__).parents[2] / "support" / "ee_javascript" / "run_scripts.js"
-    algorithms = resources.files("ee") / "tests" / "algorithms.json"
-    done = subprocess.run(
-        ["node", str(runner), str(algorithms), *map(str, paths)],
-        env={**os.environ, "NODE_PATH": modules},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 IN_JAVASCRIPT = (
     "votes", "probability", "cropland", "without scene classes", "one bin", "harmonic", "layers of votes",
     "layers of probabilities", "days by the sun",
@@ -232,14 +145,8 @@ IN_JAVASCRIPT = (
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory) -> dict[str, dict[str, Any]]:
     """What the script of each variant asks for."""
-    found = node_modules()
-    if found is None:
-        pytest.skip(
-            "node with @google/earthengine is not there: 'npm install --prefix FOLDER @google/earthengine', "
-            "then set CROPMAP_NODE_MODULES to FOLDER/node_modules"
-        )
     texts = [write_script(VARIANTS[name](), "javascript") for name in IN_JAVASCRIPT]
-    return dict(zip(IN_JAVASCRIPT, run_javascript(texts, tmp_path_factory.mktemp("js"), found), strict=True))
+    return dict(zip(IN_JAVASCRIPT, javascript_asks(texts, tmp_path_factory.mktemp("js")), strict=True))
 
 
 @pytest.mark.parametrize("name", IN_JAVASCRIPT)
@@ -255,12 +162,13 @@ def test_the_script_of_the_code_editor_maps_what_cropmap_maps(name, asked):
 
 def stored(request: ScriptRequest) -> tuple[ScriptRequest, Assets]:
     """The same forest with its trees in assets, put there as a deployment does."""
-    assets, way = Assets(), request.deployment.way
-    inline = replace(request.deployment, way="inline", assets=())
-    if way == "classifier":
-        made = [served(one) for one in voters(inline, request.model).classifiers]
+    assets, forest = Assets(), request.model
+    assert isinstance(forest, ForestOnServers)
+    inline = replace(forest.deployed, way="inline", assets=())
+    if forest.deployed.way == "classifier":
+        made = [served(one) for one in voters(inline, forest.model).classifiers]
     else:
-        texts = ensembles(request.model, inline.confidence)
+        texts = ensembles(forest.model, inline.confidence)
         rows = [TreeRow(e, i, text) for e, trees in enumerate(texts) for i, text in enumerate(trees)]
         half = len(rows) // 2
         made = [
@@ -270,13 +178,8 @@ def stored(request: ScriptRequest) -> tuple[ScriptRequest, Assets]:
     names = tuple(f"projects/crop-maps/assets/forest_{i}" for i in range(len(made)))
     for name, content in zip(names, made, strict=True):
         assets.put(name, content)
-    return replace(request, deployment=replace(request.deployment, assets=names)), assets
-
-
-def served(made: Any) -> Any:
-    """The value of a classifier, or of what a table is made of."""
-    expression = made.body["expression"] if isinstance(made, AssetRequest) else ee.serializer.encode(made)
-    return evaluate(expression, Archive([]))
+    deployed = replace(forest, deployed=replace(forest.deployed, assets=names))
+    return replace(request, model=deployed), assets
 
 
 @pytest.mark.parametrize("way", ["classifier", "table"])
@@ -295,7 +198,7 @@ def test_trees_in_assets_vote_like_those_in_the_script(way, confidence):
 
 def test_tiles_cover_the_planned_cells_and_have_the_pixels_of_the_whole(monkeypatch):
     """A tile looks for its own scenes, and lies on the grid's pixels."""
-    monkeypatch.setattr(forest_script, "TILE_PIXELS", SIZE)
+    monkeypatch.setattr(map_script, "TILE_PIXELS", SIZE)
     request, archive = request_of(), scenes()
     script, whole = run_python(request), grid().geobox
     expected = expected_map(request, archive, whole)
@@ -383,41 +286,16 @@ def test_a_map_knows_names_and_colours_of_its_codes():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_scripts_have_only_what_their_forest_needs(name):
-    """No marks of the template, no unused constant, no constant that is missing, and old dialects."""
-    request = VARIANTS[name]()
-    python, javascript = write_script(request, "python"), write_script(request, "javascript")
-    for text, mark in ((python, "#: "), (javascript, "//: ")):
-        assert mark not in text
-        assert max(map(len, text.split("SENTINEL_2", 1)[1].splitlines())) < 10_000
-        body = text.split("---- 1.", 1)[1]
-        constants = re.findall(r"^(?:var )?([A-Z][A-Z_0-9]+) = ", text.split("---- 1.", 1)[0], re.M)
-        assert [constant for constant in constants if not re.search(rf"\b{constant}\b", body)] == []
-    ast.parse(python, feature_version=(3, 7))
-    assert not re.search(r"=>|`|\b(let|const|class|import|async|yield)\s", _without_text(javascript))
-    assert sorted(_constants_used(python) - _defined(python)) == []
-
-
-def _without_text(text: str) -> str:
-    """A script without comments and texts in quotes."""
-    return re.sub(r"""'[^'\n]*'|"(?:[^"\\\n]|\\.)*\"""", "''", re.sub(r"//[^\n]*", "", text))
-
-
-def _constants_used(text: str) -> set[str]:
-    return {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name) and n.id.isupper()}
-
-
-def _defined(text: str) -> set[str]:
-    assigned = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Assign))
-    return {target.id for n in assigned for target in n.targets if isinstance(target, ast.Name)}
+    assert_tidy(VARIANTS[name]())
 
 
 def test_a_large_outline_stays_away_and_is_told(monkeypatch):
-    monkeypatch.setattr(forest_script, "MOST_CORNERS", 9)
+    monkeypatch.setattr(map_script, "MOST_CORNERS", 9)
     request = request_of()
-    text = write_script(request, "python")
+    text = write_script(request, "javascript")
     assert "AREA" not in text
     assert "whole tiles are mapped" in text
-    (told,) = notices(request, text)
+    (told,) = notices(request, "javascript", text)
     assert "whole tiles are mapped" in told
     archive, geobox, script = scenes(), grid().geobox, run_python(request)
     whole = {
@@ -429,9 +307,10 @@ def test_a_large_outline_stays_away_and_is_told(monkeypatch):
 def test_a_script_that_is_too_long_for_the_code_editor_is_told(monkeypatch):
     request = request_of()
     text = write_script(request, "javascript")
-    assert notices(request, text) == []
-    monkeypatch.setattr(forest_script, "LARGE", len(text) - 1)
-    assert "--way classifier" in notices(request, text)[0]
+    assert notices(request, "javascript", text) == []
+    monkeypatch.setattr(map_script, "LARGE", len(text) - 1)
+    assert "--way classifier" in notices(request, "javascript", text)[0]
+    assert notices(request, "python", text) == []
 
 
 def test_a_tile_across_the_antimeridian_ends_east_of_its_west():
@@ -462,6 +341,6 @@ def test_names_that_tasks_cannot_have_are_refused(name):
 
 
 def test_another_forest_than_the_deployed_one_is_refused():
-    request = request_of()
+    forest = request_of().model
     with pytest.raises(MismatchError, match="trained again"):
-        replace(request, deployment=replace(request.deployment, forest="0" * 16))
+        replace(forest, deployed=replace(forest.deployed, forest="0" * 16))

@@ -135,12 +135,16 @@ function betweenTwo(pair) {
   var rise = after.unmask(before, false).toDouble().subtract(left);
   var passed = ee.Image.constant(ee.Number(pair.get('number'))).subtract(left.select(['at']));
   var value = rise.multiply(passed).divide(rise.select(['at']).max(1)).add(left);
-  // 0.501 instead of 0.5: a half is rounded up, also where it was computed a little too small.
+//: when forest
+  // Whole numbers. 0.501 instead of 0.5: a half is rounded up, also where it was computed a little too small.
   return value.select(BANDS).add(0.501).floor().toInt16();
+//: when network
+  return value.select(BANDS);
+//: always
 }
 
-// The composites without gaps, as whole numbers: an image a bin. Before the first and after the last
-// observation the nearest one holds. A pixel that was never observed stays masked.
+// The composites without gaps: an image a bin. Before the first and after the last observation the nearest
+// one holds. A pixel that was never observed stays masked.
 function filled(composites) {
   var dated = composites.map(function(image, i) {
     return image.addBands(ee.Image.constant(i).rename(['at'])).updateMask(image.select([0]).mask());
@@ -152,6 +156,7 @@ function filled(composites) {
   })).map(betweenTwo);
 }
 
+//: when forest
 // ---- 5. Features: what the trees look at --------------------------------------------------------------
 
 //: when median
@@ -192,16 +197,16 @@ function featuresOf(composites) {
   return ee.Image.cat(sums).add(HALF_UP).floor().rename(names).toFloat();
 }
 
-//: always
+//: when forest
 // ---- 6. The forest ------------------------------------------------------------------------------------
 
-//: when classifier
+//: when trees-classifier
 // The classifiers as they were deployed.
 function classifiers() {
   return ASSETS.map(function(id) { return ee.Classifier.load(id); });
 }
 
-//: when table
+//: when trees-table
 // The classifiers from tables of trees, one tree a feature; in the tables '#' stands for the end of a line.
 function classifiers() {
   var rows = ee.FeatureCollection(ASSETS.map(function(id) { return ee.FeatureCollection(id); })).flatten();
@@ -214,7 +219,7 @@ function classifiers() {
   return made;
 }
 
-//: when inline
+//: when trees-inline
 // The classifiers from the trees above.
 function classifiers() {
   return TREES.map(function(trees) {
@@ -224,8 +229,9 @@ function classifiers() {
 
 //: when votes
 // How many trees vote for each class, one image a class.
-function strengths(features) {
-  var votes = features.classify(classifiers()[0]);  // an array: the code that each tree votes for
+function strengths(composites) {
+  // An array: the code that each tree votes for.
+  var votes = featuresOf(composites).classify(classifiers()[0]);
   return CLASSES.map(function(crop) {
     return votes.eq(crop.code).toInt32().arrayReduce(ee.Reducer.sum(), [0]).arrayGet([0]);
   });
@@ -233,16 +239,127 @@ function strengths(features) {
 
 //: when probability
 // The sum of the shares of each class in the leaves of all trees, in ten-thousandths, one image a class.
-function strengths(features) {
+function strengths(composites) {
+  var features = featuresOf(composites);
   return classifiers().map(function(classifier) {
     return features.classify(classifier).multiply(TREES_OF_FOREST).round();
   });
 }
 
-//: when votes probability
+//: when network
+// ---- 5. Input: the matrix of bands and bins -----------------------------------------------------------
+
+// What the network computes of a pixel is an array. An array of the same numbers at every pixel.
+function constant(numbers) {
+  return ee.Image.constant(ee.Array(numbers)).toDouble();
+}
+
+// The numbers of an array in another shape; the last axis runs fastest.
+function reshaped(array, shape) {
+  return array.arrayReshape(ee.Image.constant(ee.Array(shape)), shape.length);
+}
+
+// The values of one bin, scaled as in training.
+function scaled(image) {
+  return image.toDouble().multiply(ee.Image.constant(FACTOR)).add(ee.Image.constant(OFFSET));
+}
+
+// The input of the network, an array of one channel: (1, band, bin).
+function matrixOf(composites) {
+  var values = filled(composites).map(scaled).toBands().toArray();  // bin after bin
+  var matrix = reshaped(values, [INPUT.columns, INPUT.rows]).arrayTranspose();
+  return reshaped(matrix, [1, INPUT.rows, INPUT.columns]);
+}
+
+// ---- 6. The network: convolutions of 3 x 3, a mean, one linear layer -----------------------------------
+//
+// Between two layers a pixel is an array (channel, row, column): rows came from bands, columns from bins.
+
+//: when weights-inline
+// The weights of a layer: a row a channel that it gives, the bias last.
+function weightsOf(layer) {
+  var rows = WEIGHTS.filter(function(row) { return row.layer === layer; });
+  return constant(rows.map(function(row) { return row.values; }));
+}
+
+//: when weights-table
+// The weights of a layer: a row a channel that it gives, the bias last. In the tables each row is a text.
+function weightsOf(layer) {
+  var tables = ASSETS.map(function(id) { return ee.FeatureCollection(id); });
+  var texts = ee.FeatureCollection(tables).flatten()
+      .filter(ee.Filter.eq('model', MODEL)).filter(ee.Filter.eq('layer', layer))
+      .sort('row').aggregate_array('values');
+  return constant(texts.map(function(text) {
+    return ee.String(text).split(SEPARATOR)
+        .map(function(number) { return ee.Number.parse(ee.String(number)); });
+  }));
+}
+
+//: when network
+// An array (channel, row, column) that holds one number everywhere.
+function everywhere(number, channels, rows, columns) {
+  return constant(ee.Array([[[number]]]).repeat(0, channels).repeat(1, rows).repeat(2, columns));
+}
+
+// Arrays one behind the other along an axis. Halves are joined, so that no array stands on a long chain.
+function joined(arrays, axis) {
+  if (arrays.length === 1) {
+    return arrays[0];
+  }
+  var half = Math.ceil(arrays.length / 2);
+  return joined(arrays.slice(0, half), axis).arrayCat(joined(arrays.slice(half), axis), axis);
+}
+
+// An array with zeros around: a row above and below, a column on the left and on the right.
+function padded(array, size) {
+  var row = everywhere(0, size.channels, 1, size.columns);
+  var column = everywhere(0, size.channels, size.rows + 2, 1);
+  return joined([column, joined([row, array, row], 1), column], 2);
+}
+
+// What a convolution sees: the 9 places around each position as 9 times the channels, and a channel of ones,
+// by which the bias is multiplied. An array (channel, position).
+function seenBy(layer, array, size) {
+  var wide = padded(array, size);
+  var places = [];
+  for (var i = 0; i < 3; i++) {
+    var rows = wide.arraySlice(1, i, i + layer.stride * (layer.rows - 1) + 1, layer.stride);
+    for (var j = 0; j < 3; j++) {
+      places.push(rows.arraySlice(2, j, j + layer.stride * (layer.columns - 1) + 1, layer.stride));
+    }
+  }
+  places.push(everywhere(1, 1, layer.rows, layer.columns));
+  return reshaped(joined(places, 0), [9 * size.channels + 1, layer.rows * layer.columns]);
+}
+
+// The logits, one band a class: all convolutions with 0 in place of negative numbers, the mean of each
+// channel, and the linear layer.
+function logitsOf(composites) {
+  var array = matrixOf(composites);
+  var size = INPUT;
+  LAYERS.forEach(function(layer, number) {
+    var product = weightsOf(number).matrixMultiply(seenBy(layer, array, size)).max(0);
+    array = reshaped(product, [layer.channels, layer.rows, layer.columns]);
+    size = layer;
+  });
+  var means = array.arrayReduce(ee.Reducer.sum(), [1, 2]).divide(size.rows * size.columns);
+  var head = reshaped(joined([means, everywhere(1, 1, 1, 1)], 0), [size.channels + 1, 1]);
+  var names = CLASSES.map(function(crop) { return 'logit_' + crop.code; });
+  return weightsOf(LAYERS.length).matrixMultiply(head).arrayProject([0]).arrayFlatten([names]);
+}
+
+// How likely each class is: the softmax of the logits in parts of WHOLE, one image a class.
+function strengths(composites) {
+  var logits = logitsOf(composites);
+  var raised = logits.subtract(logits.reduce(ee.Reducer.max())).divide(TEMPERATURE).exp();
+  var parts = raised.divide(raised.reduce(ee.Reducer.sum())).multiply(WHOLE).round();
+  return CLASSES.map(function(crop, k) { return parts.select([k]); });
+}
+
+//: when votes probability network
 // The class with the largest strength, of equal ones the smaller code, and its strength in percent.
-function decided(features) {
-  var all = strengths(features);
+function decided(composites) {
+  var all = strengths(composites);
   var best = all[0];
   var code = ee.Image.constant(CLASSES[0].code);
   for (var k = 1; k < all.length; k++) {
@@ -284,14 +401,40 @@ function layersOf(all, code, best) {
   all.forEach(function(strength) {
     layers.push(strength.multiply(100).divide(WHOLE).add(0.5).floor());
   });
+//: when applicability
+  layers.push(unlikeness(all));
+//: when sets members
+  var members = all.map(function(strength, k) {
+    return ee.Image.constant(1).subtract(strength.divide(WHOLE)).lte(SET_LIMITS[k]).toInt32();
+  });
+//: when sets
+  layers.push(ee.Image.cat(members).reduce(ee.Reducer.sum()));
+//: when members
+  members.forEach(function(member) { layers.push(member); });
 //: when layers
   return layers;
 }
 
+//: when applicability
+// How far the answer is from the nearest mean answer of a class in training, 100 at the model's limit.
+function unlikeness(all) {
+  var logs = ee.Image.cat(all.map(function(strength) {
+    return strength.divide(WHOLE).max(LEAST_PROBABILITY).log();
+  }));
+  var answer = logs.subtract(logs.reduce(ee.Reducer.mean()));
+  var squares = MEANS.map(function(mean) {
+    var away = answer.subtract(ee.Image.constant(mean)).toArray().toArray(1);  // a column
+    var square = away.arrayTranspose().matrixMultiply(constant(PRECISION)).matrixMultiply(away);
+    return square.arrayGet([0, 0]);
+  });
+  var nearest = ee.Image.cat(squares).reduce(ee.Reducer.min());
+  return nearest.max(0).sqrt().multiply(AT_LIMIT).divide(LIMIT).min(MOST_UNLIKE).ceil();
+}
+
 //: when none
 // The class by Earth Engine's own vote; how it decides between classes of equal votes is not documented.
-function decided(features) {
-  var code = features.classify(classifiers()[0]);
+function decided(composites) {
+  var code = featuresOf(composites).classify(classifiers()[0]);
   return ee.Image.cat([code, code.multiply(0).add(NO_VALUE)]).rename(['class', 'confidence']);
 }
 
@@ -309,7 +452,7 @@ function cropland() {
 function predictionOf(tile) {
   var composites = compositesOf(tile);
   var clear = observedBins(composites);
-  var answer = decided(featuresOf(composites)).updateMask(clear.gte(Math.max(MIN_CLEAR_BINS, 1)));
+  var answer = decided(composites).updateMask(clear.gte(Math.max(MIN_CLEAR_BINS, 1)));
   var code = answer.select(['class']).unmask(NOT_ENOUGH, false);
   var confidence = answer.select(['confidence']).unmask(NO_VALUE, false);
 //: when cropland
@@ -357,6 +500,9 @@ function exportTile(tile, image) {
     crsTransform: [PIXEL_SIZE, 0, tile.left, 0, -PIXEL_SIZE, tile.top],
     dimensions: tile.width + 'x' + tile.height,
     maxPixels: 1e13,
+//: when network
+    shardSize: SQUARE,
+//: always
     fileFormat: 'GeoTIFF',
     formatOptions: {cloudOptimized: true}
   });
