@@ -108,8 +108,8 @@ def _planned(
 def _require_network(model: ForestModel | Checkpoint, path: Path) -> Checkpoint:
     if isinstance(model, ForestModel):
         raise InputError(
-            f"--on servers runs a small network, and {path.name} is a forest. Deploy it with 'cropmap forest "
-            "deploy' and map with 'cropmap forest predict'."
+            f"This takes a small network, and {path.name} is a forest. Deploy it with 'cropmap forest "
+            "deploy', then map with 'cropmap forest predict' or write a script with 'cropmap forest code'."
         )
     return model
 

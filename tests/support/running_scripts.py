@@ -33,7 +33,7 @@ from tests.support.ee_emulator.archive import Archive
 from tests.support.ee_emulator.assets import Assets
 from tests.support.ee_emulator.evaluate import evaluate, image_pixels
 from tests.support.ee_emulator.grid import Grid as Pixels
-from tests.support.forest_scenes import CRS, add_worldcover, area
+from tests.support.forest_scenes import add_worldcover, area
 
 
 def scenes() -> Archive:
@@ -55,7 +55,8 @@ def drawn(
     """Bands by name of an image, or of an expression as JavaScript wrote it."""
     expression = image if isinstance(image, dict) else ee.serializer.encode(image)
     height, width = geobox.shape
-    bands = image_pixels(evaluate(expression, archive, assets), Pixels(CRS, geobox.transform, width, height))
+    pixels = Pixels(str(geobox.crs), geobox.transform, width, height)
+    bands = image_pixels(evaluate(expression, archive, assets), pixels)
     return {name: np.ma.array(values, mask=~mask) for name, values, mask in bands}
 
 

@@ -104,6 +104,7 @@ class Desk:
             "advise": [*area, "--source", self.place.catalog, "--model", self.place.model],
             "season": ["--aoi", self.place.area, "--json"],
             "compare": [*area, "--model", "fast"],
+            "code": [*area, "--model", "fast", "--language", "python"],
             "forest code": [*area, "--forest", FOREST, "--language", "python"],
         }.get(name, [*area, "--forest", FOREST])
 
@@ -207,7 +208,8 @@ def test_the_commands_of_a_season_are_these() -> None:
         "export": full - {"min_clear_bins"} | {"hemisphere"},
         "estimate": full - {"min_clear_bins"} | {"hemisphere"},
         **{name: {"season_start", "hemisphere"} for name in ("advise", "predict", "forest predict")},
-        **{name: {"season_start", "hemisphere"} for name in ("compare", "forest verify", "forest code")},
+        **{name: {"season_start", "hemisphere"} for name in ("compare", "code")},
+        **{name: {"season_start", "hemisphere"} for name in ("forest verify", "forest code")},
         "season": {"hemisphere"},
     }
 
