@@ -342,8 +342,9 @@ function logitsOf(composites) {
     array = reshaped(product, [layer.channels, layer.rows, layer.columns]);
     size = layer;
   });
-  var means = array.arrayReduce(ee.Reducer.sum(), [1, 2]).divide(size.rows * size.columns);
-  var head = reshaped(joined([means, everywhere(1, 1, 1, 1)], 0), [size.channels + 1, 1]);
+  var positions = size.rows * size.columns;
+  var sums = reshaped(array, [size.channels, positions]).arrayReduce(ee.Reducer.sum(), [1]);
+  var head = joined([sums.divide(positions), constant([[1]])], 0);
   var names = CLASSES.map(function(crop) { return 'logit_' + crop.code; });
   return weightsOf(LAYERS.length).matrixMultiply(head).arrayProject([0]).arrayFlatten([names]);
 }

@@ -28,6 +28,7 @@ from tests.support.ee_emulator.assets import Assets
 from tests.support.ee_emulator.values import EmulatorError
 from tests.support.forest_scenes import MEDIANS, SEASON, area, grid
 from tests.support.made_networks import made_network
+from tests.support.request_shape import NESTING_LIMIT, nesting
 from tests.support.running_scripts import (
     archive_of,
     assert_same,
@@ -59,9 +60,9 @@ def request_of(recipe: Recipe = RECIPE, strides: tuple[int, ...] = (2, 1), **cha
             limit=1.5,
             samples=9,
         ),
-        "prediction_sets": PredictionSets(0.9, (0.7, 0.6, 0.55), (3, 3, 3), "made"),
+        "prediction_sets": PredictionSets(0.9, (0.9, 0.7, 0.55), (3, 3, 3), "made"),
     }
-    network = made_network(recipe, (3,) * len(strides), strides, seed=SEED, **told)
+    network = made_network(recipe, (3,) * len(strides), strides, seed=SEED, temperature=0.1, **told)
     return ScriptRequest(NetworkOnServers(network, None), grid(), area(), SEASON, "north_2021", **changes)
 
 
@@ -145,6 +146,11 @@ def test_the_script_of_the_code_editor_reads_tables(asked):
     (export,) = asked["tables"]["exports"]
     found = drawn(export["expression"], archive, geobox, assets)
     assert_same(found, expected_map(request_of(), archive, geobox))
+
+
+def test_a_task_nests_its_values_less_deeply_than_earth_engine_takes(asked):
+    for found in asked.values():
+        assert nesting(found["exports"][0]["expression"]) < NESTING_LIMIT - 30
 
 
 def test_tasks_compute_squares_that_fit_the_memory(asked):
