@@ -191,3 +191,10 @@ def test_calendar_months_are_refused_with_the_way_out():
     request = request_of(replace(RECIPE, bin_days="month"))
     with pytest.raises(InputError, match="Train the network with --bin-days 30"):
         write_script(request, "python")
+
+
+def test_radar_is_refused_with_the_command_that_takes_it():
+    request = request_of(Recipe.of(bands=("B2", "VV"), window=(121, 145)))
+    with pytest.raises(InputError, match="on Sentinel-2 alone, got sentinel-2, sentinel-1") as refused:
+        write_script(request, "python")
+    assert "'cropmap predict --on servers'" in str(refused.value)
