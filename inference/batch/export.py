@@ -210,7 +210,7 @@ class _BlockWork:
             self._image_of(self._cells(task)),
             geobox,
             file_size=self._plan.grid.cell_size,
-            tile=task.subject.tile,
+            tile=min(task.subject.tile, self._product.square),
             destination=self._destination,
             file_prefix=file_prefix(self._run, task.subject.block),
             description=request_id,

@@ -16,7 +16,7 @@ from gee_pipeline.earthengine.client.settings import Cropland, EarthEngineSettin
 from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.earthengine.composites.source import EarthEngineSource
 from gee_pipeline.earthengine.composites.storage import StoredFile, read_export
-from gee_pipeline.earthengine.composites.tasks import Destination
+from gee_pipeline.earthengine.composites.tasks import TILE, Destination, square_of
 from gee_pipeline.earthengine.prediction.prediction_source import PredictionSource
 from gee_pipeline.grid import Cell, inside
 from gee_pipeline.source import Composite, SceneCounts
@@ -45,6 +45,10 @@ class Product(Protocol):
     @property
     def cell_bytes(self) -> int:
         """Bytes of the values of one cell."""
+
+    @property
+    def square(self) -> int:
+        """Pixels along one side of the squares that a task computes at a time, at most."""
 
     def image(self, cells: Sequence[Cell]) -> ee.Image:
         """What a task exports of some cells: one integer type, no pixel masked; the client must be open."""
@@ -102,6 +106,11 @@ class CompositeProduct:
         values = len(self.plan.bins) * len(self.plan.recipe.bands) * self.plan.grid.cell_size**2
         return values * np.dtype(np.int16).itemsize
 
+    @property
+    def square(self) -> int:
+        """As large as they may be."""
+        return TILE
+
     def image(self, cells: Sequence[Cell]) -> ee.Image:
         """The composite of some cells."""
         season, bins, mask = self.plan.season, self.plan.bins, self.source.cropland_image()
@@ -154,13 +163,23 @@ class PredictionProduct:
         """Bytes of the values of one cell."""
         return len(self.plan.bands) * self.plan.grid.cell_size**2
 
+    @property
+    def square(self) -> int:
+        """Smaller where the model takes the servers much memory."""
+        return square_of(self._reader.model.most_pixels)
+
     def image(self, cells: Sequence[Cell]) -> ee.Image:
         """The prediction of some cells, also of pixels outside the area."""
-        source, plan = self.plan.reader, self.plan
+        plan = self.plan
+        scenes = self.source.scenes_of(cells, plan.season, plan.recipe.window)
+        return self._reader.prediction_image(scenes, plan.season, plan.layers)
+
+    @property
+    def _reader(self) -> PredictionSource:
+        source = self.plan.reader
         if not isinstance(source, PredictionSource):
             raise AssertionError(f"tasks label by a source of predictions, not by {source!r}")
-        scenes = self.source.scenes_of(cells, plan.season, plan.recipe.window)
-        return source.prediction_image(scenes, plan.season, plan.layers)
+        return source
 
     def has(self, cell: Cell) -> bool:
         """Whether the run has the whole prediction of a cell."""

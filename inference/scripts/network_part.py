@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from gee_pipeline.earthengine.composites.tasks import SMALLEST_TILE, TILE
+from gee_pipeline.earthengine.composites.tasks import square_of
 from gee_pipeline.earthengine.network.network_graph import PROBABILITY_UNIT
 from gee_pipeline.earthengine.network.network_weights import Map, NetworkWeights, Told
 from gee_pipeline.earthengine.network.served_network import ServedNetwork
@@ -35,15 +34,6 @@ def network_part(network: ServedNetwork) -> ModelPart:
         parts=frozenset({"weights-table" if network.assets else "weights-inline"}),
         settings=(*_shape(network.weights), *_told(network.weights.told), *_weights(network)),
     )
-
-
-def square(network: ServedNetwork) -> int:
-    """Pixels along one side of the squares that a task computes at a time: a power of two.
-
-    As many as one request of `cropmap predict --on servers` asks for at most.
-    """
-    side = 2 ** int(math.log2(math.sqrt(network.most_pixels)))
-    return min(max(side, SMALLEST_TILE), TILE)
 
 
 def _shape(weights: NetworkWeights) -> Iterator[Settings]:
@@ -95,7 +85,7 @@ def _told(told: Told) -> Iterator[Settings]:
 def _weights(network: ServedNetwork) -> Iterator[Settings]:
     yield about(
         "Pixels along one side of the squares that a task computes at a time; smaller ones take less memory.",
-        SQUARE=square(network),
+        SQUARE=square_of(network.most_pixels),
     )
     if network.assets:
         yield about(

@@ -67,6 +67,17 @@ class Destination:
         return f"{self.prefix}/{name}" if self.prefix else name
 
 
+def square_of(most_pixels: int | None) -> int:
+    """Pixels along one side of the squares that a task computes at a time: a power of two.
+
+    Args:
+        most_pixels: As many at most, where arrays take the servers much memory.
+    """
+    if most_pixels is None:
+        return TILE
+    return min(max(2 ** int(math.log2(math.sqrt(most_pixels))), SMALLEST_TILE), TILE)
+
+
 def export_request(
     image: ee.Image,
     geobox: GeoBox,

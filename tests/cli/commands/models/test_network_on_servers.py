@@ -15,6 +15,7 @@ import pytest
 from click.testing import Result
 from numpy.typing import NDArray
 
+import inference.batch.export
 import inference.product.quicklook
 import inference.workflow.tasks
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
@@ -157,11 +158,24 @@ def test_the_same_network_maps_the_same_here(
     refused(predict(place, run), "holds a run of something else")
 
 
-def test_batch_tasks_write_the_same_map(
-    place: ForestPlace, server: Emulator, truth: NDArray[np.uint8], tmp_path: Path
+def test_batch_tasks_write_the_same_map_in_squares_that_the_arrays_allow(
+    place: ForestPlace,
+    server: Emulator,
+    truth: NDArray[np.uint8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = tmp_path / "run"
+    monkeypatch.setattr("gee_pipeline.earthengine.network.served_network.ARRAY_BUDGET", 40_000)
+    asked, written = set[int](), inference.batch.export.export_request
+
+    def noted(*given: Any, tile: int, **options: Any) -> dict[str, Any]:
+        asked.add(tile)
+        return written(*given, tile=tile, **options)
+
+    monkeypatch.setattr(inference.batch.export, "export_request", noted)
     succeeds(predict(place, run, FEW, to=BUCKET))
+    assert asked == {32}  # the smallest; composites are exported in squares of 256
     succeeds(run_cropmap("predict", "--config", run / "run.toml", "--collect"))
     np.testing.assert_array_equal(mapped(run), truth)
 

@@ -5,7 +5,7 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from gee_pipeline.earthengine.composites.tasks import Destination, export_request
+from gee_pipeline.earthengine.composites.tasks import Destination, export_request, square_of
 from gee_pipeline.errors import InputError
 
 UTM = GeoBox((512, 768), Affine(10, 0, 640_000, 0, -10, 3_840_000), "EPSG:32615")
@@ -132,3 +132,11 @@ def test_a_crs_without_a_code_goes_as_wkt() -> None:
     sent = nodes(body, "Projection")[0]["crs"]
     assert sent.startswith("PROJCS[")
     assert 'PROJECTION["Lambert_Azimuthal_Equal_Area"]' in sent
+
+
+@pytest.mark.parametrize(
+    ("most", "side"),
+    [(None, 256), (65_536, 256), (65_535, 128), (8_192, 64), (4_096, 64), (100, 32), (1, 32)],
+)
+def test_squares_hold_no_more_pixels_than_arrays_allow(most, side):
+    assert square_of(most) == side
