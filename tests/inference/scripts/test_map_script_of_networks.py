@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gee_pipeline.earthengine.client.assets import table_request
-from gee_pipeline.earthengine.composites.tasks import SMALLEST_TILE, TILE
+from gee_pipeline.earthengine.composites.tasks import SMALLEST_TILE, TILE, square_of
 from gee_pipeline.earthengine.network.network_weights import NetworkWeights
 from gee_pipeline.earthengine.network.served_network import ServedNetwork
 from gee_pipeline.earthengine.network.weight_tables import weight_rows, weight_tables
@@ -22,7 +22,6 @@ from inference.models.told.applicability import Applicability
 from inference.models.told.prediction_sets import PredictionSets
 from inference.scripts import map_script
 from inference.scripts.map_script import ScriptRequest, notices, write_script
-from gee_pipeline.earthengine.composites.tasks import square_of
 from tests.support.ee_asking import offline_client
 from tests.support.ee_emulator.assets import Assets
 from tests.support.ee_emulator.values import EmulatorError
@@ -156,8 +155,8 @@ def test_a_task_nests_its_values_less_deeply_than_earth_engine_takes(asked):
 def test_tasks_compute_squares_that_fit_the_memory(asked):
     weights = request_of().model.served.weights
     assert asked["all"]["exports"][0]["shardSize"] == TILE  # arrays of 28 x 15 numbers
-    assert square_of(_large(weights, 120.most_pixels)) == 2**6  # 2^30 bytes / 8 / 16,200 numbers: 8,285 pixels, 91 a side
-    assert square_of(_large(weights, 90_000.most_pixels)) == SMALLEST_TILE
+    assert square_of(_large(weights, 120).most_pixels) == 2**6  # 1.15 GB / 8 / 16,200: 8,873 pixels
+    assert square_of(_large(weights, 90_000).most_pixels) == SMALLEST_TILE
 
 
 def _large(weights: NetworkWeights, channels: int) -> ServedNetwork:
