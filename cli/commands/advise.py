@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.paths import MODEL_FILE
+from cli.options.sections import Grouped
 from cli.options.shared import (
     area_options,
     cropland_mask_option,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from inference.advice.advice import Advice
 
 
-@click.command(short_help="Whether a model fits a place, before it is mapped.")
+@click.command(cls=Grouped, short_help="Whether a model fits a place, before it is mapped.")
 @area_options
 @click.option(
     "--model",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.paths import MODEL_FILE
+from cli.options.sections import Grouped
 from cli.options.shared import (
     bin_options,
     clock_option,
@@ -36,7 +37,7 @@ _OF_MODEL = ("sensors", "bands", "season", "season_start", "window", "bin_days",
 """Options that a network says itself."""
 
 
-@click.command(short_help="Estimate what an area takes on Earth Engine.")
+@click.command(cls=Grouped, short_help="Estimate what an area takes on Earth Engine.")
 @config_option
 @place_options
 @sensor_options

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cli.options.sections import Grouped
 from cli.options.shared import (
     area_options,
     bin_options,
@@ -21,7 +22,7 @@ from cli.options.tasks import require_together, task_options
 from cli.options.unread import refuse_unread, refuse_workers_of_scheduler
 
 
-@click.command(short_help="Write 5-day median composites only, without a map.")
+@click.command(cls=Grouped, short_help="Write 5-day median composites only, without a map.")
 @area_options
 @sensor_options
 @bin_options

@@ -11,6 +11,7 @@ import click
 
 from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FILE, require_new_files
 from cli.options.sample_files import file_options, read_files
+from cli.options.sections import Grouped
 from cli.options.shared import config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
 from cli.output.reporting import counting
@@ -139,7 +140,7 @@ def collect(run: Path, points: Path, label_column: str, out: Path, as_json: bool
         )
 
 
-@labels.command(short_help="List labels that the other labels contradict.")
+@labels.command(cls=Grouped, short_help="List labels that the other labels contradict.")
 @click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=IN_FILE)
 @file_options
 @split_options(SplitRule, rule=None, folds=TuneOptions.folds)

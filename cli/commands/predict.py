@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.options.paths import MODEL_FILE
+from cli.options.sections import Grouped
 from cli.options.shared import (
     area_options,
     cropland_mask_option,
@@ -31,7 +32,7 @@ _OF_SERVERS = ("to", "no_wait", "most_tasks", "collect", "downloads", "unverifie
 """Options that a map which is made here has no use for."""
 
 
-@click.command()
+@click.command(cls=Grouped)
 @area_options
 @click.option(
     "--model",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.paths import IN_FILE, OUT_FILE, require_new_files
+from cli.options.sections import Grouped
 from cli.options.shared import (
     apply,
     clock_option,
@@ -99,7 +100,7 @@ _rule_options = apply(
 )
 
 
-@click.command(short_help="Draw labelled series from a reference map.")
+@click.command(cls=Grouped, short_help="Draw labelled series from a reference map.")
 @config_option
 @place_options
 @sensor_options

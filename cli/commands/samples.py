@@ -10,6 +10,7 @@ import click
 
 from cli.options.paths import IN_FILE, OUT_FILE, require_new_files
 from cli.options.sample_files import read_files, reading_options
+from cli.options.sections import Grouped
 
 if TYPE_CHECKING:
     from training.sample_report.report import Extent, Quartiles, SampleReport
@@ -20,7 +21,7 @@ def samples() -> None:
     """Inspect labelled series."""
 
 
-@samples.command(short_help="Show what files of samples hold, and draw it.")
+@samples.command(cls=Grouped, short_help="Show what files of samples hold, and draw it.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=IN_FILE)
 @reading_options
 @click.option(

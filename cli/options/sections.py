@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -28,6 +28,36 @@ def sectioned(sections: Mapping[str, Callable[[Any], Any]]) -> type[click.Comman
                     formatter.write_dl([record for p in params if (record := p.get_help_record(ctx))])
 
     return Sectioned
+
+
+SHARED: Final[dict[str, tuple[str, ...]]] = {
+    "Area and season": ("config", "aoi", "layer", "year", "hemisphere", "season_start"),
+    "Images": (
+        *("source", "collection", "leave_out_scene", "bad_scenes", "sensors", "bands"),
+        *("season", "window", "bin_days", "min_clear_bins", "clock", "cloud_band", "cloud_threshold"),
+    ),
+    "Map": ("out", "crs", "cell_size", "like", "cropland_mask", "layers", "min_mapped"),
+    "Earth Engine": ("project", "service_account", "endpoint", "cropland", "max_eecu_hours"),
+    "On the servers": ("to", "no_wait", "most_tasks", "collect", "downloads", "unverified"),
+    "This machine": ("device", "memory", "workers", "scheduler"),
+    "Output": ("quiet", "as_json", "help"),
+}
+"""Heading -> options that several commands have, by parameter."""
+
+
+class Grouped(click.Command):
+    """A command whose help shows its own options first, then those that it shares, under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by heading; a heading without any is left out."""
+        left = {p.name or "": p for p in self.get_params(ctx) if isinstance(p, click.Option)}
+        shared = {
+            heading: [left.pop(name) for name in names if name in left] for heading, names in SHARED.items()
+        }
+        for heading, params in {"Options": list(left.values()), **shared}.items():
+            if params:
+                with formatter.section(heading):
+                    formatter.write_dl([record for p in params if (record := p.get_help_record(ctx))])
 
 
 def _names(options: Callable[[Any], Any]) -> list[str]:

@@ -19,6 +19,10 @@ from gee_pipeline.errors import IncompleteRunError, InputError
 ROOT = Path(__file__).resolve().parents[2]
 
 
+LONG = 15
+"""Options from which on a help is hard to read as one list."""
+
+
 def _leaves(group: click.Group = cropmap, above: str = "") -> list[tuple[str, click.Command]]:
     found: list[tuple[str, click.Command]] = []
     ctx = click.Context(group)
@@ -37,6 +41,17 @@ def test_every_command_has_help_an_example_and_help_for_each_option(
     text = CliRunner().invoke(cropmap, [*name.split(), "--help"]).output
     assert f"cropmap {name}" in text.split("Example", 1)[-1]
     assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
+
+
+@pytest.mark.parametrize(("name", "command"), _leaves(), ids=lambda value: str(value))
+def test_a_long_help_has_headings_and_every_option_once(name: str, command: click.Command) -> None:
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    text = command.get_help(click.Context(command, info_name=name, terminal_width=200))
+    headings = re.findall(r"^[A-Z][^:\n]*:$", text, re.MULTILINE)
+    if len(options) >= LONG:
+        assert len(headings) >= 2, headings
+    for option in options:
+        assert len(re.findall(rf"^  .*{option.opts[-1]}(?=[ ,/\n])", text, re.MULTILINE)) >= 1
 
 
 @pytest.mark.parametrize(("name", "command"), _leaves(), ids=lambda value: str(value))

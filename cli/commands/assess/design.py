@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.paths import ANY_FILE_OR_FOLDER, IN_FILE, OUT_FOLDER
+from cli.options.sections import Grouped
 from cli.options.shared import Names, given, map_legend_option
 from cli.output.reporting import counting
 
@@ -36,7 +37,7 @@ class Accuracies(click.ParamType[Mapping[str, float]]):
             self.fail(f"{value!r} is not a list of accuracies. Write it as maize=0.8,wheat=0.9.", param, ctx)
 
 
-@click.command(short_help="Draw the points of a blind reference sample.")
+@click.command(cls=Grouped, short_help="Draw the points of a blind reference sample.")
 @click.argument("place", metavar="RUN|MAP", type=ANY_FILE_OR_FOLDER)
 @click.option("--points", type=click.IntRange(min=2), metavar="N", help="Points in all.")
 @click.option(

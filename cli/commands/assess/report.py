@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.paths import ANY_FILE_OR_FOLDER, IN_FILE, OUT_FOLDER
+from cli.options.sections import Grouped
 from cli.options.shared import Names
 from cli.output.accuracies import HEAD, class_text, share_text
 from cli.output.reporting import counting
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from assessment.report.report import Report
 
 
-@click.command(short_help="Estimate accuracy and areas from the answers.")
+@click.command(cls=Grouped, short_help="Estimate accuracy and areas from the answers.")
 @click.argument("place", metavar="RUN|MAP|STRATA", type=ANY_FILE_OR_FOLDER)
 @click.argument("answers", metavar="ANSWERS...", nargs=-1, required=True, type=IN_FILE)
 @click.option("--by", type=click.Choice(["district"]), help="Report by district too.")

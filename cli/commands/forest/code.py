@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.scripts import script_options
+from cli.options.sections import Grouped
 from cli.options.shared import (
     cropland_option,
     forest_option,
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from inference.scripts.script_text import Language
 
 
-@click.command(short_help="Write a script for the Code Editor, or for Python, that maps without cropmap.")
+@click.command(
+    cls=Grouped, short_help="Write a script for the Code Editor, or for Python, that maps without cropmap."
+)
 @map_place_options
 @forest_option
 @script_options

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options.paths import IN_FILE
+from cli.options.sections import Grouped
 from cli.options.shared import earth_engine_options, earth_engine_settings, talk_options
 from gee_pipeline.earthengine.forest.deploy_options import CONFIDENCES, DEFAULT_CONFIDENCE, DEFAULT_WAY, WAYS
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from inference.deployment.deployment import DeployedSizes
 
 
-@click.command(short_help="Deploy a forest to Earth Engine and compare its votes there.")
+@click.command(cls=Grouped, short_help="Deploy a forest to Earth Engine and compare its votes there.")
 @click.argument("forest", type=IN_FILE, metavar="FOREST.safetensors")
 @click.option(
     "--asset",

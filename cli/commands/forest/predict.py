@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cli.options.sections import Grouped
 from cli.options.shared import (
     cropland_mask_option,
     forest_option,
@@ -22,7 +23,7 @@ from cli.options.shared import (
 from cli.options.tasks import task_options, unverified_option
 
 
-@click.command(short_help="Map an area and a year with a deployed forest.")
+@click.command(cls=Grouped, short_help="Map an area and a year with a deployed forest.")
 @run_config_option
 @map_place_options
 @forest_option

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FILE, FileOrName, require_new_files
+from cli.options.sections import Grouped
 from cli.options.shared import apply, config_option, given, talk_options
 from cli.output.reporting import Wording, reporting
 from training.pseudo_labels.rules import PseudoRules
@@ -138,7 +139,7 @@ _reference_options = apply(
 )
 
 
-@click.command(name="pseudo-label", short_help="Draw labelled series from a finished map.")
+@click.command(cls=Grouped, name="pseudo-label", short_help="Draw labelled series from a finished map.")
 @config_option
 @_file_options
 @_rule_options

@@ -9,6 +9,7 @@ import click
 
 from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FOLDER
 from cli.options.publisher import WORDS, publisher_options
+from cli.options.sections import Grouped
 from cli.options.shared import config_option
 from cli.output.reporting import counting
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from assessment.publication.publish import Published
 
 
-@click.command(short_help="Finished maps as a folder to publish.")
+@click.command(cls=Grouped, short_help="Finished maps as a folder to publish.")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=IN_FOLDER)
 @click.option(
     "--to",

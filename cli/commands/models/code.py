@@ -9,13 +9,16 @@ import click
 
 from cli.options.paths import MODEL_FILE
 from cli.options.scripts import script_options
+from cli.options.sections import Grouped
 from cli.options.shared import cropland_option, given, grid_options, layers_option, map_place_options
 
 if TYPE_CHECKING:
     from inference.scripts.script_text import Language
 
 
-@click.command(short_help="Write a script that runs a small network inside Earth Engine without cropmap.")
+@click.command(
+    cls=Grouped, short_help="Write a script that runs a small network inside Earth Engine without cropmap."
+)
 @map_place_options
 @click.option(
     "--model",

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.options.paths import MODEL_FILE
+from cli.options.sections import Grouped
 from cli.options.shared import (
     cropland_option,
     earth_engine_options,
@@ -19,7 +20,9 @@ from cli.options.shared import (
 from cli.options.tasks import drawn_options
 
 
-@click.command(short_help="Compare cells that a network labels on Earth Engine with the same cells here.")
+@click.command(
+    cls=Grouped, short_help="Compare cells that a network labels on Earth Engine with the same cells here."
+)
 @map_place_options
 @click.option(
     "--model",

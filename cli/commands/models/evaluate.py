@@ -12,6 +12,7 @@ import click
 
 from cli.options.paths import IN_FILE, MODEL_FILE, OUT_FILE, require_new_files
 from cli.options.sample_files import file_options, read_files
+from cli.options.sections import Grouped
 from cli.options.shared import config_option
 from cli.output.accuracies import HEAD, class_text, share_text
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from inference.models.forest_model import ForestModel
 
 
-@click.command(short_help="Score a ready model on independent samples.")
+@click.command(cls=Grouped, short_help="Score a ready model on independent samples.")
 @click.argument("model", metavar="MODEL", type=MODEL_FILE)
 @click.argument("samples", metavar="SAMPLES...", nargs=-1, required=True, type=IN_FILE)
 @click.option(

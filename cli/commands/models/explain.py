@@ -10,13 +10,14 @@ import click
 
 from cli.options.paths import IN_FILE, OUT_FOLDER
 from cli.options.sample_files import file_options
+from cli.options.sections import Grouped
 from cli.options.shared import Names, take_recipe_options, talk_options
 from cli.options.shared import given as only_given
 from training.explain.options import FORMATS, GROUP_LIMIT, ExplainOptions
 from training.fit.options import AUGMENTATIONS
 
 
-@click.command(short_help="Draw what a model looks at, and how alike two regions are.")
+@click.command(cls=Grouped, short_help="Draw what a model looks at, and how alike two regions are.")
 @click.argument("model", metavar="MODEL", type=IN_FILE)
 @click.argument("files", metavar="SAMPLES...", nargs=-1, required=True, type=IN_FILE)
 @click.option(
