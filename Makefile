@@ -10,7 +10,7 @@ TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
 INSTALLED = $(VENV)/.installed-$(TORCH_BACKEND)
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test quick check lint types tests bench clean
+.PHONY: demo test quick check lint types tests site bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m examples.demo demo
@@ -32,6 +32,10 @@ types: $(INSTALLED)
 
 tests: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 $(PYTEST)
+
+# The documentation as pages: build/site/index.html
+site: $(INSTALLED)
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/site
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.compositing

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+import cropmap as public
 from cli.main import cropmap
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,3 +119,21 @@ def test_commands_are_found_in_the_documents() -> None:
     assert len(list(command_lines(ROOT / "README.md"))) >= 5
     assert unknown("cropmap predict --year 2021 --no-such-thing") == ["--no-such-thing"]
     assert unknown("cropmap no-such-command") == ["no-such-command"]
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_warnings_and_holds_every_page_and_command(
+    tmp_path: Path,
+) -> None:
+    line = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(ROOT / "docs"), str(tmp_path)]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    index = (tmp_path / "index.html").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f'href="{path.stem}.html"' in index or path.stem == "index", f"no way leads to {path.name}"
+    commands = (tmp_path / "commands.html").read_text(encoding="utf-8")
+    for words in ("predict", "assess design", "forest train", "doctor"):
+        assert f'id="cropmap-{words.replace(" ", "-")}"' in commands
+    functions = (tmp_path / "python_reference.html").read_text(encoding="utf-8")
+    for name in public.__all__:
+        assert f'id="cropmap.{name}"' in functions
