@@ -1,4 +1,4 @@
-"""cropmap in Python: the requests of the commands, and results that show themselves in a notebook.
+"""cropmap in Python: the requests of the commands, and results that show themselves in a notebook::
 
     import cropmap
 

@@ -10,6 +10,9 @@ author = "the cropmap developers"
 version = release = version_of("cropmap")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+smartquotes = False  # two dashes of an option stay two
+default_role = "code"
+html_show_copyright = False
 exclude_patterns = ["conf.py"]
 html_theme = "furo"
 html_title = "cropmap"

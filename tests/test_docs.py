@@ -134,6 +134,7 @@ def test_the_site_is_built_without_warnings_and_holds_every_page_and_command(
     commands = (tmp_path / "commands.html").read_text(encoding="utf-8")
     for words in ("predict", "assess design", "forest train", "doctor"):
         assert f'id="cropmap-{words.replace(" ", "-")}"' in commands
+    assert "cropmap predict --aoi region.geojson" in commands  # dashes as they are typed
     functions = (tmp_path / "python_reference.html").read_text(encoding="utf-8")
     for name in public.__all__:
         assert f'id="cropmap.{name}"' in functions
