@@ -1,5 +1,6 @@
 import ast
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -236,3 +237,13 @@ def test_a_run_on_scenes_does_not_import_earth_engine() -> None:
     code = "import sys, inference.workflow.crop_map; print('ee' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.stdout == "False\n"
+
+
+def test_the_tab_key_completes_commands() -> None:
+    """What docs/installing.md has a shell ask."""
+    asked = {"_CROPMAP_COMPLETE": "bash_complete", "COMP_WORDS": "cropmap pre", "COMP_CWORD": "1"}
+    line = [sys.executable, "-c", "from cli.main import cropmap; cropmap(prog_name='cropmap')"]
+    done = subprocess.run(
+        line, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **asked}, check=True
+    )
+    assert done.stdout.split() == ["plain,predict"]
