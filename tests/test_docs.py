@@ -138,3 +138,14 @@ def test_the_site_is_built_without_warnings_and_holds_every_page_and_command(
     functions = (tmp_path / "python_reference.html").read_text(encoding="utf-8")
     for name in public.__all__:
         assert f'id="cropmap.{name}"' in functions
+
+
+def test_messages_that_troubleshooting_quotes_are_those_of_the_packages() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| \"([^\"]+)\"", text, re.MULTILINE)
+    assert len(quoted) > 10
+    packages = ("gee_pipeline", "inference", "training", "assessment", "cli")
+    sources = [path.read_text(encoding="utf-8") for name in packages for path in (ROOT / name).rglob("*.py")]
+    # a message is written over several lines: "... and " + "none were found"
+    joined = [re.sub(r"\"\s*\n\s*f?\"", "", source) for source in sources]
+    assert [words for words in quoted if not any(words in source for source in joined)] == []
