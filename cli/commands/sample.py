@@ -28,6 +28,7 @@ from cli.options.shared import (
     talk_options,
 )
 from cli.output.reporting import Wording, duration, reporting
+from training.samples.sample_origin import UNLABELLED
 from training.sampling.rule import SamplingRule
 
 if TYPE_CHECKING:
@@ -39,9 +40,13 @@ _reference_options = apply(
     click.option(
         "--reference",
         metavar="MAP",
-        required=True,
         help="Where labels come from: cdl (Cropland Data Layer of the USA), or asset:ID or asset:ID:BAND, an "
-        "image on Earth Engine.",
+        "image on Earth Engine.  [required without --unlabelled]",
+    ),
+    click.option(
+        "--unlabelled",
+        is_flag=True,
+        help="Draw series of cropland (ESA WorldCover 2021) without labels, as --target of 'cropmap adapt'.",
     ),
     click.option(
         "--classes-table",
@@ -137,6 +142,9 @@ def sample_request(options: dict[str, Any]) -> SampleRequest:
     from training.sampling.plan import SampleRequest
 
     settings, values = earth_engine_settings(options), given(options)
+    if values.pop("unlabelled", False) is ("reference" in values):
+        raise click.UsageError("Give one of --reference, for labels, and --unlabelled, for series without.")
+    values.setdefault("reference", UNLABELLED)
     rule = SamplingRule(**{f.name: values.pop(f.name) for f in fields(SamplingRule)})
     recipe = take_recipe(values).require_enough_bins()
     return SampleRequest(rule=rule, recipe=recipe, settings=settings, **values)

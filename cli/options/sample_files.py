@@ -91,6 +91,7 @@ def read_files(
     *,
     any_classes: bool = False,
     recipe: Recipe | None = None,
+    unlabelled: bool = False,
 ) -> Samples:
     """The samples of some files, read as the options say.
 
@@ -99,6 +100,7 @@ def read_files(
         given: Values of `file_options`, `reading_options` or `training_options`.
         any_classes: Keep all classes of the legend, where there is no choice of classes.
         recipe: That of the model that reads them; None is that of the files.
+        unlabelled: Take files without labels too.
     """
     from training.samples.class_legend import read_legend
     from training.samples.samples import read_samples
@@ -108,6 +110,7 @@ def read_files(
         files,
         given.get("classes"),
         any_classes=any_classes,
+        unlabelled=unlabelled,
         recipe=recipe,
         legend=read_legend(given["legend"]) if given["legend"] else None,
         source=given.get("data_source"),

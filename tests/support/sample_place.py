@@ -55,8 +55,9 @@ class Land:
         values: Sequence[int] = (1, 5, 24, 36, 111, 176),
         asset: str = "USDA/NASS/CDL/2021",
         seed: int = 5,
+        band: str = "cropland",
     ) -> None:
-        self.crs, self.lon, self.lat, self.asset = crs, lon, lat, asset
+        self.crs, self.lon, self.lat, self.asset, self.band = crs, lon, lat, asset, band
         x, y = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
         self.left, self.top = 10 * round((x - SIZE / 2) / 10), 10 * round((y + SIZE / 2) / 10)
         rng = np.random.default_rng(seed)
@@ -76,7 +77,7 @@ class Land:
     @property
     def archive(self) -> Archive:
         """The land as Earth Engine would hold it."""
-        images = [ImageAsset(self.asset, None, {"cropland": self._raster(self.map)})]
+        images = [ImageAsset(self.asset, None, {self.band: self._raster(self.map)})]
         for shot in self.shots:
             name = f"{shot.time:%Y%m%dT%H%M%S}_{shot.time:%Y%m%dT%H%M%S}_T15SXU"
             bands = {band: self._raster(values) for band, values in shot.values.items()}

@@ -22,6 +22,10 @@ PSEUDO_LABELS: Final = "pseudo-labels"
 """Kind of a request, in the text, whose labels are a model's own answers."""
 
 
+UNLABELLED: Final = "unlabelled"
+"""Kind of a request, in the text, whose labels say nothing: series of cropland."""
+
+
 @dataclass(frozen=True)
 class SampleOrigin:
     """How a file of samples came about."""
@@ -36,6 +40,8 @@ class SampleOrigin:
     """The days that the bins mean."""
     pseudo: bool = False
     """The labels are a model's own answers, which nobody has seen to be true."""
+    unlabelled: bool = False
+    """The labels say nothing: nobody knows what grows there."""
 
 
 def origin_of(path: Path, arrays: Mapping[str, NDArray[Any]]) -> SampleOrigin | None:
@@ -52,9 +58,9 @@ def origin_of(path: Path, arrays: Mapping[str, NDArray[Any]]) -> SampleOrigin | 
     except (*ODD_VALUES, CorruptFileError):
         return None  # what other programs write under this key
     try:
-        pseudo = stored["request"].get("kind") == PSEUDO_LABELS
-        season = Season(year, start)
-        return SampleOrigin(path, source, Recipe.from_dict(recipe).starting_as(season), season, pseudo)
+        kind, season = stored["request"].get("kind"), Season(year, start)
+        known = Recipe.from_dict(recipe).starting_as(season)
+        return SampleOrigin(path, source, known, season, kind == PSEUDO_LABELS, kind == UNLABELLED)
     except (*ODD_VALUES, InputError) as error:
         raise InputError(f"The samples {path} name a recipe that cannot be read: {error}") from error
 

@@ -137,6 +137,7 @@ def read_samples(
     label_column: str | None = None,
     group_column: str | None = None,
     any_classes: bool = False,
+    unlabelled: bool = False,
 ) -> Samples:
     """The samples of some files, joined, without duplicates and without series of too many gaps.
 
@@ -163,6 +164,7 @@ def read_samples(
         label_column: Key or column of the labels; None is that of the legend, or `lbl` and `label`.
         group_column: Key or column of the groups; None is `group`, where there is one.
         any_classes: Keep all classes of the legend, however few occur, for labels that nothing is trained on.
+        unlabelled: Take files without labels too, for who leaves labels behind.
 
     Raises:
         InputError: A file lacks a key or column, or a value is outside its range; key or column and row are
@@ -178,6 +180,8 @@ def read_samples(
     names = choose_classes(known, classes) if classes is not None else None
     files = [_open(path) for path in paths]
     origins = [file.origin for file in files if file.origin]
+    if not unlabelled:
+        _require_labels(origins)
     named = next((origin.season.year for origin in origins), None) if year is None else year
     joint = joint_recipe(origins, recipe, asked, named)
     if year is None and isinstance(asked.season_start, date):
@@ -240,6 +244,16 @@ def _default_source(paths: Sequence[Path], origins: Sequence[SampleOrigin], lege
     sources = list(dict.fromkeys(origin.source for origin in origins))
     sentences = [legend.source, *sources, f"Samples of {', '.join(silent)}." if silent else ""]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _require_labels(origins: Sequence[SampleOrigin]) -> None:
+    """Refuse series that nobody has labelled."""
+    for origin in origins:
+        if origin.unlabelled:
+            raise InputError(
+                f"The samples {origin.path} were drawn with --unlabelled: what grows there is not known. "
+                "They serve as --target of 'cropmap adapt'; draw others with --reference to train on."
+            )
 
 
 def _require_season(origins: Sequence[SampleOrigin], reading: Reading) -> None:

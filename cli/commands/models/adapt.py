@@ -267,7 +267,7 @@ def _target(path: Path, recipe: Recipe, given: dict[str, Any]) -> Target:
             path.absolute().name,
             series_of_run(path, recipe, given["unlabelled"], given["seed"], option="--target"),
         )
-    samples = read_files([path], _as_they_are(given), any_classes=True, recipe=recipe)
+    samples = read_files([path], _as_they_are(given), any_classes=True, recipe=recipe, unlabelled=True)
     return Target(path.name, samples.series)
 
 

@@ -21,6 +21,7 @@ from inference.models.checkpoint import load_checkpoint
 from inference.models.networks.cropnet import PRESETS
 from tests.support.ee_emulator.server import Emulator
 from tests.support.sample_place import Land, quick_series
+from training.samples.samples import read_samples
 from training.sampling.field_samples import SampleProgress
 from training.sampling.plan import SampleRequest
 from training.sampling.rule import SamplingRule
@@ -84,6 +85,36 @@ def test_json_is_one_document(access: list[str], tmp_path: Path) -> None:
         assert facts["samples"] == len(file["lbl"]) == 1
     assert (facts["cells"], facts["cells_missing"], facts["scenes"]) == (1, [], 12)
     assert sum(facts["classes"].values()) == 1
+
+
+def test_series_of_cropland_are_drawn_without_labels_and_nothing_is_trained_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_series(monkeypatch)
+    days = [f"2021-{month:02d}-{day:02d}" for month in (5, 6, 7, 8) for day in (3, 13, 23)]
+    land = Land(days=days, values=(10, 40), asset="ESA/WorldCover/v200/2021", band="Map")
+    usual = [word for word in place(tmp_path, cols=2) if word not in ("--reference", "cdl")]
+    with Emulator(land.archive) as emulator:
+        monkeypatch.setenv(URL_VARIABLE, emulator.url)
+        access = ["--project", emulator.project, "--service-account", str(emulator.key_file(tmp_path))]
+        assert invoke(sample, *usual, "--unlabelled", "--buffer", 20, *access).exit_code == 0
+    out = tmp_path / "samples.npz"
+    with np.load(out) as file:
+        assert len(file["lbl"]) > 0
+        assert set(file["value"].tolist()) == {40}
+        for lon, lat in zip(file["lon"], file["lat"], strict=True):
+            assert land.around(lon, lat, 20) == {40}
+    assert len(read_samples([out], any_classes=True, unlabelled=True)) == len(np.load(out)["lbl"])
+    with pytest.raises(CropmapError, match=r"drawn with --unlabelled.*--target of 'cropmap adapt'"):
+        read_samples([out], any_classes=True)
+
+
+def test_labels_come_from_one_place_or_none(tmp_path: Path) -> None:
+    usual = [word for word in place(tmp_path) if word not in ("--reference", "cdl")]
+    for words in (usual, [*place(tmp_path), "--unlabelled"]):
+        result = invoke(sample, *words)
+        assert result.exit_code == 2
+        assert "Give one of --reference" in result.stderr
 
 
 def request_for(*arguments: Any) -> SampleRequest:

@@ -136,3 +136,12 @@ def test_a_wrong_table_is_refused_with_key_and_value(text: str, named: list[str]
 def test_a_missing_table_is_refused(table: Path) -> None:
     with pytest.raises(InputError, match=r"table\.toml cannot be read"):
         read_class_table(table)
+
+
+def test_no_reference_is_cropland_whose_file_says_that_labels_say_nothing(tmp_path):
+    found = reference_map("unlabelled", 2023)
+    assert (found.asset, found.band) == ("ESA/WorldCover/v200/2021", "Map")
+    assert found.to_dict()["kind"] == "unlabelled"
+    assert "kind" not in reference_map("cdl", 2021).to_dict()
+    with pytest.raises(InputError, match="omit --classes-table"):
+        reference_map("unlabelled", 2023, tmp_path / "table.toml")
