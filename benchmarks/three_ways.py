@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import geopandas
 import numpy as np
 
 from benchmarks.forest_way import BLOCK, PER_CLASS, PROJECT, SPACING, YEAR, Ask, emulated, scored
-from benchmarks.painting import paint, read_canvas, read_clouds, write_scenes
+from benchmarks.painting import CRS, paint, read_canvas, read_clouds, write_scenes
 from benchmarks.real_map import CLASSES, CLOUDS, DATA, PARCELS, SAMPLES, SOURCE, halves
 from examples.simulated_scenes import Settings as SceneSettings
 from examples.simulated_scenes import simulate
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real data")
     parser.add_argument("--size", type=int, default=96, help="pixels along a side of the simulated scenes")
     parser.add_argument("--trees", type=int, default=100, help="trees of the forest")
+    parser.add_argument("--side", type=int, default=600, help="metres that are mapped, with --real")
     parser.add_argument("--epochs", type=int, default=25, help="of the trained network, with --real")
     options = parser.parse_args()
     out = options.out.absolute()
@@ -89,6 +91,7 @@ def main() -> None:
     if options.real:
         about = "Each field shows one real pixel of Arkansas, under real clouds."
         networks = painted(options.data, out, options.epochs)
+        cut_area(out / "scenes" / "area.geojson", options.side)
     else:
         about = "The scenes are simulated."
         simulate(out / "scenes", SceneSettings(size=options.size))
@@ -118,6 +121,13 @@ def painted(data: Path, out: Path, epochs: int) -> Networks:
         _teach(teacher, west, rule, channels, out / f"small-{channels}.safetensors")
     names = {f"{channels} channels": str(out / f"small-{channels}.safetensors") for channels in STUDENTS}
     return Networks(("32 channels", str(teacher)), names)
+
+
+def cut_area(path: Path, side: int) -> None:
+    """Leave the middle of an area, so many metres each way: the emulator labels some ten pixels a second."""
+    area = geopandas.read_file(path).to_crs(CRS)
+    middle = area.union_all().centroid.buffer(side / 2, cap_style="square")
+    geopandas.GeoSeries([middle], crs=CRS).to_crs("EPSG:4326").to_file(path, driver="GeoJSON")
 
 
 def _teach(teacher: Path, samples: Any, rule: SplitRule, channels: int, path: Path) -> None:
