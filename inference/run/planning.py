@@ -217,7 +217,19 @@ def _continued(former: RunPlan, plan: RunPlan, folder: Path) -> RunPlan:
     if plan.model is None:
         return changed
     layers = in_order((*former.layers, *plan.layers))
-    return replace(changed, recipe=plan.recipe, cropland=plan.cropland, layers=layers)
+    return replace(changed, recipe=plan.recipe, cropland=_continued_mask(former, plan), layers=layers)
+
+
+def _continued_mask(former: RunPlan, plan: RunPlan) -> Mapping[str, Any] | None:
+    """The mask of a plan, under the path that the run knows its file by.
+
+    Paths are part of a run's identity: `run/../mask.tif` of a run.toml must not make all cells again.
+    """
+    was, now = former.cropland, plan.cropland
+    if former.model is None or was is None or now is None:
+        return now
+    both = Path(was["path"]), Path(now["path"])
+    return was if all(path.is_file() for path in both) and both[0].samefile(both[1]) else now
 
 
 def _fingerprints(source: Source, aoi: Aoi, season: Season, bins: range) -> dict[str, str]:

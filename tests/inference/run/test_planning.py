@@ -165,6 +165,23 @@ def test_another_cropland_mask_is_refused(tmp_path: Path) -> None:
         open_or_create(tmp_path / "run", map_plan(tmp_path, FakeSource(), cropland=other))
 
 
+def test_a_mask_under_another_path_to_the_same_file_continues_and_another_file_does_not(
+    tmp_path: Path,
+) -> None:
+    """A run.toml names the mask from its folder: `run/../mask.tif`."""
+    mask = made_mask(tmp_path / "mask.tif")
+    begun = map_plan(tmp_path, FakeSource(), cropland=mask)
+    open_or_create(tmp_path / "run", begun)
+    detour = replace(mask, path=str(tmp_path / "run" / ".." / "mask.tif"))
+    plan, _ = open_or_create(tmp_path / "run", map_plan(tmp_path, FakeSource(), cropland=detour))
+    assert plan.digest == begun.digest
+    (tmp_path / "new").mkdir()
+    other = made_mask(tmp_path / "new" / "mask.tif", value=2)  # as large, so only its place is another
+    plan, _ = open_or_create(tmp_path / "run", map_plan(tmp_path, FakeSource(), cropland=other))
+    assert plan.digest != begun.digest
+    assert plan.mask == other
+
+
 def test_another_cloud_rule_is_refused(tmp_path: Path) -> None:
     open_or_create(tmp_path / "run", export_plan(FakeSource()))
     other = RECIPE.with_clear(CloudRule(threshold=0.5))
