@@ -335,11 +335,24 @@ def read_sealed(path: Path, way_out: str) -> dict[str, Any]:
         InputError: The file cannot be opened.
         CorruptFileError: It is damaged.
     """
+    return unsealed(read_own_json(path, way_out), path, way_out)
+
+
+def read_own_json(path: Path, way_out: str) -> Any:
+    """The values of a JSON file that cropmap wrote.
+
+    Args:
+        path: The file.
+        way_out: What the user does about damage, one sentence.
+
+    Raises:
+        InputError: The file cannot be opened.
+        CorruptFileError: It is damaged.
+    """
     try:
-        values = read_json(path)
+        return read_json(path)
     except CorruptFileError as error:
         raise CorruptFileError(f"{path} is damaged: it is not readable as JSON. {way_out}") from error
-    return unsealed(values, path, way_out)
 
 
 def _digest(values: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ from gee_pipeline.files import ODD_VALUES, read_sealed, size_text, write_sealed
 from inference.deployment.forest_text import class_strings, forest_strings
 from inference.models.forest_model import ForestModel
 
-_WAY_OUT: Final = "Delete it and run 'cropmap forest deploy' again."
+_WAY_OUT: Final = "Delete it and run 'cropmap forest deploy --overwrite'."
 
 FORMAT: Final = 1
 """Version of the file; one of another version is refused."""
@@ -90,7 +90,7 @@ class Deployment:
         if values.get("format") != FORMAT:
             raise MismatchError(
                 f"This cropmap reads deployments of format {FORMAT}, got {values.get('format')!r}. Run "
-                "'cropmap forest deploy' again."
+                "'cropmap forest deploy --overwrite'."
             )
         named = {f.name: values[f.name] for f in fields(cls)}
         return cls(**{**named, "assets": tuple(named["assets"])})

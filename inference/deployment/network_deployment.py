@@ -32,7 +32,9 @@ from inference.models.shipped import SHIPPED
 FORMAT: Final = 1
 """Version of the file; one of another version is refused."""
 
-_WAY_OUT: Final = "Delete it and run 'cropmap deploy' again, or leave it deleted: weights then go along."
+_WAY_OUT: Final = (
+    "Delete it and run 'cropmap deploy --overwrite', or leave it deleted: weights then go along."
+)
 
 
 @dataclass(frozen=True)

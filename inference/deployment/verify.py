@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from gee_pipeline.earthengine.prediction.prediction_source import PredictionSource
 from gee_pipeline.earthengine.prediction.served_model import PREDICTION_BANDS
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
-from gee_pipeline.files import ODD_VALUES, read_json, sealed, unsealed, write_json
+from gee_pipeline.files import ODD_VALUES, read_own_json, sealed, unsealed, write_json
 from gee_pipeline.grid import Cell
 from gee_pipeline.layers import LayerName, band_names, in_order
 from gee_pipeline.map_codes import NOT_CROPLAND
@@ -294,7 +294,7 @@ def read_verifications(path: Path) -> list[Verification]:
     """
     if not path.is_file():
         return []
-    values = read_json(path)
+    values = read_own_json(path, _WAY_OUT)
     try:
         if not isinstance(values, list):
             raise TypeError(f"a list is needed, got {type(values).__name__}")

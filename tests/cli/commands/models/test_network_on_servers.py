@@ -224,6 +224,18 @@ def test_an_asset_of_another_model_is_refused_before_anything_is_mapped(
     assert not (tmp_path / "run").exists()
 
 
+def test_the_way_out_of_a_damaged_deployment_leads_out(
+    place: ForestPlace, server: Emulator, tmp_path: Path
+) -> None:
+    """The asset is still there, so that another deployment replaces it."""
+    succeeds(deploy(place, "--overwrite"))
+    path = place.folder / "small.deployment.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    refused(predict(place, tmp_path / "run", FEW), "is damaged", "run 'cropmap deploy --overwrite'")
+    path.unlink()
+    succeeds(deploy(place, "--overwrite"))
+
+
 def test_a_lost_asset_is_named(place: ForestPlace, server: Emulator, tmp_path: Path) -> None:
     succeeds(deploy(place, "--overwrite"))
     path = place.folder / "small.deployment.json"
