@@ -84,13 +84,15 @@ def predict(
         The run with its finished map.
 
     Raises:
-        InputError: Something cannot be used; nothing was written.
+        InputError: Something cannot be used; nothing was written but the file of an area.
         AccessError: Earth Engine cannot be used.
         MismatchError: The folder holds a run of something else.
         IncompleteRunError: Cells failed; the same call continues.
     """
     from cropmap.talk import listening
 
+    if on not in ("here", "servers"):
+        raise InputError(f"Pixels are labelled on='here' or on='servers', got on={on!r}.")
     known = {"source": source, "model": _model(model), **options}
     with listening(progress) as listener:
         if on == "servers":
@@ -131,7 +133,7 @@ def export(
         **options: Fields of `inference.workflow.request.ExportRequest`, such as `whole_season=True`.
 
     Raises:
-        InputError: Something cannot be used; nothing was written.
+        InputError: Something cannot be used; nothing was written but the file of an area.
         AccessError: Earth Engine cannot be used.
         IncompleteRunError: Cells failed; the same call continues.
     """
@@ -152,7 +154,8 @@ def estimate(aoi: Any, year: int, *, progress: bool = True, **options: Any) -> E
         aoi: The area, as for `predict`.
         year: Year of the season.
         progress: Whether notices are shown.
-        **options: Fields of `gee_pipeline.earthengine.composites.estimate.EstimateRequest`.
+        **options: Fields of `gee_pipeline.earthengine.composites.estimate.EstimateRequest`, and those of its
+            settings, such as `project="my-project"`.
 
     Raises:
         InputError: Something cannot be used.
@@ -161,8 +164,8 @@ def estimate(aoi: Any, year: int, *, progress: bool = True, **options: Any) -> E
     from cropmap.talk import listening
     from gee_pipeline.earthengine.composites.estimate import EstimateRequest, estimate_area
 
-    _require_known(EstimateRequest, options)
-    request = EstimateRequest(aoi=area_file(aoi, Path(f"area-{year}")), year=year, **options)
+    known = _known(EstimateRequest, _with_settings({**options, "year": year}))
+    request = EstimateRequest(aoi=area_file(aoi, Path(f"area-{year}")), **known)
     with listening(progress) as listener:
         return estimate_area(request, listener.notice)
 
@@ -212,7 +215,8 @@ def sample(aoi: Any, year: int, out: Place, *, reference: str, **options: Any) -
         year: Year of the map and the series.
         out: File that is written, .npz.
         reference: Name of a reference map.
-        **options: Fields of `training.sampling.plan.SampleRequest`.
+        **options: Fields of `training.sampling.plan.SampleRequest`, and those of its settings, such as
+            `project="my-project"`.
 
     Raises:
         InputError: Something cannot be used.
@@ -222,9 +226,8 @@ def sample(aoi: Any, year: int, out: Place, *, reference: str, **options: Any) -
     from training.sampling.field_samples import take_samples
     from training.sampling.plan import SampleRequest
 
-    _require_known(SampleRequest, options)
-    area = area_file(aoi, Path(out))
-    return take_samples(SampleRequest(aoi=area, year=year, out=Path(out), reference=reference, **options))
+    known = _known(SampleRequest, _with_settings({"year": year, "reference": reference, **options}))
+    return take_samples(SampleRequest(aoi=area_file(aoi, Path(out)), out=Path(out), **known))
 
 
 def train(
@@ -253,9 +256,9 @@ def train(
     from training.fit.options import SplitRule, TrainingOptions
     from training.fit.train import train_checkpoint
 
-    _require_known(TrainingOptions, options)
+    asked = TrainingOptions(**_known(TrainingOptions, options))
     known = _samples(samples, classes=classes, year=year, legend=legend)
-    checkpoint = train_checkpoint(known, TrainingOptions(**options), SplitRule(), year=year)
+    checkpoint = train_checkpoint(known, asked, SplitRule(), year=year)
     save_checkpoint(Path(out), checkpoint)
     return checkpoint
 
@@ -307,9 +310,9 @@ def design(place: Place | Run, *, progress: bool = True, **options: Any) -> Desi
     from assessment.sample.request import DesignRequest
     from cropmap.talk import counted
 
-    _require_known(DesignRequest, options)
+    known = _known(DesignRequest, options)
     with counted("windows of the map", progress) as report:
-        return design_sample(DesignRequest(_folder(place), **options), report)
+        return design_sample(DesignRequest(_folder(place), **known), report)
 
 
 def assess(
@@ -330,10 +333,10 @@ def assess(
     from assessment.report.sourced import AnswerRequest
     from cropmap.talk import counted
 
-    _require_known(ReportRequest, options)
+    known = _known(ReportRequest, options)
     asked = AnswerRequest(tuple(_paths(answers)))
     with counted("windows of the map", progress) as report:
-        return make_report(ReportRequest(_folder(place), asked, **options), report)
+        return make_report(ReportRequest(_folder(place), asked, **known), report)
 
 
 def fields(
@@ -355,10 +358,10 @@ def fields(
     from assessment.fields.fields import FieldsRequest, make_fields
     from cropmap.talk import counted
 
-    _require_known(FieldsRequest, options)
+    known = _known(FieldsRequest, options)
     given = None if parcels is None else Path(parcels)
     with counted("parcels", progress) as report:
-        found = make_fields(FieldsRequest(_folder(place), given, **options), report)
+        found = make_fields(FieldsRequest(_folder(place), given, **known), report)
     return geopandas.read_parquet(found.folder / "fields.parquet")
 
 
@@ -368,26 +371,58 @@ def _request(
     """A request of a run, whose area is a file beside its folder."""
     from cropmap.places import area_file
 
-    _require_known(kind, options)
+    known = _known(kind, {**options, "year": year})
+    if known.get("to") is not None:
+        raise InputError(
+            f"Cells are fetched at once here; batch tasks are the command's, got to={known['to']!r}. Omit it "
+            "or run 'cropmap predict --on servers --to' or 'cropmap export --to' and open what it collects "
+            "with cropmap.open_run."
+        )
     folder = None if out is None else Path(out)
     if folder is None and not isinstance(aoi, str | Path):
         folder = Path(f"area-{year}")
     area = area_file(aoi, folder or Path(f"area-{year}"))
-    return kind(aoi=area, year=year, out=folder, **options)
+    return kind(aoi=area, out=folder, **known)
 
 
-def _require_known(kind: Any, options: dict[str, Any]) -> None:
-    """Refuse options that a request does not have.
+def _with_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Options whose project, key and endpoint are gathered as the `settings` that a request has of them."""
+    from gee_pipeline.earthengine.client.settings import EarthEngineSettings
+
+    names = {"project", "service_account", "endpoint"} & set(options)
+    if not names or "settings" in options:
+        return options
+    given = _known(EarthEngineSettings, {name: options[name] for name in names})
+    rest = {name: value for name, value in options.items() if name not in names}
+    return {**rest, "settings": EarthEngineSettings(**given)}
+
+
+def _known(kind: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a request as its fields take them: of a path given as text, or a number of numpy.
 
     Raises:
-        InputError: Naming them and those that there are.
+        InputError: There are options that the request does not have, or a year is not a whole number.
     """
-    known = {field.name for field in fields_of(kind)}
-    if unknown := sorted(set(options) - known):
+    types = {field.name: str(field.type) for field in fields_of(kind)}
+    if unknown := sorted(set(options) - set(types)):
         raise InputError(
-            f"{', '.join(unknown)} is no option here. There are {', '.join(sorted(known))} "
+            f"{', '.join(unknown)} is no option here. There are {', '.join(sorted(types))} "
             f"({kind.__module__}.{kind.__name__})."
         )
+    return {name: _as_field(name, types[name], value) for name, value in options.items()}
+
+
+def _as_field(name: str, type_: str, value: Any) -> Any:
+    """A value as a field of a type takes it."""
+    if hasattr(value, "item") and hasattr(value, "dtype"):
+        value = value.item()
+    if name == "year" and not isinstance(value, int):
+        raise InputError(f"A year is a whole number such as 2023, got {value!r}.")
+    if not isinstance(value, str):
+        return value
+    if type_.startswith("tuple"):
+        return (value,)
+    return Path(value) if "Path" in type_ and "str" not in type_ else value
 
 
 def _samples(files: Place | Sequence[Place], *, legend: Place | None, **reading: Any) -> Any:

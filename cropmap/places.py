@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from numbers import Real
+from os import getpid
 from pathlib import Path
 from typing import Any, Final
 
 import geopandas
+import numpy as np
+import pyproj
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -35,7 +38,7 @@ def area_file(aoi: Any, beside: Path) -> Path:
         beside: Folder of the run, which need not exist.
 
     Raises:
-        InputError: It is none of these, or has no CRS.
+        InputError: It is none of these, has no CRS or holds no polygon; nothing was written.
     """
     if isinstance(aoi, str | Path):
         return Path(aoi)
@@ -43,21 +46,28 @@ def area_file(aoi: Any, beside: Path) -> Path:
     if series.crs is None:
         raise InputError(f"An area has a CRS, and this one has none (set it with .set_crs). {_WAYS}")
     joined = shapely.union_all(series.geometry.values)
+    if not joined.area > 0:
+        raise InputError(
+            f"An area holds polygons, and this one is {joined.geom_type} of zero area. Give polygons; points "
+            "and lines become some by .buffer(metres) in a CRS in metres."
+        )
     name = hashlib.sha256(shapely.to_wkb(joined) + str(series.crs).encode()).hexdigest()[:8]
     path = beside.parent / f"{beside.name}.area-{name}.gpkg"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        geopandas.GeoDataFrame(geometry=[joined], crs=series.crs).to_file(path, driver="GPKG")
+        part = path.with_name(f"{path.stem}.{getpid()}.part.gpkg")  # a process killed here leaves no half
+        geopandas.GeoDataFrame(geometry=[joined], crs=series.crs).to_file(part, driver="GPKG")
+        part.replace(path)
     return path
 
 
 def _series_of(aoi: Any) -> geopandas.GeoSeries:
     if isinstance(aoi, geopandas.GeoDataFrame | geopandas.GeoSeries):
-        return aoi.geometry
+        return _active_geometry(aoi)
     if isinstance(aoi, BaseGeometry):
         return _in_degrees(aoi)
-    if isinstance(aoi, tuple | list):
-        return _of_sequence(aoi)
+    if isinstance(aoi, tuple | list | np.ndarray):
+        return _of_sequence(list(aoi))
     if _is_of_earth_engine(aoi):
         return _of_geojson(_plain(aoi) if hasattr(aoi, "toGeoJSON") else aoi.getInfo())
     if isinstance(aoi, Mapping):
@@ -69,20 +79,40 @@ def _series_of(aoi: Any) -> geopandas.GeoSeries:
     raise InputError(f"An area of the type {type(aoi).__name__} is not known. {_WAYS}")
 
 
-def _of_sequence(aoi: tuple[Any, ...] | list[Any]) -> geopandas.GeoSeries:
+def _active_geometry(frame: geopandas.GeoDataFrame | geopandas.GeoSeries) -> geopandas.GeoSeries:
+    try:
+        return frame.geometry
+    except AttributeError as error:  # so geopandas says that no column is the active one
+        raise InputError(
+            f"An area is the active geometry column of a GeoDataFrame, and this one has none among "
+            f"{', '.join(map(str, frame.columns)) or 'no columns'}. Set it with .set_geometry."
+        ) from error
+
+
+def _of_sequence(aoi: list[Any]) -> geopandas.GeoSeries:
     if len(aoi) == 2 and isinstance(aoi[0], BaseGeometry):
-        return geopandas.GeoSeries([aoi[0]], crs=aoi[1])
+        return _of_pair(*aoi)
     if len(aoi) == 4 and all(isinstance(value, Real) for value in aoi):
         west, south, east, north = map(float, aoi)
         if not (west < east and south < north):
-            raise InputError(f"A box is (west, south, east, north) in degrees, got {tuple(aoi)}.")
+            raise InputError(
+                f"A box is (west, south, east, north) in degrees, got ({west:g}, {south:g}, {east:g}, "
+                f"{north:g}). One that crosses 180 degrees is two areas: cut it there."
+            )
         return _in_degrees(shapely.box(west, south, east, north))
     raise InputError(f"This sequence of {len(aoi)} is no area. {_WAYS}")
 
 
+def _of_pair(geometry: BaseGeometry, crs: Any) -> geopandas.GeoSeries:
+    try:
+        return geopandas.GeoSeries([geometry], crs=crs)
+    except (pyproj.exceptions.CRSError, TypeError) as error:
+        raise InputError(f"A geometry comes with its CRS, and {crs!r} is none ({error}). {_WAYS}") from error
+
+
 def _in_degrees(geometry: BaseGeometry) -> geopandas.GeoSeries:
     west, south, east, north = geometry.bounds
-    if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+    if not geometry.is_empty and not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
         raise InputError(
             f"A geometry without a CRS counts as degrees, and this one reaches from {west:g} to {east:g} and "
             f"{south:g} to {north:g}: give it with its CRS, as a pair (geometry, 'EPSG:32615')."
@@ -92,13 +122,13 @@ def _in_degrees(geometry: BaseGeometry) -> geopandas.GeoSeries:
 
 def _of_geojson(values: Mapping[str, Any]) -> geopandas.GeoSeries:
     """The geometries of GeoJSON, which are in degrees."""
-    if values.get("type") == "FeatureCollection":
-        geometries = [feature["geometry"] for feature in values["features"]]
-    elif values.get("type") == "Feature":
-        geometries = [values["geometry"]]
-    else:
-        geometries = [values]
     try:
+        if values.get("type") == "FeatureCollection":
+            geometries = [feature["geometry"] for feature in values["features"]]
+        elif values.get("type") == "Feature":
+            geometries = [values["geometry"]]
+        else:
+            geometries = [values]
         shapes = [shapely.geometry.shape(geometry) for geometry in geometries if geometry]
     except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
         raise InputError(f"This is no GeoJSON of an area ({error!r}). {_WAYS}") from error

@@ -42,9 +42,10 @@ class CropMap:
         for folder in (place, place / "map"):
             if (folder / "crop_map.tif").is_file() and (folder / "legend.json").is_file():
                 return cls(folder)
-        if (place / RUN_FILE).is_file() or (place.parent / RUN_FILE).is_file():
+        run = next((folder for folder in (place, place.parent) if (folder / RUN_FILE).is_file()), None)
+        if run is not None:
             raise InputError(
-                f"The run in {place} has no finished map. Go on with cropmap.predict and the same folder, or "
+                f"The run in {run} has no finished map. Go on with cropmap.predict and the same folder, or "
                 "see 'cropmap status'."
             )
         raise InputError(

@@ -29,7 +29,7 @@ def show(
     composites: tuple[date | str, ...] = (),
     parcels: Path | None = None,
     points: Path | None = None,
-    beside: CropMap | None = None,
+    beside: CropMap | Run | None = None,
 ) -> Any:
     """A `geemap.Map` with the class map and its legend; needs `pip install 'cropmap[notebook]'`.
 
@@ -40,18 +40,20 @@ def show(
         composites: Days whose composites are layers, in true colours; each takes the bin that holds it.
         parcels: Vector file of parcels, such as fields.gpkg.
         points: Vector file of sample points.
-        beside: Another map of the same place: the two are split by a line that can be drawn.
+        beside: Another map of the same place, or a run with one: the two are split by a line that can be
+            drawn.
 
     Raises:
         InputError: Something cannot be shown, or the packages are missing.
     """
+    _require_files(parcels, points)
     geemap = _geemap()
     west, south, east, north = _bounds(crop_map)
     view = geemap.Map(center=((south + north) / 2, (west + east) / 2), zoom=13, ee_initialize=False)
     view.fit_bounds([[south, west], [north, east]])
     path = str(crop_map.folder / "crop_map.tif")
     if beside is not None:
-        view.split_map(left_layer=path, right_layer=str(beside.folder / "crop_map.tif"))
+        view.split_map(left_layer=path, right_layer=str(_raster_of(beside)))
     else:
         view.add_raster(path, layer_name="Crops", zoom_to_layer=False)
     if confidence:
@@ -73,6 +75,20 @@ def show(
     if run is not None:
         _tell_of_clicks(view, run)
     return view
+
+
+def _require_files(*files: Path | None) -> None:
+    for file in files:
+        if file is not None and not Path(file).is_file():
+            raise InputError(f"Parcels and points are read from a file, and {file} does not exist.")
+
+
+def _raster_of(beside: CropMap | Run) -> Path:
+    """The classes of a map, or of the map of a run."""
+    from cropmap.run import Run
+
+    found = beside.map if isinstance(beside, Run) else beside
+    return found.folder / "crop_map.tif"
 
 
 def true_color(run: Run, day: date | str, path: Path) -> Path:
@@ -115,7 +131,8 @@ def _add_composite(view: Any, run: Run | None, day: date | str) -> None:
         raise InputError("Composites are those of a run: show it by cropmap.open_run(folder).show(...).")
     path = run.folder / "map" / f"composite_{day}.tif"
     if not path.is_file():
-        true_color(run, day, path)
+        part = path.with_name(f"{path.stem}.part.tif")  # one that was stopped here is not shown later
+        true_color(run, day, part).replace(path)
     view.add_raster(str(path), layer_name=f"Composite {day}", visible=False, zoom_to_layer=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def test_a_box_is_west_south_east_north(tmp_path: Path) -> None:
     found = geopandas.read_file(area_file((-90.2, 35.1, -90.0, 35.3), tmp_path / "run"))
     assert found.total_bounds.tolist() == [-90.2, 35.1, -90.0, 35.3]
     assert found.crs == "EPSG:4326"
+    same = area_file(found.total_bounds, tmp_path / "run")  # an array of numpy
+    assert list(tmp_path.iterdir()) == [same]
 
 
 def test_a_geometry_of_earth_engine_is_an_area(offline_client: Any, tmp_path: Path) -> None:
@@ -94,6 +97,16 @@ def test_one_area_is_written_once_and_another_beside_it(place: Place, tmp_path: 
         ((1, 2, 3), "sequence of 3"),
         (geopandas.GeoSeries([shapely.box(0, 0, 1, 1)]), "set_crs"),
         ({"type": "Nonsense"}, "GeoJSON"),
+        ({"type": "FeatureCollection"}, "GeoJSON"),
+        ({"type": "Feature"}, "GeoJSON"),
+        ((float("nan"), 0, 1, 1), "west, south, east, north"),
+        ((179.9, 10, -179.9, 11), "crosses 180 degrees"),
+        ((shapely.box(0, 0, 1, 1), "EPSG:nonsense"), "CRS"),
+        (geopandas.GeoDataFrame({"name": ["a"]}), "set_geometry"),
+        (geopandas.GeoDataFrame(geometry=[], crs=4326), "zero area"),
+        (geopandas.GeoDataFrame(geometry=[None], crs=4326), "zero area"),
+        (geopandas.GeoSeries([shapely.Point(1, 1)], crs=4326), "zero area"),
+        (shapely.Polygon(), "zero area"),
         (7, "type int"),
     ],
 )
@@ -124,6 +137,54 @@ def test_an_option_that_there_is_not_is_named(place: Place, tmp_path: Path) -> N
         mapped(place, place.area, out=tmp_path / "run", colour="red")
     with pytest.raises(InputError, match="omit source"):
         mapped(place, place.area, out=tmp_path / "run", on="servers")
+
+
+def test_options_are_taken_as_a_notebook_has_them(place: Place, run: Run, tmp_path: Path) -> None:
+    """Paths as text, numbers of numpy, one layer as text; the command can go on from another folder."""
+    like = str(run.folder / "map" / "crop_map.tif")
+    usual = {"source": str(place.catalog), "model": str(place.model), "workers": np.int64(0)}
+    made = cropmap.predict(
+        place.polygon,
+        np.int64(YEAR),
+        **usual,
+        out=str(tmp_path / "rün 1"),
+        cell_size=CELL_SIZE,
+        like=like,
+        layers="margin",
+        progress=False,
+    )
+    assert made.map.layer("margin").shape[1:] == run.map.classes.shape
+    assert made.map.classes.rio.bounds() == run.map.classes.rio.bounds()
+    kept = tomllib.loads((made.folder / "run.toml").read_text(encoding="utf-8"))
+    assert (made.folder / kept["like"]).resolve() == Path(like).resolve()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"on": "server"}, "on='here' or on='servers', got on='server'"),
+        ({"year": "2021"}, "whole number such as 2023, got '2021'"),
+        ({"on": "servers", "source": None, "to": "gcs://maps/x"}, "batch tasks are the command's"),
+    ],
+)
+def test_options_that_would_be_misread_are_refused(
+    place: Place, tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
+    usual = {"year": YEAR, "source": str(place.catalog), "model": place.model, "progress": False}
+    with pytest.raises(InputError, match=words):
+        cropmap.predict(str(place.area), out=tmp_path / "run", **{**usual, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_fetches_and_says_so_of_tasks(place: Place, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cropmap export --to"):
+        cropmap.export(place.polygon, YEAR, out=tmp_path / "run", to="gcs://maps/x", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_estimate_takes_the_project_by_itself(place: Place) -> None:
+    found = cropmap.estimate(str(place.area), 2023, project="my-project", samples=0, progress=False)
+    assert found.size.cells > 0
 
 
 def test_classes_have_names_and_colours_and_a_place(run: Run) -> None:
@@ -234,6 +295,19 @@ def test_a_map_of_the_world_has_layers_and_a_legend(run: Run, monkeypatch: pytes
     assert {"Crops", "Confidence", f"Composite {YEAR}-06-20"} <= set(names)
     with pytest.raises(InputError, match="those of a run"):
         show(run.map, composites=(f"{YEAR}-06-20",))
+    with pytest.raises(InputError, match=r"none\.gpkg does not exist"):
+        show(run.map, parcels=Path("none.gpkg"))
+
+
+def test_what_stands_beside_a_map_is_another_map_or_a_run_with_one(
+    place: Place, run: Run, tmp_path: Path
+) -> None:
+    show(run.map, beside=run)
+    bare = cropmap.export(
+        place.polygon, YEAR, out=tmp_path / "bare", source=str(place.catalog), workers=0, progress=False
+    )
+    with pytest.raises(InputError, match=r"The run in .*bare has no finished map"):
+        show(run.map, beside=bare)
 
 
 def test_false_colours_are_those_of_the_bin_that_holds_the_day(
