@@ -13,6 +13,7 @@ from gee_pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from cropmap.run import CropMap, Run
+    from inference.run.plan import RunPlan
 
 TRUE_COLOR: Final = ("B4", "B3", "B2")
 """Bands shown as red, green and blue."""
@@ -102,28 +103,33 @@ def true_color(run: Run, day: date | str, path: Path) -> Path:
     Raises:
         InputError: No bin holds the day, or the bands are not there.
     """
-    import numpy as np
-
     found = run.composites
     if missing := [band for band in TRUE_COLOR if band not in found]:
         raise InputError(f"True colours take {', '.join(TRUE_COLOR)}, and {', '.join(missing)} is not there.")
-    at = _bin_of(found["time"].values, np.datetime64(day))
+    at = bin_of(run.plan, day)
     bands = found[list(TRUE_COLOR)].isel(time=at).to_array("band")
     bytes_ = (bands / BRIGHTEST * 254 + 1).clip(1, 255).fillna(0).astype("uint8")
     bytes_.rio.write_crs(found.rio.crs).rio.write_nodata(0).rio.to_raster(path, tiled=True)
     return path
 
 
-def _bin_of(starts: Any, day: Any) -> int:
-    """The last bin that begins by a day."""
-    begun = (starts <= day).nonzero()[0]
-    length = starts[1] - starts[0] if len(starts) > 1 else 5 * (day - day + 1)
-    if not len(begun) or day >= starts[-1] + length:
-        raise InputError(
-            f"No composite holds {day}: they reach from {str(starts[0])[:10]} to {str(starts[-1])[:10]} and "
-            "the days of the last bin."
-        )
-    return int(begun[-1])
+def bin_of(plan: RunPlan, day: date | str) -> int:
+    """Which of the bins of a run, counted from 0, holds a day; bins may be months, which are not alike long.
+
+    Raises:
+        InputError: None does, or it is not a day.
+    """
+    try:
+        wanted = date.fromisoformat(day) if isinstance(day, str) else day
+    except ValueError as error:
+        raise InputError(f"A day is written like 2023-06-20, got {day!r}.") from error
+    bins = [plan.season.bin(index, plan.recipe.bin_days) for index in plan.bins]
+    for at, one in enumerate(bins):
+        if one.start <= wanted < one.end:
+            return at
+    raise InputError(
+        f"No composite holds {wanted}: they reach from {bins[0].start} to the day before {bins[-1].end}."
+    )
 
 
 def _add_composite(view: Any, run: Run | None, day: date | str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ import xarray
 import cropmap
 from cropmap.places import area_file
 from cropmap.run import CropMap, Run
-from cropmap.show import show, told, true_color
+from cropmap.show import bin_of, show, told, true_color
 from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.recipe import Recipe
 from gee_pipeline.store import open_composite
 from tests.support.tiny_place import CELL_SIZE, CROPS, YEAR, Place, codes
 
@@ -308,6 +310,20 @@ def test_what_stands_beside_a_map_is_another_map_or_a_run_with_one(
     )
     with pytest.raises(InputError, match=r"The run in .*bare has no finished map"):
         show(run.map, beside=bare)
+
+
+@pytest.mark.parametrize(
+    ("day", "at"),
+    [("2021-04-01", 0), ("2021-04-30", 0), ("2021-05-01", 1), ("2021-05-31", 1)],  # 30 days, then 31
+)
+def test_a_day_is_in_its_month(run: Run, day: str, at: int) -> None:
+    months = Recipe.of(bands=("B2", "B4", "B8"), window=(91, 151), bin_days="month")
+    assert bin_of(replace(run.plan, model=None, recipe=months, bins=months.window), day) == at
+
+
+def test_what_is_no_day_is_refused(run: Run) -> None:
+    with pytest.raises(InputError, match="written like 2023-06-20, got 'June'"):
+        bin_of(run.plan, "June")
 
 
 def test_false_colours_are_those_of_the_bin_that_holds_the_day(
