@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options.paths import ANY_PATH
+from cli.options.paths import IN_FOLDER
 
 if TYPE_CHECKING:
     from inference.workflow.doctor import Finding

@@ -51,7 +51,7 @@ def examine(folder: Path, *, network: bool = True) -> Iterator[Finding]:
     """Everything, in the order in which a map needs it; a look that fails itself is a fault with its words.
 
     Args:
-        folder: Where runs are to be written.
+        folder: Where runs are to be written; it exists.
         network: Whether services are reached for; nothing is asked of them.
     """
     looks: list[tuple[str, Callable[[Path], Finding]]] = [
@@ -172,7 +172,7 @@ def _numba(folder: Path) -> Finding:
 
 
 def _disk(folder: Path) -> Finding:
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())
+    there = folder.absolute()
     with tempfile.TemporaryFile(dir=there):
         free = shutil.disk_usage(there).free
     text = f"{free / 2**30:,.0f} GiB free in {there}"
