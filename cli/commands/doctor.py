@@ -19,7 +19,7 @@ FAULT = 2
 
 
 @click.command(short_help="Look whether this machine has what cropmap needs.")
-@click.argument("folder", type=ANY_PATH, default=Path(), metavar="[FOLDER]")
+@click.argument("folder", type=IN_FOLDER, default=Path(), metavar="[FOLDER]")
 @click.option("--offline", is_flag=True, help="Reach for no service.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 def doctor(folder: Path, offline: bool, as_json: bool) -> None:
