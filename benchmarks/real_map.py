@@ -1,11 +1,13 @@
 """How good a map of real pixels is, made by the real command: trained in the west, tested in the east.
 
-    python -m benchmarks.real_map --out build/real_map
+    python -m benchmarks.real_map --out build/real_map [--wide]
 
 Trains CropNet on the western half of the Arkansas pixels of 2021, paints fields with the observed series of
 eastern pixels under real clouds (`benchmarks/painting.py`), runs `cropmap predict` on the scenes and scores
-every field pixel. Writes `report.json` and `report.md` into the folder. Needs the real data, which is not
-part of this repository: a folder with `usa-2021`, `bavaria-parcels` and `slovenia-clouds` (--data).
+every field pixel. With `--wide` the network is made as the model `wide` is, of 32 channels and with
+California and Canada beside western Arkansas; the fields and clouds of a seed stay the same. Writes
+`report.json` and `report.md` into the folder. Needs the real data, which is not part of this repository: a
+folder with `usa-2021`, `bavaria-parcels`, `slovenia-clouds` and, with `--wide`, `worldcereal` (--data).
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from training.fit.options import SplitRule, TrainingOptions
 from training.fit.robustness import evaluate_series
 from training.fit.train import train_checkpoint
 from training.samples.samples import Samples, read_samples
+from training.shipped.wide_checkpoint import FILES, OPTIONS, SPLIT, for_maps, read_regions
 
 DATA: Final = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 """Where the real data lies unless --data names another place: next to the checkout."""
@@ -52,6 +55,9 @@ YEAR: Final = 2021
 
 STRIP: Final = 0.05
 """Degrees of longitude left out between the halves: 4.5 km, several times the widest field."""
+
+NORTH_OF_ARKANSAS: Final = 37.0
+"""Degrees: the other regions east of western Arkansas lie north of it."""
 
 SOURCE: Final = (
     "the western half of 5,000 pixels in Arkansas, 2021: Sentinel-2 medians of ten days, labels of the USDA "
@@ -69,6 +75,8 @@ class Settings:
     """Passes over the training samples; None takes the default of `cropmap train`, or 10 where small."""
     seed: int = 1
     """Seed of the training, of the pixels drawn and of the forest."""
+    wide: bool = False
+    """Train as the model `wide` is trained, but without eastern Arkansas."""
 
     @property
     def options(self) -> TrainingOptions:
@@ -117,7 +125,7 @@ def measure(data: Path, out: Path, settings: Settings = Settings()) -> Report:
     clock, recipe = Clock(), Recipe()
     west, east = halves(read_samples([data / SAMPLES], CLASSES, source=SOURCE))
     with clock.time("train"):
-        checkpoint = train(west, settings)
+        checkpoint = train_wide(data, west, settings) if settings.wide else train(west, settings)
         save_checkpoint(out / "model.safetensors", checkpoint)
     with clock.time("paint"):
         painting = paint(
@@ -149,6 +157,21 @@ def train(west: Samples, settings: Settings) -> Checkpoint:
     """A checkpoint fitted to western samples; the best epoch is chosen on western blocks held out."""
     rule = SplitRule(block_size=0.25, seed=settings.seed)  # half of Arkansas has few larger blocks
     return train_checkpoint(west, settings.options, rule, year=YEAR, config=settings.config)
+
+
+def train_wide(data: Path, west: Samples, settings: Settings) -> Checkpoint:
+    """A checkpoint made as the model `wide` is, fitted to western Arkansas, California and Canada."""
+    every = without_east(read_regions([data / path for path in FILES.values()]), west)
+    options = replace(OPTIONS, seed=settings.seed, epochs=settings.options.epochs, device="cpu")
+    return for_maps(train_checkpoint(every, options, replace(SPLIT, seed=settings.seed)))
+
+
+def without_east(every: Samples, west: Samples) -> Samples:
+    """The samples of all regions but those of Arkansas that lie east of the western ones."""
+    assert every.lon is not None  # the files have places
+    assert every.lat is not None
+    assert west.lon is not None
+    return every.take((every.lat >= NORTH_OF_ARKANSAS) | (every.lon <= west.lon.max()))
 
 
 def predict(out: Path) -> None:
@@ -227,6 +250,7 @@ def main() -> int:
     parser.add_argument(
         "--epochs", type=int, help=f"passes over the training samples [{TrainingOptions.epochs}; small: 10]"
     )
+    parser.add_argument("--wide", action="store_true", help="train as the model wide is trained")
     parser.add_argument("--seed", type=int, default=Settings.seed, help="seed of all chance [1]")
     chosen: dict[str, Any] = vars(parser.parse_args())
     data, out = chosen.pop("data"), chosen.pop("out")

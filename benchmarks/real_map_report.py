@@ -35,7 +35,7 @@ class Report:
     training: dict[str, Any]
     """Provenance of the checkpoint."""
     validation: dict[str, Any]
-    """Its scores on western blocks held out."""
+    """Its scores on blocks held out of the training."""
     east: dict[str, int]
     """Eastern samples by class."""
     settings: dict[str, Any]
@@ -133,8 +133,8 @@ class Report:
         least, median, most = self._clear_bins()
         made, held_out = self.training, self.validation
         return [
-            f"- Trained on {made['training_samples']:,} of {sum(made['samples'].values()):,} western pixels, "
-            f"{made['epochs']} epochs; epoch {made['best_epoch']} chosen on western blocks held out "
+            f"- Trained on {made['training_samples']:,} of {sum(made['samples'].values()):,} pixels, "
+            f"{made['epochs']} epochs; epoch {made['best_epoch']} chosen on blocks held out "
             f"(accuracy {held_out['accuracy']:.3f}, macro-F1 {held_out['macro_f1']:.3f}).",
             f"- {len(self.pixels)} fields of {self.score.pixels:,} pixels, each with the observed series of "
             f"one of {sum(self.east.values()):,} eastern pixels; the network labels {self.bare_accuracy:.1%} "

@@ -15,13 +15,26 @@ from rasterio.windows import from_bounds
 from sklearn.metrics import confusion_matrix, f1_score
 
 from benchmarks.painting import read_canvas
-from benchmarks.real_map import CLASSES, DATA, PARCELS, SAMPLES, STRIP, Settings, halves, measure
+from benchmarks.real_map import (
+    CLASSES,
+    DATA,
+    PARCELS,
+    SAMPLES,
+    STRIP,
+    Settings,
+    halves,
+    measure,
+    without_east,
+)
 from benchmarks.real_map_report import Report
 from examples.scoring import Score
 from gee_pipeline.bands import NODATA
 from inference.models.checkpoint import load_checkpoint
 from inference.models.predictor import Predictor
 from training.samples.samples import read_samples
+from training.shipped.wide_checkpoint import FILES, read_regions
+
+OTHERS = ("California 2021", "Canada 2017")
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -149,6 +162,20 @@ def test_training_and_test_lie_apart() -> None:
     assert east.lon.min() - west.lon.max() >= STRIP
     assert min(len(west), len(east)) > 2_400
     assert all(east.counts.values())
+
+
+@with_data
+def test_no_eastern_pixel_trains_the_wide_network_and_no_other_region_is_left_out() -> None:
+    west, east = halves(read_samples([DATA / SAMPLES], CLASSES))
+    every = read_regions([DATA / path for path in FILES.values()])
+    kept = without_east(every, west)
+    assert kept.lon is not None
+    assert kept.lat is not None
+    assert east.lon is not None
+    assert not np.isin(kept.lon, east.lon).any()
+    in_arkansas = int(np.isin(kept.lon, west.lon).sum())
+    assert in_arkansas == len(west)
+    assert len(kept) - in_arkansas == sum(len(read_regions([DATA / FILES[name]])) for name in OTHERS)
 
 
 @pytest.mark.slow

@@ -53,14 +53,25 @@ def make_wide(samples: Samples, places: dict[str, Samples], options: TrainingOpt
     """
     checkpoint = train_checkpoint(samples, options, SPLIT)
     figures = {name: _figures(checkpoint, some) for name, some in places.items()}
-    recipe = replace(checkpoint.recipe, min_clear_bins=Recipe().min_clear_bins, clock="solar")
     where = footprints_together(*(footprint(some) for some in places.values()))
     return replace(
-        checkpoint,
-        recipe=recipe,
+        for_maps(checkpoint),
         provenance={**checkpoint.provenance, "footprint": where},
         metrics={**checkpoint.metrics, "places": figures},
     )
+
+
+def for_maps(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint, which asks of a map for as many observed bins as others do."""
+    recipe = replace(checkpoint.recipe, min_clear_bins=Recipe().min_clear_bins, clock="solar")
+    return replace(checkpoint, recipe=recipe)
+
+
+def read_regions(paths: list[Path]) -> Samples:
+    """The samples of files in the classes of the model, with `LEAST_BINS` observed bins or more."""
+    asked = RecipeOptions(min_clear_bins=LEAST_BINS)
+    samples = read_samples(paths, any_classes=True, source=SOURCE, asked=asked)
+    return in_classes_of(CLASSES, samples.recipe, samples, "The model", "The samples")
 
 
 def _figures(checkpoint: Checkpoint, samples: Samples) -> dict[str, float]:
@@ -74,17 +85,11 @@ def _figures(checkpoint: Checkpoint, samples: Samples) -> dict[str, float]:
 def main(data: Path) -> None:
     """Train on the samples of a folder and write the checkpoint into the package."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    places = {name: _read([data / path]) for name, path in FILES.items()}
-    checkpoint = make_wide(_read([data / path for path in FILES.values()]), places, OPTIONS)
+    places = {name: read_regions([data / path]) for name, path in FILES.items()}
+    checkpoint = make_wide(read_regions([data / path for path in FILES.values()]), places, OPTIONS)
     for name, figures in checkpoint.metrics["places"].items():
         logging.getLogger(__name__).info("%s: %s", name, figures)
     save_checkpoint(Path(*checkpoints.__path__) / "wide.safetensors", checkpoint)
-
-
-def _read(paths: list[Path]) -> Samples:
-    asked = RecipeOptions(min_clear_bins=LEAST_BINS)
-    samples = read_samples(paths, any_classes=True, source=SOURCE, asked=asked)
-    return in_classes_of(CLASSES, samples.recipe, samples, "The model", "The samples")
 
 
 if __name__ == "__main__":
