@@ -22,6 +22,8 @@ from sklearn.decomposition import PCA
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.errors import InputError
 from gee_pipeline.grid import Cell
+from gee_pipeline.recipe import Recipe
+from inference.models.networks.normalisation import Normalisation
 from inference.models.series import model_input
 from training.pseudo_labels.candidates import (
     CANDIDATE,
@@ -121,8 +123,8 @@ def suggest(
             "fewer with --neighbours."
         )
     series = read_series(folder, run.plan, found)
-    kinds = _kinds(run, series, doubt_of(found), options)
-    chosen, shares = _middles(kinds, doubt_of(found))
+    kinds = kinds_of(series, doubt_of(found), run.checkpoint.normalisation, run.plan.recipe, options)
+    chosen, shares = middles(kinds, doubt_of(found))
     lon, lat = places_of(run.plan, found[chosen])
     return Suggested(run, found[chosen], shares, lon, lat)
 
@@ -183,15 +185,26 @@ def _apart(pixels: Candidates, options: SuggestOptions, cell_size: int) -> Candi
     return pixels[kept]
 
 
-def _kinds(
-    run: NetworkRun, series: NDArray[np.int16], doubt: NDArray[np.float64], options: SuggestOptions
+def kinds_of(
+    series: NDArray[np.int16],
+    doubt: NDArray[np.float64],
+    normalisation: Normalisation,
+    recipe: Recipe,
+    options: SuggestOptions,
 ) -> NDArray[np.float64]:
-    """`(pixel, kind)`: distance of each series to the middle of each kind; few are each of their own."""
+    """`(pixel, kind)`: distance of each series to the middle of each kind; few are each of their own.
+
+    Args:
+        series: `(pixel, band, bin)` of the whole season.
+        doubt: `(pixel,)`, how much a pixel counts.
+        normalisation: Of the model that is in doubt.
+        recipe: How its series are made.
+        options: How many kinds, and the seed.
+    """
     if len(series) <= options.count:
         return np.where(np.eye(len(series), dtype=bool), 0.0, np.inf)
-    recipe = run.plan.recipe
     window = series[:, :, recipe.window.start : recipe.window.stop]
-    inputs = model_input(window, run.checkpoint.normalisation, recipe).reshape(len(series), -1)
+    inputs = model_input(window, normalisation, recipe).reshape(len(series), -1)
     directions = min(DIRECTIONS, *inputs.shape)
     seen = PCA(directions, random_state=options.seed).fit_transform(inputs)
     means = KMeans(options.count, n_init=1, random_state=options.seed)
@@ -200,7 +213,7 @@ def _kinds(
         return np.asarray(means.fit(seen, sample_weight=doubt).transform(seen), np.float64)
 
 
-def _middles(
+def middles(
     distances: NDArray[np.float64], doubt: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Of each kind the pixel nearest to its middle, and the kind's share of all doubt, the largest first."""

@@ -1,6 +1,12 @@
-"""The rows and limits of the benchmark of tuning, by hand."""
+"""The rows and limits of the benchmark of tuning, by hand, and how it chooses labels."""
 
-from benchmarks.tuning import Result, row, within_limits
+import numpy as np
+
+from benchmarks.tuning import Direction, Result, at_random, row, suggested, within_limits
+from inference.models.checkpoint import load_checkpoint
+from inference.models.predictor import Predictor
+from inference.models.shipped import FAST, model_path
+from training.samples.samples import Samples
 
 
 def result(before, after, way="all", labels=50):
@@ -17,3 +23,16 @@ def test_what_is_lost_and_what_is_not_reached_misses_the_limit():
     assert not within_limits("west", 50, [result(0.95, 0.948), result(0.95, 0.940)])
     assert within_limits("canada", 300, [result(0.5, 0.83)])
     assert not within_limits("canada", 300, [result(0.5, 0.829)])
+
+
+def test_suggested_labels_are_as_many_different_ones_of_more_doubt():
+    model = load_checkpoint(model_path(FAST))
+    series = np.random.default_rng(1).integers(200, 4000, (150, 10, 73)).astype(np.int16)
+    pool = Samples(series, np.zeros(150, np.int64), ("corn",), recipe=model.recipe)
+    window = slice(model.recipe.window.start, model.recipe.window.stop)
+    confidence = Predictor(model, "cpu").predict(series[:, :, window]).confidence.astype(float)
+    place = Direction(model, pool, pool, pool)
+    chosen = [suggested(place, 10, draw) for draw in range(20)]
+    assert all(len(set(one.tolist())) == 10 for one in chosen)
+    drawn = [at_random(place, 10, draw) for draw in range(20)]
+    assert confidence[np.concatenate(chosen)].mean() < confidence[np.concatenate(drawn)].mean()

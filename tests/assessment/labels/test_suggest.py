@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assessment.labels.collect import collect
-from assessment.labels.suggest import SuggestOptions, _middles, suggest
+from assessment.labels.suggest import SuggestOptions, middles, suggest
 from assessment.labels.visit_file import require_none_there, write_places
 from gee_pipeline.errors import InputError
 from inference.run.plan import load_plan
@@ -65,7 +65,7 @@ def test_of_each_kind_the_middle_is_taken_and_the_most_doubt_comes_first():
     """By hand: pixels 0 to 2 are of kind 0, pixels 3 and 4 of kind 1."""
     distances = np.array([[3.0, 9], [1, 9], [2, 9], [9, 2], [9, 1.0]])
     doubt = np.array([0.1, 0.1, 0.1, 0.5, 0.2])
-    places, shares = _middles(distances, doubt)
+    places, shares = middles(distances, doubt)
     assert places.tolist() == [4, 1]
     np.testing.assert_allclose(shares, [0.7, 0.3])
 
