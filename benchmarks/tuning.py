@@ -117,7 +117,7 @@ def main() -> None:
     sys.exit(1 if missed else 0)
 
 
-def one_draw(name: str, draw: int, labels: int, data: Path, ways: tuple[str, ...], choose: Choose) -> Result:
+def one_draw(name: str, labels: int, draw: int, data: Path, ways: tuple[str, ...], choose: Choose) -> Result:
     """A model tuned on labels that were chosen in the part to draw from."""
     direction = DIRECTIONS[name](data, draw)
     few = direction.pool.take(choose(direction, labels, draw))
