@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,10 +13,16 @@ from typing import Any, Final, TypeVar
 
 from filelock import FileLock, Timeout
 
-from gee_pipeline.earthengine.client.assets import REQUEST_LIMIT, AssetRequest, answered, asset_access_error
+from gee_pipeline.earthengine.client.assets import (
+    REQUEST_LIMIT,
+    AssetRequest,
+    asset_access_error,
+    is_there,
+    require_place,
+)
 from gee_pipeline.earthengine.client.faults import Fault, FaultKind, request_error
 from gee_pipeline.earthengine.client.retry import TRIES, persistently
-from gee_pipeline.earthengine.client.session import Session
+from gee_pipeline.earthengine.client.session import ExportKind, Session
 from gee_pipeline.earthengine.tasks.answer import TaskAnswer
 from gee_pipeline.earthengine.tasks.follower import TaskFollower
 from gee_pipeline.earthengine.tasks.task import Task
@@ -229,6 +234,46 @@ class AssetTasks:
             sleep=self._sleep,
         )
 
+    def write(
+        self,
+        kind: ExportKind,
+        compare: Callable[[float], T],
+        *,
+        overwrite: bool,
+        wait: bool,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> T | None:
+        """Have every asset written, and what lies there then compared; what is refused is so before tasks.
+
+        Args:
+            kind: Whether these are classifiers or tables.
+            compare: Compares the servers with this machine; takes the EECU-seconds of the tasks.
+            overwrite: Whether assets that exist are replaced.
+            wait: As for `run`.
+            poll_seconds: As for `run`.
+
+        Returns:
+            What `compare` gave; None while tasks are at work.
+
+        Raises:
+            MismatchError: The servers answer otherwise; nothing is left to continue.
+            InputError: An asset cannot be written there, or a request is larger than Earth Engine takes.
+            AccessError: Earth Engine does not let us in, or not to the assets.
+            EarthEngineError: A task failed, or a request was not answered in all tries.
+        """
+        require_place(self._session, self.record.unwritten, kind, overwrite=overwrite, sleep=self._sleep)
+        self.require_sizes()
+        self.run(wait=wait, poll_seconds=poll_seconds)
+        if not self.record.done:
+            return None
+        try:
+            done = compare(self.record.eecu_seconds)
+        except MismatchError:
+            self.forget()  # continuing would only find the same difference
+            raise
+        self.forget()
+        return done
+
     def forget(self) -> None:
         """Leave nothing to continue: all is done."""
         self._path.unlink(missing_ok=True)
@@ -301,8 +346,7 @@ class AssetTasks:
 
     def _is_there(self, task: Task[str]) -> bool:
         """Whether there is an asset of a task's name."""
-        ask = functools.partial(self._session.asset, task.subject)
-        return answered(self._session, ask, task.subject, sleep=self._sleep) is not None
+        return is_there(self._session, task.subject, sleep=self._sleep)
 
     def _raise_if_failed(self, failed: Sequence[Task[str]]) -> None:
         if not failed:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gee_pipeline.earthengine.client.assets import AssetRequest, answered, require_place, table_request
-from gee_pipeline.earthengine.client.session import Session
+from gee_pipeline.earthengine.client.assets import AssetRequest, is_there, table_request
+from gee_pipeline.earthengine.client.session import ExportKind, Session
 from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.earthengine.forest.classifier_assets import (
     MODES,
@@ -144,25 +144,17 @@ class _Target:
                 return False
         except (InputError, CorruptFileError, MismatchError):
             return False
-        return all(self._exists(asset) for asset in self.contents)
+        return all(is_there(self.session, asset, sleep=self.sleep) for asset in self.contents)
 
     def write(self, wait: bool, poll_seconds: float) -> Deployed:
         """Have the assets written, and compare."""
         path = self.result.path.with_suffix(".tasks.json")
         with only_one(path):
-            tasks = self._tasks(path)
-            require_place(
-                self.session,
-                tasks.record.unwritten,
-                "table" if self.result.deployment.way == "table" else "classifier",
-                overwrite=self.overwrite,
-                sleep=self.sleep,
+            kind: ExportKind = "table" if self.result.deployment.way == "table" else "classifier"
+            done = self._tasks(path).write(
+                kind, self.compared, overwrite=self.overwrite, wait=wait, poll_seconds=poll_seconds
             )
-            tasks.require_sizes()
-            tasks.run(wait=wait, poll_seconds=poll_seconds)
-            if not tasks.record.done:
-                return self.result
-            return self._compared_after(tasks)
+            return done or self.result
 
     def compared(self, eecu_seconds: float = 0) -> Deployed:
         """The deployment, when the servers vote as we do."""
@@ -170,15 +162,6 @@ class _Target:
         found = probe(self.model, deployment, Fetcher(self.session, sleep=self.sleep))
         save_deployment(self.result.path, deployment)
         return replace(self.result, probe=found, eecu_seconds=eecu_seconds)
-
-    def _compared_after(self, tasks: AssetTasks) -> Deployed:
-        try:
-            done = self.compared(tasks.record.eecu_seconds)
-        except MismatchError:
-            tasks.forget()  # continuing would only find the same difference
-            raise
-        tasks.forget()
-        return done
 
     def _tasks(self, path: Path) -> AssetTasks:
         deployment = self.result.deployment
@@ -214,10 +197,6 @@ class _Target:
             mode = MODES[self.result.deployment.confidence]
             return classifier_request(content.texts, mode, asset, name, overwrite=self.overwrite)
         return table_request(list(map(table_row, content)), asset, name, overwrite=self.overwrite)
-
-    def _exists(self, asset: str) -> bool:
-        found = answered(self.session, lambda: self.session.asset(asset), asset, sleep=self.sleep)
-        return found is not None
 
 
 def _contents(model: ForestModel, way: Way, confidence: Confidence, asset: str | None) -> Contents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +11,8 @@ from typing import Any, Final
 from gee_pipeline.earthengine.client.assets import (
     REQUEST_LIMIT,
     AssetRequest,
-    answered,
+    is_there,
     require_asset_name,
-    require_place,
     table_request,
 )
 from gee_pipeline.earthengine.client.session import Session
@@ -219,7 +218,7 @@ class _Target:
                 return False
         except (CorruptFileError, MismatchError):
             return False
-        return all(self._exists(asset) for asset in self.tables)
+        return all(is_there(self.session, asset, sleep=self.sleep) for asset in self.tables)
 
     def write(self, wait: bool, poll_seconds: float) -> DeployedNetwork:
         """Have the assets written, and compare."""
@@ -234,13 +233,10 @@ class _Target:
                 notice=self.notice,
                 sleep=self.sleep,
             )
-            unwritten: Sequence[str] = tasks.record.unwritten
-            require_place(self.session, unwritten, "table", overwrite=self.overwrite, sleep=self.sleep)
-            tasks.require_sizes()
-            tasks.run(wait=wait, poll_seconds=poll_seconds)
-            if not tasks.record.done:
-                return self._result()
-            return self._compared_after(tasks)
+            done = tasks.write(
+                "table", self.compared, overwrite=self.overwrite, wait=wait, poll_seconds=poll_seconds
+            )
+            return done or self._result()
 
     def compared(self, eecu_seconds: float = 0) -> DeployedNetwork:
         """The deployment, when the servers answer as we do."""
@@ -249,24 +245,12 @@ class _Target:
         write_sealed(self.path, self.deployment.to_dict())
         return replace(self._result(), probe=found, eecu_seconds=eecu_seconds)
 
-    def _compared_after(self, tasks: AssetTasks) -> DeployedNetwork:
-        try:
-            done = self.compared(tasks.record.eecu_seconds)
-        except MismatchError:
-            tasks.forget()  # continuing would only find the same difference
-            raise
-        tasks.forget()
-        return done
-
     def _result(self) -> DeployedNetwork:
         weights = self.weights
         return DeployedNetwork(self.deployment, weights.count, weights.multiplications, self.path)
 
     def _request(self, asset: str, name: str) -> AssetRequest:
         return table_request(self.tables[asset], asset, name, overwrite=self.overwrite)
-
-    def _exists(self, asset: str) -> bool:
-        return answered(self.session, lambda: self.session.asset(asset), asset, sleep=self.sleep) is not None
 
 
 def _too_large(size: int, said: str) -> str:

@@ -83,6 +83,21 @@ def table_request(
     return asset_request("table", asset, name, task)
 
 
+def rows_of_tables(assets: Sequence[str]) -> ee.FeatureCollection:
+    """The rows of some tables together, in no order."""
+    return ee.FeatureCollection([ee.FeatureCollection(asset) for asset in assets]).flatten()
+
+
+def is_there(session: Session, asset: str, *, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """Whether there is an asset of a name, asked again after faults that pass.
+
+    Raises:
+        AccessError: Earth Engine does not let us in, or not to the asset.
+        EarthEngineError: It was refused, or not answered in all tries.
+    """
+    return answered(session, partial(session.asset, asset), asset, sleep=sleep) is not None
+
+
 def require_asset_name(asset: str) -> None:
     """Refuse what is not the name of an asset in a Cloud project.
 

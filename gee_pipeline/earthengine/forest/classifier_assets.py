@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import ee
 
-from gee_pipeline.earthengine.client.assets import AssetRequest, asset_request, json_bytes
+from gee_pipeline.earthengine.client.assets import AssetRequest, asset_request, json_bytes, rows_of_tables
 from gee_pipeline.earthengine.forest.deploy_options import Confidence, Way
 
 T = TypeVar("T")
@@ -120,6 +120,5 @@ def table_chunks(rows: Sequence[TreeRow], limit: int = TABLE_BYTES) -> Iterator[
 
 def _trees_of_tables(assets: Sequence[str], number: int) -> ee.List:
     """The texts of one ensemble's trees in order."""
-    tables = ee.FeatureCollection([ee.FeatureCollection(asset) for asset in assets])
-    rows = tables.flatten().filter(ee.Filter.eq("ensemble", number)).sort("index")
+    rows = rows_of_tables(assets).filter(ee.Filter.eq("ensemble", number)).sort("index")
     return rows.aggregate_array("tree").map(lambda text: ee.String(text).replace(LINE_END, "\n", "g"))

@@ -11,7 +11,7 @@ from typing import Final
 
 import ee
 
-from gee_pipeline.earthengine.client.assets import json_bytes
+from gee_pipeline.earthengine.client.assets import json_bytes, rows_of_tables
 from gee_pipeline.earthengine.network.network_weights import NetworkWeights
 
 TABLE_BYTES: Final = 5_000_000
@@ -56,8 +56,7 @@ def weight_tables(rows: Iterator[Row], limit: int = TABLE_BYTES) -> Iterator[lis
 
 def matrix_of_tables(assets: Sequence[str], layer: int) -> ee.Array:
     """The weights of one layer, read by the servers."""
-    tables = ee.FeatureCollection([ee.FeatureCollection(asset) for asset in assets])
-    return matrix_of_rows(tables.flatten(), layer)
+    return matrix_of_rows(rows_of_tables(assets), layer)
 
 
 def matrix_of_rows(rows: ee.FeatureCollection, layer: int) -> ee.Array:
@@ -68,8 +67,7 @@ def matrix_of_rows(rows: ee.FeatureCollection, layer: int) -> ee.Array:
 
 def models_of_tables(assets: Sequence[str]) -> ee.List:
     """Digests of the models whose weights some tables hold, each once."""
-    tables = ee.FeatureCollection([ee.FeatureCollection(asset) for asset in assets])
-    return tables.flatten().aggregate_array("model").distinct()
+    return rows_of_tables(assets).aggregate_array("model").distinct()
 
 
 def _numbers(text: ee.ComputedObject) -> ee.List:
