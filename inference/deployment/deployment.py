@@ -11,16 +11,13 @@ from typing import Any, Final
 from gee_pipeline.earthengine.client.assets import (
     ENVELOPE_BYTES,
     REQUEST_LIMIT,
+    ROW_BYTES,
+    TABLE_BYTES,
     TEXT_LIMIT,
     json_bytes,
     require_asset_name,
 )
-from gee_pipeline.earthengine.forest.classifier_assets import (
-    REST_OF_REQUEST,
-    ROW_BYTES,
-    TABLE_BYTES,
-    ServedTrees,
-)
+from gee_pipeline.earthengine.forest.classifier_assets import REST_OF_REQUEST, ServedTrees
 from gee_pipeline.earthengine.forest.deploy_options import (
     CONFIDENCES,
     DEFAULT_CONFIDENCE,

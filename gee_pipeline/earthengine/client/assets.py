@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from random import Random
@@ -29,6 +29,12 @@ TEXT_LIMIT: Final = 100_000
 
 ENVELOPE_BYTES: Final = 2_048
 """What a request holds besides the trees: names, modes and nodes of the expression; plenty."""
+
+TABLE_BYTES: Final = 5_000_000
+"""Bytes of contents that the request for one table holds at most: half of the limit."""
+
+ROW_BYTES: Final = 512
+"""What a feature adds to a request besides its text."""
 
 _ASSET: Final = re.compile(r"projects/[a-z0-9.:-]+/assets(/[A-Za-z0-9_-]+)+")
 
@@ -81,6 +87,21 @@ def table_request(
         ee.FeatureCollection(features), description=name, assetId=asset, overwrite=overwrite
     )
     return asset_request("table", asset, name, task)
+
+
+def table_parts(rows: Iterable[T], bytes_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
+    """The rows of each table, in order: as many as `limit` bytes hold, one at least."""
+    part: list[T] = []
+    size = 0
+    for row in rows:
+        more = bytes_of(row)
+        if part and size + more > limit:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += more
+    if part:
+        yield part
 
 
 def rows_of_tables(assets: Sequence[str]) -> ee.FeatureCollection:

@@ -12,13 +12,18 @@ from typing import Final, TypeVar
 
 import ee
 
-from gee_pipeline.earthengine.client.assets import AssetRequest, asset_request, json_bytes, rows_of_tables
+from gee_pipeline.earthengine.client.assets import (
+    ROW_BYTES,
+    TABLE_BYTES,
+    AssetRequest,
+    asset_request,
+    json_bytes,
+    rows_of_tables,
+    table_parts,
+)
 from gee_pipeline.earthengine.forest.deploy_options import Confidence, Way
 
 T = TypeVar("T")
-
-TABLE_BYTES: Final = 5_000_000
-"""Bytes of trees that the request for one table holds at most: half of the limit."""
 
 REST_OF_REQUEST: Final = 2 * 2**20
 """What a request for predictions holds besides trees at most: medians, filling and features of 73 bins."""
@@ -32,9 +37,6 @@ MODES: Final[dict[Confidence, str]] = {
 
 LINE_END: Final = "#"
 """What stands for a line end in a table."""
-
-ROW_BYTES: Final = 512
-"""What a feature adds to a request besides its tree."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +108,7 @@ def table_row(row: TreeRow) -> dict[str, int | str]:
 
 def table_chunks(rows: Sequence[TreeRow], limit: int = TABLE_BYTES) -> Iterator[list[TreeRow]]:
     """The rows of each table, in order: as many as `limit` bytes hold, one at least."""
-    chunk: list[TreeRow] = []
-    size = 0
-    for row in rows:
-        if chunk and size + row.bytes > limit:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(row)
-        size += row.bytes
-    if chunk:
-        yield chunk
+    return table_parts(rows, lambda row: row.bytes, limit)
 
 
 def _trees_of_tables(assets: Sequence[str], number: int) -> ee.List:

@@ -11,14 +11,14 @@ from typing import Final
 
 import ee
 
-from gee_pipeline.earthengine.client.assets import json_bytes, rows_of_tables
+from gee_pipeline.earthengine.client.assets import (
+    ROW_BYTES,
+    TABLE_BYTES,
+    json_bytes,
+    rows_of_tables,
+    table_parts,
+)
 from gee_pipeline.earthengine.network.network_weights import NetworkWeights
-
-TABLE_BYTES: Final = 5_000_000
-"""Bytes of weights that the request for one table holds at most: half of Earth Engine's limit."""
-
-ROW_BYTES: Final = 512
-"""What a feature adds to a request besides its numbers."""
 
 SEPARATOR: Final = ","
 """Between the numbers of a row."""
@@ -41,17 +41,7 @@ def weight_rows(weights: NetworkWeights, digest: str) -> Iterator[Row]:
 
 def weight_tables(rows: Iterator[Row], limit: int = TABLE_BYTES) -> Iterator[list[Row]]:
     """The rows of each table: as many as `limit` bytes hold, one at least."""
-    table: list[Row] = []
-    size = 0
-    for row in rows:
-        more = json_bytes(row["values"]) + ROW_BYTES
-        if table and size + more > limit:
-            yield table
-            table, size = [], 0
-        table.append(row)
-        size += more
-    if table:
-        yield table
+    return table_parts(rows, lambda row: json_bytes(row["values"]) + ROW_BYTES, limit)
 
 
 def matrix_of_tables(assets: Sequence[str], layer: int) -> ee.Array:
