@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +24,23 @@ BRIGHTEST: Final = 0.3
 """Reflectance that is shown white."""
 
 
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """Variables of the process are afterwards what they were.
+
+    The server of tiles sets GDAL's for the whole process, such as GDAL_DISABLE_READDIR_ON_OPEN: rasters that are
+    read later would lose the names, colours and overviews in the files beside them.
+    """
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@environment_kept()
 def show(
     crop_map: CropMap,
     *,

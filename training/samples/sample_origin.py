@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final
 
 from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import ODD_VALUES, parse_json
 from gee_pipeline.recipe import USUAL, Recipe, RecipeOptions
 from gee_pipeline.season import Season
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 METADATA: Final = "metadata"
 """Key of the text in the npz file."""
