@@ -28,8 +28,8 @@ BRIGHTEST: Final = 0.3
 def environment_kept() -> Iterator[None]:
     """Variables of the process are afterwards what they were.
 
-    The server of tiles sets GDAL's for the whole process, such as GDAL_DISABLE_READDIR_ON_OPEN: rasters that are
-    read later would lose the names, colours and overviews in the files beside them.
+    The server of tiles sets GDAL's for the whole process, such as GDAL_DISABLE_READDIR_ON_OPEN: rasters that
+    are read later would lose the names, colours and overviews in the files beside them.
     """
     before = dict(os.environ)
     try:
