@@ -1,20 +1,21 @@
 """What a few labels of a new place are worth, on real places (needs the real data).
 
     python -m benchmarks.tuning [--draws 5] [--directions canada,california,west] [--ways NAME,NAME]
-        [--labels 50,100,300] [--chosen random|suggested] [--data DIRECTORY]
+        [--labels 50,100,300] [--chosen random|suggested] [--model NAME] [--rehearse] [--data DIRECTORY]
 
 Labels are drawn in one part of a place and judged in another, by the small networks that ship or that are
 trained here:
 
-- canada: the model `fast` of Arkansas 2021; labels in the western half of the Canadian samples of 2017
-  (monthly, `--min-clear-bins 6`), judged in the eastern half.
+- canada: the model `fast` of Arkansas 2021, or the one that `--model` names; labels in the western half of
+  the Canadian samples of 2017 (monthly, `--min-clear-bins 6`), judged in the eastern half.
 - california: a network trained on California, rice against other; labels in western Arkansas, judged in
   eastern Arkansas.
 - west: a network trained on western Arkansas, five classes; labels in some squares of 0.1 degrees of eastern
   Arkansas, judged in the others.
 
 With `--chosen suggested` they are not drawn at random but as `cropmap labels suggest` chooses places, by the
-doubt of the model and by kinds of series, of the same part and as many.
+doubt of the model and by kinds of series, of the same part and as many. With `--rehearse` the model's answers
+to the samples that it was trained on are held.
 
 Beside the tuned model stands a forest of 60 trees grown on the source and the labels together, classes of
 the same weight. Limits: on average no direction loses more than 0.3 points, and Canada reaches 0.80 with 50
@@ -27,6 +28,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import Final
@@ -41,7 +43,7 @@ from gee_pipeline.recipe import RecipeOptions
 from inference.models.checkpoint import Checkpoint, load_checkpoint
 from inference.models.predictor import Predictor
 from inference.models.series import fill_gaps
-from inference.models.shipped import FAST, model_path
+from inference.models.shipped import FAST, SHIPPED, model_path
 from training.fit.options import SplitRule, TrainingOptions
 from training.fit.split import block_of
 from training.fit.train import train_checkpoint
@@ -49,6 +51,7 @@ from training.fit.training_data import in_classes_of
 from training.samples.samples import Samples, read_samples
 from training.tuning.options import WAYS, TuneOptions
 from training.tuning.tune import tune
+from training.tuning.ways import Candidate
 
 ARKANSAS: Final = "usa-2021/median_S2_ARK_month1-12_day5.npz"
 CALIFORNIA: Final = "usa-2021/median_S2_CAL_month1-12_day5.npz"
@@ -100,35 +103,44 @@ def main() -> None:
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--labels", default=",".join(map(str, LABELS)))
     parser.add_argument("--chosen", choices=CHOSEN, default="random")
+    parser.add_argument("--model", choices=SHIPPED, default=FAST)
+    parser.add_argument("--rehearse", action="store_true")
     options = parser.parse_args()
     if not (options.data / CANADA).is_file():
         sys.exit(f"The real data are expected in {options.data}.")
     print("| direction | labels | source model | tuned | what was changed | forest of source and labels |")
     print("|---|--:|--:|--:|---|--:|", flush=True)
+    asked = Asked(tuple(options.ways.split(",")), CHOSEN[options.chosen], options.rehearse)
+    places = DIRECTIONS | {"canada": partial(canada, name=options.model)}
     missed = False
     for name in options.directions.split(","):
         for labels in map(int, options.labels.split(",")):
-            ways, choose = tuple(options.ways.split(",")), CHOSEN[options.chosen]
             found = [
-                one_draw(name, labels, draw, options.data, ways, choose) for draw in range(options.draws)
+                one_draw(places[name](options.data, draw), labels, draw, asked)
+                for draw in range(options.draws)
             ]
             print(row(name, labels, found), flush=True)
             missed |= not within_limits(name, labels, found)
     sys.exit(1 if missed else 0)
 
 
-def one_draw(name: str, labels: int, draw: int, data: Path, ways: tuple[str, ...], choose: Choose) -> Result:
+def one_draw(direction: Direction, labels: int, draw: int, asked: Asked) -> Result:
     """A model tuned on labels that were chosen in the part to draw from."""
-    direction = DIRECTIONS[name](data, draw)
-    few = direction.pool.take(choose(direction, labels, draw))
-    tuned = tune(direction.model, few, TuneOptions(ways=ways, device="cpu", seed=draw))
+    few = direction.pool.take(asked.choose(direction, labels, draw))
+    options = TuneOptions(ways=asked.ways, device="cpu", seed=draw)
+    tuned = tune(direction.model, few, options, source=direction.source if asked.rehearse else None)
     return Result(
         labels,
         accuracy(direction.model, direction.judged),
         accuracy(tuned.checkpoint, direction.judged),
         forest_accuracy(direction.source, few, direction.judged, draw),
-        tuned.choice.trial.candidate.way,
+        named(tuned.choice.trial.candidate),
     )
+
+
+def named(candidate: Candidate) -> str:
+    """What was changed, and whether old answers were held."""
+    return f"{candidate.way} rehearsed" if candidate.rehearsed else candidate.way
 
 
 def at_random(direction: Direction, labels: int, draw: int) -> NDArray[np.intp]:
@@ -154,9 +166,19 @@ Choose = Callable[[Direction, int, int], NDArray[np.intp]]
 CHOSEN: Final[dict[str, Choose]] = {"random": at_random, "suggested": suggested}
 
 
-def canada(data: Path, draw: int) -> Direction:
+@dataclass(frozen=True)
+class Asked:
+    """How it is tuned."""
+
+    ways: tuple[str, ...]
+    choose: Choose
+    rehearse: bool = False
+    """Whether answers to the source are held too."""
+
+
+def canada(data: Path, draw: int, name: str = FAST) -> Direction:
     """Arkansas to Canada."""
-    model = load_checkpoint(model_path(FAST))
+    model = load_checkpoint(model_path(name))
     asked = RecipeOptions(min_clear_bins=6)
     samples = read_samples([data / CANADA], any_classes=True, recipe=model.recipe, asked=asked)
     few = replace(model, recipe=replace(model.recipe, min_clear_bins=6))
@@ -250,7 +272,8 @@ def row(name: str, labels: int, found: Sequence[Result]) -> str:
 
 def _counts(ways: Iterator[str]) -> list[tuple[str, int]]:
     every = list(ways)
-    return [(way, every.count(way)) for way in ("nothing", *WAYS) if way in every]
+    ways = (way + held for way in ("nothing", *WAYS) for held in ("", " rehearsed"))
+    return [(way, every.count(way)) for way in ways if way in every]
 
 
 def within_limits(name: str, labels: int, found: Sequence[Result]) -> bool:

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from benchmarks.tuning import Direction, Result, at_random, row, suggested, within_limits
+from benchmarks.tuning import Direction, Result, at_random, named, row, suggested, within_limits
 from inference.models.checkpoint import load_checkpoint
 from inference.models.predictor import Predictor
 from inference.models.shipped import FAST, model_path
 from training.samples.samples import Samples
+from training.tuning.ways import Candidate
 
 
 def result(before, after, way="all", labels=50):
@@ -16,6 +17,12 @@ def result(before, after, way="all", labels=50):
 def test_a_row_gives_means_spread_and_ways():
     found = [result(0.5, 0.80), result(0.6, 0.84, "last")]
     assert row("canada", 50, found) == "| canada | 50 | 0.550 | 0.820 ± 0.020 | last 1, all 1 | 0.700 |"
+
+
+def test_a_row_tells_what_was_rehearsed():
+    ways = [named(Candidate("all", 1e-3, 120, rehearsed)) for rehearsed in (True, False, True)]
+    line = row("canada", 50, [result(0.5, 0.8, way) for way in ways])
+    assert "| all 1, all rehearsed 2 |" in line
 
 
 def test_what_is_lost_and_what_is_not_reached_misses_the_limit():
