@@ -1,19 +1,21 @@
-"""Maps and composites on a geemap map; tiles come from a server on this computer, no account is needed."""
+"""Maps and composites on a map of geemap or leafmap; tiles come from this computer, no account is needed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pyproj
 
 from gee_pipeline.errors import InputError
 
 if TYPE_CHECKING:
+    import xarray
+
     from cropmap.run import CropMap, Run
     from inference.run.plan import RunPlan
 
@@ -22,6 +24,9 @@ TRUE_COLOR: Final = ("B4", "B3", "B2")
 
 BRIGHTEST: Final = 0.3
 """Reflectance that is shown white."""
+
+NO_DAY: Final = "none"
+"""Of the slider: no composite is shown."""
 
 
 @contextmanager
@@ -45,8 +50,9 @@ def show(
     crop_map: CropMap,
     *,
     run: Run | None = None,
+    view: Any = None,
     confidence: bool = True,
-    composites: tuple[date | str, ...] = (),
+    composites: Sequence[date | str] | Literal["all"] = (),
     parcels: Path | None = None,
     points: Path | None = None,
     beside: CropMap | Run | None = None,
@@ -56,8 +62,10 @@ def show(
     Args:
         crop_map: The map.
         run: Its run; a click then shows what the run says of the pixel.
+        view: A `geemap.Map` or `leafmap.Map` to lay it on; None makes a `geemap.Map`.
         confidence: Whether confidence is a layer too, to be switched on.
-        composites: Days whose composites are layers, in true colours; each takes the bin that holds it.
+        composites: Days of which a slider shows one, as its composite in true colours; each takes the bin
+            that holds it. `all` is every bin. A composite is drawn when the slider first comes to it.
         parcels: Vector file of parcels, such as fields.gpkg.
         points: Vector file of sample points.
         beside: Another map of the same place, or a run with one: the two are split by a line that can be
@@ -67,9 +75,10 @@ def show(
         InputError: Something cannot be shown, or the packages are missing.
     """
     _require_files(parcels, points)
-    geemap = _geemap()
+    days = _days(run, composites)
     west, south, east, north = _bounds(crop_map)
-    view = geemap.Map(center=((south + north) / 2, (west + east) / 2), zoom=13, ee_initialize=False)
+    view = view if view is not None else _map_of_the_world()
+    view.center, view.zoom = ((south + north) / 2, (west + east) / 2), 13
     view.fit_bounds([[south, west], [north, east]])
     path = str(crop_map.folder / "crop_map.tif")
     if beside is not None:
@@ -86,13 +95,12 @@ def show(
             visible=False,
             zoom_to_layer=False,
         )
-    for day in composites:
-        _add_composite(view, run, day)
     for name, file in (("Parcels", parcels), ("Points", points)):
         if file is not None:
             view.add_vector(str(file), layer_name=name, zoom_to_layer=False)
     view.add_legend(title="Crops", legend_dict={entry.name: entry.color for entry in crop_map.legend.crops})
     if run is not None:
+        _add_slider(view, run, days)
         _tell_of_clicks(view, run)
     return view
 
@@ -122,14 +130,20 @@ def true_color(run: Run, day: date | str, path: Path) -> Path:
     Raises:
         InputError: No bin holds the day, or the bands are not there.
     """
-    found = run.composites
-    if missing := [band for band in TRUE_COLOR if band not in found]:
-        raise InputError(f"True colours take {', '.join(TRUE_COLOR)}, and {', '.join(missing)} is not there.")
+    found = _require_true_color(run)
     at = bin_of(run.plan, day)
     bands = found[list(TRUE_COLOR)].isel(time=at).to_array("band")
     bytes_ = (bands / BRIGHTEST * 254 + 1).clip(1, 255).fillna(0).astype("uint8")
     bytes_.rio.write_crs(found.rio.crs).rio.write_nodata(0).rio.to_raster(path, tiled=True)
     return path
+
+
+def _require_true_color(run: Run) -> xarray.Dataset:
+    """The composites of a run, with the bands of true colours."""
+    found = run.composites
+    if missing := [band for band in TRUE_COLOR if band not in found]:
+        raise InputError(f"True colours take {', '.join(TRUE_COLOR)}, and {', '.join(missing)} is not there.")
+    return found
 
 
 def bin_of(plan: RunPlan, day: date | str) -> int:
@@ -151,14 +165,55 @@ def bin_of(plan: RunPlan, day: date | str) -> int:
     )
 
 
-def _add_composite(view: Any, run: Run | None, day: date | str) -> None:
+def _days(run: Run | None, composites: Sequence[date | str] | Literal["all"]) -> list[str]:
+    """First days of bins, or the days that are given, of which each has a composite in true colours."""
+    if not composites:
+        return []
     if run is None:
         raise InputError("Composites are those of a run: show it by cropmap.open_run(folder).show(...).")
+    _require_true_color(run)
+    if composites == "all":
+        return [f"{run.plan.season.bin(index, run.plan.recipe.bin_days).start}" for index in run.plan.bins]
+    if isinstance(composites, str):
+        raise InputError(f"Composites are a list of days, or 'all', got {composites!r}.")
+    for day in composites:
+        bin_of(run.plan, day)
+    return [str(day) for day in composites]
+
+
+def _add_slider(view: Any, run: Run, days: Sequence[str]) -> None:
+    """One composite of some days at a time, beneath parcels and points but above the classes."""
+    if not days:
+        return
+    import ipyleaflet
+    import ipywidgets
+
+    slider = ipywidgets.SelectionSlider(
+        options=[NO_DAY, *days], description="Composite", continuous_update=False
+    )
+
+    def moved(change: Mapping[str, Any]) -> None:
+        for day in days:
+            if (layer := view.find_layer(_layer_name(day))) is not None:
+                layer.visible = day == change["new"]
+        if change["new"] != NO_DAY and view.find_layer(_layer_name(change["new"])) is None:
+            _add_composite(view, run, change["new"])
+
+    slider.observe(moved, "value")
+    view.add(ipyleaflet.WidgetControl(widget=slider, position="bottomleft"))
+
+
+def _layer_name(day: str) -> str:
+    return f"Composite {day}"
+
+
+@environment_kept()
+def _add_composite(view: Any, run: Run, day: str) -> None:
     path = run.folder / "map" / f"composite_{day}.tif"
     if not path.is_file():
         part = path.with_name(f"{path.stem}.part.tif")  # one that was stopped here is not shown later
         true_color(run, day, part).replace(path)
-    view.add_raster(str(path), layer_name=f"Composite {day}", visible=False, zoom_to_layer=False)
+    view.add_raster(str(path), layer_name=_layer_name(day), zoom_to_layer=False)
 
 
 def _tell_of_clicks(view: Any, run: Run) -> None:
@@ -211,7 +266,8 @@ def _bounds(crop_map: CropMap) -> tuple[float, float, float, float]:
     return found
 
 
-def _geemap() -> Any:
+def _map_of_the_world() -> Any:
+    """A `geemap.Map` without a session of Earth Engine."""
     try:
         import geemap
     except ImportError as error:
@@ -219,4 +275,4 @@ def _geemap() -> Any:
             f"Maps in a notebook take geemap, which is missing ({error}). Install it: pip install "
             "'cropmap[notebook]'."
         ) from error
-    return geemap
+    return geemap.Map(ee_initialize=False)

@@ -293,12 +293,63 @@ def test_a_run_shows_itself_with_classes_and_a_warning_that_pixels_are_no_estima
 def test_a_map_of_the_world_has_layers_and_a_legend(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cropmap.show.TRUE_COLOR", ("B8", "B4", "B2"))  # the tiny model has no green
     view = show(run.map, run=run, composites=(f"{YEAR}-06-20",))
-    names = [layer.name for layer in view.layers]
-    assert {"Crops", "Confidence", f"Composite {YEAR}-06-20"} <= set(names)
+    assert {"Crops", "Confidence"} <= {layer.name for layer in view.layers}
     with pytest.raises(InputError, match="those of a run"):
         show(run.map, composites=(f"{YEAR}-06-20",))
     with pytest.raises(InputError, match=r"none\.gpkg does not exist"):
         show(run.map, parcels=Path("none.gpkg"))
+
+
+def slider_of(view: Any) -> Any:
+    """The slider among the controls of a map."""
+    widgets = [control.widget for control in view.controls if hasattr(control, "widget")]
+    return next(widget for widget in widgets if getattr(widget, "description", "") == "Composite")
+
+
+def composites_of(view: Any) -> dict[str, bool]:
+    """The days that are layers, and whether each is seen."""
+    found = {layer.name: layer.visible for layer in view.layers}
+    return {name.split()[1]: seen for name, seen in found.items() if name.startswith("Composite")}
+
+
+def test_a_slider_shows_one_composite_at_a_time_and_draws_it_when_it_is_asked_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="B3"):
+        run.show(composites="all")
+    monkeypatch.setattr("cropmap.show.TRUE_COLOR", ("B8", "B4", "B2"))
+    view = run.show(composites="all")
+    slider = slider_of(view)
+    none, first, second, *_ = slider.options
+    assert (first, second) == (f"{YEAR}-05-31", f"{YEAR}-06-05")
+    assert len(slider.options) == 1 + len(run.composites["time"])
+    assert composites_of(view) == {}
+    slider.value = second
+    assert composites_of(view) == {second: True}
+    slider.value = first
+    assert composites_of(view) == {second: False, first: True}
+    slider.value = none
+    assert composites_of(view) == {second: False, first: False}
+
+
+def test_days_of_the_slider_are_looked_at_before_anything_is_drawn(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cropmap.show.TRUE_COLOR", ("B8", "B4", "B2"))
+    with pytest.raises(InputError, match=r"No composite holds 2021-01-01"):
+        run.show(composites=("2021-01-01",))
+    with pytest.raises(InputError, match=r"a list of days, or 'all', got '2021-06-20'"):
+        run.show(composites="2021-06-20")
+
+
+def test_a_map_is_laid_on_one_of_leafmap_that_is_given(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    leafmap = pytest.importorskip("leafmap.leafmap", reason="leafmap is not installed")
+    monkeypatch.setattr("cropmap.show.TRUE_COLOR", ("B8", "B4", "B2"))
+    mine = leafmap.Map()
+    view = run.show(view=mine, composites=(f"{YEAR}-06-20",), beside=run)
+    assert view is mine
+    slider_of(view).value = f"{YEAR}-06-20"
+    assert composites_of(view) == {f"{YEAR}-06-20": True}
 
 
 def test_what_stands_beside_a_map_is_another_map_or_a_run_with_one(
