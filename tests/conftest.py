@@ -8,6 +8,7 @@ import pytest
 # Before torch is imported, and for the commands that tests start: threads of several processes that wait for
 # one another on the same cores make a training several times as slow.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands set it for their process
 
 
 @pytest.fixture(autouse=True)
