@@ -12,7 +12,6 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,7 +101,7 @@ def make_place(folder: Path, settings: Settings) -> None:
 
     items = list(write_scenes(folder, settings, acquisitions(settings, FIRST_PASS), paint))
     write_catalog(folder, items, "Simulated Sentinel-2 scenes of two seasons", f"{SIMULATED} {WINTER_CURVES}")
-    write_json(folder / "settings.json", asdict(settings))
+    write_json(folder / "settings.json", settings.facts)
 
 
 def land_of(settings: Settings) -> tuple[Phenology, Landscape, WinterFields]:
