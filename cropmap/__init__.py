@@ -363,6 +363,9 @@ def train(
     Raises:
         InputError: Something cannot be used.
     """
+    from training.threads import let_threads_sleep
+
+    let_threads_sleep()  # before torch is loaded
     from inference.models.checkpoint import save_checkpoint
     from training.fit.options import SplitRule, TrainingOptions
     from training.fit.train import train_checkpoint
@@ -431,6 +434,9 @@ def tune(
         InputError: The labels are too few, lie in one place or have none of the classes.
         MismatchError: The samples were made by another recipe.
     """
+    from training.threads import let_threads_sleep
+
+    let_threads_sleep()  # before torch is loaded
     from inference.models.checkpoint import load_checkpoint, save_checkpoint
     from inference.models.shipped import model_path
     from training.tuning.options import TuneOptions
@@ -479,6 +485,9 @@ def adapt(
         InputError: There is no such method, the network cannot be adapted, or the samples cannot be split so.
         MismatchError: The composites are of another recipe than the samples.
     """
+    from training.threads import let_threads_sleep
+
+    let_threads_sleep()  # before torch is loaded
     from dataclasses import replace
 
     from inference.models.checkpoint import save_checkpoint
@@ -536,7 +545,8 @@ def assess(
         place: Folder of a run or of a sample, or a map.
         answers: Table of answers; several are of several interpreters.
         progress: Whether a bar is shown.
-        **options: Fields of `assessment.report.report.ReportRequest`, such as `districts=True`.
+        **options: Fields of `assessment.report.report.ReportRequest`, such as `districts=True`, and of
+            `assessment.report.sourced.AnswerRequest`, such as `adjudicated="third.csv"`.
 
     Raises:
         InputError: Something is wrong with the answers, all of it named; nothing was written.
@@ -545,8 +555,9 @@ def assess(
     from assessment.report.sourced import AnswerRequest
     from cropmap.talk import counted
 
+    own = {name: options.pop(name) for name in _names(AnswerRequest) & set(options)}
     known = _known(ReportRequest, options)
-    asked = AnswerRequest(tuple(_paths(answers)))
+    asked = AnswerRequest(**{**_known(AnswerRequest, own), "files": tuple(_paths(answers))})
     with counted("windows of the map", progress) as report:
         return make_report(ReportRequest(_folder(place), asked, **known), report)
 

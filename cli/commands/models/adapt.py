@@ -204,7 +204,7 @@ def adapt(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
       cropmap adapt --source a.npz --source b.npz --target pixels.npz --method ghca-class \\
         --judge fields.npz --out here.safetensors
     """
-    from cli.threads import let_threads_sleep
+    from training.threads import let_threads_sleep
 
     let_threads_sleep()  # before torch is loaded
     from cli.output.training_progress import training_progress
