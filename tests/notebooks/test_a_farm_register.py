@@ -1,4 +1,4 @@
-"""Parcels beside a map: the list against a count of pixels, and the declarations that are known to be false."""
+"""Parcels beside a map: the list against a count of pixels, and the declarations known to be false."""
 
 import json
 
