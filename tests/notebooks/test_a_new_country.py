@@ -29,24 +29,11 @@ places.to_file(country / "suggested.gpkg")
 """
 
 
-@pytest.fixture(scope="module")
-def country(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("country") / "scenes"
+@pytest.fixture
+def country(tmp_path):
+    folder = tmp_path / "scenes"
     simulate(folder, Settings(size=64, acquisitions=60, seed=5, days_late=45))
     return folder
-
-
-@pytest.fixture(scope="module")
-def notebook(demo, country):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROPMAP_DEMO", str(demo))
-        patch.setenv("CROPMAP_COUNTRY", str(country))
-        return executed(NOTEBOOKS / "06_a_new_country.ipynb", RESULT)
-
-
-@pytest.fixture(scope="module")
-def result(notebook):
-    return json.loads(printed(notebook).split("RESULT ")[1])
 
 
 def right(country, run):
@@ -63,12 +50,12 @@ def right(country, run):
     return (codes == fields)[counted].mean()
 
 
-def test_the_model_is_told_to_be_far_from_home(result):
+def the_model_is_told_to_be_far_from_home(result):
     assert result["outside"] > 0.2  # a twentieth on held-out places of its own
     assert {"corn", "soybeans", "rice"} <= set(result["strange"])
 
 
-def test_labels_are_those_of_the_truth_and_those_who_judge_are_other_parcels(country):
+def labels_are_those_of_the_truth_and_those_who_judge_are_other_parcels(country):
     suggested = geopandas.read_file(country / "suggested.gpkg")
     with rasterio.open(country / "fields.tif") as file:
         places = suggested.to_crs(file.crs).geometry
@@ -80,7 +67,7 @@ def test_labels_are_those_of_the_truth_and_those_who_judge_are_other_parcels(cou
         assert not places.within(parcels[parcel]).any()
 
 
-def test_few_labels_make_the_map_better_where_all_grows_later(country, result):
+def few_labels_make_the_map_better_where_all_grows_later(country, result):
     assert not result["kept"]
     assert right(country, "tuned") > right(country, "run") + 0.04
     found = result["found"]
@@ -88,6 +75,17 @@ def test_few_labels_make_the_map_better_where_all_grows_later(country, result):
     assert 0 < result["accepted"] < 1
 
 
-def test_pictures_show_curves_and_both_maps(notebook):
+def pictures_show_curves_and_both_maps(notebook):
     assert len(shown(notebook, "image/png")) == 3
     assert np.all([len(one) > 10_000 for one in shown(notebook, "image/png")])
+
+
+def test_a_model_is_tried_tuned_and_adapted_where_all_grows_later(demo, country, monkeypatch):
+    monkeypatch.setenv("CROPMAP_DEMO", str(demo))
+    monkeypatch.setenv("CROPMAP_COUNTRY", str(country))
+    notebook = executed(NOTEBOOKS / "06_a_new_country.ipynb", RESULT)
+    result = json.loads(printed(notebook).split("RESULT ")[1])
+    the_model_is_told_to_be_far_from_home(result)
+    labels_are_those_of_the_truth_and_those_who_judge_are_other_parcels(country)
+    few_labels_make_the_map_better_where_all_grows_later(country, result)
+    pictures_show_curves_and_both_maps(notebook)

@@ -11,15 +11,7 @@ from tests.support.notebooks import NOTEBOOKS, executed, needs, printed, shown
 pytestmark = [pytest.mark.slow, needs("exactextract", "pyarrow", "stac_geoparquet")]
 
 
-@pytest.fixture(scope="module")
-def notebook(demo):
-    """The notebook with its outputs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROPMAP_DEMO", str(demo))
-        return executed(NOTEBOOKS / "05_how_right_is_it.ipynb")
-
-
-def test_every_command_of_the_way_is_given_and_pictures_are_drawn(notebook):
+def every_command_of_the_way_is_given_and_pictures_are_drawn(notebook):
     told = printed(notebook)
     given = [line.removeprefix("$ cropmap ") for line in told.splitlines() if line.startswith("$ cropmap ")]
     commands = [words.split("/")[0].strip() for words in given]
@@ -36,7 +28,7 @@ def test_every_command_of_the_way_is_given_and_pictures_are_drawn(notebook):
     assert len(pages) == 2  # of a point, and of the map
 
 
-def test_simulated_interpreters_say_the_truth_at_their_points(demo, notebook):
+def simulated_interpreters_say_the_truth_at_their_points(demo):
     sheet = demo / "run" / "assessment" / "sheet"
     with (sheet / "answers-1.csv").open(encoding="utf-8", newline="") as file:
         said = {row["id"]: row["answer"] for row in csv.DictReader(file)}
@@ -54,7 +46,7 @@ def test_simulated_interpreters_say_the_truth_at_their_points(demo, notebook):
     assert 0.9 < report["interpreters"]["same"] < 1  # the second one errs now and then
 
 
-def test_estimates_lie_near_the_truth(demo, notebook):
+def estimates_lie_near_the_truth(demo):
     with rasterio.open(demo / "run/map/crop_map.tif") as file:
         codes, bounds, pixel = file.read(1), file.bounds, abs(file.transform.a * file.transform.e) / 10_000
     with rasterio.open(demo / "scenes/fields.tif") as file:
@@ -68,7 +60,7 @@ def test_estimates_lie_near_the_truth(demo, notebook):
             assert abs(float(row["value"]) - there) < 3.5 * float(row["se"])
 
 
-def test_the_published_folder_is_verified_and_its_files_are_listed(demo, notebook):
+def the_published_folder_is_verified_and_its_files_are_listed(demo, notebook):
     told = printed(notebook)
     assert "Verified: yes" in told
     published = demo / "published"
@@ -82,10 +74,20 @@ def test_the_published_folder_is_verified_and_its_files_are_listed(demo, noteboo
     assert collection["description"].startswith("SIMULATED")
 
 
-def test_every_figure_is_said_to_be_simulated(demo, notebook):
+def every_figure_is_said_to_be_simulated(demo, notebook):
     page = (demo / "run" / "map" / "report.html").read_text(encoding="utf-8")
     assert "SIMULATED scenes, fields and interpreters" in page
     text = "\n".join(cell.source for cell in notebook.cells)
     assert "**Everything here is simulated**" in text
     for title in ("The truth (simulated)", "Areas with 95 % intervals (simulated)"):
         assert title in text
+
+
+def test_accuracy_and_hectares_are_estimated_and_published(demo, monkeypatch):
+    monkeypatch.setenv("CROPMAP_DEMO", str(demo))
+    notebook = executed(NOTEBOOKS / "05_how_right_is_it.ipynb")
+    every_command_of_the_way_is_given_and_pictures_are_drawn(notebook)
+    simulated_interpreters_say_the_truth_at_their_points(demo)
+    estimates_lie_near_the_truth(demo)
+    the_published_folder_is_verified_and_its_files_are_listed(demo, notebook)
+    every_figure_is_said_to_be_simulated(demo, notebook)

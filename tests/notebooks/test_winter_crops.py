@@ -14,18 +14,11 @@ from tests.support.notebooks import NOTEBOOKS, executed, needs, printed, shown
 pytestmark = [pytest.mark.slow, needs("geopandas")]
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("winter") / "place"
+@pytest.fixture
+def place(tmp_path):
+    folder = tmp_path / "place"
     make_place(folder, Settings(size=64, acquisitions=70))
     return folder
-
-
-@pytest.fixture(scope="module")
-def notebook(place):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROPMAP_WINTER", str(place))
-        return executed(NOTEBOOKS / "07_winter_crops.ipynb")
 
 
 def both(place, run, season):
@@ -42,13 +35,13 @@ def both(place, run, season):
     return codes[counted], fields[counted]
 
 
-def test_the_winter_begins_in_the_year_before_and_the_summer_does_not(place, notebook):
+def the_winter_begins_in_the_year_before_and_the_summer_does_not(place, notebook):
     plans = [json.loads((place / run / "run.json").read_text()) for run in ("run", "summer")]
     assert [plan["season"]["start"] for plan in plans] == ["2020-10-03", "2021-01-01"]
     assert "options    --season winter" in printed(notebook)
 
 
-def test_winter_crops_are_found_where_they_were_sown(place, notebook):
+def winter_crops_are_found_where_they_were_sown(place):
     mapped, truth = both(place, "run", "winter")
     none = WINTER_CLASSES["no winter crop"]
     assert (mapped == truth).mean() > max(0.8, (truth == none).mean())
@@ -57,7 +50,15 @@ def test_winter_crops_are_found_where_they_were_sown(place, notebook):
         assert (mapped[truth == code] != none).mean() > 0.7, name
 
 
-def test_the_summer_of_the_same_place_is_a_map_of_its_own(place, notebook):
+def the_summer_of_the_same_place_is_a_map_of_its_own(place, notebook):
     mapped, truth = both(place, "summer", "summer")
     assert (mapped == truth).mean() > 0.7
     assert len(shown(notebook, "image/png")) == 3  # samples, winter, summer
+
+
+def test_winter_and_summer_of_a_place_are_two_maps(place, monkeypatch):
+    monkeypatch.setenv("CROPMAP_WINTER", str(place))
+    notebook = executed(NOTEBOOKS / "07_winter_crops.ipynb")
+    the_winter_begins_in_the_year_before_and_the_summer_does_not(place, notebook)
+    winter_crops_are_found_where_they_were_sown(place)
+    the_summer_of_the_same_place_is_a_map_of_its_own(place, notebook)
