@@ -23,18 +23,27 @@ if TYPE_CHECKING:
     import geopandas
 
     from assessment.evaluation.evaluate import Evaluation
+    from assessment.labels.collect import Collected
     from assessment.report.report import Report
     from assessment.sample.design import Designed
     from cropmap.run import CropMap, Run
     from gee_pipeline.earthengine.composites.estimate import Estimate
+    from gee_pipeline.recipe import Recipe
+    from inference.advice.advice import Advice
     from inference.models.checkpoint import Checkpoint
     from inference.models.forest_model import ForestModel
+    from training.adaptation.adapt import Adapted
+    from training.fit.options import Rule
     from training.sampling.sample_file import SampleSummary
+    from training.tuning.tune import Tuned
 
 __version__ = version("cropmap")
 
 __all__ = [
+    "adapt",
+    "advise",
     "assess",
+    "collect",
     "design",
     "estimate",
     "evaluate",
@@ -45,7 +54,9 @@ __all__ = [
     "open_run",
     "predict",
     "sample",
+    "suggest",
     "train",
+    "tune",
 ]
 
 Place = str | Path
@@ -119,6 +130,7 @@ def export(
     *,
     out: Place | None = None,
     source: str | None = None,
+    season: str | None = None,
     progress: bool = True,
     **options: Any,
 ) -> Run:
@@ -129,6 +141,7 @@ def export(
         year: Year of the season.
         out: Folder of the run.
         source: STAC catalog or API; None is Google Earth Engine.
+        season: `summer`, `winter` or `year`; None is that of `recipe=`, else `summer`.
         progress: Whether a bar and notices are shown.
         **options: Fields of `inference.workflow.request.ExportRequest`, such as `whole_season=True`.
 
@@ -141,7 +154,8 @@ def export(
     from inference.workflow.composites import export_composites
     from inference.workflow.request import ExportRequest
 
-    request = _request(ExportRequest, aoi, year, out, {"source": source, **options})
+    asked = options if season is None else {**options, "recipe": _of_season(season, options.get("recipe"))}
+    request = _request(ExportRequest, aoi, year, out, {"source": source, **asked})
     with listening(progress) as listener:
         export_composites(request, listener)
     return open_run(request.folder)
@@ -168,6 +182,46 @@ def estimate(aoi: Any, year: int, *, progress: bool = True, **options: Any) -> E
     request = EstimateRequest(aoi=area_file(aoi, Path(f"area-{year}")), **known)
     with listening(progress) as listener:
         return estimate_area(request, listener.notice)
+
+
+def advise(
+    aoi: Any,
+    year: int,
+    *,
+    out: Place,
+    source: str | None = None,
+    model: Place | None = None,
+    squares: int = 8,
+    seed: int = 1,
+    progress: bool = True,
+    **options: Any,
+) -> Advice:
+    """Whether a model fits a place, from a few squares of it, as 'cropmap advise' tries them.
+
+    Args:
+        aoi: The area, as for `predict`.
+        year: Year of the season.
+        out: Folder where the trial is kept, with advice.json and, where the model tells, curves.png.
+        source: STAC catalog or API; None is Google Earth Engine.
+        model: File of a network, or `accurate`, `fast` or `wide`; None is `accurate`.
+        squares: Squares of 640 m that are tried.
+        seed: Seed by which they are drawn.
+        progress: Whether a bar and notices are shown.
+        **options: Further fields of `inference.workflow.request.MapRequest`.
+
+    Raises:
+        InputError: The model is a forest, no square has a class, or something cannot be used.
+        AccessError: Earth Engine cannot be used.
+        MismatchError: The folder holds the trial of something else.
+        IncompleteRunError: Squares failed; the same call continues.
+    """
+    from cropmap.talk import listening
+    from inference.advice.trial import advise as try_model
+    from inference.workflow.request import MapRequest
+
+    request = _request(MapRequest, aoi, year, out, {"source": source, "model": _model(model), **options})
+    with listening(progress) as listener:
+        return try_model(request, request.folder, squares=squares, seed=seed, listener=listener)
 
 
 def open_run(folder: Place) -> Run:
@@ -230,6 +284,57 @@ def sample(aoi: Any, year: int, out: Place, *, reference: str, **options: Any) -
     return take_samples(SampleRequest(aoi=area_file(aoi, Path(out)), out=Path(out), **known))
 
 
+def suggest(place: Place | Run, *, progress: bool = True, **options: Any) -> geopandas.GeoDataFrame:
+    """Places whose labels would tell most, in the order of the doubt they stand for; no random sample.
+
+    Args:
+        place: Folder of a finished run of a network, with its composites.
+        progress: Whether a bar is shown.
+        **options: Fields of `assessment.labels.suggest.SuggestOptions`, such as `count=100`.
+
+    Returns:
+        Points in EPSG:4326 with an empty column `label` to fill in; `collect` takes the table.
+
+    Raises:
+        InputError: The run is of composites only or of a forest, or no pixel can be asked for.
+        IncompleteRunError: The run is not finished.
+    """
+    from assessment.labels.suggest import SuggestOptions
+    from assessment.labels.suggest import suggest as choose
+    from assessment.labels.visit_file import places_of
+    from cropmap.talk import counted
+
+    asked = SuggestOptions(**_known(SuggestOptions, options))
+    with counted("cells", progress) as report:
+        return places_of(choose(_folder(place), asked, report))
+
+
+def collect(
+    place: Place | Run,
+    points: Place | geopandas.GeoDataFrame,
+    out: Place,
+    *,
+    label_column: str = "label",
+) -> Collected:
+    """Samples of labelled places, with the series of a run's composites at their pixels.
+
+    Args:
+        place: Folder of a run with composites.
+        points: Points, or polygons of which a point inside is taken: a vector file, or a table with
+            geometries, which is written beside `out`.
+        out: File of samples that is written, .npz.
+        label_column: Column of the labels; rows without one are left out and counted.
+
+    Raises:
+        InputError: There is no such column or no CRS, or no label lies on the run's composites.
+        CorruptFileError: A composite is damaged.
+    """
+    from assessment.labels.collect import collect as gather
+    from cropmap.places import points_file
+
+    return gather(_folder(place), points_file(points, Path(out)), Path(out), label_column)
+
+
 def train(
     samples: Place | Sequence[Place],
     out: Place,
@@ -237,28 +342,37 @@ def train(
     classes: Sequence[str] | None = None,
     year: int | None = None,
     legend: Place | None = None,
+    model: str = "cropnet",
+    split: Rule = "blocks",
+    block_size: float = 0.5,
     **options: Any,
 ) -> Checkpoint:
     """A network trained on files of labelled series, written to a file.
 
     Args:
-        samples: Files of 'cropmap sample', npz files, or tables.
+        samples: Files of `sample` or `collect`, npz files, or tables.
         out: File of the model that is written, .safetensors.
         classes: Names of the classes; None takes those of the files.
         year: Year of the series, where the files do not say it.
         legend: TOML file that names the labels.
+        model: Which network, a name of `inference.models.networks.specification.NAMES`.
+        split: What is held out as a whole: `blocks` of land, groups of a `column`, or samples at `random`.
+        block_size: Degrees along a side of a block.
         **options: Fields of `training.fit.options.TrainingOptions`, such as `epochs=20`.
 
     Raises:
         InputError: Something cannot be used.
     """
+    from training.threads import let_threads_sleep
+
+    let_threads_sleep()  # before torch is loaded
     from inference.models.checkpoint import save_checkpoint
     from training.fit.options import SplitRule, TrainingOptions
     from training.fit.train import train_checkpoint
 
     asked = TrainingOptions(**_known(TrainingOptions, options))
     known = _samples(samples, classes=classes, year=year, legend=legend)
-    checkpoint = train_checkpoint(known, asked, SplitRule(), year=year)
+    checkpoint = train_checkpoint(known, asked, SplitRule(split, block_size), year=year, model=model)
     save_checkpoint(Path(out), checkpoint)
     return checkpoint
 
@@ -295,6 +409,113 @@ def evaluate(
     return compare(ready(loaded), known, by=by, block_size=block_size, footprint=footprint, sets=sets)
 
 
+def tune(
+    model: Place,
+    samples: Place | Sequence[Place],
+    out: Place,
+    *,
+    year: int | None = None,
+    legend: Place | None = None,
+    add_classes: Sequence[str] = (),
+    **options: Any,
+) -> Tuned:
+    """A ready model fitted to a new place by a few labels, or left as it is where that is better.
+
+    Args:
+        model: File of a network, or `accurate`, `fast` or `wide`.
+        samples: Files of labelled series of the place.
+        out: File of the model that is written, .safetensors.
+        year: Year of the series, where the files do not say it.
+        legend: TOML file that names the labels.
+        add_classes: Classes of the legend that the model does not know and shall map.
+        **options: Fields of `training.tuning.options.TuneOptions`, such as `ways=("bias", "last")`.
+
+    Raises:
+        InputError: The labels are too few, lie in one place or have none of the classes.
+        MismatchError: The samples were made by another recipe.
+    """
+    from training.threads import let_threads_sleep
+
+    let_threads_sleep()  # before torch is loaded
+    from inference.models.checkpoint import load_checkpoint, save_checkpoint
+    from inference.models.shipped import model_path
+    from training.tuning.options import TuneOptions
+    from training.tuning.tune import tune as tune_model
+
+    asked = TuneOptions(**_known(TuneOptions, options))
+    path = model_path(_model(model))
+    start = load_checkpoint(path)
+    known = _samples(samples, year=year, legend=legend, any_classes=True, recipe=start.recipe)
+    tuned = tune_model(start, known, asked, name=path.name, add_classes=add_classes)
+    save_checkpoint(Path(out), tuned.checkpoint)
+    return tuned
+
+
+def adapt(
+    source: Place | Sequence[Place],
+    target: Place | Run,
+    out: Place,
+    *,
+    method: str | None = None,
+    model: str = "cropnet",
+    classes: Sequence[str] | None = None,
+    legend: Place | None = None,
+    split: Rule = "blocks",
+    block_size: float = 0.5,
+    unlabelled: int = 20_000,
+    **options: Any,
+) -> Adapted:
+    """A model for a place without labels: trained on samples of other places, adapted to series of this one.
+
+    Args:
+        source: Files of labelled series of other places.
+        target: Folder of a run with composites of the place.
+        out: File of the model that is written, .safetensors.
+        method: A name of `training.adaptation.options.METHODS`; None is that of 'cropmap adapt'.
+        model: Which network, one that can be adapted.
+        classes: Names of the classes; None takes those of the files.
+        legend: TOML file that names the labels.
+        split: What of the source is held out as a whole, as for `train`.
+        block_size: Degrees along a side of a block.
+        unlabelled: Pixels that are taken of the run.
+        **options: Fields of `training.fit.options.TrainingOptions`, such as `epochs=20`, and of
+            `training.adaptation.options.AdaptationOptions`, such as `rounds=4`.
+
+    Raises:
+        InputError: There is no such method, the network cannot be adapted, or the samples cannot be split so.
+        MismatchError: The composites are of another recipe than the samples.
+    """
+    from training.threads import let_threads_sleep
+
+    let_threads_sleep()  # before torch is loaded
+    from dataclasses import replace
+
+    from inference.models.checkpoint import save_checkpoint
+    from training.adaptation.adapt import Target
+    from training.adaptation.adapt import adapt as adapt_model
+    from training.adaptation.options import AUGMENTATION, DEFAULT_METHOD, AdaptationOptions, method_of
+    from training.distillation.unlabelled import series_of_run
+    from training.fit.options import SplitRule, TrainingOptions
+
+    method = method or DEFAULT_METHOD
+    own = {name: options.pop(name) for name in _names(AdaptationOptions) & set(options)}
+    training = TrainingOptions(**{"augmentation": AUGMENTATION, **_known(TrainingOptions, options)})
+    adaptation = replace(method_of(method), **_known(AdaptationOptions, own))
+    known, folder = _samples(source, classes=classes, legend=legend), _folder(target)
+    series = series_of_run(folder, known.recipe, unlabelled, training.seed, option="target")
+    adapted = adapt_model(
+        known,
+        [Target(folder.absolute().name, series)],
+        training,
+        adaptation,
+        SplitRule(split, block_size, seed=training.seed),
+        method=method,
+        model=model,
+    )
+    save_checkpoint(Path(out), adapted.checkpoint)
+    return adapted
+
+
 def design(place: Place | Run, *, progress: bool = True, **options: Any) -> Designed:
     """A blind random sample of a finished map, for interpreters.
 
@@ -324,7 +545,8 @@ def assess(
         place: Folder of a run or of a sample, or a map.
         answers: Table of answers; several are of several interpreters.
         progress: Whether a bar is shown.
-        **options: Fields of `assessment.report.report.ReportRequest`, such as `districts=True`.
+        **options: Fields of `assessment.report.report.ReportRequest`, such as `districts=True`, and of
+            `assessment.report.sourced.AnswerRequest`, such as `adjudicated="third.csv"`.
 
     Raises:
         InputError: Something is wrong with the answers, all of it named; nothing was written.
@@ -333,8 +555,9 @@ def assess(
     from assessment.report.sourced import AnswerRequest
     from cropmap.talk import counted
 
+    own = {name: options.pop(name) for name in _names(AnswerRequest) & set(options)}
     known = _known(ReportRequest, options)
-    asked = AnswerRequest(tuple(_paths(answers)))
+    asked = AnswerRequest(**{**_known(AnswerRequest, own), "files": tuple(_paths(answers))})
     with counted("windows of the map", progress) as report:
         return make_report(ReportRequest(_folder(place), asked, **known), report)
 
@@ -383,6 +606,23 @@ def _request(
         folder = Path(f"area-{year}")
     area = area_file(aoi, folder or Path(f"area-{year}"))
     return kind(aoi=area, out=folder, **known)
+
+
+def _of_season(name: str, recipe: Recipe | None) -> Recipe:
+    """A recipe with a season of cropmap's own."""
+    from gee_pipeline.recipe import USUAL, RecipeOptions
+    from gee_pipeline.season import SEASONS
+
+    if name not in SEASONS:
+        raise InputError(
+            f"A season is {', '.join(SEASONS)}, got {name!r}. A rule of your own goes into "
+            "recipe=Recipe(..., season=SeasonRule(...))."
+        )
+    return RecipeOptions(season=SEASONS[name]).applied(USUAL if recipe is None else recipe)
+
+
+def _names(kind: Any) -> set[str]:
+    return {field.name for field in fields_of(kind)}
 
 
 def _with_settings(options: dict[str, Any]) -> dict[str, Any]:

@@ -55,10 +55,39 @@ def area_file(aoi: Any, beside: Path) -> Path:
     path = beside.parent / f"{beside.name}.area-{name}.gpkg"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.stem}.{getpid()}.part.gpkg")  # a process killed here leaves no half
-        geopandas.GeoDataFrame(geometry=[joined], crs=series.crs).to_file(part, driver="GPKG")
-        part.replace(path)
+        _write(geopandas.GeoDataFrame(geometry=[joined], crs=series.crs), path)
     return path
+
+
+def points_file(points: Any, out: Path) -> Path:
+    """The vector file of labelled places; a table with geometries is written beside the samples made of it.
+
+    Args:
+        points: A path, or a GeoDataFrame.
+        out: File of the samples; the places of `here.npz` come to `here.places.gpkg`.
+
+    Raises:
+        InputError: It is neither, or has no CRS.
+    """
+    if isinstance(points, str | Path):
+        return Path(points)
+    if not isinstance(points, geopandas.GeoDataFrame) or points.crs is None:
+        raise InputError(
+            "Labelled places are a vector file or a GeoDataFrame with a CRS, got "
+            f"{type(points).__name__}. A table with lon and lat becomes one by geopandas.GeoDataFrame(table, "
+            "geometry=geopandas.points_from_xy(table.lon, table.lat), crs='EPSG:4326')."
+        )
+    path = out.with_name(f"{out.stem}.places.gpkg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(points, path)
+    return path
+
+
+def _write(frame: geopandas.GeoDataFrame, path: Path) -> None:
+    """A GeoPackage that is whole or not there."""
+    part = path.with_name(f"{path.stem}.{getpid()}.part.gpkg")  # a process killed here leaves no half
+    frame.to_file(part, driver="GPKG")
+    part.replace(path)
 
 
 def _series_of(aoi: Any) -> geopandas.GeoSeries:

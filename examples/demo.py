@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from examples.field_data import PARCELS, VISITS, write_parcels, write_visits
 from examples.phenology import CLASSES
 from examples.scoring import Score, class_names, score
 from examples.simulated_scenes import Settings, is_complete, simulate
@@ -63,7 +64,7 @@ def run_demo(folder: Path, settings: Settings) -> int:
     """Make what is missing of a demo and tell of it; returns the exit code of `cropmap predict`.
 
     Args:
-        folder: Gets `scenes` and `run`.
+        folder: Gets `scenes`, `run` and the field data of the notebooks.
         settings: Which scenes.
 
     Raises:
@@ -73,6 +74,7 @@ def run_demo(folder: Path, settings: Settings) -> int:
     made = is_complete(scenes, settings)
     print(f"{'Found' if made else 'Making'} simulated scenes in {scenes}", flush=True)
     simulate(scenes, settings)
+    write_field_data(folder)
     command = predict_command(folder, settings.year)
     print("$ cropmap " + " ".join(command), flush=True)
     if code := subprocess.run([sys.executable, "-m", "cli.main", *command], check=False).returncode:
@@ -84,6 +86,17 @@ def run_demo(folder: Path, settings: Settings) -> int:
         "that the parts work together, not how right a map of a real place is."
     )
     return 0
+
+
+def write_field_data(folder: Path) -> None:
+    """Write visited points and declared parcels of a demo's fields, unless they are there.
+
+    Args:
+        folder: Of the demo, with `scenes`.
+    """
+    for name, write in ((VISITS, write_visits), (PARCELS, write_parcels)):
+        if not (folder / name).exists():
+            write(folder / name, folder / "scenes" / "fields.tif")
 
 
 def _names(crop_map: Path) -> tuple[str, ...]:

@@ -69,10 +69,18 @@ class Settings:
     """Number of acquisitions, spread evenly over the season; None takes all of both orbits."""
     version: int = 1
     """Version of this generator."""
+    days_late: int = 0
+    """Days by which everything grows later than in Arkansas: a place with other planting dates."""
 
     def __post_init__(self) -> None:
         if self.size < 64 or self.size % 4:
             raise InputError(f"The size must be a multiple of 4 of at least 64 pixels, got {self.size}.")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The settings as settings.json has them; what is not late does not say so, as before."""
+        values = asdict(self)
+        return values if self.days_late else {k: v for k, v in values.items() if k != "days_late"}
 
     @property
     def geobox(self) -> GeoBox:
@@ -143,12 +151,12 @@ def simulate(folder: Path, settings: Settings = Settings()) -> Path:
     write_area(folder / "area.geojson", settings)
 
     def paint(rng: np.random.Generator, day: float) -> NDArray[np.float32]:
-        return ground(rng, day, landscape, phenology)
+        return ground(rng, day - settings.days_late, landscape, phenology)
 
     items = list(write_scenes(folder, settings, acquisitions(settings), paint))
     catalog = write_catalog(folder, items, "Simulated Sentinel-2 scenes", SIMULATED)
     (folder / "README.txt").write_text(_readme(settings, len(items)), encoding="utf-8")
-    write_json(folder / "settings.json", asdict(settings))
+    write_json(folder / "settings.json", settings.facts)
     return catalog
 
 
@@ -161,9 +169,9 @@ def is_complete(folder: Path, settings: Settings) -> bool:
     written = folder / "settings.json"
     if not written.exists():
         return False
-    if (found := read_json(written)) != asdict(settings):
+    if (found := read_json(written)) != settings.facts:
         raise InputError(
-            f"{folder} holds simulated scenes with the settings {found}, asked for are {asdict(settings)}. "
+            f"{folder} holds simulated scenes with the settings {found}, asked for are {settings.facts}. "
             "Give another folder, or delete this one."
         )
     return True
@@ -288,6 +296,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=Settings.seed, help="seed of all chance [1]")
     parser.add_argument("--year", type=int, default=Settings.year, help="year of the acquisitions [2021]")
     parser.add_argument("--acquisitions", type=int, help="how many, spread over the season [all, 89]")
+    parser.add_argument("--days-late", type=int, default=0, help="days by which everything grows later [0]")
     chosen = vars(parser.parse_args())
     folder = chosen.pop("folder")
     try:
@@ -401,7 +410,8 @@ def _properties(acquisition: Acquisition, tile: Tile, sky: Sky) -> dict[str, Any
 
 def _readme(settings: Settings, scenes: int) -> str:
     codes = ", ".join(f"{code} {name}" for name, code in CLASSES.items())
-    return f"""{SIMULATED}
+    late = f" Everything grows {settings.days_late} days later than there." if settings.days_late else ""
+    return f"""{SIMULATED}{late}
 
 {scenes} scenes of {settings.year} over {settings.size} x {settings.size} pixels of 10 m in {CRS}
 (a real place near Jonesboro, Arkansas, that does not look like this). Seed {settings.seed}.

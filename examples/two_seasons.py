@@ -12,7 +12,6 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +63,9 @@ SEASONS: Final = ("winter", "summer")
 
 WINTER_CURVES: Final = "Winter crops follow made-up logistic curves (examples/winter.py)."
 
+LEGEND: Final = "legend.toml"
+"""Name of the file with the winter's classes."""
+
 Run = Callable[[Sequence[str]], None]
 """Runs `cropmap` with some arguments."""
 
@@ -83,7 +85,8 @@ def make_place(folder: Path, settings: Settings) -> None:
     """Write scenes from October to November of the next year, and the truth of both seasons.
 
     Args:
-        folder: Gets `catalog.json`, `area.geojson`, `fields_summer.tif` and `fields_winter.tif`.
+        folder: Gets `catalog.json`, `area.geojson`, `fields_summer.tif`, `fields_winter.tif`, and the classes
+            of the winter as `legend.toml`.
         settings: Which place.
 
     Raises:
@@ -95,6 +98,7 @@ def make_place(folder: Path, settings: Settings) -> None:
     phenology, landscape, winter = land_of(settings)
     write_area(folder / "area.geojson", settings)
     write_truth(folder / "fields_summer.tif", summer_truth(landscape, winter), settings.geobox)
+    (folder / LEGEND).write_text(_legend(), encoding="utf-8")
     write_truth(folder / "fields_winter.tif", winter.codes[landscape.field], settings.geobox, WINTER_CLASSES)
 
     def paint(rng: np.random.Generator, day: float) -> NDArray[np.float32]:
@@ -102,7 +106,7 @@ def make_place(folder: Path, settings: Settings) -> None:
 
     items = list(write_scenes(folder, settings, acquisitions(settings, FIRST_PASS), paint))
     write_catalog(folder, items, "Simulated Sentinel-2 scenes of two seasons", f"{SIMULATED} {WINTER_CURVES}")
-    write_json(folder / "settings.json", asdict(settings))
+    write_json(folder / "settings.json", settings.facts)
 
 
 def land_of(settings: Settings) -> tuple[Phenology, Landscape, WinterFields]:

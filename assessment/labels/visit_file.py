@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from assessment.labels.collect import LABEL
 from assessment.labels.suggest import Suggested
@@ -15,6 +15,9 @@ from assessment.labels.suspects import Suspect
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import atomic_path, write_bytes
 from training.samples.samples import Samples
+
+if TYPE_CHECKING:
+    import geopandas
 
 VISIT_FILE: Final = "places_to_visit.gpkg"
 """Name of the file in a run's folder."""
@@ -33,11 +36,10 @@ def require_none_there(path: Path) -> None:
         )
 
 
-def write_places(path: Path, found: Suggested) -> None:
-    """Write a GeoPackage of points in EPSG:4326 with an empty column for the label, atomically.
+def places_of(found: Suggested) -> geopandas.GeoDataFrame:
+    """Points in EPSG:4326 with an empty column for the label, and what the map says there.
 
     Args:
-        path: The file.
         found: The places.
     """
     import geopandas
@@ -52,7 +54,17 @@ def write_places(path: Path, found: Suggested) -> None:
         "note": [""] * len(found.pixels),
     }
     places = geopandas.points_from_xy(found.lon.round(7), found.lat.round(7))
-    frame = geopandas.GeoDataFrame(columns, geometry=places, crs="EPSG:4326")
+    return geopandas.GeoDataFrame(columns, geometry=places, crs="EPSG:4326")
+
+
+def write_places(path: Path, found: Suggested) -> None:
+    """Write the places as a GeoPackage, atomically.
+
+    Args:
+        path: The file.
+        found: The places.
+    """
+    frame = places_of(found)
     with atomic_path(path) as whole, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of the ending that a file has until it is whole
         frame.to_file(whole, driver="GPKG", layer="places_to_visit")

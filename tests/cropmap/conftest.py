@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.conftest import place
+from tests.cli.conftest import finished, place
 from tests.support import ee_asking
 
-__all__ = ["offline_client", "place"]
+__all__ = ["finished", "offline_client", "place"]
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """The notebook runs on a small made map; its tiles come from this computer and carry the legend's colours."""
 
 import re
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,19 +18,9 @@ from inference.models.crop_class import CropClass
 from inference.product.map_facts import MapFacts
 from inference.product.map_writer import write_map
 from inference.run.plan import RunPlan
+from tests.support.notebooks import NOTEBOOKS, executed, needs, printed, shown
 
-NEEDED = ("geemap", "localtileserver", "nbclient", "nbformat")
-"""Some seconds to import, so only where a test runs; the first two in the notebook's own process."""
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not all(map(find_spec, NEEDED)), reason="the extra 'notebook' or 'dev' is not installed"
-    ),
-]
-
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01_first_map.ipynb"
-
+pytestmark = [pytest.mark.slow, needs("geemap", "localtileserver")]
 
 CLASSES = (CropClass(1, "corn", "#ffd400"), CropClass(2, "soybeans", "#267300"))
 
@@ -88,29 +75,14 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-def test_the_notebook_is_committed_without_outputs():
-    notebook = import_module("nbformat").read(NOTEBOOK, as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells)
-
-
 def test_the_notebook_shows_a_run_with_its_legend_from_local_tiles(run, monkeypatch):
     monkeypatch.setenv("CROPMAP_RUN", str(run))
-    nbclient, nbformat = import_module("nbclient"), import_module("nbformat")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(FETCH_A_TILE))
-    client = nbclient.NotebookClient(
-        notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOK.parent)}}
-    )
-    client.execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    page = next(
-        text for one in outputs if "Pixel counts" in (text := one.get("data", {}).get("text/html", ""))
-    )
+    notebook = executed(NOTEBOOKS / "01_first_map.ipynb", FETCH_A_TILE)
+    page = next(text for text in shown(notebook, "text/html") if "Pixel counts" in text)
     # 112 x 128 pixels lie in the area: 112 * 64 soybeans, 8 * 64 without enough observations.
     rows = re.findall(r"<tr>.*?</tr>", page)
     assert "<td>50.0%</td>" in next(row for row in rows if "soybeans" in row)
     assert "<td>3.6%</td>" in next(row for row in rows if "not enough" in row)
-    text = "\n".join(one["text"] for one in outputs if one.get("name") == "stdout")
-    tile = next(line for line in text.splitlines() if line.startswith("TILE"))
+    tile = next(line for line in printed(notebook).splitlines() if line.startswith("TILE"))
     assert tile == "TILE ['#267300', '#ffd400']"
-    assert any("widget-view+json" in str(one.get("data")) for one in outputs)
+    assert shown(notebook, "application/vnd.jupyter.widget-view+json")

@@ -11,6 +11,12 @@ from typing import Any, Final, Literal, get_args
 
 from gee_pipeline.errors import InputError
 
+DEFAULT_METHOD: Final = "teacher"
+"""What helped most where it was measured: docs/adaptation.md."""
+
+AUGMENTATION: Final = "code-days"
+"""How series of both places change while a network is adapted, unless something else is asked for."""
+
 Discrepancy = Literal["global", "class-wise"]
 DISCREPANCIES: Final[tuple[str, ...]] = get_args(Discrepancy)
 
@@ -134,3 +140,17 @@ METHODS: Final[dict[str, AdaptationOptions]] = {
 }
 """The methods by name: the parts of GHCA each alone, prototypes in the place of its contrast (after CSTN,
 Peng et al. 2025), and GHCA with the global and with the class-wise discrepancy (after PLCM)."""
+
+
+def method_of(name: str) -> AdaptationOptions:
+    """The settings of a method.
+
+    Args:
+        name: Of `METHODS`.
+
+    Raises:
+        InputError: There is no such method.
+    """
+    if name not in METHODS:
+        raise InputError(f"A method of adaptation is one of {', '.join(METHODS)}, got {name!r}.")
+    return METHODS[name]

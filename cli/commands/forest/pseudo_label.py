@@ -162,7 +162,7 @@ def pseudo_label(quiet: bool, as_json: bool, **options: Any) -> None:
       cropmap forest pseudo-label --run run/ --out samples.npz --confidence 90 --best-share 10
       cropmap forest pseudo-label --run run/ --out samples.npz --reference cdl.tif --classes-table cdl
     """
-    from cli.threads import let_threads_sleep
+    from training.threads import let_threads_sleep
 
     let_threads_sleep()  # before torch is loaded
     from training.pseudo_labels.pseudo_labels import draw_pseudo_labels

@@ -17,16 +17,20 @@ from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
 from cli.options.split import refuse_unread_of_split, split_options
 from inference.models.networks.specification import NAMES as NETWORK_NAMES
-from training.adaptation.options import BATCHES, DISCREPANCIES, METHODS, AdaptationOptions
+from training.adaptation.options import (
+    AUGMENTATION,
+    BATCHES,
+    DEFAULT_METHOD,
+    DISCREPANCIES,
+    METHODS,
+    AdaptationOptions,
+)
 from training.fit.options import AUGMENTATIONS, PRESETS, SplitRule, TrainingOptions
 from training.models.registry import MODELS
 
 if TYPE_CHECKING:
     from gee_pipeline.recipe import Recipe
     from training.adaptation.adapt import Adapted, Target
-
-DEFAULT: Final = "teacher"
-"""What helped most where it was measured: docs/adaptation.md."""
 
 ADAPTABLE: Final = tuple(name for name in NETWORK_NAMES if MODELS[name].adaptable)
 
@@ -58,7 +62,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {"discrepancy": DISCREPANCIES, "ba
 
 
 def _setting(name: str) -> Any:
-    usual = getattr(METHODS[DEFAULT], name)
+    usual = getattr(METHODS[DEFAULT_METHOD], name)
     kind = click.Choice(_CHOICES[name]) if name in _CHOICES else int if type(usual) is int else float
     default = "" if name == "keep" else "  [default: of the method]"
     return click.option(f"--{name.replace('_', '-')}", name, type=kind, help=SETTINGS[name] + default)
@@ -112,7 +116,7 @@ _method_options = apply(
     click.option(
         "--method",
         type=click.Choice(tuple(METHODS)),
-        default=DEFAULT,
+        default=DEFAULT_METHOD,
         show_default=True,
         help="mmd: features of both places drawn together as a whole; harms where the shares of the classes "
         "differ. class-mmd: class by class. teacher: a moving average of the network labels the target, and "
@@ -141,7 +145,7 @@ _fit_options = apply(
     click.option(
         "--augmentation",
         type=click.Choice(AUGMENTATIONS),
-        default="code-days",
+        default=AUGMENTATION,
         show_default=True,
         help="How series of both places change each time they are seen: see 'cropmap train'.",
     ),
@@ -200,7 +204,7 @@ def adapt(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **give
       cropmap adapt --source a.npz --source b.npz --target pixels.npz --method ghca-class \\
         --judge fields.npz --out here.safetensors
     """
-    from cli.threads import let_threads_sleep
+    from training.threads import let_threads_sleep
 
     let_threads_sleep()  # before torch is loaded
     from cli.output.training_progress import training_progress

@@ -281,7 +281,7 @@ def benchmark(
         --augmentation none,paper-shift,paper-shift-scale,paper --out ablation
       cropmap benchmark --data cropglobe --source USA --in-region --split random --out in-region
     """
-    from cli.threads import let_threads_sleep
+    from training.threads import let_threads_sleep
 
     _refuse_unread(given)
     let_threads_sleep()  # before torch is loaded

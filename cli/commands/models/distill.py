@@ -182,7 +182,7 @@ def distill(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **gi
       cropmap distill samples.npz --teacher a.safetensors --teacher b.safetensors --channels 16 \\
         --second-region elsewhere.npz --out small.safetensors
     """
-    from cli.threads import let_threads_sleep
+    from training.threads import let_threads_sleep
 
     let_threads_sleep()  # before torch is loaded
     from gee_pipeline.errors import InputError

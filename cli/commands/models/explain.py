@@ -103,7 +103,7 @@ def explain(
     Example:
       cropmap explain model.safetensors arkansas.npz --target california.npz --out explained
     """
-    from cli.threads import let_threads_sleep
+    from training.threads import let_threads_sleep
 
     let_threads_sleep()  # before torch is loaded
     from gee_pipeline.files import require_writable

@@ -233,7 +233,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
       cropmap train cropglobe/for_CropNet/median_S2_*_month1-12_day5.npz \\
         --preset global --split column --out global.safetensors
     """
-    from cli.threads import let_threads_sleep
+    from training.threads import let_threads_sleep
 
     let_threads_sleep()  # before torch is loaded
     from cli.output.training_progress import training_progress

@@ -132,7 +132,7 @@ def tune(
       cropmap tune model.safetensors here.npz --rehearse there.npz --add-classes sunflower \\
         --legend legend.toml --out here.safetensors
     """
-    from cli.threads import let_threads_sleep
+    from training.threads import let_threads_sleep
 
     let_threads_sleep()  # before torch is loaded
     from gee_pipeline.files import require_writable

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.commands.models.adapt import ADAPTABLE, DEFAULT, SETTINGS, _target, settings_of
+from cli.commands.models.adapt import ADAPTABLE, SETTINGS, _target, settings_of
 from cli.main import cropmap
 from gee_pipeline.errors import InputError
 from inference.models.checkpoint import load_checkpoint
 from tests.support.pseudo_place import RECIPE, made_run
-from training.adaptation.options import METHODS, AdaptationOptions
+from training.adaptation.options import DEFAULT_METHOD, METHODS, AdaptationOptions
 from training.distillation.unlabelled import series_of_run
 
 QUICK = ("--preset", "small-8", "--epochs", "2", "--batch-size", "16", "--device", "cpu", "--rounds", "3")
@@ -53,7 +53,7 @@ def test_a_model_is_written_and_says_what_it_is(files: Path, tmp_path: Path) -> 
     assert "None of this is an accuracy." in result.stdout
     assert "Judged" not in result.stdout
     facts = load_checkpoint(out).provenance["adapted"]
-    assert facts["method"] == DEFAULT
+    assert facts["method"] == DEFAULT_METHOD
     assert facts["adaptation"]["confidence"] == 0.3
     assert facts["target"][0]["name"] == "elsewhere.npz"
     assert not (tmp_path / "m.progress").exists()

@@ -16,11 +16,11 @@ from click.testing import CliRunner
 from matplotlib.image import imread
 
 from cli.commands.models.train import CHOICES, train
-from cli.threads import let_threads_sleep
 from gee_pipeline.errors import CropmapError
 from inference.models.checkpoint import load_checkpoint
 from inference.models.networks.cropnet import PRESETS
 from training.fit.options import SplitRule, TrainingOptions
+from training.threads import let_threads_sleep
 
 pytestmark = pytest.mark.slow
 

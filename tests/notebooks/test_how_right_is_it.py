@@ -2,85 +2,33 @@
 
 import csv
 import json
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 
-import geopandas
-import numpy as np
 import pytest
 import rasterio
 
-from examples.demo import run_demo
-from examples.simulated_scenes import Settings
+from tests.support.notebooks import NOTEBOOKS, executed, needs, printed, shown
 
-NEEDED = ("exactextract", "ipykernel", "nbclient", "nbformat", "pyarrow", "stac_geoparquet")
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not all(map(find_spec, NEEDED)), reason="the extra 'dev' or 'notebook' is not installed"
-    ),
-]
-
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "02_from_area_to_publication.ipynb"
+pytestmark = [pytest.mark.slow, needs("exactextract", "pyarrow", "stac_geoparquet")]
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("place") / "demo"
-    assert run_demo(folder, Settings(size=64, acquisitions=40)) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def executed(demo):
-    """The notebook with its outputs."""
-    nbclient, nbformat = import_module("nbclient"), import_module("nbformat")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    client = nbclient.NotebookClient(
-        notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROPMAP_DEMO", str(demo))
-        client.execute()
-    return notebook
-
-
-def outputs(notebook, kind):
-    found = [o for c in notebook.cells for o in c.get("outputs", [])]
-    if kind == "stdout":
-        return ["".join(o["text"] for o in found if o.get("name") == "stdout")]
-    return [o["data"][kind] for o in found if kind in o.get("data", {})]
-
-
-def test_the_notebook_is_committed_without_outputs():
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
-
-
-def test_every_command_of_the_way_is_given_and_pictures_are_drawn(executed):
-    (told,) = outputs(executed, "stdout")
+def every_command_of_the_way_is_given_and_pictures_are_drawn(notebook):
+    told = printed(notebook)
     given = [line.removeprefix("$ cropmap ") for line in told.splitlines() if line.startswith("$ cropmap ")]
     commands = [words.split("/")[0].strip() for words in given]
     assert commands == [
         "predict --config",
-        "assess design",
         "assess sheet",
-        "assess report",
-        "fields",
         "smooth",
-        "assess report",
         "report",
         "publish",
         "verify",
     ]
-    assert len(outputs(executed, "image/png")) == 4
-    pages = [text for text in outputs(executed, "text/html") if "<iframe" in text]
+    assert len(shown(notebook, "image/png")) == 4
+    pages = [text for text in shown(notebook, "text/html") if "<iframe" in text]
     assert len(pages) == 2  # of a point, and of the map
 
 
-def test_simulated_interpreters_say_the_truth_at_their_points(demo, executed):
+def simulated_interpreters_say_the_truth_at_their_points(demo):
     sheet = demo / "run" / "assessment" / "sheet"
     with (sheet / "answers-1.csv").open(encoding="utf-8", newline="") as file:
         said = {row["id"]: row["answer"] for row in csv.DictReader(file)}
@@ -98,7 +46,7 @@ def test_simulated_interpreters_say_the_truth_at_their_points(demo, executed):
     assert 0.9 < report["interpreters"]["same"] < 1  # the second one errs now and then
 
 
-def test_estimates_lie_near_the_truth_and_parcels_have_what_was_declared(demo, executed):
+def estimates_lie_near_the_truth(demo):
     with rasterio.open(demo / "run/map/crop_map.tif") as file:
         codes, bounds, pixel = file.read(1), file.bounds, abs(file.transform.a * file.transform.e) / 10_000
     with rasterio.open(demo / "scenes/fields.tif") as file:
@@ -110,16 +58,10 @@ def test_estimates_lie_near_the_truth_and_parcels_have_what_was_declared(demo, e
         if row["class"] in code:
             there = (truth[codes != 0] == code[row["class"]]).sum() * pixel
             assert abs(float(row["value"]) - there) < 3.5 * float(row["se"])
-    parcels = geopandas.read_file(demo / "run" / "fields" / "fields.gpkg")
-    declared = dict(zip(parcels["id"].astype(int), parcels["declared"], strict=True))
-    given = geopandas.read_file(demo / "parcels.gpkg")
-    assert declared == dict(zip(given["parcel"], given["crop"], strict=True))
-    agree = parcels["agrees"][parcels["class"].notna()].astype(bool)
-    assert np.mean(agree) > 0.7
 
 
-def test_the_published_folder_is_verified_and_its_files_are_listed(demo, executed):
-    (told,) = outputs(executed, "stdout")
+def the_published_folder_is_verified_and_its_files_are_listed(demo, notebook):
+    told = printed(notebook)
     assert "Verified: yes" in told
     published = demo / "published"
     (item,) = published.glob("*/item.json")
@@ -132,10 +74,20 @@ def test_the_published_folder_is_verified_and_its_files_are_listed(demo, execute
     assert collection["description"].startswith("SIMULATED")
 
 
-def test_every_figure_is_said_to_be_simulated(demo, executed):
+def every_figure_is_said_to_be_simulated(demo, notebook):
     page = (demo / "run" / "map" / "report.html").read_text(encoding="utf-8")
     assert "SIMULATED scenes, fields and interpreters" in page
-    text = "\n".join(cell.source for cell in executed.cells)
+    text = "\n".join(cell.source for cell in notebook.cells)
     assert "**Everything here is simulated**" in text
     for title in ("The truth (simulated)", "Areas with 95 % intervals (simulated)"):
         assert title in text
+
+
+def test_accuracy_and_hectares_are_estimated_and_published(demo, monkeypatch):
+    monkeypatch.setenv("CROPMAP_DEMO", str(demo))
+    notebook = executed(NOTEBOOKS / "05_how_right_is_it.ipynb")
+    every_command_of_the_way_is_given_and_pictures_are_drawn(notebook)
+    simulated_interpreters_say_the_truth_at_their_points(demo)
+    estimates_lie_near_the_truth(demo)
+    the_published_folder_is_verified_and_its_files_are_listed(demo, notebook)
+    every_figure_is_said_to_be_simulated(demo, notebook)
