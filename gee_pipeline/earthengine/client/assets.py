@@ -229,8 +229,8 @@ def _require_folder(session: Session, folder: str, sleep: Callable[[float], None
 def _require_replaceable(asset: str, found: str, kind: ExportKind, overwrite: bool) -> None:
     if overwrite and found != kind.upper():
         raise InputError(
-            f"--overwrite replaces assets of the same type ({kind}), and {asset} is of another type ({found.lower()}). Choose "
-            "another name with --asset."
+            f"--overwrite replaces assets of the same type ({kind}), and {asset} is of another one "
+            f"({found.lower()}). Choose another name with --asset."
         )
     if not overwrite:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Exported files where they lie, in a bucket, a Drive or a folder; the values of one; files put into a bucket."""
+"""Exported files in a bucket, a Drive or a folder, and the values of one; files brought to a bucket."""
 
 from __future__ import annotations
 
