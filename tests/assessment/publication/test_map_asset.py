@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,10 +21,12 @@ from click.testing import Result
 from odc.geo.geobox import GeoBox
 
 import assessment.publication.map_asset
+import cropmap
 from assessment.publication.map_asset import RECORD
 from gee_pipeline.earthengine.client.session import Session, connect
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE, EarthEngineSettings
 from gee_pipeline.earthengine.composites.storage import FolderStorage
+from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json
 from tests.support.assessed_run import made_map, write_again
 from tests.support.ee_emulator.answers import Answer
@@ -69,9 +73,15 @@ def server(running: tuple[Emulator, Path], monkeypatch: pytest.MonkeyPatch) -> I
     assert not emulator.errors
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeRun:
+    return made_map(tmp_path_factory.mktemp("made") / "run")
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> MadeRun:
-    return made_map(tmp_path / "run")
+def run(made: MadeRun, tmp_path: Path) -> MadeRun:
+    """A finished map, to spoil."""
+    return replace(made, folder=Path(shutil.copytree(made.folder, tmp_path / "run")))
 
 
 Publish = Callable[..., Result]
@@ -324,6 +334,15 @@ def test_killed_before_the_answer_came_the_task_is_found_again(
     assert len(imports(server)) == 1
 
 
+def test_a_request_whose_answer_was_lost_starts_one_task(publish: Publish, server: Emulator) -> None:
+    server.script("import", Answer.truncated())
+    assert publish().exit_code == 0
+    assert len(server.tasks) == 1
+    first, again = (request.body for request in imports(server))
+    assert first == again
+    assert first["requestId"] == first["description"]
+
+
 def test_killed_in_the_middle_of_an_upload_the_rest_is_uploaded(
     publish: Publish, server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,7 +365,7 @@ def test_an_upload_of_other_bytes_is_not_taken_for_the_file(
     publish: Publish, server: Emulator, running: tuple[Emulator, Path], run: MadeRun
 ) -> None:
     server.script_tasks("Internal error.", "Internal error.", "Internal error.")
-    assert publish().exit_code == 1
+    assert publish().exit_code == 2
     name = next(name for name in server.storage.names("maps") if name.endswith("crop_map.tif"))
     spoiled = bytearray(server.storage.get("maps", name))
     spoiled[-1] ^= 1
@@ -360,7 +379,7 @@ def test_an_upload_of_other_bytes_is_not_taken_for_the_file(
 def test_an_ingestion_that_fails_says_why_and_is_started_again(publish: Publish, server: Emulator) -> None:
     server.script_tasks("The file has no CRS.")
     failed = publish()
-    assert failed.exit_code == 1
+    assert failed.exit_code == 2
     assert f"Not written at Earth Engine: {ASSET}: The file has no CRS. Mend the reason" in failed.stderr
     assert server.storage.names("maps") != []
     assert publish().exit_code == 0
@@ -374,7 +393,7 @@ def test_an_asset_that_came_meanwhile_is_not_overwritten(
     assert publish("--no-wait").exit_code == 0
     server.assets.create_folder(ASSET)
     failed = publish()
-    assert failed.exit_code == 1
+    assert failed.exit_code == 2
     assert "Cannot overwrite asset" in failed.stderr
     assert "--overwrite" in failed.stderr
 
@@ -390,7 +409,7 @@ def test_an_asset_that_came_out_otherwise_is_told(publish: Publish, server: Emul
     missing = Answer.ok()
     server.script("asset", missing, missing, Answer.changed(other))
     result = publish()
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "its bands are class, b2, clear, not class, confidence, clear" in result.stderr
     assert "its transform is" in result.stderr
     assert "its properties differ in model" in result.stderr
@@ -430,7 +449,6 @@ def test_a_bucket_that_may_not_be_written_to_is_named(publish: Publish, server: 
         ({"asset": "users/me/map"}, "--asset takes projects/PROJECT/assets/NAME"),
         ({"asset": f"{ASSET} 2021"}, "--asset takes projects/PROJECT/assets/NAME"),
         ({"asset": f"projects/{PROJECT}/assets/none/map"}, "earthengine create folder"),
-        ({"asset": "projects/other-project/assets/map"}, "other-project"),
     ],
 )
 def test_names_that_cannot_be_are_refused_before_anything_is_sent(
@@ -440,6 +458,12 @@ def test_names_that_cannot_be_are_refused_before_anything_is_sent(
     assert refused.exit_code != 0
     assert said in refused.stderr
     assert server.storage.names("maps") == []
+
+
+def test_the_project_of_somebody_else_is_named(publish: Publish) -> None:
+    refused = publish(asset="projects/other-project/assets/map")
+    assert refused.exit_code == 2
+    assert "other-project" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -479,9 +503,10 @@ def test_a_folder_of_something_else_is_refused(publish: Publish, tmp_path: Path)
 
 
 def test_a_layer_of_another_run_is_refused(publish: Publish, server: Emulator, run: MadeRun) -> None:
+    write_again(run, run_digest="second")
+    other = (run.folder / "map" / "confidence.tif").read_bytes()
     write_again(run, run_digest="first")
-    with rasterio.open(run.folder / "map" / "confidence.tif", "r+") as file:
-        file.update_tags(RUN_DIGEST="second")
+    (run.folder / "map" / "confidence.tif").write_bytes(other)
     refused = publish()
     assert refused.exit_code != 0
     assert "second" in refused.stderr
@@ -504,3 +529,24 @@ def test_a_folder_and_an_asset_at_once(publish: Publish, server: Emulator, tmp_p
     assert result.exit_code == 0, result.output
     assert (tmp_path / "published" / "SHA256SUMS").is_file()
     assert ASSET in server.assets
+
+
+def test_the_same_in_python(
+    server: Emulator, running: tuple[Emulator, Path], run: MadeRun, tmp_path: Path
+) -> None:
+    access = {"project": PROJECT, "service_account": running[1], "progress": False}
+    made = cropmap.publish(run.folder, asset=ASSET, bucket=BUCKET, licence="CC BY 4.0", **access)
+    assert made.done
+    assert server.assets.get(ASSET)["properties"]["licence"] == "CC BY 4.0"
+    published = cropmap.publish([run.folder], to=tmp_path / "out", agency="Fields", progress=False)
+    assert (published.folder / "SHA256SUMS").is_file()
+    for options, said in (
+        ({}, "Give one"),
+        ({"to": tmp_path / "out", "asset": ASSET}, "Give one"),
+        ({"asset": ASSET}, "--bucket"),
+        ({"asset": ASSET, "bucket": BUCKET, "shape": "round"}, "shape is no option here"),
+    ):
+        with pytest.raises(InputError, match=said):
+            cropmap.publish(run.folder, progress=False, **options)
+    with pytest.raises(InputError, match="of one map, got 2 runs"):
+        cropmap.publish([run.folder, run.folder], asset=ASSET, bucket=BUCKET, progress=False)
