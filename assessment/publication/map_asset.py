@@ -38,6 +38,9 @@ from inference.deployment.asset_tasks import (
 RECORD: Final = "asset.tasks.json"
 """File in the run folder that says which task was asked for; there while one is under way."""
 
+TOLD_SHARE: Final = 0.1
+"""Share of the work that is done between two notices: a country takes hours."""
+
 _BY_HAND: Final = (
     "Or write the manifest with --manifest, bring the files to the bucket yourself, and use 'earthengine "
     "upload image --manifest'."
@@ -248,6 +251,7 @@ class _IngestionTasks(AssetTasks):
     """The task that ingests a map; its files are brought to the bucket just before it is asked for."""
 
     def __init__(self, publishing: _Publishing, path: Path, record: DeploymentRecord) -> None:
+        self._told = 0.0
         request, found = publishing.request, publishing.map
         access, destination = find_access(request.settings), request.destination
         folder = f"cropmap-{found.digest[:16]}-{record.token}"
@@ -263,6 +267,15 @@ class _IngestionTasks(AssetTasks):
         super().__init__(
             path, record, publishing.session, subject, notice=publishing.notice, sleep=publishing.sleep
         )
+
+    def operation(self, name: str) -> Mapping[str, Any]:
+        """How the task stands; every tenth of the work is told."""
+        found = super().operation(name)
+        share = float(found.get("metadata", {}).get("progress") or 0)
+        if share >= self._told + TOLD_SHARE:
+            self._told = share
+            self.upload.notice(f"Earth Engine has done {share:.0%} of it.")
+        return found
 
     def submit(self, task: Task[str], request_id: str) -> Mapping[str, Any]:
         """The files, then the request."""

@@ -299,6 +299,20 @@ def test_without_waiting_the_same_command_looks_again(publish: Publish, server: 
     assert server.storage.names("maps") == []
 
 
+def test_progress_is_told_as_far_as_earth_engine_tells_it(publish: Publish, server: Emulator) -> None:
+    def at(share: float) -> Answer:
+        def told(body: bytes) -> bytes:
+            found = json.loads(body)
+            found["metadata"]["progress"] = share
+            return json.dumps(found).encode()
+
+        return Answer.changed(told)
+
+    server.script("operation", at(0.2), at(0.25), at(1))
+    said = publish().stderr
+    assert re.findall(r"has done (\d+)%", said) == ["20", "100"]
+
+
 def test_killed_between_upload_and_request_nothing_is_uploaded_twice(
     publish: Publish, server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
