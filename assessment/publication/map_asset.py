@@ -170,11 +170,8 @@ class _Publishing:
         """Have the asset written unless it is there."""
         request, path = self.request, self.request.run / RECORD
         record = begin(path, self._about(), [request.asset])
-        if (
-            not record.under_way
-            and not request.overwrite
-            and not self._differences(if_missing="it is missing")
-        ):
+        begun = record.tasks[0].state != "planned"
+        if not begun and not request.overwrite and not self._differences(if_missing="it is missing"):
             path.unlink(missing_ok=True)
             return MapAsset(self.map, done=True)
         tasks = _IngestionTasks(self, path, record)

@@ -117,9 +117,9 @@ def _to_asset(request: MapAssetRequest, manifest: Path | None, quiet: bool) -> N
         require_new_files(manifest)
         found = write_manifest(request, manifest)
         click.echo(f"Manifest: {manifest}. Nothing was sent. To make the asset of it:")
-        files = " ".join(f"'{path}'" for path in found.files.values())
+        files = " ".join(f'"{path}"' for path in found.files.values())
         click.echo(f"  gcloud storage cp {files} {request.destination.uri}/")
-        click.echo(f"  earthengine upload image --manifest '{manifest}'")
+        click.echo(f'  earthengine upload image --manifest "{manifest}"')
         return
     with listener(quiet) as listen:
         made = publish_asset(request, notice=listen.notice)

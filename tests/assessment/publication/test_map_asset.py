@@ -237,7 +237,7 @@ def test_the_manifest_alone_needs_no_account_and_makes_the_same_asset(
     result = run_cropmap("publish", run.folder, "--asset", ASSET, "--bucket", BUCKET, "--manifest", path)
     assert result.exit_code == 0, result.output
     assert len(server.log) == 0
-    assert f"earthengine upload image --manifest '{path}'" in result.stdout
+    assert f'earthengine upload image --manifest "{path}"' in result.stdout
     for file in (run.folder / "map").glob("*.tif"):
         server.storage.put("maps", f"county/{file.name}", file.read_bytes())
     session = session_of(running)
@@ -373,6 +373,26 @@ def test_killed_in_the_middle_of_an_upload_the_rest_is_uploaded(
     monkeypatch.setattr(FolderStorage, "put", real)
     assert publish().exit_code == 0
     assert len(uploads(server)) == 3
+
+
+def test_killed_while_uploads_are_deleted_the_rest_is_deleted(
+    publish: Publish, server: Emulator, run: MadeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = FolderStorage.remove, iter(range(1))
+
+    def killed(self: FolderStorage, name: str) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        real(self, name)
+
+    monkeypatch.setattr(FolderStorage, "remove", killed)
+    publish()
+    assert len(server.storage.names("maps")) == 2
+    monkeypatch.setattr(FolderStorage, "remove", real)
+    assert publish().exit_code == 0
+    assert server.storage.names("maps") == []
+    assert len(imports(server)) == 1
+    assert not (run.folder / RECORD).exists()
 
 
 def test_an_upload_of_other_bytes_is_not_taken_for_the_file(
