@@ -22,8 +22,11 @@ from gee_pipeline.errors import InputError
 if TYPE_CHECKING:
     import geopandas
 
+    from assessment.document.facts import Words
     from assessment.evaluation.evaluate import Evaluation
     from assessment.labels.collect import Collected
+    from assessment.publication.map_asset import MapAsset
+    from assessment.publication.publish import Published
     from assessment.report.report import Report
     from assessment.sample.design import Designed
     from cropmap.run import CropMap, Run
@@ -53,6 +56,7 @@ __all__ = [
     "open_model",
     "open_run",
     "predict",
+    "publish",
     "sample",
     "suggest",
     "train",
@@ -586,6 +590,64 @@ def fields(
     with counted("parcels", progress) as report:
         found = make_fields(FieldsRequest(_folder(place), given, **known), report)
     return geopandas.read_parquet(found.folder / "fields.parquet")
+
+
+def publish(
+    place: Place | Run | Sequence[Place | Run],
+    *,
+    to: Place | None = None,
+    asset: str | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Published | MapAsset:
+    """Finished maps as a folder that others can use, or one as an image asset of Earth Engine.
+
+    Args:
+        place: A run, or the folder of one; several for a folder.
+        to: Folder of the publication; maps that are there already stay.
+        asset: `projects/PROJECT/assets/NAME`, in place of a folder; needs `bucket="gs://BUCKET/PREFIX"`.
+            Never tried on the live Earth Engine yet, on an emulator only.
+        progress: Whether a bar or notices are shown.
+        **options: What the publisher says (`title`, `agency`, `licence`, `contact`, `note`), and fields of
+            `assessment.publication.publish.PublishRequest` or
+            `assessment.publication.map_asset.MapAssetRequest`, and those of its settings, such as
+            `project="my-project"`.
+
+    Raises:
+        InputError: Something cannot be used.
+        IncompleteRunError: A map is not whole.
+        AccessError: Earth Engine or the bucket cannot be used.
+        EarthEngineError: The ingestion failed; the same call continues.
+    """
+    if (to is None) == (asset is None):
+        raise InputError(f"Maps go to a folder or to an asset, got to={to!r} and asset={asset!r}. Give one.")
+    from cropmap.run import Run
+    from cropmap.talk import counted, listening
+
+    places = [place] if isinstance(place, str | Path | Run) else place
+    runs, words = tuple(_folder(one) for one in places), _words(options)
+    if to is not None:
+        from assessment.publication.publish import PublishRequest, publish_maps
+
+        request = PublishRequest(runs, Path(to), words, **_known(PublishRequest, options))
+        with counted("parts of the map", progress) as report:
+            return publish_maps(request, report)
+    from assessment.publication.map_asset import MapAssetRequest, publish_asset
+
+    if len(runs) != 1:
+        raise InputError(f"An asset is of one map, got {len(runs)} runs. Give one.")
+    known = _known(MapAssetRequest, {"bucket": None, **_with_settings(options)})
+    asked = MapAssetRequest(runs[0], str(asset), words=words, **known)
+    with listening(progress) as listener:
+        return publish_asset(asked, notice=listener.notice)
+
+
+def _words(options: dict[str, Any]) -> Words:
+    """What the publisher says, taken out of the options."""
+    from assessment.document.facts import Words
+
+    names = [field.name for field in fields_of(Words) if field.name in options]
+    return Words(**{name: options.pop(name) for name in names})
 
 
 def _request(

@@ -205,14 +205,24 @@ def require_of_map(made: Path, assessed: AssessedMap) -> None:
         )
 
 
-def _smoothed(run: Path, report: Mapping[str, Any]) -> tuple[dict[str, Any], Path]:
-    """The report of a map with the classes of the smoothed one, and its raster."""
-    folder = run / SMOOTHED
-    path = folder / SMOOTHED_MAP
+def smoothed_map(run: Path) -> Path:
+    """The raster of the smoothed map of a run.
+
+    Raises:
+        InputError: There is none.
+        MismatchError: It is of another map.
+    """
+    path = run / SMOOTHED / SMOOTHED_MAP
     if not path.is_file():
         raise InputError(f"{run} has no smoothed map. Make it with 'cropmap smooth {run}'.")
-    require_of_map(folder, open_map(run))
-    smoothing = read_json(folder / "report.json")
+    require_of_map(path.parent, open_map(run))
+    return path
+
+
+def _smoothed(run: Path, report: Mapping[str, Any]) -> tuple[dict[str, Any], Path]:
+    """The report of a map with the classes of the smoothed one, and its raster."""
+    path = smoothed_map(run)
+    smoothing = read_json(path.with_name("report.json"))
     after = {one["code"]: one for one in smoothing["classes"]}
     classes = [_after(one, after.get(one["code"]), report) for one in report["classes"]]
     notice = f"This map was smoothed ({smoothing['method']}): single pixels unlike what is around are gone."

@@ -37,6 +37,7 @@ SHARED: Final[dict[str, tuple[str, ...]]] = {
         *("season", "window", "bin_days", "min_clear_bins", "clock", "cloud_band", "cloud_threshold"),
     ),
     "Map": ("out", "crs", "cell_size", "like", "cropland_mask", "layers", "min_mapped"),
+    "As an asset of Earth Engine": ("asset", "bucket", "overwrite", "no_waiting", "keep_upload", "manifest"),
     "Earth Engine": ("project", "service_account", "endpoint", "cropland", "max_eecu_hours"),
     "On the servers": ("to", "no_wait", "most_tasks", "collect", "downloads", "unverified"),
     "This machine": ("device", "memory", "workers", "scheduler"),

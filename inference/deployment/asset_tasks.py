@@ -1,4 +1,4 @@
-"""The tasks that write the assets of a deployment, and their record on the disk."""
+"""The tasks that write the assets of a deployment or a map, and their record on the disk."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Deployable:
     """What is brought to the servers, as far as tasks and messages need it."""
 
     kind: str
-    """In one word: `forest`, `network`."""
+    """In one word: `forest`, `network`, `map`."""
     digest: str
-    """Of the model."""
+    """Of the model or map."""
     request_of: Callable[[str, str], AssetRequest]
     """The request for an asset under a name; always the same for the same."""
     too_large: Callable[[int, str], str]
@@ -143,11 +143,22 @@ def begin(path: Path, about: dict[str, Any], assets: Sequence[str]) -> Deploymen
     if found and found.under_way:
         differing = sorted(k for k in {*about, *found.about} if about.get(k) != found.about.get(k))
         raise MismatchError(
-            "Another deployment of this model is under way, with another "
-            f"{', '.join(differing) or 'asset'}: {found.about} to {', '.join(found.assets)}. Finish it with "
-            f"the same command as before, or delete {path} to give it up."
+            "Tasks of another such command are under way, with another "
+            f"{', '.join(differing) or 'asset'}: {found.about} to {', '.join(found.assets)}. Finish them "
+            f"with the same command as before, or delete {path} to give them up."
         )
     return DeploymentRecord(about, secrets.token_hex(4), tuple(Task(asset) for asset in assets))
+
+
+def remedy_for_asset(message: str) -> str:
+    """What to do about an asset that was not written.
+
+    Args:
+        message: Earth Engine's own words.
+    """
+    if "overwrite" in message.lower() or "already exists" in message.lower():
+        return "Choose another name with --asset, or replace what is there with --overwrite."
+    return "Mend the reason; the same command starts again what is missing."
 
 
 @contextmanager
@@ -165,7 +176,7 @@ def only_one(path: Path) -> Iterator[None]:
         lock.acquire(timeout=1)
     except Timeout as error:
         raise InputError(
-            f"One process at a time deploys a model, and another one holds {lock.lock_file}. Wait for it."
+            f"One process at a time writes these assets, and another one holds {lock.lock_file}. Wait for it."
         ) from error
     try:
         yield
@@ -246,7 +257,7 @@ class AssetTasks:
         """Have every asset written, and what lies there then compared; what is refused is so before tasks.
 
         Args:
-            kind: Whether these are classifiers or tables.
+            kind: What these are.
             compare: Compares the servers with this machine; takes the EECU-seconds of the tasks.
             overwrite: Whether assets that exist are replaced.
             wait: As for `run`.
@@ -296,9 +307,9 @@ class AssetTasks:
             self._notice(f"Earth Engine writes {task.subject}.")
 
     def submit(self, task: Task[str], request_id: str) -> Mapping[str, Any]:
-        """An export of a table or of a classifier."""
+        """The request of the asset."""
         request = self._subject.request_of(task.subject, request_id)
-        return self._asked(lambda: self._session.start_export(request.body, request.name, request.kind))
+        return self._asked(lambda: request.start(self._session))
 
     def operation(self, name: str) -> Mapping[str, Any]:
         """Asked again after faults that pass."""

@@ -28,6 +28,7 @@ from gee_pipeline.earthengine.forest.deploy_options import (
 from gee_pipeline.earthengine.forest.forest_graph import Voters
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, read_sealed, size_text, write_sealed
+from inference.deployment.asset_tasks import remedy_for_asset
 from inference.deployment.forest_text import class_strings, forest_strings
 from inference.models.forest_model import ForestModel
 
@@ -296,9 +297,7 @@ def remedy_for(message: str, confidence: Confidence) -> str:
             "Earth Engine does not say the votes of single trees here. Take the mean of the leaves' shares "
             "with --confidence probability, or no confidence with --confidence none."
         )
-    if "overwrite" in text or "already exists" in text:
-        return "Choose another name with --asset, or replace what is there with --overwrite."
-    return "Mend the reason; the same command starts again what is missing."
+    return remedy_for_asset(text)
 
 
 def _ways_out(sizes: DeployedSizes, way: Way) -> str:

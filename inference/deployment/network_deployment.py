@@ -22,7 +22,14 @@ from gee_pipeline.earthengine.network.served_network import ServedNetwork
 from gee_pipeline.earthengine.network.weight_tables import Row, weight_rows, weight_tables
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, read_sealed, size_text, write_sealed
-from inference.deployment.asset_tasks import POLL_SECONDS, AssetTasks, Deployable, begin, only_one
+from inference.deployment.asset_tasks import (
+    POLL_SECONDS,
+    AssetTasks,
+    Deployable,
+    begin,
+    only_one,
+    remedy_for_asset,
+)
 from inference.deployment.network_probe import NetworkProbe, probe_network
 from inference.deployment.servable_network import network_weights
 from inference.models.checkpoint import Checkpoint
@@ -229,7 +236,7 @@ class _Target:
                 path,
                 begin(path, about, self.deployment.assets),
                 self.session,
-                Deployable("network", self.deployment.network, self._request, _too_large, _remedy),
+                Deployable("network", self.deployment.network, self._request, _too_large, remedy_for_asset),
                 notice=self.notice,
                 sleep=self.sleep,
             )
@@ -259,9 +266,3 @@ def _too_large(size: int, said: str) -> str:
         f"The request with the weights takes {size:,} bytes ({size_text(size)}), and Earth Engine takes "
         f"{REQUEST_LIMIT:,} at most.{words} Distil a smaller network: 'cropmap distill --channels 8'."
     )
-
-
-def _remedy(message: str) -> str:
-    if "overwrite" in message.lower() or "already exists" in message.lower():
-        return "Choose another name with --asset, or replace what is there with --overwrite."
-    return "Mend the reason; the same command starts again what is missing."

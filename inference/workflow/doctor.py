@@ -30,7 +30,7 @@ EXTRAS: Final = {
     "geemap": "maps in notebooks: pip install 'cropmap[notebook]'",
     "exactextract": "parcels: pip install 'cropmap[fields]'",
     "tifffile": "faster reading of composites: pip install 'cropmap[fast]'",
-    "gcsfs": "files of batch tasks in a bucket: pip install 'cropmap[gcs]'",
+    "gcsfs": "files of batch tasks, and of maps for assets, in a bucket: pip install 'cropmap[gcs]'",
 }
 """Packages that not everybody needs, and what for."""
 

@@ -254,5 +254,5 @@ def test_tests_can_put_assets_themselves() -> None:
     assert [one.properties["n"] for one in assets.table(f"{HOME}/a/b/t").elements] == [1]
     assets.clear()
     assert len(assets) == 0
-    with pytest.raises(EmulatorError, match="keeps tables and classifiers, not a Image"):
+    with pytest.raises(EmulatorError, match="keeps tables, classifiers and images, not a Image"):
         assets.put(f"{HOME}/i", Image(()))

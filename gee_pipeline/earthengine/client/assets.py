@@ -44,7 +44,7 @@ class AssetRequest:
     """A request for a task that writes one asset; nothing is sent."""
 
     kind: ExportKind
-    """Table or classifier."""
+    """Table or classifier, which are computed; or an image, which is ingested from files."""
     asset: str
     """What it writes."""
     name: str
@@ -56,6 +56,16 @@ class AssetRequest:
     def bytes(self) -> int:
         """Size of its body as it is sent."""
         return json_bytes({**self.body, "requestId": self.name, "workloadTag": WORKLOAD})
+
+    def start(self, session: Session) -> dict[str, Any]:
+        """Send it; Earth Engine's operation.
+
+        Raises:
+            Fault: The request failed.
+        """
+        if self.kind == "image":
+            return session.start_import(self.body, self.name)
+        return session.start_export(self.body, self.name, self.kind)
 
 
 def json_bytes(values: Any) -> int:
@@ -145,7 +155,7 @@ def require_place(
     Args:
         session: Session of Earth Engine.
         assets: What is to be written, all in one folder.
-        kind: Whether these are classifiers or tables.
+        kind: What these are.
         overwrite: Whether assets that exist are to be replaced.
         sleep: Waits a number of seconds between tries.
 
@@ -219,8 +229,8 @@ def _require_folder(session: Session, folder: str, sleep: Callable[[float], None
 def _require_replaceable(asset: str, found: str, kind: ExportKind, overwrite: bool) -> None:
     if overwrite and found != kind.upper():
         raise InputError(
-            f"--overwrite replaces a {kind}, and {asset} is of another type ({found.lower()}). Choose "
-            "another name with --asset."
+            f"--overwrite replaces assets of the same type ({kind}), and {asset} is of another one "
+            f"({found.lower()}). Choose another name with --asset."
         )
     if not overwrite:
         raise InputError(

@@ -157,6 +157,18 @@ class Session:
         }[kind]
         return self._ask(lambda: export(request_id, params), profiled=False)
 
+    def start_import(self, params: dict[str, Any], request_id: str) -> dict[str, Any]:
+        """Start a task that ingests an image asset from files in Cloud Storage; the operation that it is.
+
+        Args:
+            params: A REST ImportImageRequest.
+            request_id: The same id starts the same task once, however often it is asked for.
+
+        Raises:
+            Fault: The request failed.
+        """
+        return self._ask(lambda: _import_image({**params, "requestId": request_id}), profiled=False)
+
     def asset(self, name: str) -> dict[str, Any] | None:
         """What Earth Engine says of an asset, such as its type; None where there is none of this name.
 
@@ -288,6 +300,14 @@ def disconnect() -> None:
         _open = None
         with client_state.in_place(client_state.fresh()):
             ee.Reset()
+
+
+def _import_image(body: dict[str, Any]) -> dict[str, Any]:
+    """As `ee.data.startIngestion`, which sends neither the request's id (1.7.50) nor a description."""
+    images = ee.data._get_cloud_projects().image()
+    call = images.import_(project=ee.data._get_projects_path(), body=body)
+    answer: dict[str, Any] = ee.data._execute_cloud_call(call)
+    return answer
 
 
 def pixel_grid(geobox: GeoBox) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Exported files where they lie, in a bucket, a Drive or a folder; and the values of one, found whole."""
+"""Exported files in a bucket, a Drive or a folder, and the values of one; files brought to a bucket."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, Protocol
 
 import fsspec  # type: ignore[import-untyped]
@@ -122,6 +122,53 @@ class FolderStorage:
         except Exception as error:  # each file system has its own kinds of error
             raise SceneReadError(f"The file {file.key} cannot be read: {_words(error)}.") from error
 
+    def put(self, path: Path, name: str) -> bool:
+        """Bring a file of this machine there, unless it is there already; whether it was brought.
+
+        Args:
+            path: The file.
+            name: Its name there, below the root.
+
+        Raises:
+            AccessError: The place may not be written to.
+        """
+        key = f"{self.root}/{name}"
+        try:
+            if self._is_there(key, path):
+                return False
+            self.system.put_file(str(path), key, consistency="md5")
+        except Exception as error:  # each file system has its own kinds of error
+            raise AccessError(
+                f"{path.name} cannot be brought to gs://{key}: {_words(error)}. Check the name in --bucket, "
+                "and that these credentials may write there (role Storage Object User)."
+            ) from error
+        return True
+
+    def remove(self, name: str) -> None:
+        """Delete a file, if it is there.
+
+        Raises:
+            AccessError: It may not be deleted.
+        """
+        key = f"{self.root}/{name}"
+        try:
+            self.system.rm_file(key)
+        except FileNotFoundError:
+            return
+        except Exception as error:  # each file system has its own kinds of error
+            raise AccessError(f"gs://{key} cannot be deleted: {_words(error)}.") from error
+
+    def _is_there(self, key: str, path: Path) -> bool:
+        """Whether a file lies there whole."""
+        try:
+            about = self.system.info(key)
+        except FileNotFoundError:
+            return False
+        if int(about.get("size") or 0) != path.stat().st_size or not about.get("md5Hash"):
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest() == _md5(about["md5Hash"])
+
     def _hint(self, prefix: str) -> dict[str, str]:
         """What lets a bucket list only what is wanted; a folder of this machine knows no prefixes."""
         return {"prefix": prefix} if "gs" in self.system.protocol else {}
@@ -214,13 +261,35 @@ def open_storage(destination: Destination, credentials: Credentials, project: st
     if destination.kind == "drive":
         web: Any = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
         return DriveStorage(destination.place, web)
+    return open_bucket(
+        destination,
+        credentials,
+        project,
+        otherwise="Or download the files and name their folder with --downloads.",
+    )
+
+
+def open_bucket(
+    destination: Destination, credentials: Credentials, project: str | None = None, *, otherwise: str
+) -> FolderStorage:
+    """A place in a bucket.
+
+    Args:
+        destination: Bucket and prefix.
+        credentials: Google credentials that may read, or write, there.
+        project: Google Cloud project that the requests are counted for.
+        otherwise: What to do without the package, one sentence.
+
+    Raises:
+        InputError: The package that reads Cloud Storage is missing.
+    """
     try:
         # The class itself: what `fsspec.filesystem` gives asks Google for the kind of each bucket first.
         core = importlib.import_module("gcsfs.core")
     except ImportError as error:
         raise InputError(
-            "Files in Cloud Storage are read with the package gcsfs, which is missing. Type: "
-            "pip install 'cropmap[gcs]'. Or download the files and name their folder with --downloads."
+            "Files in Cloud Storage are read and written with the package gcsfs, which is missing. Type: "
+            f"pip install 'cropmap[gcs]'. {otherwise}"
         ) from error
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises too
     system = core.GCSFileSystem(

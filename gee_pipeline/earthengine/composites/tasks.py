@@ -52,10 +52,30 @@ class Destination:
         """
         scheme, colon, rest = text.strip().partition(":")
         if scheme in ("gcs", "gs") and rest.startswith("//"):
-            return _bucket(text, rest[2:])
+            return _bucket(text, rest[2:], "--to gcs://BUCKET/PREFIX")
         if scheme == "drive" and colon:
             return _drive(text, rest)
         raise InputError(f"--to takes {_FORMS}, got {text!r}.")
+
+    @classmethod
+    def bucket(cls, text: str) -> Destination:
+        """The place in a bucket that a user named.
+
+        Args:
+            text: `gs://bucket/prefix` or `gcs://bucket/prefix`.
+
+        Raises:
+            InputError: It is neither, or names no possible bucket.
+        """
+        scheme, _, rest = text.strip().partition("://")
+        if scheme not in ("gcs", "gs") or not rest:
+            raise InputError(f"--bucket takes gs://BUCKET/PREFIX (Google Cloud Storage), got {text!r}.")
+        return _bucket(text, rest, "--bucket gs://BUCKET/PREFIX")
+
+    @property
+    def uri(self) -> str:
+        """The place in a bucket as Google's own programs write it."""
+        return f"gs://{self.place}/{self.prefix}".rstrip("/")
 
     def __str__(self) -> str:
         if self.kind == "drive":
@@ -133,12 +153,12 @@ def crs_code(geobox: GeoBox) -> str:
     return f"EPSG:{code}" if code else str(crs.to_wkt("WKT1_GDAL"))
 
 
-def _bucket(text: str, rest: str) -> Destination:
+def _bucket(text: str, rest: str, form: str) -> Destination:
     bucket, _, prefix = rest.partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise InputError(
             "A bucket's name has 3 to 222 lower-case letters, digits, '-', '_' and '.', got "
-            f"{bucket!r} in {text!r}. Write --to gcs://BUCKET/PREFIX."
+            f"{bucket!r} in {text!r}. Write {form}."
         )
     parts = [part for part in prefix.split("/") if part]
     if ".." in parts or any(char in prefix for char in "*?[]#\n\r\\"):

@@ -1,15 +1,17 @@
-"""Tables, classifiers and folders of Cloud projects, and what REST tells of them."""
+"""Tables, classifiers, images and folders of Cloud projects, and what REST tells of them."""
 
 from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from tests.support.ee_emulator.archive import ImageAsset
 from tests.support.ee_emulator.faults import Refusal
-from tests.support.ee_emulator.values import INDEX, Classifier, Collection, EmulatorError, Feature
+from tests.support.ee_emulator.values import INDEX, Classifier, Collection, EmulatorError, Feature, Image
 
 STRING_LIMIT: Final = 100_000
 """Characters of a text in a table."""
@@ -20,6 +22,19 @@ _PAGE: Final = 1000
 """Assets of a page."""
 
 
+@dataclass(frozen=True, eq=False)
+class IngestedImage:
+    """An image asset: its pixels, and what REST tells of it."""
+
+    image: ImageAsset
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its pixels."""
+        return sum(raster.values.nbytes for raster in self.image.bands.values())
+
+
 @dataclass(frozen=True)
 class Asset:
     """One asset."""
@@ -27,9 +42,9 @@ class Asset:
     name: str
     """projects/PROJECT/assets/NAME."""
     type: str
-    """FOLDER, TABLE or CLASSIFIER."""
+    """FOLDER, TABLE, CLASSIFIER or IMAGE."""
     content: Any = None
-    """Collection or Classifier."""
+    """Collection, Classifier or IngestedImage."""
     size: int = 0
     """Bytes, made up."""
     updated: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
@@ -42,6 +57,8 @@ class Asset:
     def resource(self) -> dict[str, Any]:
         """The asset as the service tells it."""
         told = {"type": self.type, "name": self.name, "id": self.name, "updateTime": self.updated}
+        if self.type == "IMAGE":
+            told |= self.content.told
         return told if self.type == "FOLDER" else told | {"sizeBytes": str(self.size)}
 
 
@@ -64,10 +81,10 @@ class Assets:
             self._assets.clear()
 
     def put(self, name: str, content: Any) -> None:
-        """Hold a table or a classifier under a name, and the folders above it, as a test needs them.
+        """Hold content under a name, and the folders above it, as a test needs them.
 
         Raises:
-            EmulatorError: It is neither, or is no table that the service would take.
+            EmulatorError: It is none of these, or is no table that the service would take.
         """
         with self._lock:
             self._assets[name] = _made(name, content)
@@ -148,6 +165,15 @@ class Assets:
         """
         return self._content(name, "CLASSIFIER", "Classifier.load: Classifier asset")
 
+    def image(self, name: str) -> Image:
+        """An image.
+
+        Raises:
+            EmulatorError: There is no such image.
+        """
+        found: Image = self._content(name, "IMAGE", "Image.load: Image asset").image.image
+        return found
+
     def _content(self, name: str, kind: str, what: str) -> Any:
         with self._lock:
             if name not in self._assets:
@@ -178,7 +204,9 @@ def _made(name: str, content: Any) -> Asset:
     if isinstance(content, Collection):
         table = _table(name, content)
         return Asset(name, "TABLE", table, sum(_bytes(feature) for feature in table.elements))
-    raise EmulatorError(f"The emulator keeps tables and classifiers, not a {type(content).__name__}.")
+    if isinstance(content, IngestedImage):
+        return Asset(name, "IMAGE", content, content.size)
+    raise EmulatorError(f"The emulator keeps tables, classifiers and images, not a {type(content).__name__}.")
 
 
 def _table(name: str, collection: Collection) -> Collection:

@@ -3,7 +3,8 @@
 The unmodified client speaks to it after `ee.Initialize(credentials, url=server.url, project=server.project)`.
 Expressions are evaluated for real (`evaluate`) on an archive of small scenes; tokens, limits, tasks, files
 and faults are imitated. On the same port it has as much of Cloud Storage and of Drive as fetching exported
-files takes. Tables and classifiers can be exported to assets, listed and deleted.
+files takes, and as uploading to a bucket takes. Tables and classifiers can be exported to assets, images
+ingested from its buckets (`imports`); assets are listed and deleted.
 
 What ties it to the real service: the packaged discovery document and list of algorithms, published limits,
 and messages that users have reported. No recording of the real service exists, so there is no file of its
@@ -92,7 +93,7 @@ class Emulator:
         self.storage = Storage()
         self.drive = Drive()
         self.assets = Assets()
-        """Tables, classifiers and folders; empty at first."""
+        """Tables, classifiers, images and folders; empty at first."""
         self.classifier_rules = ClassifierRules()
         """How classifiers behave where nobody knows; may be replaced at any time."""
         self.tokens = Tokens(project)

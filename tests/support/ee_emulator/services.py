@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import numpy as np
 
@@ -193,6 +193,10 @@ def _export_table(call: Call) -> Reply:
     return _told(call.emulator.tasks.start(call.body(), "EXPORT_FEATURES").resource())
 
 
+def _import_image(call: Call) -> Reply:
+    return _told(call.emulator.tasks.start(call.body(), "INGEST_IMAGE").resource())
+
+
 def _asset(call: Call) -> Reply:
     return _told(call.emulator.assets.get(_asset_name(call)))
 
@@ -275,6 +279,33 @@ def _object(call: Call) -> Reply:
     return _media(call, call.emulator.storage.get(bucket, name), hashes)
 
 
+def _upload(call: Call) -> Reply:
+    """An object in one request, or the beginning or a part of a resumable upload."""
+    bucket, storage, root = call.parts[0], call.emulator.storage, call.emulator.url
+    if call.query.get("uploadType") == "multipart":
+        name, data = _two_parts(call.raw, call.entry.headers["content-type"])
+        storage.upload(bucket, name, data)
+        return _told(storage.metadata(bucket, name, root))
+    name = call.query["name"]
+    if "upload_id" not in call.query:
+        address = f"{root}/upload/storage/v1/b/{bucket}/o?name={quote(name)}&upload_id="
+        return Reply(b"", headers={"Location": address + storage.begin_upload(bucket)})
+    whole = storage.go_on_with(call.query["upload_id"], call.raw)
+    last, size = re.fullmatch(r"bytes \d+-(\d+)/(\d+)", call.entry.headers["content-range"]).groups()
+    if int(last) + 1 < int(size):
+        return Reply(b"", status=308, headers={"Range": f"bytes=0-{last}"})
+    storage.upload(bucket, name, whole)
+    return _told(storage.metadata(bucket, name, root))
+
+
+def _two_parts(raw: bytes, kind: str) -> tuple[str, bytes]:
+    """Name and bytes of an object in a body of type multipart/related."""
+    mark = b"--" + kind.partition("boundary=")[2].strip('"').encode()
+    _, about, data, _ = raw.split(mark)
+    name = json.loads(about.partition(b"\n\n")[2])["name"]
+    return name, data.partition(b"\n\n")[2].removesuffix(b"\n")
+
+
 def _delete_object(call: Call) -> Reply:
     call.emulator.storage.delete(*call.parts)
     return Reply(b"", status=204)
@@ -318,6 +349,7 @@ _ROUTES: Final[tuple[tuple[str, str, str, Service], ...]] = (
     ("POST", r"/v1/projects/([^/]+)/value:compute", "value", _value),
     ("POST", r"/v1/projects/([^/]+)/image:computePixels", "pixels", _pixels),
     ("POST", r"/v1/projects/([^/]+)/image:export", "export", _export_image),
+    ("POST", r"/v1/projects/([^/]+)/image:import", "import", _import_image),
     ("POST", r"/v1/projects/([^/]+)/classifier:export", "export", _export_classifier),
     ("POST", r"/v1/projects/([^/]+)/table:export", "export", _export_table),
     ("GET", r"/v1/projects/([^/]+):listAssets", "asset", _assets),
@@ -331,6 +363,7 @@ _ROUTES: Final[tuple[tuple[str, str, str, Service], ...]] = (
     ("GET", r"/storage/v1/b/([^/]+)", "storage", _bucket),
     ("GET", r"/storage/v1/b/([^/]+)/o", "storage", _objects),
     ("GET", r"(?:/download)?/storage/v1/b/([^/]+)/o/(.+)", "storage", _object),
+    ("POST", r"/upload/storage/v1/b/([^/]+)/o", "upload", _upload),
     ("DELETE", r"/storage/v1/b/([^/]+)/o/(.+)", "storage", _delete_object),
     ("GET", r"/drive/v3/files", "drive", _files),
     ("GET", r"/drive/v3/files/([^/]+)", "drive", _file),

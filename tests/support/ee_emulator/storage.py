@@ -1,4 +1,4 @@
-"""As much of the Cloud Storage JSON API as reading exported files takes.
+"""As much of the Cloud Storage JSON API as reading exported files, and uploading others, takes.
 
 gcsfs reads from here with `gcsfs.core.GCSFileSystem(endpoint_url=server.url)`. Its default class first asks
 over gRPC, not spoken here, what kind a bucket is, and gives up after 60 s; the environment variable
@@ -43,12 +43,45 @@ class Storage:
         self._lock = threading.Lock()
         self.missing_buckets: set[str] = set()
         """Buckets that do not exist."""
+        self.locked_buckets: set[str] = set()
+        """Buckets that exist and may be read only."""
+        self._uploads: dict[str, bytes] = {}
+        """What has come of each resumable upload, by its id."""
 
     def put(self, bucket: str, name: str, data: bytes) -> None:
         """Write an object, over one of the same name."""
         created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         with self._lock:
             self._buckets.setdefault(bucket, {})[name] = Blob(data, next(self._generations), created)
+
+    def upload(self, bucket: str, name: str, data: bytes) -> None:
+        """Write an object as a client does."""
+        self.require_writable(bucket)
+        self.put(bucket, name, data)
+
+    def begin_upload(self, bucket: str) -> str:
+        """The id of a resumable upload."""
+        self.require_writable(bucket)
+        with self._lock:
+            name = f"upload{len(self._uploads)}"
+            self._uploads[name] = b""
+            return name
+
+    def go_on_with(self, upload: str, data: bytes) -> bytes:
+        """All that has come of a resumable upload, with one part more."""
+        with self._lock:
+            self._uploads[upload] += data
+            return self._uploads[upload]
+
+    def require_writable(self, bucket: str) -> None:
+        """Refuse a bucket that is not there or may not be written to."""
+        self._bucket(bucket)
+        if bucket in self.locked_buckets:
+            raise Refusal(
+                403,
+                "The caller does not have storage.objects.create access to the Google Cloud Storage object. "
+                f"Permission 'storage.objects.create' denied on resource (or it may not exist): {bucket}.",
+            )
 
     def get(self, bucket: str, name: str) -> bytes:
         """Bytes of an object."""

@@ -1,4 +1,4 @@
-"""Batch tasks: operations that wait, run, and write files."""
+"""Batch tasks: operations that wait, run, and write files or assets."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.support.ee_emulator.exports import (
     export_of,
 )
 from tests.support.ee_emulator.faults import Refusal
+from tests.support.ee_emulator.imports import Import, import_of, ingest
 from tests.support.ee_emulator.pixels import Bands, geotiff
 from tests.support.ee_emulator.profiles import cost
 from tests.support.ee_emulator.storage import Storage
@@ -45,9 +46,9 @@ class Task:
     name: str
     """projects/PROJECT/operations/ID."""
     kind: str
-    """EXPORT_IMAGE, EXPORT_FEATURES or EXPORT_CLASSIFIER."""
+    """EXPORT_IMAGE, EXPORT_FEATURES, EXPORT_CLASSIFIER or INGEST_IMAGE."""
     body: dict[str, Any]
-    export: Export | AssetExport
+    export: Export | AssetExport | Import
     failure: str | None = None
     """Message with which it is to fail; None lets it do its work."""
     state: str = "PENDING"
@@ -213,7 +214,9 @@ class Tasks:
         """Cost of all tasks that have run."""
         return sum(task.eecu_seconds or 0.0 for task in self)
 
-    def _understood(self, body: dict[str, Any], kind: str) -> Export | AssetExport:
+    def _understood(self, body: dict[str, Any], kind: str) -> Export | AssetExport | Import:
+        if kind == "INGEST_IMAGE":
+            return import_of(body, self._project)
         if kind == "EXPORT_IMAGE":
             return export_of(body)
         return asset_export_of(body, self._project, table=kind == "EXPORT_FEATURES")
@@ -254,6 +257,8 @@ class Tasks:
         try:
             if isinstance(task.export, Export):
                 self._write(task, task.export)
+            elif isinstance(task.export, Import):
+                self._ingest(task, task.export)
             else:
                 self._keep(task, task.export)
         except Refusal as refusal:
@@ -290,6 +295,10 @@ class Tasks:
         self._assets.write(export.name, content, overwrite=export.overwrite)
         task.eecu_seconds = cost(0)
         task.uris = [f"https://code.earthengine.google.com/?asset={export.name}"]
+
+    def _ingest(self, task: Task, asked: Import) -> None:
+        self._assets.write(asked.name, ingest(asked, self._storage.get), overwrite=asked.overwrite)
+        task.uris = [f"https://code.earthengine.google.com/?asset={asked.name}"]
 
     def _save(self, export: Export, name: str, data: bytes) -> None:
         if export.bucket is not None:

@@ -44,7 +44,7 @@ from tests.support.ee_emulator.values import (
 
 @algorithm("Image.load")
 def _load(request: Any, id: str, version: int) -> Image:
-    return request.archive.image(id)
+    return request.assets.image(id) if id in request.assets else request.archive.image(id)
 
 
 @algorithm("Image.constant")
