@@ -18,7 +18,7 @@ from gee_pipeline.files import require_writable
 from inference.run.plan import RunPlan, load_plan
 from training.pseudo_labels.candidates import CANDIDATE
 from training.pseudo_labels.drawing import stored_series
-from training.pseudo_labels.network_run import places_of, require_composites
+from training.pseudo_labels.network_run import places_of, require_composites, series_text
 from training.sampling.sample_file import pack_samples, require_npz
 
 LABEL: Final = "label"
@@ -77,7 +77,7 @@ def collect(folder: Path, points: Path, out: Path, column: str = LABEL) -> Colle
         lon=lon,
         lat=lat,
         values=labels[kept],
-        metadata=_metadata(plan, points),
+        metadata=_metadata(folder, plan, points),
     )
     names, counts = np.unique(labels[kept], return_counts=True)
     found = dict(zip(names.tolist(), counts.tolist(), strict=True))
@@ -124,12 +124,11 @@ def _pixels(plan: RunPlan, frame: Any, composites: frozenset[str]) -> tuple[NDAr
     return out, inside & np.isin(np.array(cells, dtype=np.str_), list(composites))
 
 
-def _metadata(plan: RunPlan, points: Path) -> dict[str, Any]:
+def _metadata(folder: Path, plan: RunPlan, points: Path) -> dict[str, Any]:
     season = plan.season
     return {
         "cropmap_version": importlib.metadata.version("cropmap"),
-        "source": f"Labels of {points.name}; series of a run's composites (source: "
-        f"{plan.source.get('kind', 'unknown')}).",
+        "source": f"Labels of {points.name}. {series_text(folder, plan)}",
         "request": {
             "kind": COLLECTED,
             "run": plan.digest,

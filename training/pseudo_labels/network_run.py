@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.files import read_json
 from inference.models.checkpoint import Checkpoint, load_checkpoint
 from inference.models.model_file import FOREST, model_kind
 from inference.run.plan import CONFIG_FILE, PlannedModel, RunPlan, load_plan
@@ -102,3 +103,18 @@ def places_of(plan: RunPlan, pixels: NDArray[Any]) -> tuple[NDArray[np.float64],
     to_degrees = pyproj.Transformer.from_crs(str(grid.geobox.crs), "EPSG:4326", always_xy=True)
     lon, lat = to_degrees.transform(x, y)
     return np.asarray(lon), np.asarray(lat)
+
+
+def series_text(folder: Path, plan: RunPlan) -> str:
+    """Whence the series of a run's composites are, in a sentence for files that are made of them.
+
+    Args:
+        folder: Folder of the run. Whether its scenes are simulated is told by its map, if it has one.
+        plan: The run's plan.
+    """
+    report = folder / "map" / "report.json"
+    simulated = report.is_file() and read_json(report).get("simulated", False)
+    return (
+        f"Series of a run's composites (source: {plan.source.get('kind', 'unknown')})."
+        f"{' Its scenes are SIMULATED.' if simulated else ''}"
+    )

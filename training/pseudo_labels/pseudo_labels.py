@@ -21,7 +21,7 @@ from inference.models.checkpoint import Checkpoint, load_checkpoint
 from inference.run.plan import RunPlan
 from training.pseudo_labels.candidates import scan
 from training.pseudo_labels.drawing import Drawn, draw
-from training.pseudo_labels.network_run import NetworkRun, open_network_run, places_of
+from training.pseudo_labels.network_run import NetworkRun, open_network_run, places_of, series_text
 from training.pseudo_labels.reference import Reference, read_reference
 from training.pseudo_labels.report import Findings, PseudoReport, build_report, lack_notice
 from training.pseudo_labels.rules import PseudoRules
@@ -245,8 +245,7 @@ def _source(opened: _Opened, rules: PseudoRules) -> str:
     also = f", {len(opened.others)} other checkpoints alike" if opened.others else ""
     return (
         f"Pseudo-labels of the model {model.name} ({model.digest}) on its map of {plan.season.year}, no "
-        f"observed truth: {rules.description}{also}. Series of the run's composites (source: "
-        f"{plan.source.get('kind', 'unknown')})."
+        f"observed truth: {rules.description}{also}. {series_text(opened.folder, plan)}"
     )
 
 

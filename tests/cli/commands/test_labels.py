@@ -50,6 +50,22 @@ def test_from_places_to_samples(run, tmp_path):
     assert facts["without_label"] == 1
 
 
+@pytest.mark.parametrize("simulated", [True, False])
+def test_samples_say_that_the_scenes_of_their_run_were_simulated(run, tmp_path, simulated):
+    run = copied(run, tmp_path / "run")
+    report = run / "map" / "report.json"
+    report.parent.mkdir(exist_ok=True)
+    report.write_text(json.dumps({"simulated": simulated}))
+    invoke("suggest", run, *WISH)
+    frame = geopandas.read_file(run / "places_to_visit.gpkg").assign(label="corn")
+    frame.to_file(tmp_path / "filled.gpkg")
+    assert invoke("collect", run, tmp_path / "filled.gpkg", "--out", tmp_path / "here.npz").exit_code == 0
+    with np.load(tmp_path / "here.npz") as file:
+        source = json.loads(str(file["metadata"]))["source"]
+    assert source.startswith("Labels of filled.gpkg. Series of a run's composites (source: ")
+    assert source.endswith("SIMULATED.") == simulated
+
+
 def test_the_places_come_as_json(run, tmp_path):
     facts = json.loads(invoke("suggest", run, *WISH, "--out", tmp_path / "v.gpkg", "--json").stdout)
     assert facts["count"] == sum(facts["classes"].values()) == len(geopandas.read_file(tmp_path / "v.gpkg"))
