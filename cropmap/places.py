@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 from os import getpid
 from pathlib import Path
@@ -59,6 +61,21 @@ def area_file(aoi: Any, beside: Path) -> Path:
         geopandas.GeoDataFrame(geometry=[joined], crs=series.crs).to_file(part, driver="GPKG")
         part.replace(path)
     return path
+
+
+@contextmanager
+def passing_area_file(aoi: Any, name: str) -> Iterator[Path]:
+    """The vector file of an area for a request that keeps nothing: what is not a file is one only meanwhile.
+
+    Args:
+        aoi: The area, as for `area_file`.
+        name: What the file's name begins with.
+
+    Raises:
+        InputError: As `area_file`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        yield area_file(aoi, Path(folder, name))
 
 
 def _series_of(aoi: Any) -> geopandas.GeoSeries:
