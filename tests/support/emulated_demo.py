@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from examples.simulated_scenes import CENTRE, CRS, Settings, simulate
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from tests.support.ee_emulator.catalog import archive_of_catalog
+from tests.support.ee_emulator.log import LoggedRequest
 from tests.support.ee_emulator.server import Emulator
 
 YEAR = 2021
@@ -37,12 +39,19 @@ class EmulatedDemo:
         """The same scenes for the local engine."""
         return self.folder / "scenes" / "catalog.json"
 
-    def box(self, pixels: int) -> Path:
-        """File of an area of so many pixels each way, to the north-east of the middle, less a margin."""
-        west, south = (value + 2 for value in CENTRE)
-        side = 10 * pixels - 4
-        path = self.folder / f"box_{pixels}.gpkg"
-        geopandas.GeoSeries([shapely.box(west, south, west + side, south + side)], crs=CRS).to_file(path)
+    def box(self, name: str, *, east: range, north: range) -> Path:
+        """File of an area, less a margin that holds no centre of a pixel.
+
+        Args:
+            name: What it is called.
+            east: Pixels to the east of the middle of the scenes.
+            north: Pixels to the north of it.
+        """
+        x, y = CENTRE
+        corners = (x + 10 * east.start, y + 10 * north.start, x + 10 * east.stop, y + 10 * north.stop)
+        path = self.folder / f"{name}.gpkg"
+        box = shapely.box(*corners).buffer(-2, join_style="mitre")
+        geopandas.GeoSeries([box], crs=CRS).to_file(path)
         return path
 
     def notebook(self, name: str) -> Path:
@@ -56,11 +65,18 @@ class EmulatedDemo:
             return np.asarray(fields.read(1, window=window, boundless=True, fill_value=0))
 
 
+def _end_tasks(server: Emulator, asked: LoggedRequest) -> None:
+    """Tasks have ended at the first look: the next would come a quarter of a minute later."""
+    if asked.kind in ("operation", "operations"):
+        server.advance(3)
+
+
 @contextmanager
 def emulated_demo(folder: Path, settings: Settings) -> Iterator[EmulatedDemo]:
     """The place; whoever looks for Earth Engine in this process and its kernels finds the emulator."""
     catalog = simulate(folder / "scenes", settings)
     with Emulator(archive_of_catalog(catalog)) as server, pytest.MonkeyPatch.context() as patch:
+        server.rule = partial(_end_tasks, server)
         patch.setenv(URL_VARIABLE, server.url)
         patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(server.key_file(folder)))
         patch.setenv("NO_GCE_CHECK", "true")
