@@ -32,7 +32,7 @@ def listening(progress: bool) -> Iterator[Listener]:
             bar.update(task, completed=state.done + state.failed, total=state.planned)
 
         # as it is: brackets in it are no markup, and numbers get no colours
-        yield Listener(partial(bar.console.print, markup=False, highlight=False, soft_wrap=True), show)
+        yield Listener(partial(bar.console.print, markup=False, highlight=False), show)
 
 
 @contextmanager

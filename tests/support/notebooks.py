@@ -1,39 +1,52 @@
-"""Notebooks, run in a kernel as their users run them."""
+"""Notebooks, executed as a reader does, and what they say."""
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+
+TIMEOUT = 300
+"""Seconds that a cell may take."""
+
+_NEEDED = ("ipykernel", "nbclient", "nbformat")
+
+
+def needs(*modules: str) -> pytest.MarkDecorator:
+    """Skip where what executes notebooks, or other modules, is not installed."""
+    missing = [name for name in (*_NEEDED, *modules) if find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"the extra 'notebook' or 'dev' lacks {missing}")
+
 
 def executed(path: Path, *cells: str) -> Any:
-    """A notebook with its outputs, run in its own folder; the file stays as it is.
+    """A notebook with its outputs, executed in its own folder.
 
     Args:
-        path: The notebook.
-        *cells: Code that is run after it, one cell each.
+        path: The notebook; the file stays as it is.
+        *cells: Code that is run after its last cell.
     """
     nbclient, nbformat = import_module("nbclient"), import_module("nbformat")
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells += [nbformat.v4.new_code_cell(cell) for cell in cells]
-    resources = {"metadata": {"path": str(path.parent)}}
-    nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
+    notebook.cells += [nbformat.v4.new_code_cell(text) for text in cells]
+    place = {"metadata": {"path": str(path.parent)}}
+    nbclient.NotebookClient(notebook, timeout=TIMEOUT, resources=place).execute()
     return notebook
 
 
 def printed(notebook: Any) -> str:
-    """All that its cells wrote to stdout."""
-    return "".join(output["text"] for output in outputs(notebook) if output.get("name") == "stdout")
+    """All that was written to stdout."""
+    return "".join(one["text"] for one in _outputs(notebook) if one.get("name") == "stdout")
 
 
-def outputs(notebook: Any) -> list[Any]:
-    """The outputs of all cells in order."""
+def shown(notebook: Any, kind: str) -> list[str]:
+    """Results of a kind, such as `image/png` or `text/html`, in their order."""
+    return [one["data"][kind] for one in _outputs(notebook) if kind in one.get("data", {})]
+
+
+def _outputs(notebook: Any) -> list[Any]:
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
-
-
-def assert_without_outputs(path: Path) -> None:
-    """A notebook is committed as it is before anybody runs it."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
