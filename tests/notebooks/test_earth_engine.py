@@ -21,8 +21,11 @@ from tests.support.notebooks import NOTEBOOKS, executed, needs, printed, shown
 pytestmark = [pytest.mark.slow, needs("geemap", "localtileserver")]
 
 NAME = "02_earth_engine.ipynb"
-SAY_NDVI = 'print("SERIES", ndvi.sel(middle, method="nearest").values.tolist())'
-SAY_MIDDLE = 'print("MIDDLE", middle["x"], middle["y"])'
+SAY_SERIES = """
+pixel = ndvi.isel(x=ndvi.x.size // 2, y=ndvi.y.size // 2)
+print("PLACE", float(pixel.x), float(pixel.y))
+print("SERIES", pixel.values.tolist())
+"""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
         emulated_demo(tmp_path_factory.mktemp("place"), Settings(size=64, acquisitions=52)) as demo,
         pytest.MonkeyPatch.context() as patch,
     ):
-        area = demo.box("area", east=range(32), north=range(32))
+        area = demo.box("area", east=range(-32, 0), north=range(32))
         patch.setenv("CROPMAP_AREA", str(area))
-        yield Done(demo, area, executed(demo.notebook(NAME), SAY_NDVI, SAY_MIDDLE))
+        yield Done(demo, area, executed(demo.notebook(NAME), SAY_SERIES))
 
 
 def test_the_notebook_is_committed_without_outputs() -> None:
@@ -61,7 +64,7 @@ def test_the_map_is_that_of_the_fields(done: Done) -> None:
     mapped = done.raster("here", "crop_map")
     known = (truth > 0) & (mapped < 254)
     assert known.sum() > 500
-    assert (mapped[known] == truth[known]).mean() > 0.85
+    assert (mapped[known] == truth[known]).mean() > 0.8
 
 
 def test_the_servers_give_the_same_map_and_nothing_but_the_map(done: Done) -> None:
@@ -75,9 +78,13 @@ def test_the_servers_give_the_same_map_and_nothing_but_the_map(done: Done) -> No
 
 
 def test_the_greenness_of_a_pixel_is_that_of_the_file_of_its_cell(done: Done) -> None:
-    lines = dict(line.split(" ", 1) for line in printed(done.notebook).splitlines() if line[:6].isupper())
+    lines = dict(
+        line.split(" ", 1)
+        for line in printed(done.notebook).splitlines()
+        if line.startswith(("PLACE ", "SERIES "))
+    )
     shown = np.array([np.nan if v == "nan" else float(v) for v in lines["SERIES"].strip("[]").split(", ")])
-    x, y = map(float, lines["MIDDLE"].split())
+    x, y = map(float, lines["PLACE"].split())
     (path,) = (done.demo.folder / "runs" / "here" / "composites").glob("*.tif")
     with rasterio.open(path) as file:
         row, col = file.index(x, y)

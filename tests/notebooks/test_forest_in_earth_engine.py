@@ -44,8 +44,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
         emulated_demo(tmp_path_factory.mktemp("place"), Settings(size=64, acquisitions=52)) as demo,
         pytest.MonkeyPatch.context() as patch,
     ):
-        part = demo.box("part", east=range(32), north=range(-32, 32))
-        region = demo.box("region", east=range(-32, 0), north=range(32))  # none of it labels anything
+        part = demo.box("part", east=range(-32, 0), north=range(-32, 32))
+        region = demo.box("region", east=range(32), north=range(32))  # none of it labels anything
         patch.setenv("CROPMAP_PART", str(part))
         patch.setenv("CROPMAP_AREA", str(region))
         patch.setenv("CROPMAP_PROJECT", demo.server.project)
@@ -90,7 +90,7 @@ def test_the_forest_maps_fields_that_labelled_nothing(done: Done) -> None:
     truth = np.array(CLASSES)[fields[known] - 1]
     mapped = np.array([name_of[code] for code in codes[known].tolist()])
     commonest = max((truth == name).mean() for name in CLASSES)
-    assert (mapped == truth).mean() > max(commonest + 0.1, 0.7)
+    assert (mapped == truth).mean() > commonest + 0.2
     assert f"projects/{done.demo.server.project}/assets/crops_{YEAR}" in printed(done.notebook)
 
 
