@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields as fields_of
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from gee_pipeline.errors import InputError
 
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from assessment.sample.design import Designed
     from cropmap.run import CropMap, Run
     from gee_pipeline.earthengine.composites.estimate import Estimate
+    from gee_pipeline.earthengine.network.network_estimate import NetworkEstimate
     from gee_pipeline.recipe import Recipe
     from inference.advice.advice import Advice
     from inference.models.checkpoint import Checkpoint
     from inference.models.forest_model import ForestModel
+    from inference.scripts.script_text import Language
+    from inference.workflow.request import ForestRequest, NetworkRequest
     from training.adaptation.adapt import Adapted
     from training.fit.options import Rule
     from training.sampling.sample_file import SampleSummary
@@ -46,6 +49,7 @@ __all__ = [
     "adapt",
     "advise",
     "assess",
+    "code",
     "collect",
     "design",
     "estimate",
@@ -89,11 +93,11 @@ def predict(
         out: Folder of the run; None takes the area's name and the year.
         source: STAC catalog or API; None is Google Earth Engine.
         model: File of a model, or `accurate`, `fast` or `wide`; None is `accurate`.
-        on: `servers` lets Earth Engine run a small network, such as `fast`.
+        on: `servers` lets Earth Engine run a small network, such as `fast`, or a deployed forest.
         progress: Whether a bar and notices are shown.
         **options: Further options of the command, such as `layers=("probabilities",)`, `crs="EPSG:3035"`,
             `project="my-project"`, `workers=0`; with the names of the fields of
-            `inference.workflow.request.MapRequest`, or `NetworkRequest` on the servers.
+            `inference.workflow.request.MapRequest`, or `NetworkRequest` and `ForestRequest` on the servers.
 
     Returns:
         The run with its finished map.
@@ -106,20 +110,18 @@ def predict(
     """
     from cropmap.talk import listening
 
-    if on not in ("here", "servers"):
-        raise InputError(f"Pixels are labelled on='here' or on='servers', got on={on!r}.")
+    _require_where(on)
     known = {"source": source, "model": _model(model), **options}
     with listening(progress) as listener:
         if on == "servers":
-            from inference.workflow.request import NetworkRequest
             from inference.workflow.served_map import make_served_map
 
             if source is not None:
                 raise InputError(f"On the servers images are those of Earth Engine; omit source={source!r}.")
             del known["source"]
-            network = _request(NetworkRequest, aoi, year, out, known)
-            make_served_map(network, listener)
-            return open_run(network.folder)
+            served = _served_request(aoi, year, out, known)
+            make_served_map(served, listener)
+            return open_run(served.folder)
         from inference.workflow.crop_map import make_map
         from inference.workflow.request import MapRequest
 
@@ -165,27 +167,108 @@ def export(
     return open_run(request.folder)
 
 
-def estimate(aoi: Any, year: int, *, progress: bool = True, **options: Any) -> Estimate:
-    """What an area takes on Earth Engine: cells, requests, gigabytes, EECU-hours.
+@overload
+def estimate(
+    aoi: Any,
+    year: int,
+    *,
+    on: Literal["here"] = "here",
+    model: None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Estimate: ...
+
+
+@overload
+def estimate(
+    aoi: Any, year: int, *, on: Literal["servers"], model: Place, progress: bool = True, **options: Any
+) -> NetworkEstimate: ...
+
+
+def estimate(
+    aoi: Any,
+    year: int,
+    *,
+    on: Literal["here", "servers"] = "here",
+    model: Place | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Estimate | NetworkEstimate:
+    """What an area takes on Earth Engine: cells, requests, gigabytes, EECU-hours; nothing is kept.
 
     Args:
         aoi: The area, as for `predict`.
         year: Year of the season.
+        on: `servers` estimates a small network there beside composites that are mapped here.
+        model: That network, a file or one that ships, such as `fast`.
         progress: Whether notices are shown.
-        **options: Fields of `gee_pipeline.earthengine.composites.estimate.EstimateRequest`, and those of its
-            settings, such as `project="my-project"`.
+        **options: Fields of `gee_pipeline.earthengine.composites.estimate.EstimateRequest`, such as
+            `samples=0`, which only counts and sends nothing; and those of its settings, such as
+            `project="my-project"`.
 
     Raises:
         InputError: Something cannot be used.
+        AccessError: Earth Engine cannot be used with the credentials that there are.
     """
-    from cropmap.places import area_file
+    from cropmap.places import passing_area_file
     from cropmap.talk import listening
     from gee_pipeline.earthengine.composites.estimate import EstimateRequest, estimate_area
 
+    _require_where(on)
+    if (on == "servers") != (model is not None):
+        raise InputError(
+            f"An estimate on='servers' is of a model, and another of none; got on={on!r}, model={model!r}."
+        )
     known = _known(EstimateRequest, _with_settings({**options, "year": year}))
-    request = EstimateRequest(aoi=area_file(aoi, Path(f"area-{year}")), **known)
-    with listening(progress) as listener:
-        return estimate_area(request, listener.notice)
+    with passing_area_file(aoi, f"area-{year}") as area, listening(progress) as listener:
+        if model is None:
+            return estimate_area(EstimateRequest(aoi=area, **known), listener.notice)
+        from gee_pipeline.earthengine.network.network_estimate import estimate_network
+        from inference.workflow.plan_served import network_on_servers
+
+        network = network_on_servers(_model(model))
+        request = EstimateRequest(aoi=area, **{**known, "recipe": network.recipe})
+        return estimate_network(request, network.served, listener.notice)
+
+
+def code(
+    aoi: Any,
+    year: int,
+    model: Place,
+    *,
+    language: Language = "javascript",
+    name: str | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> str:
+    """A script that makes the map inside Earth Engine without cropmap, as 'cropmap code' writes it.
+
+    Nothing is sent, and no account is needed.
+
+    Args:
+        aoi: The area, as for `predict`.
+        year: Year of the season.
+        model: A small network, a file or one that ships, such as `fast`; or the file of a deployed forest.
+        language: `javascript` for the Code Editor, `python` for Google's client.
+        name: What tasks and files are called; None takes the area's name and the year.
+        progress: Whether notices are shown.
+        **options: Fields of `inference.workflow.request.NetworkRequest` or `ForestRequest`; `project` is the
+            one that a Python script names.
+
+    Raises:
+        InputError: A script cannot make the map.
+    """
+    from cropmap.places import passing_area_file
+    from cropmap.talk import listening
+    from inference.workflow.map_code import code_of_map
+
+    if name is None and not isinstance(aoi, str | Path):
+        name = f"area_{year}"  # the file of this area is there only meanwhile
+    known = {"model": _model(model), **options}
+    named = {"project": options["project"]} if options.get("project") else {}
+    with passing_area_file(aoi, f"area-{year}") as area, listening(progress) as listener:
+        request = _served_request(area, year, None, known)
+        return code_of_map(request, language, listener, name=name, **named)
 
 
 def advise(
@@ -685,6 +768,30 @@ def _of_season(name: str, recipe: Recipe | None) -> Recipe:
 
 def _names(kind: Any) -> set[str]:
     return {field.name for field in fields_of(kind)}
+
+
+def _require_where(on: str) -> None:
+    if on not in ("here", "servers"):
+        raise InputError(f"Pixels are labelled on='here' or on='servers', got on={on!r}.")
+
+
+def _served_request(
+    aoi: Any, year: int, out: Place | None, options: dict[str, Any]
+) -> NetworkRequest | ForestRequest:
+    """A request of a map on the servers, by a forest where `model` is the file of one."""
+    from inference.workflow.request import ForestRequest, NetworkRequest
+
+    model = options["model"]
+    if isinstance(model, Path) and _is_forest(model):
+        rest = {name: value for name, value in options.items() if name != "model"}
+        return _request(ForestRequest, aoi, year, out, {**rest, "forest": model})
+    return _request(NetworkRequest, aoi, year, out, options)
+
+
+def _is_forest(model: Path) -> bool:
+    from inference.models.model_file import FOREST, model_kind
+
+    return model_kind(model) is FOREST
 
 
 def _with_settings(options: dict[str, Any]) -> dict[str, Any]:

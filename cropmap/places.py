@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 from os import getpid
 from pathlib import Path
@@ -88,6 +90,21 @@ def _write(frame: geopandas.GeoDataFrame, path: Path) -> None:
     part = path.with_name(f"{path.stem}.{getpid()}.part.gpkg")  # a process killed here leaves no half
     frame.to_file(part, driver="GPKG")
     part.replace(path)
+
+
+@contextmanager
+def passing_area_file(aoi: Any, name: str) -> Iterator[Path]:
+    """The vector file of an area for a request that keeps nothing: what is not a file is one only meanwhile.
+
+    Args:
+        aoi: The area, as for `area_file`.
+        name: What the file's name begins with.
+
+    Raises:
+        InputError: As `area_file`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        yield area_file(aoi, Path(folder, name))
 
 
 def _series_of(aoi: Any) -> geopandas.GeoSeries:

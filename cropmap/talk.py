@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def listening(progress: bool) -> Iterator[Listener]:
         def show(state: Any) -> None:
             bar.update(task, completed=state.done + state.failed, total=state.planned)
 
-        yield Listener(bar.console.print, show)
+        # as it is: brackets in it are no markup, and numbers get no colours
+        yield Listener(partial(bar.console.print, markup=False, highlight=False), show)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,25 +32,12 @@ def write_map_script(
         InputError: A script cannot make the map, or the file exists.
     """
     from gee_pipeline.files import write_bytes
-    from inference.scripts.map_script import ScriptRequest, notices, write_script
-    from inference.workflow.plan_served import plan_served
+    from inference.workflow.map_code import code_of_map
 
     require_new_files(out)
     with listener(quiet) as listen:
-        planned = plan_served(request, listen)
-        script = ScriptRequest(
-            planned.server_model,
-            planned.plan.grid,
-            planned.plan.area,
-            planned.plan.season,
-            name or re.sub(r"[^A-Za-z0-9_-]+", "_", f"{request.aoi.stem}_{request.year}"),
-            cropland=request.cropland,
-            layers=planned.plan.layers,
-            **given({"project": project, "folder": folder}),
-        )
-        text = write_script(script, language)
-        for notice in notices(script, language, text):
-            listen.notice(notice)
+        named = given({"name": name, "project": project, "folder": folder})
+        text = code_of_map(request, language, listen, **named)
     if out is None:
         click.echo(text, nl=False)
         return

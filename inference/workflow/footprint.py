@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyproj
@@ -14,6 +14,9 @@ from shapely.geometry.base import BaseGeometry
 from gee_pipeline.errors import CorruptFileError
 from inference.models.crop_class import CropClass
 from inference.models.model_card import training_places
+
+NEAR: Final = 10
+"""Kilometres to which distances are known."""
 
 
 class Trained(Protocol):
@@ -53,13 +56,18 @@ def training_gap(checkpoint: Trained, area: BaseGeometry) -> str | None:
     where = (
         "reaches beyond the training places"
         if places.intersects(area)
-        else f"lies {distance_km(places, area):,.0f} km from the nearest training place"
+        else f"lies {_far(distance_km(places, area))} from the nearest training place"
     )
     return (
         f"The area {where} of this model, which knows only {names}. Expect other crops to be mapped as one "
         "of these and accuracy to be lower; check the map against local labels, or train a model on some "
         "(cropmap train)."
     )
+
+
+def _far(kilometres: float) -> str:
+    """A distance as far as it is known."""
+    return f"less than {NEAR} km" if kilometres < NEAR else f"{kilometres:,.0f} km"
 
 
 def distance_km(one: BaseGeometry, other: BaseGeometry) -> float:

@@ -17,14 +17,18 @@ import pytest
 import rasterio
 import shapely
 import xarray
+from click.testing import CliRunner
 
 import cropmap
+from cli.main import cropmap as command
 from cropmap.places import area_file
 from cropmap.run import CropMap, Run
 from cropmap.show import bin_of, show, told, true_color
+from cropmap.talk import listening
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.store import open_composite
+from tests.support.forest_map_place import made_forest
 from tests.support.tiny_place import CELL_SIZE, CROPS, YEAR, Place, codes
 
 pytestmark = pytest.mark.slow
@@ -187,6 +191,69 @@ def test_an_export_fetches_and_says_so_of_tasks(place: Place, tmp_path: Path) ->
 def test_an_estimate_takes_the_project_by_itself(place: Place) -> None:
     found = cropmap.estimate(str(place.area), 2023, project="my-project", samples=0, progress=False)
     assert found.size.cells > 0
+
+
+def test_an_estimate_leaves_no_file_and_counts_a_network_too(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = cropmap.estimate(place.polygon, 2023, on="servers", model="fast", samples=0, progress=False)
+    alone = cropmap.estimate(place.polygon, 2023, samples=0, progress=False)
+    assert found.composites.size == alone.size
+    assert found.weights.multiplications == 1_886_085  # docs/servers.md
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"on": "servers"}, "on='servers' is of a model"),
+        ({"model": "fast"}, "on='here', model='fast'"),
+        ({"on": "there"}, "on='here' or on='servers'"),
+    ],
+)
+def test_an_estimate_of_a_network_is_on_the_servers(
+    place: Place, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        cropmap.estimate(place.polygon, 2023, samples=0, progress=False, **options)
+
+
+def test_a_script_is_that_of_the_command(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    usual = {"model": "fast", "progress": False, "cell_size": CELL_SIZE}
+    script = cropmap.code(str(place.area), 2023, **usual, language="python", project="our-maps")
+    flags = ("--language", "python", "--project", "our-maps", "--cell-size", str(CELL_SIZE), "--quiet")
+    words = ("code", "--aoi", str(place.area), "--year", "2023", "--model", "fast", *flags)
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 0, done.stderr
+    assert script == done.stdout
+    assert 'PROJECT = "our-maps"' in script
+    named = cropmap.code(place.polygon, 2023, **usual)
+    assert 'var NAME = "area_2023";' in named
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="distill"):
+        cropmap.code(place.polygon, 2023, "accurate", progress=False)
+
+
+def test_a_forest_on_the_servers_is_that_of_its_file(place: Place, tmp_path: Path) -> None:
+    """It goes the way of forests, which begins with where it was deployed."""
+    made_forest(tmp_path / "forest.safetensors")
+    for make in (
+        lambda model: cropmap.predict(place.polygon, YEAR, model=model, on="servers", out=tmp_path / "run"),
+        lambda model: cropmap.code(place.polygon, YEAR, model),
+    ):
+        with pytest.raises(InputError, match="cropmap forest deploy"):
+            make(tmp_path / "forest.safetensors")
+
+
+def test_notices_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "Scene [red]S2[/red] of folder[1] is left out."
+    with listening(progress=True) as listener:
+        listener.notice(text)
+    assert text in capsys.readouterr().out
 
 
 def test_classes_have_names_and_colours_and_a_place(run: Run) -> None:

@@ -8,6 +8,7 @@ import shapely
 from shapely.geometry import mapping
 
 from inference.models.checkpoint import Checkpoint
+from inference.models.model_card import training_places
 from inference.workflow.footprint import distance_km, training_gap
 
 ARKANSAS = shapely.box(-91.5, 34.75, -90.05, 35.85)
@@ -32,6 +33,13 @@ def test_an_area_far_away_is_told_the_distance_and_the_classes(checkpoint: Check
     half = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(across / 2) ** 2
     assert kilometres == pytest.approx(2 * 6_371 * math.asin(math.sqrt(half)), rel=0.005)
     assert all(crop.name in text for crop in checkpoint.classes)
+
+
+def test_an_area_beside_the_training_places_is_not_said_to_be_0_km_away(checkpoint: Checkpoint) -> None:
+    _, _, east, north = training_places(checkpoint.provenance["footprint"]).bounds
+    text = training_gap(checkpoint, shapely.box(east + 0.01, north - 0.01, east + 0.02, north))
+    assert text is not None
+    assert "lies less than 10 km from the nearest training place" in text
 
 
 def test_an_area_that_reaches_beyond_is_told_so(checkpoint: Checkpoint) -> None:
