@@ -349,7 +349,7 @@ def test_a_catalog_that_is_asked_again_is_in_the_messages(place: Place, tmp_path
 @contextmanager
 def killed_at_work(place: Place, out: Path) -> Iterator[None]:
     options = (*("--aoi", place.area), *("--year", 2021), *("--source", place.catalog), *("--out", out))
-    more = ("--model", place.model, "--cell-size", 16, "--workers", 0, "--quiet")
+    more = ("--model", place.model, "--cell-size", 32, "--workers", 0, "--quiet")
     words = [sys.executable, "-m", "cli.main", "predict", *map(str, (*options, *more))]
     with subprocess.Popen(words) as command:
         end = time.monotonic() + 120
@@ -369,7 +369,7 @@ def test_a_run_that_is_killed_has_its_lines_up_to_then_and_the_next_start_append
         lines = lines_of(out)
     assert "Cells: begun" in lines
     assert not any(line.startswith("Ended") for line in lines)
-    assert place.predict(out, "--quiet", cell_size=16).exit_code == 0
+    assert place.predict(out, "--quiet", cell_size=32).exit_code == 0
     again = lines_of(out)
     assert again[: len(lines)] == lines
     assert f"Continuing the run in {out}." in again[len(lines) :]
