@@ -243,7 +243,7 @@ def note(text: str) -> None:
 
 def note_error(error: BaseException) -> None:
     """Log why a command ends, with its traceback, which the terminal does not show."""
-    said.error("%s: %s", type(error).__name__, error, exc_info=error)
+    said.error("%s", type(error).__name__, exc_info=error)  # its words end the traceback
 
 
 @contextmanager
