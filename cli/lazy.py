@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cli.options.verbose import with_verbose
+from cli.verbose import with_verbose
 
 
 class LazyGroup(click.Group):

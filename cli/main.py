@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from cli.lazy import LazyGroup
-from cli.output.run_log import logged, note_error, start_log
+from cli.run_log import logged, note_error, start_log
 from gee_pipeline.errors import CropmapError
 from gee_pipeline.incoming.addresses import without_secrets
 

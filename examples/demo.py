@@ -33,6 +33,7 @@ def predict_command(folder: Path, year: int, model: str = MODEL) -> list[str]:
         f"--year={year}",
         f"--source={scenes / 'catalog.json'}",
         f"--model={model}",
+        "--workers=0",  # four small cells: to start more processes takes longer than the cells
         f"--out={folder / 'run'}",
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.output.reporting import Wording, duration, reporting
-from cli.output.run_log import keep_log
+from cli.run_log import keep_log
 
 if TYPE_CHECKING:
     from inference.run.execute import Progress

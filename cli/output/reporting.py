@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import click
 
-from cli.output.run_log import is_verbose, note
+from cli.run_log import is_verbose, note
 
 State = TypeVar("State")
 

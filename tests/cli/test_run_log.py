@@ -23,9 +23,9 @@ from click.testing import CliRunner, Result
 
 from cli.main import COMMANDS, cropmap
 from cli.options.shared import talk_options
-from cli.options.verbose import with_verbose
+from cli.verbose import with_verbose
 from cli.output.reporting import Wording, reporting
-from cli.output.run_log import keep_log
+from cli.run_log import keep_log
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json
 from inference.record.log_file import LOG_FILE
@@ -233,7 +233,7 @@ def leaves(command: click.Command) -> Iterator[click.Command]:
 def test_a_warning_that_nobody_else_takes_is_still_shown(level: int) -> None:
     """In a process of its own: pytest takes all messages."""
     code = (
-        "import logging, click; from cli.main import cropmap; from cli.options.verbose import with_verbose\n"
+        "import logging, click; from cli.main import cropmap; from cli.verbose import with_verbose\n"
         "@click.command()\n"
         f"def works(): logging.getLogger('cropmap.stac').log({level}, 'Still waiting.')\n"
         "cropmap.get_command = lambda ctx, name: with_verbose(works)\n"

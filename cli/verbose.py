@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.output.run_log import log_of
+from cli.run_log import log_of
 
 
 class Verbose(click.Option):
