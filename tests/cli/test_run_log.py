@@ -23,9 +23,9 @@ from click.testing import CliRunner, Result
 
 from cli.main import COMMANDS, cropmap
 from cli.options.shared import talk_options
-from cli.verbose import with_verbose
 from cli.output.reporting import Wording, reporting
 from cli.run_log import keep_log
+from cli.verbose import with_verbose
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json
 from inference.record.log_file import LOG_FILE
