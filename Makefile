@@ -7,8 +7,14 @@ PYTEST ?=
 # cpu, or auto for the CUDA build that fits the driver, or cu128, ... (names of `uv pip --torch-backend`)
 TORCH_BACKEND ?= cpu
 TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
+# What maps need, and on top of it what tests, benchmarks, notebooks and the documentation need.
 INSTALLED = $(VENV)/.installed-$(TORCH_BACKEND)
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+DEVELOPING = $(VENV)/.developing-$(TORCH_BACKEND)
+# Not compiled at once: Python compiles the modules that are imported, a small part of all.
+PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
+# uv installs with a fifth of pip's work; pip does it where uv cannot, such as behind a mirror that only pip knows.
+UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
+INSTALL = $(UV) --constraint constraints.txt
 
 .PHONY: demo test quick check lint types tests site bench clean
 
@@ -23,21 +29,21 @@ check: lint types tests
 quick: lint types
 	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" --quiet $(QUICK)
 
-lint: $(INSTALLED)
+lint: $(DEVELOPING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(INSTALLED)
+types: $(DEVELOPING)
 	$(BIN)/mypy
 
-tests: $(INSTALLED)
+tests: $(DEVELOPING)
 	$(BIN)/python -m pytest --numprocesses 2 $(PYTEST)
 
 # The documentation as pages: build/site/index.html
-site: $(INSTALLED)
+site: $(DEVELOPING)
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/site
 
-bench: $(INSTALLED)
+bench: $(DEVELOPING)
 	$(BIN)/python -m benchmarks.compositing
 	$(BIN)/python -m benchmarks.scenes
 	$(BIN)/python -m benchmarks.listing
@@ -59,9 +65,13 @@ $(INSTALLED): setup.cfg constraints.txt
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'cropmap needs Python 3.11 or newer: make PYTHON=python3.12'"
 	$(PYTHON) -m venv $(VENV)
 	[ "$(TORCH_BACKEND)" = cpu ] && $(PIP) "torch==$(TORCH)+cpu" 2>/dev/null \
-	|| { $(PIP) uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend $(TORCH_BACKEND) "torch==$(TORCH)"; }
-	$(PIP) --editable ".[dev,notebook]"
+	|| { $(PIP) uv && $(UV) --torch-backend $(TORCH_BACKEND) "torch==$(TORCH)"; }
+	$(PIP) uv && $(INSTALL) --editable . || $(PIP) --editable .
 	touch $(INSTALLED)
+
+$(DEVELOPING): $(INSTALLED)
+	$(INSTALL) --editable ".[dev,notebook]" || $(PIP) --editable ".[dev,notebook]"
+	touch $(DEVELOPING)
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache

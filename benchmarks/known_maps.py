@@ -195,7 +195,7 @@ def demo_map(folder: Path) -> KnownMap:
     """
     scenes, settings = folder / "scenes", Settings(size=DEMO_SIZE)
     simulate(scenes, settings)
-    _predict(predict_command(folder, settings.year))
+    _predict(predict_command(folder, settings.year, "accurate"))
     title = "The demo: SIMULATED scenes"
     return KnownMap.read(title, folder / "run", scenes / "fields.tif")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from cli.verbose import with_verbose
+
 
 class LazyGroup(click.Group):
     """A group that imports a subcommand when it is asked for."""
@@ -45,4 +47,4 @@ class LazyGroup(click.Group):
             return None
         module, attribute = self.places[cmd_name].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return with_verbose(command)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from cli.lazy import LazyGroup
+from cli.run_log import logged, note_error, start_log
 from gee_pipeline.errors import CropmapError
 from gee_pipeline.incoming.addresses import without_secrets
 
@@ -60,12 +61,23 @@ TRACEBACK_VARIABLE: Final = "CROPMAP_TRACEBACK"
 class Cropmap(LazyGroup):
     """All commands; cropmap's errors are worded here, in one place."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the command line, for the log."""
+        start_log(ctx, args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand; every error becomes one message and an exit code."""
+        """Run the subcommand; its log has all that it says, and how it ends."""
         gc.set_threshold(*COLLECTING)
+        with logged(ctx):
+            return self._answered(ctx)
+
+    def _answered(self, ctx: click.Context) -> Any:
+        """Run the subcommand; every error becomes one message and an exit code."""
         try:
             return super().invoke(ctx)
         except CropmapError as error:
+            note_error(error)
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
@@ -73,9 +85,11 @@ class Cropmap(LazyGroup):
         except Exception as error:  # the border to the user: what is not cropmap's own is one line too
             if os.environ.get(TRACEBACK_VARIABLE):
                 raise
+            note_error(error)
             click.echo(f"Error: {without_secrets(_unexpected(error))}", err=True)
             ctx.exit(CropmapError.exit_code)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            note_error(error)
             click.echo("Interrupted. What was finished is kept; give the same command to continue.", err=True)
             ctx.exit(INTERRUPTED)
 

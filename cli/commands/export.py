@@ -65,7 +65,7 @@ def export(
     )
     here = ("scheduler", "memory", *(["workers"] if request.workers else []))  # 0 starts none either
     refuse_unread(bool(request.to), "are of work on this machine, not of the tasks of --to", *here)
-    with listener(quiet) as listen:
+    with listener(quiet, request.folder) as listen:
         if collect:
             show_collected(collect_files(request, listen, downloads=downloads), as_json)
         elif request.to:

@@ -110,8 +110,8 @@ def predict(
     from inference.workflow.crop_map import make_map
     from inference.workflow.request import MapRequest
 
-    with listener(quiet) as listen:
-        request = MapRequest(**given(options))
+    request = MapRequest(**given(options))
+    with listener(quiet, request.folder) as listen:
         if not quiet:
             if said := trial_says(request):
                 listen.notice(said)

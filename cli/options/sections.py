@@ -41,7 +41,7 @@ SHARED: Final[dict[str, tuple[str, ...]]] = {
     "Earth Engine": ("project", "service_account", "endpoint", "cropland", "max_eecu_hours"),
     "On the servers": ("to", "no_wait", "most_tasks", "collect", "downloads", "unverified"),
     "This machine": ("device", "memory", "workers", "scheduler"),
-    "Output": ("quiet", "as_json", "help"),
+    "Output": ("quiet", "verbose", "as_json", "help"),
 }
 """Heading -> options that several commands have, by parameter."""
 

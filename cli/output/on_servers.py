@@ -36,7 +36,7 @@ def make_on_servers(
     require_together(
         to=request.to, no_wait=no_wait, most_tasks=most_tasks, collect=collect, downloads=downloads
     )
-    with listener(quiet) as listen:
+    with listener(quiet, request.folder) as listen:
         if request.to and not collect:
             limit = given({"most_tasks": most_tasks})
             show_tasks(start_served_tasks(request, listen, wait=not no_wait, **limit), as_json)

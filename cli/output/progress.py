@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.output.reporting import Wording, duration, reporting
+from cli.run_log import keep_log
 
 if TYPE_CHECKING:
     from inference.run.execute import Progress
@@ -14,10 +16,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def listener(quiet: bool) -> Iterator[Listener]:
-    """What a request is given to talk to: notices and progress on stderr, or silence."""
+def listener(quiet: bool, folder: Path | None = None) -> Iterator[Listener]:
+    """What a request is given to talk to: notices and progress on stderr, or silence.
+
+    Args:
+        quiet: Whether nothing is said on stderr.
+        folder: Folder of the run, whose log has all of it; None keeps none.
+    """
     from inference.workflow.request import Listener
 
+    if folder:
+        keep_log(folder, quiet=quiet)
     with reporting(WORDING, quiet) as reporter:
         yield Listener(reporter.write, reporter.report)
 

@@ -13,6 +13,8 @@ from typing import Final, Generic, TypeVar
 
 import click
 
+from cli.run_log import is_verbose, note
+
 State = TypeVar("State")
 
 LOG_INTERVAL: Final = 60.0
@@ -56,20 +58,30 @@ def counting(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def reporting(wording: Wording[State], quiet: bool) -> Iterator[Reporter[State]]:
-    """Sentences and states go to stderr until the block is over; or nowhere.
+    """Sentences and states go to stderr until the block is over, and to the log.
 
     Args:
         wording: How states are said.
-        quiet: Whether nothing is said.
+        quiet: Whether stderr gets none.
     """
-    if quiet:
-        yield Reporter()
+    if quiet or is_verbose():  # which shows what the log gets
+        with MinuteLines(wording, note) as lines:
+            yield Reporter(note, lines.report)
     elif sys.stderr.isatty():
-        with _bar(wording) as reporter:
-            yield reporter
+        with _bar(wording) as bar, MinuteLines(wording, note) as lines:
+            yield Reporter(_both(bar.write, note), _both(bar.report, lines.report))
     else:
-        with MinuteLines(wording, to_stderr) as lines:
-            yield Reporter(to_stderr, lines.report)
+        write = _both(to_stderr, note)
+        with MinuteLines(wording, write) as lines:
+            yield Reporter(write, lines.report)
+
+
+def _both(first: Callable[[State], None], second: Callable[[State], None]) -> Callable[[State], None]:
+    def call(value: State) -> None:
+        first(value)
+        second(value)
+
+    return call
 
 
 def to_stderr(text: str) -> None:

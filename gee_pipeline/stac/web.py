@@ -151,11 +151,12 @@ class Reader:
                 with self._send(request, patience) as response:
                     if response.status_code not in _PASSING or attempt == _ATTEMPTS:
                         return _body(response, patience)
-                    asked = _retry_after(response)
+                    asked, why = _retry_after(response), f"HTTP {response.status_code}"
             except RequestException as error:
                 if attempt >= _UNANSWERED or isinstance(error, ValueError):  # a URL that is none
                     raise DocumentError(reason(error)) from error
-                asked = None
+                asked, why = None, reason(error)
+            _log.info("%s is asked again, try %d failed: %s", without_secrets(request.href), attempt, why)
             _sleep(pause if asked is None else asked, patience)
             pause *= 2
         raise AssertionError("the last attempt returns or raises")

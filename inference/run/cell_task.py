@@ -118,6 +118,7 @@ def _settled(setup: WorkerSetup, name: str, work: Callable[[], T]) -> T | CellRe
             raise
         except OSError as error:  # a worker's network or disk may recover
             failure: Exception = error
+            _log.info("Cell %s: try %d failed: %s", name, attempt + 1, error)
             time.sleep(PAUSE * 2**attempt if attempt + 1 < ATTEMPTS else 0)
         except Exception as error:  # the border of the batch: whatever it is, it is recorded and counted
             failure = error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -38,6 +39,8 @@ from inference.run.worker_plan import WorkerPlan, block_side, cells_in_memory, p
 MEMORY_BUDGET: Final = 2 * 2**30
 """Bytes that the arrays of one worker process may take: 2 GiB."""
 
+_log = logging.getLogger("cropmap.cells")
+_log.addHandler(logging.NullHandler())  # who waits for the run is told of all failed cells at its end
 
 _CACHED_PART: Final = 4
 """Of the memory of a process the part in which GDAL may keep blocks of scenes is one out of so many."""
@@ -366,6 +369,7 @@ class _Tracker:
         self._under_way -= 1
         if record.state == "failed":
             self.failed[record.name] = record
+            _log.error("Cell %s failed: %s", record.name, record.error)
         else:
             self._done += 1
         if record.remade:

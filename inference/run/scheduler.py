@@ -23,6 +23,7 @@ import dask
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 from distributed.comm.addressing import get_address_host_port
 from distributed.comm.core import CommClosedError
+from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.security import Security
 from filelock import FileLock, Timeout
 
@@ -61,6 +62,8 @@ _PATIENCE = 10.0
 
 _NO_WORKERS = 60
 """Seconds to wait for the first worker of a cluster elsewhere."""
+
+_log = logging.getLogger("cropmap.run")
 
 _BLINK = 0.05
 """Seconds between two looks at what ended and what arrived, while both are waited for."""
@@ -113,7 +116,17 @@ def local_client(worker_plan: WorkerPlan) -> Iterator[Client]:
         with interrupts_held():
             cluster = stack.enter_context(_local_cluster(worker_plan, scratch))
             client = stack.enter_context(Client(cluster))
+            client.register_plugin(_Outspoken())
+            client.forward_logging("cropmap", logging.INFO)
         yield client
+
+
+class _Outspoken(WorkerPlugin):
+    """Lets a worker pass on what concerns the log of the run alone, such as reads that are tried again."""
+
+    def setup(self, worker: Any) -> None:
+        """Take the level that the command has."""
+        logging.getLogger("cropmap").setLevel(logging.INFO)
 
 
 def _local_cluster(worker_plan: WorkerPlan, scratch: Path) -> LocalCluster:
@@ -355,6 +368,10 @@ class _Window:
             return completed(future.result(), cell)
         if not self._alone:
             self._suspects.append(cell)
+            _log.warning(
+                "The worker of cell %s died; it is tried again at the end, alone.",
+                cell_name(cell.row, cell.col),
+            )
             return None
         return failed(cell_name(cell.row, cell.col), _explain(error))
 

@@ -8,6 +8,7 @@ from gee_pipeline.season import Season
 from gee_pipeline.source import Source
 from inference.batch.collect import Collected
 from inference.batch.export import TaskSummary
+from inference.record.stage import stage
 from inference.run.completeness import RunSummary
 from inference.run.execute import spent
 from inference.run.plan import RunPlan
@@ -94,6 +95,7 @@ def collect_files(
     return take_in(request, plan, session, destination, listener, downloads)[1]
 
 
+@stage("Search for scenes")
 def _planned_export(request: ExportRequest, source: Source, listener: Listener) -> RunPlan:
     """The plan of an export whose source has scenes of the area."""
     aoi, season = find_place(request, request.recipe, listener)

@@ -14,6 +14,7 @@ from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH
 from gee_pipeline.source import Source, Survey
 from inference.product.map_facts import MapFacts, MapSummary
 from inference.product.map_writer import MapDraft
+from inference.record.stage import stage
 from inference.run.completeness import MUCH_MAPPED, RunSummary
 from inference.run.cropland import CroplandMask
 from inference.run.execute import spent
@@ -89,6 +90,7 @@ class MapWork(Protocol):
         """
 
 
+@stage("Plan of the map")
 def plan_map(
     request: MapRequest | ServedRequest,
     model: ModelT,
@@ -147,7 +149,8 @@ def carry_out(work: MapWork, listener: Listener) -> MapSummary:
         BudgetSpentError: The budget did not suffice.
     """
     since = spent(work.source)
-    background, workers = work.prepare(listener)
+    with stage("Search for scenes"):
+        background, workers = work.prepare(listener)
     plan = open_folder(work.request, work.plan, listener)
     with draft_of(work.request, plan, background.model) as draft:
         summary = work_through(work.request, plan, listener, since=since, workers=workers, draft=draft)
@@ -175,6 +178,7 @@ def _require_mapped(request: Request, plan: RunPlan, summary: RunSummary) -> Non
         )
 
 
+@stage("Map")
 def finish_map(
     request: Request,
     plan: RunPlan,

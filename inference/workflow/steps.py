@@ -11,6 +11,7 @@ from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import resolve_device
 from inference.product.map_writer import MapDraft
 from inference.product.plausibility import Check
+from inference.record.stage import stage
 from inference.run.completeness import NAMED, RunSummary
 from inference.run.execute import MEMORY_BUDGET, run
 from inference.run.plan import CONFIG_FILE, RunPlan, read_run_file
@@ -88,6 +89,7 @@ def repeating(request: Request, plan: RunPlan) -> Request:
     return replace(request, layers=plan.layers) if isinstance(request, ModelRequest) else request
 
 
+@stage("Cells")
 def work_through(
     request: Request,
     plan: RunPlan,

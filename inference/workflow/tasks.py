@@ -8,6 +8,7 @@ from gee_pipeline.earthengine.tasks.follower import PENDING_LIMIT
 from gee_pipeline.errors import InputError
 from inference.batch.collect import Collected, collect, find_exported
 from inference.batch.export import TaskSummary, export_by_tasks
+from inference.record.stage import stage
 from inference.run.plan import RUN_FILE, RunPlan
 from inference.run.planning import going_on
 from inference.run.task_record import require_destination
@@ -29,6 +30,7 @@ def destination_of(to: str | None) -> Destination:
     return Destination.parse(to)
 
 
+@stage("Batch tasks")
 def follow_tasks(
     request: Request,
     plan: RunPlan,
@@ -70,6 +72,7 @@ def follow_tasks(
     return summary
 
 
+@stage("Files of batch tasks")
 def take_in(
     request: Request,
     plan: RunPlan,

@@ -28,6 +28,7 @@ LAWFUL: Final = (
     "tasks.jsonl",  # as the ledger
     "map/report.json",  # when the map was made, what the ledger counts
     "map/item.json",  # when the map was made
+    "cropmap.log",  # times, and what was done again
     "run.toml",  # where the run lies
     ".report.json",  # of samples: when they were drawn
     ".lock",

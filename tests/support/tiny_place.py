@@ -35,6 +35,7 @@ BINS = 18
 
 FILES = {
     "area.wkb",
+    "cropmap.log",
     "ledger.jsonl",
     "map/clear_observations.qml",
     "map/clear_observations.tif",
@@ -51,7 +52,7 @@ FILES = {
     "run.json",
     "run.toml",
 } | {f"{kind}/r000{r}_c000{c}.tif" for kind in ("composites", "predictions") for r in (0, 1) for c in (0, 1)}
-"""Everything a run leaves, apart from the lock."""
+"""Everything a run leaves, apart from locks."""
 
 
 def run_cropmap(*arguments: Any) -> Result:
@@ -134,9 +135,9 @@ class Place:
 
 
 def files(folder: Path) -> set[str]:
-    """All files below a folder but the lock, which Windows leaves."""
+    """All files below a folder but the locks, which Windows leaves."""
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return found - {"run.lock"}
+    return found - {"run.lock", ".cropmap.log.lock"}
 
 
 def times(folder: Path) -> dict[str, int]:

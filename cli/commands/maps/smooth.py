@@ -12,6 +12,7 @@ from cli.options.paths import IN_FILE, IN_FOLDER
 from cli.options.shared import given
 from cli.output.accuracies import share_text
 from cli.output.reporting import counting
+from cli.run_log import keep_log
 
 if TYPE_CHECKING:
     from assessment.smoothing.compared import BeforeAfter
@@ -69,6 +70,7 @@ def smooth(run: Path, quiet: bool, as_json: bool, **options: Any) -> None:
     from assessment.smoothing.request import SmoothRequest
     from assessment.smoothing.smooth import NEW_MAP, smooth_map
 
+    keep_log(run, quiet=quiet)
     with counting("rows of the map", quiet) as report:
         found = smooth_map(SmoothRequest(run, **given(options)), report)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from random import Random
 from typing import Final, TypeVar
@@ -11,6 +12,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from gee_pipeline.earthengine.client.faults import Fault
 
 T = TypeVar("T")
+
+_log = logging.getLogger("cropmap.earthengine")
 
 TRIES: Final = 10
 """Times that one request is made: the waits between add up to four minutes on average, and an outage of some
@@ -47,10 +50,21 @@ def persistently(
         stop=stop_after_attempt(tries),
         wait=wait,
         sleep=sleep,
+        before_sleep=_note,
         retry=retry_if_exception(_passes),
         reraise=True,
     )
     return retrying(ask)
+
+
+def _note(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    _log.info(
+        "A request is made again in %.1f s, try %d failed: %s",
+        state.upcoming_sleep,
+        state.attempt_number,
+        error,
+    )
 
 
 def _passes(error: BaseException) -> bool:

@@ -68,6 +68,9 @@ T = TypeVar("T")
 warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning, module="rasterio")
 
 
+_log = logging.getLogger("cropmap.stac")
+
+
 class _WithoutSecrets(logging.Filter):
     """Shows the URLs in a line as messages do: GDAL says of each answer whose it is."""
 
@@ -336,6 +339,7 @@ def retried(read: Callable[[], T], href: str, retries: int) -> T:
             closed, for_good = _is_closed(href, reason), _is_for_good(href, reason)
             if attempt == retries or closed or (for_good and _is_missing(href, reason)):
                 raise ReadFailure(reason, attempt + 1, closed=closed, for_good=for_good) from error
+        _log.info("%s is read again, try %d failed: %s", without_secrets(href), attempt + 1, reason)
         time.sleep(_FIRST_WAIT[remote] * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
 

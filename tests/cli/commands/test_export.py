@@ -27,7 +27,17 @@ def composite(run: Path) -> tuple[NDArray[np.int16], tuple[str, ...], dict[str, 
 def test_export_writes_composites_only_and_tells_where(place: Place, tmp_path: Path) -> None:
     result = place.export(tmp_path / "run")
     assert result.exit_code == 0
-    assert files(tmp_path / "run") == {"area.wkb", "ledger.jsonl", "run.json", "run.toml"} | CELLS
+    assert (
+        files(tmp_path / "run")
+        == {
+            "area.wkb",
+            "cropmap.log",
+            "ledger.jsonl",
+            "run.json",
+            "run.toml",
+        }
+        | CELLS
+    )
     assert result.stdout == f"Composites of 4 cells: {tmp_path / 'run' / 'composites'}\n"
     assert result.stderr.splitlines()[0] == "The scenes are simulated: no satellite saw them."
     values, names, _ = composite(tmp_path / "run")
