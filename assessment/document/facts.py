@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rasterio.windows import Window
 
-from assessment.document.colors import safe_colors
+from inference.drawing.color_vision import safe_colors
 from assessment.document.pictures import Picture, class_picture, frame_of, value_picture
 from assessment.sample.map_file import AssessedMap, open_map
 from assessment.sample.record import DESIGN_FILE, load_design

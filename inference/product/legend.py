@@ -6,14 +6,20 @@ import re
 import unicodedata
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import ODD_VALUES, in_words, read_json
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from inference.drawing.class_colors import (
+    NOT_CROPLAND_COLOR,
+    NOT_ENOUGH_COLOR,
+    require_colors,
+    shown_color,
+)
 
 if TYPE_CHECKING:
     from inference.models.crop_class import CropClass
@@ -49,8 +55,8 @@ class LegendEntry:
 
 
 _SPECIAL: Final = (
-    LegendEntry(NOT_CROPLAND, "not cropland", "#e4e4e4"),
-    LegendEntry(NOT_ENOUGH, "not enough observations", "#6b6b6b"),
+    LegendEntry(NOT_CROPLAND, "not cropland", NOT_CROPLAND_COLOR),
+    LegendEntry(NOT_ENOUGH, "not enough observations", NOT_ENOUGH_COLOR),
 )
 
 
@@ -69,14 +75,32 @@ class Legend:
             raise InputError(f"Each code of a map has one meaning, got several for {repeated}.")
 
     @classmethod
-    def of(cls, classes: Sequence[CropClass]) -> Legend:
+    def of(cls, classes: Sequence[CropClass], colors: Mapping[str, str] | None = None) -> Legend:
         """The legend of a model's classes.
 
+        Args:
+            classes: Their codes, names and colours.
+            colors: `#rrggbb` by name, in place of those of the classes and of the special codes.
+
         Raises:
-            InputError: Two classes share a code.
+            InputError: Two classes share a code, or a chosen colour cannot be used.
         """
-        crops = [LegendEntry(c.code, c.name, c.color) for c in sorted(classes, key=lambda c: c.code)]
-        return cls((*crops, *_SPECIAL))
+        ordered = sorted(classes, key=lambda c: c.code)
+        crops = [LegendEntry(c.code, c.name, shown_color(c.name, c.color)) for c in ordered]
+        return cls((*crops, *_SPECIAL)).recolored(colors or {})
+
+    def recolored(self, colors: Mapping[str, str]) -> Legend:
+        """The same legend in chosen colours.
+
+        Args:
+            colors: `#rrggbb` by name.
+
+        Raises:
+            InputError: A name is none of the legend's, or a colour is none.
+        """
+        require_colors(colors, [entry.name for entry in self.entries])
+        entries = (replace(one, color=colors.get(one.name, one.color).lower()) for one in self.entries)
+        return replace(self, entries=tuple(entries))
 
     @property
     def crops(self) -> tuple[LegendEntry, ...]:

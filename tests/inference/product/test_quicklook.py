@@ -85,7 +85,7 @@ def test_pixels_are_square_on_the_picture(tmp_path):
 def test_too_few_observations_are_hatched(tmp_path):
     picture = drawn(tmp_path, np.full((64, 64), 255, np.uint8))
     part = picture[400:700, 300:600]  # inside the map
-    dark = (part == 0x6B).all(-1).mean()
+    dark = (part == 0x40).all(-1).mean()
     assert dark == pytest.approx(7 / 9, abs=0.02)
     assert ((part == 255).all(-1)).mean() == pytest.approx(2 / 9, abs=0.02)
 

@@ -15,7 +15,7 @@ from training.sample_report.report import report_samples
 
 pytestmark = pytest.mark.slow
 
-CORN, SOYBEANS, RICE = "#ffd300", "#267000", "#00a8e2"  # of CropGlobe's legend
+CORN, SOYBEANS, RICE = "#ffd300", "#186800", "#48b4e7"  # of CropGlobe's legend
 
 
 def compose(samples, **options):
