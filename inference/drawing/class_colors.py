@@ -1,4 +1,4 @@
-"""The colours of classes on a map: one table by name, which all readers tell apart, and what the user chose."""
+"""The colours of classes on a map: a table that all readers tell apart, and what is chosen."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _FORMER: Final = {
 
 
 def shown_color(name: str, color: str) -> str:
-    """The colour of a class on a map: that of its model, but today's where that is the former one of its name.
+    """The colour of a class on a map: that of its model, or today's for the former one of its name.
 
     Args:
         name: The class.

@@ -137,15 +137,19 @@ class Legend:
         rest = [{"code": e.code, "name": e.name, "color": e.color} for e in self.entries]
         return {"classes": [outside, *rest]}
 
-    def to_pam(self) -> bytes:
-        """The `.aux.xml` next to the map: category names and an attribute table for GDAL."""
+    def to_pam(self, counted: Mapping[int, tuple[int, float]] | None = None) -> bytes:
+        """The `.aux.xml` next to the map: category names and an attribute table for GDAL.
+
+        Args:
+            counted: Pixels and hectares by code; None leaves them out.
+        """
         root = ET.Element("PAMDataset")
         band = ET.SubElement(root, "PAMRasterBand", band="1")
         names = self.names()
         categories = ET.SubElement(band, "CategoryNames")
         for code in range(256):  # the list has no keys: the position is the code
             ET.SubElement(categories, "Category").text = names.get(code, "")
-        _attribute_table(band, self.entries)
+        _attribute_table(band, self.entries, counted)
         return _xml(root)
 
 
@@ -169,20 +173,24 @@ def read_legend(path: Path) -> Legend:
         ) from error
 
 
-# Columns of a GDAL attribute table: name, type (0 integer, 2 string), usage (GDALRATFieldUsage).
+# Columns of a GDAL attribute table: name, type (0 integer, 1 real, 2 string), usage (GDALRATFieldUsage).
 _COLUMNS: Final = (("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
+_COUNTED: Final = (("Count", 1, 1), ("Hectares", 1, 0))  # real: an integer there has 32 bits, a country more
 
 
-def _attribute_table(band: ET.Element, entries: Sequence[LegendEntry]) -> None:
+def _attribute_table(
+    band: ET.Element, entries: Sequence[LegendEntry], counted: Mapping[int, tuple[int, float]] | None
+) -> None:
     table = ET.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
-    for index, (name, kind, usage) in enumerate(_COLUMNS):
+    for index, (name, kind, usage) in enumerate(_COLUMNS if counted is None else (*_COLUMNS, *_COUNTED)):
         column = ET.SubElement(table, "FieldDefn", index=str(index))
         ET.SubElement(column, "Name").text = name
         ET.SubElement(column, "Type").text = str(kind)
         ET.SubElement(column, "Usage").text = str(usage)
     for index, entry in enumerate(entries):
         row = ET.SubElement(table, "Row", index=str(index))
-        for value in (entry.code, entry.name, *entry.rgb):
+        more = () if counted is None else counted.get(entry.code, (0, 0.0))
+        for value in (entry.code, entry.name, *entry.rgb, *more):
             ET.SubElement(row, "F").text = str(value)
 
 

@@ -20,6 +20,7 @@ from gee_pipeline.aoi import Aoi
 from gee_pipeline.bands import PIXEL_SIZE
 from gee_pipeline.incoming.geometry import bbox_of
 from gee_pipeline.layers import BASE, CROP_MAP, ON_REQUEST, Layer
+from inference.product.class_table import AREAS
 from inference.product.legend import Legend, slug
 from inference.product.map_facts import MapFacts, MapSummary
 from inference.product.report import attribution, model_window, notices
@@ -34,6 +35,7 @@ LONGEST: Final = 80
 """Letters of a title in the id, which names a folder when the map is published; file systems take 255."""
 
 _FILES: Final = (
+    ("areas", AREAS, "text/csv", "Pixels and hectares by class", "metadata"),
     ("legend", "legend.json", pystac.MediaType.JSON, "Codes, names and colours", "metadata"),
     ("quicklook", "quicklook.png", pystac.MediaType.PNG, "Quicklook", "overview"),
     ("report", "report.json", pystac.MediaType.JSON, "Report", "metadata"),

@@ -1,7 +1,7 @@
 """The colours of classes, measured by another way than the code's: CIEDE2000, computed here."""
 
 import math
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 
@@ -113,7 +113,7 @@ def test_the_measure_finds_what_the_former_colours_lacked():
 
 def test_in_grey_print_any_two_differ():
     lightness = sorted(lab(color)[0] for color in shown().values())
-    assert min(b - a for a, b in zip(lightness, lightness[1:], strict=False)) >= 5.9
+    assert min(b - a for a, b in pairwise(lightness)) >= 5.9
 
 
 @pytest.mark.parametrize("name", ["accurate", "fast", "wide"])

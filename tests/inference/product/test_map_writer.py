@@ -70,7 +70,7 @@ def write(run: MadeRun, **options) -> MapSummary:
 def _coarse_quicklooks():
     """As large on paper, with fewer dots to draw: nobody looks at them here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inference.product.quicklook.DPI", 50)
+        patch.setattr("inference.drawing.style.DPI", 50)
         yield
 
 
