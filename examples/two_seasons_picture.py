@@ -69,8 +69,8 @@ def draw_two_seasons(path: Path, folder: Path, scores: Mapping[str, Score]) -> P
         "SIMULATED: two seasons of one place, each mapped by its own model", fontsize=TITLE, fontweight="bold"
     )
     figure.supxlabel(
-        "Source: scenes and curves simulated from statistics of Sentinel-2 pixels in eastern Arkansas and from "
-        "published phenology; no real crops.", x=0.01, ha="left", color=FAINT, fontsize=NOTE,
+        "Source: scenes and curves simulated from statistics of Sentinel-2 pixels in eastern Arkansas and "
+        "from published phenology; no real crops.", x=0.01, ha="left", color=FAINT, fontsize=NOTE,
     )  # fmt: skip
     save_figure(figure, path, "Two seasons of one place, simulated")
     return path

@@ -15,7 +15,7 @@ from gee_pipeline.files import atomic_path
 DPI: Final = 300
 """Dots per inch of a PNG, and of what is drawn as dots in a PDF or SVG."""
 
-A4: Final = (8.27, 11.69)
+A4: Final = (210 / 25.4, 297 / 25.4)
 """Inches of a sheet, its shorter side first; no picture is larger in print, but with many panels."""
 
 INK, FAINT, GRID = "#1f2328", "#6a737d", "#d6dae0"

@@ -217,11 +217,11 @@ def write_map(
 
 
 def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts: MapFacts) -> None:
-    """Everything besides the rasters; the report comes last."""
+    """Everything besides the rasters; the item comes last, for it holds the digests of the others."""
     # Imported here: matplotlib and pystac take a second, which the first cell need not wait for.
     from inference.product.qgis_style import layer_style
     from inference.product.quicklook import draw_quicklook
-    from inference.product.stac_item import build_item
+    from inference.product.stac_item import build_item, with_files
 
     for layer in (*BASE, *(layer for layer in ON_REQUEST if layer.name in facts.layers)):
         codes = legend if layer in BASE else legend.of_classes()
@@ -235,8 +235,8 @@ def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts
     for suffix, content in ((".vat.dbf", value_table(legend, summary.areas)), (".vat.cpg", b"UTF-8")):
         write_bytes(work / f"{CROP_MAP.name}.tif{suffix}", content)
     draw_quicklook(work / "quicklook.png", work / "crop_map.tif", legend, summary, facts)
-    write_json(work / "item.json", build_item(grid.map_box, legend, summary, facts))
     write_json(work / summary.report.name, build_report(grid, summary, facts))
+    write_json(work / "item.json", with_files(build_item(grid.map_box, legend, summary, facts), work))
 
 
 def _counted(areas: Sequence[CodeArea]) -> dict[int, tuple[int, float]]:

@@ -301,7 +301,9 @@ def _text(page: Axes, x: float, y: float, text: str, **style: Any) -> None:
 def _draw_map(figure: Figure, sheet: _Sheet, painted: NDArray[np.uint8]) -> None:
     left, bottom = MARGIN / sheet.width, sheet.map_bottom / sheet.height
     axes = figure.add_axes((left, bottom, WIDTH / sheet.width, sheet.map_height / sheet.height))
-    axes.imshow(painted, interpolation="nearest", aspect="auto")
+    axes.patch.set_visible(False)
+    dots = style.DPI * np.array([MARGIN, sheet.map_bottom])
+    figure.figimage(painted, *np.round(dots).tolist(), zorder=-1)  # dot by dot, at no other size
     axes.set_xticks([])
     axes.set_yticks([])
     framed_axes(axes)
@@ -319,7 +321,7 @@ def _draw_title(page: Axes, sheet: _Sheet, summary: MapSummary, facts: MapFacts)
     if facts.simulated:
         _text(
             page,
-            sheet.width - MARGIN,
+            sheet.width - MARGIN - 0.07,
             top,
             "SIMULATED SCENES",
             fontsize=10.5,
@@ -343,7 +345,7 @@ def _draw_legend(
             y -= LINE
             _draw_swatch(page, left, y, entry)
             share = 100 * area.hectares / summary.hectares if summary.hectares else 0.0
-            _text(page, left + 0.4, y, _cut(area.name, 22), fontsize=TEXT)
+            _text(page, left + 0.4, y, _cut(area.name, 24), fontsize=TEXT)
             _text(page, right - 0.72, y, hectares_text(area.hectares), fontsize=TEXT, ha="right")
             _text(page, right, y, f"{share:.1f} %", fontsize=TEXT, ha="right")
 

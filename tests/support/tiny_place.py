@@ -36,6 +36,7 @@ BINS = 18
 FILES = {
     "area.wkb",
     "ledger.jsonl",
+    "map/areas.csv",
     "map/clear_observations.qml",
     "map/clear_observations.tif",
     "map/confidence.qml",
@@ -43,6 +44,8 @@ FILES = {
     "map/crop_map.qml",
     "map/crop_map.tif",
     "map/crop_map.tif.aux.xml",
+    "map/crop_map.tif.vat.cpg",
+    "map/crop_map.tif.vat.dbf",
     "map/item.json",
     "map/legend.json",
     "map/quicklook.png",

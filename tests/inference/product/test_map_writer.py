@@ -48,6 +48,7 @@ from tests.support.made_runs import (
 pytestmark = pytest.mark.slow
 
 FILES = [
+    "areas.csv",
     "clear_observations.qml",
     "clear_observations.tif",
     "confidence.qml",
@@ -55,6 +56,8 @@ FILES = [
     "crop_map.qml",
     "crop_map.tif",
     "crop_map.tif.aux.xml",
+    "crop_map.tif.vat.cpg",
+    "crop_map.tif.vat.dbf",
     "item.json",
     "legend.json",
     "quicklook.png",
