@@ -279,7 +279,7 @@ def _paint(codes: NDArray[np.uint8], legend: Legend) -> NDArray[np.uint8]:
         table[entry.code] = entry.rgb
     painted = table[codes]
     step = max(1, round(style.DPI / 75))  # dots of a white line, a seventy-fifth of an inch
-    diagonal = np.add.outer(np.arange(codes.shape[0]), np.arange(codes.shape[1]))
+    diagonal = np.add.outer(*(np.arange(side, dtype=np.uint16) for side in codes.shape))
     painted[(codes == NOT_ENOUGH) & (diagonal % (9 * step // 2) < step)] = 255
     return painted
 

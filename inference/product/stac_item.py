@@ -201,7 +201,7 @@ def _add_raster(item: pystac.Item, layer: Layer, legend: Legend, summary: MapSum
 
 def _common(band: RasterBand, layer: Layer) -> dict[str, Any]:
     """A band by the common metadata of STAC 1.1."""
-    kept = {key: band.properties[key] for key in _COMMON if key in band.properties}
+    kept: dict[str, Any] = {key: value for key, value in band.properties.items() if key in _COMMON}
     return {"name": layer.label, "description": layer.description, **kept}
 
 
