@@ -3,13 +3,12 @@
     python -m benchmarks.looking
 
 The map is made of squares of 10 x 10 pixels of random classes; what is measured is the peak of the resident
-memory of a new process, imports included (Linux).
+memory of a new process, imports included.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import rasterio
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
+from benchmarks.listing import peak_memory
 from inference.product.legend import Legend
 from training.samples.crops import crop_classes
 
@@ -113,7 +113,7 @@ def main() -> None:
     """Make the map and measure all ways; with arguments, do one."""
     if len(sys.argv) > 1:
         WAYS[sys.argv[1]](Path(sys.argv[2]))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(peak_memory() / 2**20)
         return
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "map"

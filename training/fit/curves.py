@@ -104,7 +104,7 @@ def _line(history: Sequence[Any]) -> dict[str, Any]:
 
 def _finish_epochs(axes: Axes, title: str, best: int) -> None:
     axes.axvline(best, color=FAINT, linewidth=0.8, linestyle=":", label=f"best epoch, {best}")
-    axes.set_xlabel("Epoch")
+    axes.set_xlabel("Epoch", fontsize=TEXT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish(axes, title)
 

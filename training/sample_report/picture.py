@@ -26,6 +26,8 @@ from inference.drawing.style import (
     NOTE,
     SHADE,
     SHARES,
+    SMALL,
+    TEXT,
     framed_axes,
     new_figure,
     save_figure,
@@ -289,8 +291,8 @@ def _draw_scale(figure: Figure, observed: Axes, left: float, bottom: float) -> N
 
 
 def _head(axes: Axes, title: str, note: str) -> None:
-    axes.set_title(title, fontsize=10.5, color=INK, loc="left", pad=6)
-    axes.set_title(note, fontsize=8.5, color=FAINT, loc="right", pad=6)
+    axes.set_title(title, fontsize=TEXT, color=INK, loc="left", pad=6)
+    axes.set_title(note, fontsize=SMALL, color=FAINT, loc="right", pad=6)
 
 
 def _mark_months(axes: Axes, report: SampleReport) -> None:
