@@ -192,17 +192,17 @@ def _draw_legend(page: Axes, report: SampleReport, colors: Mapping[str, str], to
         (name, count, colors[name]) for name, count in entries[: len(entries) - len(rest)]
     ]
     if rest:
-        shown.append((f"{len(rest)} more classes", sum(count for _, count in rest), "white"))
+        shown.append((f"{len(rest)} others", sum(count for _, count in rest), "white"))
     rows = _legend_rows(len(shown)) if report.extent else len(shown)
-    width = (MAP_WIDTH + 0.5) / 2 if rows < len(shown) else LEGEND_WIDTH
+    width = (MAP_WIDTH + 0.8) / 2 if rows < len(shown) else LEGEND_WIDTH
     for index, (name, count, color) in enumerate(shown):
         left, y = MARGIN + width * (index // rows), top - LINE * (index % rows)
         right = left + width - 0.25
         swatch = Rectangle((left, y - 0.07), 0.26, 0.15, facecolor=color, edgecolor=FAINT, linewidth=0.5)
         page.add_patch(swatch)
-        _text(page, left + 0.36, y, _cut(name, 15 if width < LEGEND_WIDTH else 20), fontsize=9.5)
-        _text(page, right - 0.58, y, f"{count:,}", fontsize=9.5, ha="right")
-        _text(page, right, y, _share(count / report.samples), fontsize=9.5, color=FAINT, ha="right")
+        _text(page, left + 0.36, y, _cut(name, 14 if width < LEGEND_WIDTH else 20), fontsize=TEXT)
+        _text(page, right - 0.58, y, f"{count:,}", fontsize=TEXT, ha="right")
+        _text(page, right, y, _share(count / report.samples), fontsize=TEXT, color=FAINT, ha="right")
 
 
 def _share(share: float) -> str:

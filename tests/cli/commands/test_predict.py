@@ -131,13 +131,14 @@ def test_notices_and_progress_go_to_stderr(place: Place, tmp_path: Path) -> None
     assert told[0] == (
         "Model model.safetensors knows corn, soybeans, rice, cotton, other; trained on pixels made for tests."
     )
-    assert told[1] == "The scenes are simulated: no satellite saw them."
-    assert "have no Cloud Score+" in told[2]
-    assert told[3].startswith("0 of 4 cells")
-    assert told[4].startswith("4 of 4 cells")  # within a minute, the first and the last state
-    assert told[5].startswith("Warning: Only ")  # a few scenes make few observations
-    assert told[6].startswith("Warning: The observed values are not like")  # the model is of random weights
-    assert len(told) == 7
+    assert told[1].startswith("Some readers cannot tell the colours of corn and soybeans")  # shades of green
+    assert told[2] == "The scenes are simulated: no satellite saw them."
+    assert "have no Cloud Score+" in told[3]
+    assert told[4].startswith("0 of 4 cells")
+    assert told[5].startswith("4 of 4 cells")  # within a minute, the first and the last state
+    assert told[6].startswith("Warning: Only ")  # a few scenes make few observations
+    assert told[7].startswith("Warning: The observed values are not like")  # the model is of random weights
+    assert len(told) == 8
 
 
 def test_quiet_is_quiet_and_json_is_json(place: Place, finished: Path) -> None:
