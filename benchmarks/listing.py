@@ -130,12 +130,13 @@ STEPS: Final[dict[str, Callable[[Path, Path], Cost]]] = {"read": read, "open": o
 
 
 def _cost(work: Callable[[], int]) -> Cost:
-    before, start = _peak(), time.process_time()
+    before, start = peak_memory(), time.process_time()
     items = work()
-    return Cost(items, time.process_time() - start, _peak() - before)
+    return Cost(items, time.process_time() - start, peak_memory() - before)
 
 
-def _peak() -> int:
+def peak_memory() -> int:
+    """Bytes of memory that this process had at most."""
     memory = psutil.Process().memory_info()
     if sys.platform == "win32":
         return int(memory.peak_wset)

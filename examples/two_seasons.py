@@ -210,7 +210,7 @@ def _score(folder: Path, season: str) -> Score:
 
 
 def _legend() -> str:
-    colors = {"winter wheat": "#a87000", "rapeseed": "#e8d400", "no winter crop": "#c9c2b0"}
+    colors = {"winter wheat": "#b77c00", "rapeseed": "#ffd300", "no winter crop": "#989b88"}
     classes = [
         f'[[classes]]\nname = "{n}"\ncolor = "{colors[n]}"\nlabels = [{c}]\n'
         for n, c in WINTER_CLASSES.items()

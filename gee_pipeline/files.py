@@ -31,6 +31,9 @@ _MACHINE: Final = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "here"
 DIGEST_KEY: Final = "sha256"
 """Key of the digest of all other values in a JSON object of ours."""
 
+SHA_256: Final = "1220"
+"""What begins the multihash of a SHA-256 of 32 bytes (0x12, 0x20), as `file:checksum` of STAC has it."""
+
 LARGEST_TEXT: Final = 2**26
 """Most bytes of a JSON or TOML file: 64 MiB, far above any of ours, and little for a machine."""
 
@@ -359,6 +362,12 @@ def _digest(values: Mapping[str, Any]) -> str:
     as_read = json.loads(json.dumps(values))  # keys that were numbers are texts
     text = json.dumps(as_read, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of the bytes of a file, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def size_text(size: float) -> str:

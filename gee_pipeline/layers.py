@@ -51,6 +51,11 @@ class Layer:
     dtype: str = "uint8"
     """Type of its values."""
 
+    @property
+    def label(self) -> str:
+        """Name of its band in the raster, and in the STAC item, where it has one band."""
+        return "class" if self.name == "crop_map" else self.name
+
     def bands(self, classes: int) -> tuple[str, ...]:
         """Names of its bands in a prediction of a model with this many classes."""
         if not self.per_class:

@@ -33,6 +33,7 @@ ROOMS = {
     ),
     "inference": (
         "inference",
+        "inference.drawing",
         "inference.models.checkpoints",
         "inference.models.networks",
         "inference.models.forms",

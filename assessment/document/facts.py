@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from rasterio.windows import Window
 
-from assessment.document.colors import safe_colors
 from assessment.document.pictures import Picture, class_picture, frame_of, value_picture
 from assessment.sample.map_file import AssessedMap, open_map
 from assessment.sample.record import DESIGN_FILE, load_design
@@ -20,6 +19,8 @@ from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError
 from gee_pipeline.files import ODD_VALUES, in_words, read_json
 from gee_pipeline.map_codes import NOT_CROPLAND
 from gee_pipeline.recipe import Recipe
+from inference.drawing.class_colors import require_colors
+from inference.drawing.color_vision import safe_colors
 from inference.run.ledger import read_ledger
 
 _NO_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -142,6 +143,7 @@ def read_document(
     *,
     assessed: bool = True,
     smoothed: bool = False,
+    colors: Mapping[str, str] | None = None,
 ) -> Document:
     """What the files of a run say.
 
@@ -152,10 +154,11 @@ def read_document(
             `run/assessment`, where there is one.
         assessed: Whether the page says what it found.
         smoothed: Whether it is about the smoothed map, not the one of the run.
+        colors: `#rrggbb` by class, in place of those of the map.
 
     Raises:
         IncompleteRunError: The map is not whole.
-        InputError: There is no smoothed map.
+        InputError: There is no smoothed map, or a colour cannot be used.
         MismatchError: The assessment, or the smoothed map, is of another map.
         CorruptFileError: A file is damaged.
     """
@@ -170,7 +173,7 @@ def read_document(
         report, path = _smoothed(run, report)
     frame, of = frame_of(path), open_map(path)
     entries = [entry for entry in read_json(place / "legend.json")["classes"] if entry["color"]]
-    legend = _legend(entries)
+    legend = _legend(entries, colors or {})
     found = _assessment(run, assessment, of) if assessed else None
     return Document(
         words=words,
@@ -240,14 +243,18 @@ def _after(
     return {**one, "pixels": pixels, "hectares": hectares, "share": share, "mean_confidence": None}
 
 
-def _legend(entries: Sequence[Mapping[str, Any]]) -> tuple[ClassColor, ...]:
-    """Classes and codes of the map, in colours that are told apart by all."""
-    fixed = [entry["color"] for entry in entries if entry["code"] >= NOT_CROPLAND]
-    colors = safe_colors([entry["color"] for entry in entries if entry["code"] < NOT_CROPLAND], fixed)
-    return tuple(
-        ClassColor(entry["code"], entry["name"], color)
-        for entry, color in zip(entries, [*colors, *fixed], strict=True)
-    )
+def _legend(entries: Sequence[Mapping[str, Any]], chosen: Mapping[str, str]) -> tuple[ClassColor, ...]:
+    """Classes and codes of the map, in colours that are told apart by all; those that were chosen stay.
+
+    Raises:
+        InputError: A colour was chosen for a class that the map does not have, or it is no colour.
+    """
+    require_colors(chosen, [entry["name"] for entry in entries])
+    fixed = {entry["name"]: entry["color"] for entry in entries if entry["code"] >= NOT_CROPLAND}
+    fixed |= chosen
+    free = {entry["name"]: entry["color"] for entry in entries if entry["name"] not in fixed}
+    shown = fixed | dict(zip(free, safe_colors([*free.values()], [*fixed.values()]), strict=True))
+    return tuple(ClassColor(entry["code"], entry["name"], shown[entry["name"]]) for entry in entries)
 
 
 def _pictures(path: Path, place: Path, frame: Window, legend: tuple[ClassColor, ...]) -> tuple[Picture, ...]:

@@ -94,7 +94,8 @@ def _copy(one: MapToPublish, folder: Path) -> None:
         raise CorruptFileError(
             f"{source / ITEM} names {', '.join(missing)}, which {source} lacks. Make the map again."
         )
-    sidecars = [f"{name}.aux.xml" for name in names if (source / f"{name}.aux.xml").is_file()]
+    beside = [f"{name}{suffix}" for name in names for suffix in (".aux.xml", ".vat.dbf", ".vat.cpg")]
+    sidecars = [name for name in beside if (source / name).is_file()]
     for name in (*names, *sidecars):
         shutil.copyfile(source / name, folder / name)
     for name, made in one.beside.items():

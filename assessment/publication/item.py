@@ -10,7 +10,7 @@ import pystac
 from pystac.extensions.file import FileExtension
 
 from assessment.document.facts import Document, Words
-from inference.verification.checksums import SHA_256, file_digest
+from gee_pipeline.files import SHA_256, file_digest
 
 PARQUET: Final = "application/vnd.apache.parquet"
 _ISO: Final = "application/vnd.iso.19139+xml"

@@ -235,7 +235,7 @@ def _create(path: Path, like: Any, legend: Legend) -> Any:
         sparse_ok=True,
         bigtiff="IF_SAFER",
     )
-    output.descriptions = [CROP_MAP.description]
+    output.descriptions = [CROP_MAP.label]
     output.write_colormap(1, legend.colormap())
     output.update_tags(1, **legend.tags())
     return output

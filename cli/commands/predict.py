@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cli.options.colors import colors_option
 from cli.options.paths import MODEL_FILE
 from cli.options.sections import Grouped
 from cli.options.shared import (
@@ -45,6 +46,7 @@ _OF_SERVERS = ("to", "no_wait", "most_tasks", "collect", "downloads", "unverifie
 @expected_start_option
 @cropland_mask_option
 @layers_option
+@colors_option
 @min_mapped_option
 @click.option(
     "--device",

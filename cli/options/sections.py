@@ -36,7 +36,7 @@ SHARED: Final[dict[str, tuple[str, ...]]] = {
         *("source", "collection", "leave_out_scene", "bad_scenes", "sensors", "bands"),
         *("season", "window", "bin_days", "min_clear_bins", "clock", "cloud_band", "cloud_threshold"),
     ),
-    "Map": ("out", "crs", "cell_size", "like", "cropland_mask", "layers", "min_mapped"),
+    "Map": ("out", "crs", "cell_size", "like", "cropland_mask", "layers", "min_mapped", "colors"),
     "As an asset of Earth Engine": ("asset", "bucket", "overwrite", "no_waiting", "keep_upload", "manifest"),
     "Earth Engine": ("project", "service_account", "endpoint", "cropland", "max_eecu_hours"),
     "On the servers": ("to", "no_wait", "most_tasks", "collect", "downloads", "unverified"),

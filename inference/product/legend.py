@@ -6,14 +6,20 @@ import re
 import unicodedata
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import ODD_VALUES, in_words, read_json
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from inference.drawing.class_colors import (
+    NOT_CROPLAND_COLOR,
+    NOT_ENOUGH_COLOR,
+    require_colors,
+    shown_color,
+)
 
 if TYPE_CHECKING:
     from inference.models.crop_class import CropClass
@@ -49,8 +55,8 @@ class LegendEntry:
 
 
 _SPECIAL: Final = (
-    LegendEntry(NOT_CROPLAND, "not cropland", "#e4e4e4"),
-    LegendEntry(NOT_ENOUGH, "not enough observations", "#6b6b6b"),
+    LegendEntry(NOT_CROPLAND, "not cropland", NOT_CROPLAND_COLOR),
+    LegendEntry(NOT_ENOUGH, "not enough observations", NOT_ENOUGH_COLOR),
 )
 
 
@@ -69,14 +75,32 @@ class Legend:
             raise InputError(f"Each code of a map has one meaning, got several for {repeated}.")
 
     @classmethod
-    def of(cls, classes: Sequence[CropClass]) -> Legend:
+    def of(cls, classes: Sequence[CropClass], colors: Mapping[str, str] | None = None) -> Legend:
         """The legend of a model's classes.
 
+        Args:
+            classes: Their codes, names and colours.
+            colors: `#rrggbb` by name, in place of those of the classes and of the special codes.
+
         Raises:
-            InputError: Two classes share a code.
+            InputError: Two classes share a code, or a chosen colour cannot be used.
         """
-        crops = [LegendEntry(c.code, c.name, c.color) for c in sorted(classes, key=lambda c: c.code)]
-        return cls((*crops, *_SPECIAL))
+        ordered = sorted(classes, key=lambda c: c.code)
+        crops = [LegendEntry(c.code, c.name, shown_color(c.name, c.color)) for c in ordered]
+        return cls((*crops, *_SPECIAL)).recolored(colors or {})
+
+    def recolored(self, colors: Mapping[str, str]) -> Legend:
+        """The same legend in chosen colours.
+
+        Args:
+            colors: `#rrggbb` by name.
+
+        Raises:
+            InputError: A name is none of the legend's, or a colour is none.
+        """
+        require_colors(colors, [entry.name for entry in self.entries])
+        entries = (replace(one, color=colors.get(one.name, one.color).lower()) for one in self.entries)
+        return replace(self, entries=tuple(entries))
 
     @property
     def crops(self) -> tuple[LegendEntry, ...]:
@@ -113,15 +137,19 @@ class Legend:
         rest = [{"code": e.code, "name": e.name, "color": e.color} for e in self.entries]
         return {"classes": [outside, *rest]}
 
-    def to_pam(self) -> bytes:
-        """The `.aux.xml` next to the map: category names and an attribute table for GDAL."""
+    def to_pam(self, counted: Mapping[int, tuple[int, float]] | None = None) -> bytes:
+        """The `.aux.xml` next to the map: category names and an attribute table for GDAL.
+
+        Args:
+            counted: Pixels and hectares by code; None leaves them out.
+        """
         root = ET.Element("PAMDataset")
         band = ET.SubElement(root, "PAMRasterBand", band="1")
         names = self.names()
         categories = ET.SubElement(band, "CategoryNames")
         for code in range(256):  # the list has no keys: the position is the code
             ET.SubElement(categories, "Category").text = names.get(code, "")
-        _attribute_table(band, self.entries)
+        _attribute_table(band, self.entries, counted)
         return _xml(root)
 
 
@@ -145,20 +173,24 @@ def read_legend(path: Path) -> Legend:
         ) from error
 
 
-# Columns of a GDAL attribute table: name, type (0 integer, 2 string), usage (GDALRATFieldUsage).
+# Columns of a GDAL attribute table: name, type (0 integer, 1 real, 2 string), usage (GDALRATFieldUsage).
 _COLUMNS: Final = (("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
+_COUNTED: Final = (("Count", 1, 1), ("Hectares", 1, 0))  # real: an integer there has 32 bits, a country more
 
 
-def _attribute_table(band: ET.Element, entries: Sequence[LegendEntry]) -> None:
+def _attribute_table(
+    band: ET.Element, entries: Sequence[LegendEntry], counted: Mapping[int, tuple[int, float]] | None
+) -> None:
     table = ET.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
-    for index, (name, kind, usage) in enumerate(_COLUMNS):
+    for index, (name, kind, usage) in enumerate(_COLUMNS if counted is None else (*_COLUMNS, *_COUNTED)):
         column = ET.SubElement(table, "FieldDefn", index=str(index))
         ET.SubElement(column, "Name").text = name
         ET.SubElement(column, "Type").text = str(kind)
         ET.SubElement(column, "Usage").text = str(usage)
     for index, entry in enumerate(entries):
         row = ET.SubElement(table, "Row", index=str(index))
-        for value in (entry.code, entry.name, *entry.rgb):
+        more = () if counted is None else counted.get(entry.code, (0, 0.0))
+        for value in (entry.code, entry.name, *entry.rgb, *more):
             ET.SubElement(row, "F").text = str(value)
 
 

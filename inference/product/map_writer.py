@@ -22,6 +22,7 @@ from gee_pipeline.layers import (
     APPLICABILITY,
     AT_LIMIT,
     BASE,
+    CROP_MAP,
     ON_REQUEST,
     SETS,
     Layer,
@@ -30,8 +31,9 @@ from gee_pipeline.layers import (
     placed,
 )
 from gee_pipeline.map_codes import NONE
+from inference.product.class_table import AREAS, areas_csv, value_table
 from inference.product.legend import Legend
-from inference.product.map_facts import MapFacts, MapSummary
+from inference.product.map_facts import CodeArea, MapFacts, MapSummary
 from inference.product.mosaic import Mosaic, mosaic_path, read_prediction, remove_mosaic, write_cog
 from inference.product.pixel_area import cell_pixel_areas
 from inference.product.raster_tags import raster_tags
@@ -66,7 +68,7 @@ class MapDraft:
         folder: Path,
         grid: Grid,
         cells: NDArray[np.int32],
-        classes: Sequence[CropClass],
+        legend: Legend,
         layers: Sequence[LayerName] = (),
     ) -> None:
         """A map of which nothing is written yet.
@@ -75,11 +77,11 @@ class MapDraft:
             folder: Run folder with `predictions/`; the map comes to `folder/map`.
             grid: Grid of the run.
             cells: Rows and columns `(n, 2)` of the planned cells.
-            classes: What the codes mean.
+            legend: What the codes mean, and their colours.
             layers: Layers on request, in the order of the table.
         """
         self._folder, self._grid, self._cells = folder, grid, cells
-        self._legend, self._layers = Legend.of(classes), placed(layers, len(classes))
+        self._legend, self._layers = legend, placed(layers, len(legend.crops))
         self._work = folder / "map.part"
         self._statistics: MapStatistics | None = None
 
@@ -205,7 +207,7 @@ def write_map(
     """
     _require_predictions(folder, grid, cells)
     layers = placed(facts.layers, len(classes))
-    with MapDraft(folder, grid, cells, classes, facts.layers) as draft:
+    with MapDraft(folder, grid, cells, Legend.of(classes), facts.layers) as draft:
         with draft.cells() as take:
             for index, cell in enumerate(grid.cells(cells)):
                 take(cell, read_prediction(prediction_path(folder, cell), cell, layers))
@@ -215,22 +217,31 @@ def write_map(
 
 
 def _describe(work: Path, grid: Grid, legend: Legend, summary: MapSummary, facts: MapFacts) -> None:
-    """Everything besides the rasters; the report comes last."""
+    """Everything besides the rasters; the item comes last, for it holds the digests of the others."""
     # Imported here: matplotlib and pystac take a second, which the first cell need not wait for.
     from inference.product.qgis_style import layer_style
     from inference.product.quicklook import draw_quicklook
-    from inference.product.stac_item import build_item
+    from inference.product.stac_item import build_item, with_files
 
     for layer in (*BASE, *(layer for layer in ON_REQUEST if layer.name in facts.layers)):
         codes = legend if layer in BASE else legend.of_classes()
         if layer.is_class:
-            write_bytes(work / f"{layer.name}.tif.aux.xml", codes.to_pam())
+            counted = _counted(summary.areas) if layer is CROP_MAP else None
+            write_bytes(work / f"{layer.name}.tif.aux.xml", codes.to_pam(counted))
         style = layer_style(layer, codes, len(facts.recipe.window))
         write_bytes(work / f"{layer.name}.qml", style)
     write_json(work / "legend.json", legend.to_dict())
+    write_bytes(work / AREAS, areas_csv(summary.areas))
+    for suffix, content in ((".vat.dbf", value_table(legend, summary.areas)), (".vat.cpg", b"UTF-8")):
+        write_bytes(work / f"{CROP_MAP.name}.tif{suffix}", content)
     draw_quicklook(work / "quicklook.png", work / "crop_map.tif", legend, summary, facts)
-    write_json(work / "item.json", build_item(grid.map_box, legend, summary, facts))
     write_json(work / summary.report.name, build_report(grid, summary, facts))
+    write_json(work / "item.json", with_files(build_item(grid.map_box, legend, summary, facts), work))
+
+
+def _counted(areas: Sequence[CodeArea]) -> dict[int, tuple[int, float]]:
+    """Pixels and hectares by code."""
+    return {one.code: (one.pixels, one.hectares) for one in areas}
 
 
 def _require_predictions(folder: Path, grid: Grid, cells: NDArray[np.int32]) -> None:

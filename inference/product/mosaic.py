@@ -254,7 +254,7 @@ def _create(target: Path, one: PlacedLayer, grid: Grid, legend: Legend) -> Datas
         bigtiff="IF_SAFER",
         interleave="band",
     )
-    output.descriptions = [layer.description] if not layer.per_class else [e.name for e in legend.crops]
+    output.descriptions = [layer.label] if not layer.per_class else [e.name for e in legend.crops]
     output.units = [layer.unit] * output.count
     if layer.is_class:
         _name_codes(output, legend if layer is CROP_MAP else legend.of_classes())

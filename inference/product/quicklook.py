@@ -12,7 +12,6 @@ import numpy as np
 import pyproj
 import rasterio
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from numpy.typing import NDArray
@@ -21,40 +20,55 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from gee_pipeline.bands import PIXEL_SIZE
-from gee_pipeline.files import atomic_path
 from gee_pipeline.grid import name_crs
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
+from inference.drawing import style
+from inference.drawing.style import (
+    A4,
+    FAINT,
+    INK,
+    NOTE,
+    SMALL,
+    TEXT,
+    WARNING,
+    framed_axes,
+    new_figure,
+    save_figure,
+)
 from inference.product.legend import Legend, LegendEntry
 from inference.product.map_facts import COUNTED, CodeArea, MapFacts, MapSummary, hectares_text
 from inference.product.report import attribution, model_window
 from inference.run.completeness import MUCH_MAPPED
 
-DPI: Final = 150
-"""Dots per inch: 1,200 px across the map, and a file below a megabyte."""
-
-WIDEST, HIGHEST, LOWEST = 8.2, 7.0, 3.2
-"""Inches that the map may take."""
-
-PANEL: Final = 3.7
-"""Inches of the legend."""
-
 MARGIN: Final = 0.45
 """Inches around everything."""
+
+WIDTH: Final = A4[0] - 2 * MARGIN
+"""Inches that map and legend take, between the margins of a sheet in portrait."""
 
 HEAD: Final = 0.95
 """Inches of the title."""
 
-FOOT: Final = 0.5
-"""Inches of the last line."""
+FOOT: Final = 0.62
+"""Inches of the last two lines."""
 
-SCALE: Final = 0.9
-"""Inches of the scale bar and the north arrow, at the foot of the legend."""
+SCALE: Final = 0.55
+"""Inches of the scale bar and the north arrow, under the map."""
 
-LINE: Final = 0.29
+NOTES: Final = 0.75
+"""Inches of what is said under the legend."""
+
+LINE: Final = 0.27
 """Inches of one legend entry."""
 
+COLUMNS: Final = 2
+"""Columns of the legend."""
+
+BETWEEN: Final = 0.4
+"""Inches between them."""
+
 LONGEST_LEGEND: Final = 18
-"""Entries that fit the panel; the smallest classes are summed up beyond it."""
+"""Entries that are listed; the smallest classes are summed up beyond it."""
 
 SEARCH: Final = 1024
 """Pixels along a side of the coarse copy in which the mapped area is looked for."""
@@ -62,42 +76,54 @@ SEARCH: Final = 1024
 RIM: Final = 0.03
 """White around the area, of its longer side."""
 
-SLIMMEST: Final = 1.5
-"""The frame is at most this many times as long as wide, so that title and last line fit next to any area."""
-
-INK, FAINT, WARNING = "#1f2328", "#6a737d", "#b42318"
+FLATTEST: Final = 1.5
+"""The map is at most this many times as wide as high, so that a narrow area has some height."""
 
 
 @dataclass(frozen=True)
 class _Sheet:
-    """Sizes of the page in inches, measured from the lower left."""
+    """Sizes of the page in inches, measured from the lower left: the map, under it the legend."""
 
-    map_width: float
     map_height: float
-    """Of the map's frame."""
-    body: float
-    """Height of the part that holds map and legend."""
+    """Of the map's frame, which is as wide as the page but for the margins."""
+    rows: int
+    """Lines of the legend."""
+
+    @classmethod
+    def highest(cls, rows: int) -> float:
+        """Height that is left for the map on a sheet of A4."""
+        return A4[1] - HEAD - SCALE - _legend_height(rows) - NOTES - FOOT
 
     @property
     def width(self) -> float:
-        return MARGIN + self.map_width + 0.35 + PANEL + MARGIN
+        return A4[0]
 
     @property
     def height(self) -> float:
-        return FOOT + self.body + HEAD
+        return FOOT + NOTES + _legend_height(self.rows) + SCALE + self.map_height + HEAD
 
     @property
     def map_bottom(self) -> float:
-        return FOOT + self.body - self.map_height
+        return self.height - HEAD - self.map_height
 
     @property
-    def panel_left(self) -> float:
-        return MARGIN + self.map_width + 0.35
+    def legend_top(self) -> float:
+        return self.map_bottom - SCALE
+
+    @property
+    def column(self) -> float:
+        """Width of a column of the legend."""
+        return (WIDTH - (COLUMNS - 1) * BETWEEN) / COLUMNS
 
     @property
     def pixels(self) -> tuple[int, int]:
         """Height and width of the map's frame in pixels of the picture."""
-        return round(self.map_height * DPI), round(self.map_width * DPI)
+        return round(self.map_height * style.DPI), round(WIDTH * style.DPI)
+
+
+def _legend_height(rows: int) -> float:
+    """Inches of the legend: a line of heads, and its entries."""
+    return LINE * (rows + 1)
 
 
 def draw_quicklook(path: Path, crop_map: Path, legend: Legend, summary: MapSummary, facts: MapFacts) -> None:
@@ -110,29 +136,27 @@ def draw_quicklook(path: Path, crop_map: Path, legend: Legend, summary: MapSumma
         summary: Areas of its codes.
         facts: Title, season, model and source.
     """
-    figure = compose_sheet(crop_map, legend, summary, facts)
-    metadata = {"Title": facts.title, "Software": f"cropmap {facts.version}"}
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png", dpi=DPI, metadata=metadata)
+    save_figure(compose_sheet(crop_map, legend, summary, facts), path, facts.title)
 
 
 def compose_sheet(crop_map: Path, legend: Legend, summary: MapSummary, facts: MapFacts) -> Figure:
-    """The printed sheet: map on the left, legend, scale bar and north arrow on the right."""
+    """The printed sheet, no larger than A4: the map, under it scale bar, north arrow and legend."""
     entries = _listed(legend, summary)
+    rows = math.ceil(len(entries) / COLUMNS)
     with rasterio.open(crop_map) as raster:
-        frame = _frame(raster)
-        sheet = _sheet(frame, rows=len(entries) + 4)
+        frame = _frame(raster, WIDTH / _Sheet.highest(rows))
+        sheet = _Sheet(WIDTH * frame.height / frame.width, rows)
         codes = _read(raster, frame, sheet.pixels)
         place = PictureExtent.of(raster, frame)
-    figure = Figure(figsize=(sheet.width, sheet.height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(sheet.width, sheet.height)
     page = _page(figure, sheet)
     _draw_map(figure, sheet, _paint(codes, legend))
     _draw_title(page, sheet, summary, facts)
-    _draw_legend(page, sheet, entries, summary, facts)
     _draw_scale_bar(page, sheet, place)
     _draw_north(page, sheet, place)
-    _draw_footer(page, sheet, place, facts)
+    _draw_legend(page, sheet, entries, summary)
+    _draw_notes(page, summary, facts)
+    _draw_footer(page, place, facts)
     return figure
 
 
@@ -199,11 +223,17 @@ def _listed(legend: Legend, summary: MapSummary) -> list[tuple[LegendEntry | Non
     return listed
 
 
-def _frame(raster: DatasetReader) -> Window:
-    """The pixels that the picture shows: those of the area, and a rim; it may reach beyond the raster."""
+def _frame(raster: DatasetReader, slimmest: float) -> Window:
+    """The pixels that the picture shows: those of the area, and a rim; it may reach beyond the raster.
+
+    Args:
+        raster: The class map.
+        slimmest: Least width by height.
+    """
     (top, height), (left, width) = area_extent(raster)
-    longest = max(height, width)
-    rows, cols = (max(side, longest / SLIMMEST) + 2 * RIM * longest for side in (height, width))
+    rim = 2 * RIM * max(height, width)
+    rows, cols = height + rim, width + rim
+    rows, cols = max(rows, cols / FLATTEST), max(cols, rows * slimmest)
     return Window(left - (cols - width) / 2, top - (rows - height) / 2, cols, rows)
 
 
@@ -229,13 +259,6 @@ def _extent(found: NDArray[np.bool_], length: int) -> tuple[float, float]:
     return places[0] * step, (places[-1] + 1 - places[0]) * step
 
 
-def _sheet(frame: Window, rows: int) -> _Sheet:
-    """The page for a map of some shape and a legend of some lines."""
-    scale = min(WIDEST / frame.width, HIGHEST / frame.height)
-    width, height = frame.width * scale, frame.height * scale
-    return _Sheet(width, height, body=max(height, LOWEST, rows * LINE + SCALE))
-
-
 def _read(raster: DatasetReader, frame: Window, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """The codes of a frame at the size of the picture; 0 beyond the raster."""
     part = frame.intersection(Window(0, 0, raster.width, raster.height))
@@ -255,8 +278,9 @@ def _paint(codes: NDArray[np.uint8], legend: Legend) -> NDArray[np.uint8]:
     for entry in legend.entries:
         table[entry.code] = entry.rgb
     painted = table[codes]
-    diagonal = np.add.outer(np.arange(codes.shape[0]), np.arange(codes.shape[1]))
-    painted[(codes == NOT_ENOUGH) & (diagonal % 9 < 2)] = 255
+    step = max(1, round(style.DPI / 75))  # dots of a white line, a seventy-fifth of an inch
+    diagonal = np.add.outer(*(np.arange(side, dtype=np.uint16) for side in codes.shape))
+    painted[(codes == NOT_ENOUGH) & (diagonal % (9 * step // 2) < step)] = 255
     return painted
 
 
@@ -275,23 +299,21 @@ def _text(page: Axes, x: float, y: float, text: str, **style: Any) -> None:
 
 
 def _draw_map(figure: Figure, sheet: _Sheet, painted: NDArray[np.uint8]) -> None:
-    box = (
-        MARGIN / sheet.width,
-        sheet.map_bottom / sheet.height,
-        sheet.map_width / sheet.width,
-        sheet.map_height / sheet.height,
-    )
-    axes = figure.add_axes(box)
-    axes.imshow(painted, interpolation="nearest", aspect="auto")
+    left, bottom = MARGIN / sheet.width, sheet.map_bottom / sheet.height
+    axes = figure.add_axes((left, bottom, WIDTH / sheet.width, sheet.map_height / sheet.height))
+    axes.patch.set_visible(False)
+    dots = style.DPI * np.array([MARGIN, sheet.map_bottom])
+    figure.figimage(painted, *np.round(dots).tolist(), zorder=-1)  # dot by dot, at no other size
     axes.set_xticks([])
     axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set(color=FAINT, linewidth=0.6)
+    framed_axes(axes)
 
 
 def _draw_title(page: Axes, sheet: _Sheet, summary: MapSummary, facts: MapFacts) -> None:
     top = sheet.height - 0.45
-    _text(page, MARGIN, top, _cut(facts.title, int((sheet.width - 3) / 0.16)), fontsize=17, fontweight="bold")
+    _text(
+        page, MARGIN, top, _cut(facts.title, int((sheet.width - 3) / 0.155)), fontsize=17, fontweight="bold"
+    )
     window = model_window(facts)
     days = f"Observed {_day(window.start)} to {_day(window.last)}"
     season = f"{days}   ·   {hectares_text(summary.hectares)} ha"
@@ -299,7 +321,7 @@ def _draw_title(page: Axes, sheet: _Sheet, summary: MapSummary, facts: MapFacts)
     if facts.simulated:
         _text(
             page,
-            sheet.width - MARGIN,
+            sheet.width - MARGIN - 0.07,
             top,
             "SIMULATED SCENES",
             fontsize=10.5,
@@ -311,30 +333,32 @@ def _draw_title(page: Axes, sheet: _Sheet, summary: MapSummary, facts: MapFacts)
 
 
 def _draw_legend(
-    page: Axes,
-    sheet: _Sheet,
-    entries: list[tuple[LegendEntry | None, CodeArea]],
-    summary: MapSummary,
-    facts: MapFacts,
+    page: Axes, sheet: _Sheet, entries: list[tuple[LegendEntry | None, CodeArea]], summary: MapSummary
 ) -> None:
-    left, right = sheet.panel_left, sheet.panel_left + PANEL
-    y = sheet.height - HEAD - 0.1
-    _text(page, right - 0.72, y, "hectares", fontsize=8.5, color=FAINT, ha="right")
-    _text(page, right, y, "share", fontsize=8.5, color=FAINT, ha="right")
-    y -= LINE
-    for entry, area in entries:
-        _draw_swatch(page, left, y, entry)
-        share = 100 * area.hectares / summary.hectares if summary.hectares else 0.0
-        _text(page, left + 0.42, y, _cut(area.name, 23), fontsize=10)
-        _text(page, right - 0.72, y, hectares_text(area.hectares), fontsize=10, ha="right")
-        _text(page, right, y, f"{share:.1f} %", fontsize=10, ha="right")
-        y -= LINE
-    page.plot([left, right], [y + 0.12, y + 0.12], color=FAINT, linewidth=0.6)
-    _text(page, left, y - 0.1, _confidence(summary, facts), fontsize=8.5, color=FAINT)
-    _text(page, left, y - 0.28, COUNTED, fontsize=8.5, color=FAINT)
+    """Colour, name, hectares and share of each class, column by column."""
+    for first in range(0, len(entries), max(sheet.rows, 1)):
+        left = MARGIN + first // sheet.rows * (sheet.column + BETWEEN)
+        right, y = left + sheet.column, sheet.legend_top - LINE / 2
+        _text(page, right - 0.72, y, "hectares", fontsize=SMALL, color=FAINT, ha="right")
+        _text(page, right, y, "share", fontsize=SMALL, color=FAINT, ha="right")
+        for entry, area in entries[first : first + sheet.rows]:
+            y -= LINE
+            _draw_swatch(page, left, y, entry)
+            share = 100 * area.hectares / summary.hectares if summary.hectares else 0.0
+            _text(page, left + 0.4, y, _cut(area.name, 24), fontsize=TEXT)
+            _text(page, right - 0.72, y, hectares_text(area.hectares), fontsize=TEXT, ha="right")
+            _text(page, right, y, f"{share:.1f} %", fontsize=TEXT, ha="right")
+
+
+def _draw_notes(page: Axes, summary: MapSummary, facts: MapFacts) -> None:
+    """Confidence, what the areas are, and whether much is missing, above the last lines."""
+    y = FOOT + NOTES - 0.15
+    page.plot([MARGIN, MARGIN + WIDTH], [y, y], color=FAINT, linewidth=0.6)
+    _text(page, MARGIN, y - 0.17, f"{_confidence(summary, facts)}. {COUNTED}", fontsize=SMALL, color=FAINT)
     mapped = facts.completeness.get("coverage", {}).get("mapped", 1)
     if mapped < MUCH_MAPPED:
-        _text(page, left, y - 0.5, f"Only {mapped:.1%} of the area to map has a class.", color=WARNING)
+        missing = f"Only {mapped:.1%} of the area to map has a class."
+        _text(page, MARGIN, y - 0.38, missing, color=WARNING, fontsize=TEXT)
 
 
 def _draw_swatch(page: Axes, left: float, y: float, entry: LegendEntry | None) -> None:
@@ -353,17 +377,17 @@ def _draw_swatch(page: Axes, left: float, y: float, entry: LegendEntry | None) -
 
 def _draw_scale_bar(page: Axes, sheet: _Sheet, place: PictureExtent) -> None:
     """A bar of a round length of ground, which a projected metre is not everywhere."""
-    inch = place.ground_width / sheet.map_width
-    length = round_length(min(2.4, sheet.map_width) * inch)
-    half, left = length / inch / 2, sheet.panel_left
+    inch = place.ground_width / WIDTH
+    length = round_length(2.4 * inch)
+    half, left, y = length / inch / 2, MARGIN, sheet.map_bottom - 0.2
     for start, color in ((left, INK), (left + half, "white")):
-        part = Rectangle((start, FOOT), half, 0.08, facecolor=color, edgecolor=INK, linewidth=0.7)
+        part = Rectangle((start, y), half, 0.08, facecolor=color, edgecolor=INK, linewidth=0.7)
         page.add_patch(part)
     unit, divisor = ("km", 1000) if length >= 1000 else ("m", 1)
     for fraction, suffix in ((0, ""), (0.5, ""), (1, f" {unit}")):
         label = f"{length * fraction / divisor:g}{suffix}"
         side = "left" if fraction == 0 else "center"
-        _text(page, left + 2 * half * fraction, FOOT + 0.17, label, fontsize=8, ha=side)
+        _text(page, left + 2 * half * fraction, y - 0.12, label, fontsize=SMALL, ha=side)
 
 
 def round_length(metres: float) -> float:
@@ -376,30 +400,26 @@ def _draw_north(page: Axes, sheet: _Sheet, place: PictureExtent) -> None:
     """An arrow to true north, which the grid's columns only point to along one meridian."""
     east, north = place.north
     turn = np.array([[north, east], [-east, north]])
-    arrow = np.array([[0, 0.27], [0.1, -0.2], [0, -0.11], [-0.1, -0.2]]) @ turn.T
-    centre = np.array([sheet.panel_left + PANEL - 0.25, FOOT + 0.25])
+    arrow = np.array([[0, 0.2], [0.08, -0.16], [0, -0.09], [-0.08, -0.16]]) @ turn.T
+    centre = np.array([MARGIN + WIDTH - 0.2, sheet.map_bottom - 0.29])
     page.add_patch(Polygon(arrow + centre, closed=True, facecolor=INK, edgecolor="none"))
-    x, y = np.array([0, 0.39]) @ turn.T + centre
+    x, y = centre - (0.22, 0)
     _text(page, x, y, "N", fontsize=10, fontweight="bold", ha="center")
 
 
-def _draw_footer(page: Axes, sheet: _Sheet, place: PictureExtent, facts: MapFacts) -> None:
+def _draw_footer(page: Axes, place: PictureExtent, facts: MapFacts) -> None:
+    """Where it is and what made it; below, the source."""
     lon, lat = place.lonlat
     where = f"{abs(lat):.3f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.3f}° {'E' if lon >= 0 else 'W'}"
     parts = [
         f"{name_crs(place.crs)}, {PIXEL_SIZE} m pixels, centre {where}",
         f"model {facts.model}",
         f"cropmap {facts.version}",
-        attribution(facts) or "scenes are simulated: no real crops",
     ]
-    _text(
-        page,
-        MARGIN,
-        0.24,
-        _cut("   ·   ".join(parts), int((sheet.width - 1) / 0.058)),
-        fontsize=7.5,
-        color=FAINT,
-    )
+    lines = ("   ·   ".join(parts), f"Source: {attribution(facts) or 'simulated scenes, no real crops'}")
+    for index, line in enumerate(lines):
+        y = 0.46 - 0.19 * index
+        _text(page, MARGIN, y, _cut(line, int(WIDTH / 0.056)), fontsize=NOTE, color=FAINT)
 
 
 def _confidence(summary: MapSummary, facts: MapFacts) -> str:

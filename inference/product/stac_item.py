@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pyproj
@@ -18,10 +19,13 @@ from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.aoi import Aoi
 from gee_pipeline.bands import PIXEL_SIZE
+from gee_pipeline.files import SHA_256, file_digest
 from gee_pipeline.incoming.geometry import bbox_of
 from gee_pipeline.layers import BASE, CROP_MAP, ON_REQUEST, Layer
+from inference.product.class_table import AREAS
 from inference.product.legend import Legend, slug
 from inference.product.map_facts import MapFacts, MapSummary
+from inference.product.qgis_style import SCALE
 from inference.product.report import attribution, model_window, notices
 
 PRECISION: Final = 1e-6
@@ -33,7 +37,12 @@ TOLERANCE: Final = 1e-4
 LONGEST: Final = 80
 """Letters of a title in the id, which names a folder when the map is published; file systems take 255."""
 
+FILE_EXTENSION: Final = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+PROCESSING_EXTENSION: Final = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+RENDER_EXTENSION: Final = "https://stac-extensions.github.io/render/v2.0.0/schema.json"
+
 _FILES: Final = (
+    ("areas", AREAS, "text/csv", "Pixels and hectares by class", "metadata"),
     ("legend", "legend.json", pystac.MediaType.JSON, "Codes, names and colours", "metadata"),
     ("quicklook", "quicklook.png", pystac.MediaType.PNG, "Quicklook", "overview"),
     ("report", "report.json", pystac.MediaType.JSON, "Report", "metadata"),
@@ -68,7 +77,46 @@ def build_item(geobox: GeoBox, legend: Legend, summary: MapSummary, facts: MapFa
         _classify(item.assets[layer.name], legend.of_classes(), {})
     for key, name, media_type, title, role in (*map(_style, layers), *_FILES):
         item.add_asset(key, pystac.Asset(f"./{name}", title=title, media_type=media_type, roles=[role]))
+    _say_how_to_show(item, legend, len(facts.recipe.window))
     return item.to_dict(include_self_link=False, transform_hrefs=False)
+
+
+def with_files(item: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The item with size and SHA-256 of every file.
+
+    Args:
+        item: What `build_item` gives.
+        folder: Where the files of its assets are.
+    """
+    assets = {key: asset | _measured(folder / asset["href"]) for key, asset in item["assets"].items()}
+    return {**item, "stac_extensions": [*item["stac_extensions"], FILE_EXTENSION], "assets": assets}
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    return {"file:size": path.stat().st_size, "file:checksum": f"{SHA_256}{file_digest(path)}"}
+
+
+def _say_how_to_show(item: pystac.Item, legend: Legend, bins: int) -> None:
+    """Software, and how servers of tiles draw the layers: the render and processing extensions."""
+    item.stac_extensions += [PROCESSING_EXTENSION, RENDER_EXTENSION]
+    colors = {str(code): list(color) for code, color in legend.colormap().items()}
+    values: dict[str, Any] = {
+        layer.name: {
+            "title": layer.title,
+            "assets": [layer.name],
+            "nodata": layer.nodata,
+            "rescale": [[0, layer.highest or bins]],
+            "colormap_name": SCALE,
+            "resampling": "nearest",
+        }
+        for layer in BASE
+        if not layer.is_class
+    }
+    crops = {"title": CROP_MAP.title, "assets": [CROP_MAP.name], "nodata": CROP_MAP.nodata}
+    item.properties["renders"] = {
+        CROP_MAP.name: {**crops, "colormap": colors, "resampling": "nearest"},
+        **values,
+    }
 
 
 def _style(layer: Layer) -> tuple[str, str, str, str, str]:
@@ -97,6 +145,7 @@ def _properties(facts: MapFacts) -> dict[str, Any]:
         "description": " ".join([f"{facts.title}, from {_sensors(facts)}.", *notices(facts)]),
         "created": facts.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "gsd": PIXEL_SIZE,
+        "processing:software": {"cropmap": facts.version},
         "cropmap:version": facts.version,
         "cropmap:model": facts.model,
         "cropmap:model_digest": facts.model_digest,
@@ -145,7 +194,19 @@ def _add_raster(item: pystac.Item, layer: Layer, legend: Legend, summary: MapSum
     ]
     for band, entry in zip(bands, legend.crops if layer.per_class else (), strict=layer.per_class):
         band.properties["name"] = entry.name
+    # both forms: `bands` of STAC 1.1, and the one that odc-stac and others still take types and nodata from
     RasterExtension.ext(asset, add_if_missing=True).apply(bands)
+    asset.extra_fields["bands"] = [_common(band, layer) for band in bands]
+
+
+def _common(band: RasterBand, layer: Layer) -> dict[str, Any]:
+    """A band by the common metadata of STAC 1.1."""
+    kept: dict[str, Any] = {key: value for key, value in band.properties.items() if key in _COMMON}
+    return {"name": layer.label, "description": layer.description, **kept}
+
+
+_COMMON: Final = ("name", "nodata", "data_type", "statistics", "unit")
+"""What a band of the raster extension 1.1 has in common with one of STAC 1.1."""
 
 
 def _statistics(layer: Layer, summary: MapSummary) -> list[Statistics | None]:

@@ -9,13 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from gee_pipeline.errors import CorruptFileError
-from gee_pipeline.files import read_limited, write_bytes
+from gee_pipeline.files import file_digest, read_limited, write_bytes
 
 SUMS: Final = "SHA256SUMS"
 """Name of the list, beside the files and folders that it names."""
-
-SHA_256: Final = "1220"
-"""What begins the multihash of a SHA-256 of 32 bytes (0x12, 0x20), as `file:checksum` of STAC has it."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +29,6 @@ class Compared:
     """Files that the list does not name."""
     listed: Mapping[str, str]
     """Digests of the list by the name of the file."""
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of the bytes of a file, read piece by piece."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_checksums(folder: Path) -> str:

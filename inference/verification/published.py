@@ -11,11 +11,11 @@ import rasterio
 from rasterio.errors import RasterioIOError
 
 from gee_pipeline.errors import CorruptFileError, InputError
-from gee_pipeline.files import ODD_VALUES, in_words, read_json
+from gee_pipeline.files import ODD_VALUES, SHA_256, file_digest, in_words, read_json
 from gee_pipeline.layers import BASE, CROP_MAP, ON_REQUEST
 from gee_pipeline.map_codes import OUTSIDE
 from inference.run.prediction import bounded_gdal
-from inference.verification.checksums import SHA_256, SUMS, Compared, compare_checksums, file_digest
+from inference.verification.checksums import SUMS, Compared, compare_checksums
 from inference.verification.findings import Finding, Verified
 from inference.verification.seams import seam_findings
 

@@ -12,6 +12,8 @@ from gee_pipeline.aoi import Aoi
 from gee_pipeline.errors import IncompleteRunError
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH
 from gee_pipeline.source import Source, Survey
+from inference.drawing.class_colors import colors_notice
+from inference.product.legend import Legend
 from inference.product.map_facts import MapFacts, MapSummary
 from inference.product.map_writer import MapDraft
 from inference.record.stage import stage
@@ -120,6 +122,8 @@ def plan_map(
     introduce("Forest" if "forest" in kind else "Model", model, path, listener)
     aoi, season = season_of_model(request, model, path.name, listener)
     gap = warn_of_gap(model, aoi, listener)
+    if alike := colors_notice({entry.name: entry.color for entry in _legend(request, model).entries}):
+        listener.notice(alike)
     source = source_of()
     plan = plan_run(
         aoi,
@@ -159,7 +163,12 @@ def carry_out(work: MapWork, listener: Listener) -> MapSummary:
 
 def draft_of(request: Request, plan: RunPlan, model: TrainedModel) -> MapDraft:
     """The map of a run, of which nothing is written yet."""
-    return MapDraft(request.folder, plan.grid, plan.cells, model.classes, plan.layers)
+    return MapDraft(request.folder, plan.grid, plan.cells, _legend(request, model), plan.layers)
+
+
+def _legend(request: Request, model: TrainedModel) -> Legend:
+    """The classes of a model in the colours that are asked for."""
+    return Legend.of(model.classes, request.colors if isinstance(request, ModelRequest) else None)
 
 
 def _require_mapped(request: Request, plan: RunPlan, summary: RunSummary) -> None:

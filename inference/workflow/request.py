@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
@@ -175,6 +175,8 @@ class ModelRequest(Request):
     """Layers on request; set in the order of the table."""
     min_mapped: float | None = None
     """Least share of the pixels to map that has a class, 0 to 1; with less the map is called incomplete."""
+    colors: Mapping[str, str] = field(default_factory=dict)
+    """`#rrggbb` by the name of a class, in place of the model's; part of no digest."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -182,7 +184,7 @@ class ModelRequest(Request):
 
     def options(self) -> dict[str, Any]:
         """The options of the command by name, with places that hold in any working directory."""
-        return super().options() | {"layers": list(self.layers) or None}
+        return super().options() | {"layers": list(self.layers) or None, "colors": dict(self.colors) or None}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ torch.set_num_threads(1)  # networks this small only wait for one another
 @pytest.fixture(autouse=True)
 def _coarse_quicklooks(monkeypatch: pytest.MonkeyPatch) -> None:
     """As large on paper, with a ninth of the dots to draw: no test of a command looks at them."""
-    monkeypatch.setattr("inference.product.quicklook.DPI", 50)
+    monkeypatch.setattr("inference.drawing.style.DPI", 50)
 
 
 @pytest.fixture(scope="session")

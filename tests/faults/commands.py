@@ -44,10 +44,10 @@ class Outcome:
 
 def quick() -> None:
     """Draw pictures with fewer dots, and keep a training after each batch."""
-    from inference.product import quicklook
+    from inference.drawing import style
     from training.fit import loop
 
-    quicklook.DPI, loop.KEEP_SECONDS = 50, 0.0  # type: ignore[misc]
+    style.DPI, loop.KEEP_SECONDS = 50, 0.0  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

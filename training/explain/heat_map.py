@@ -12,11 +12,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from inference.drawing.style import FAINT, INK
 from training.explain.activation import ClassMap
 from training.explain.page import MARGIN, Page, foot_text, mark_months, season_note
 from training.explain.report import Explanation
 from training.explain.subjects import Region
-from training.sample_report.place_map import FAINT, INK
 
 BAND_NAMES: Final = {
     "B2": "blue", "B3": "green", "B4": "red", "B8": "near infrared", "B5": "red edge 1", "B6": "red edge 2",

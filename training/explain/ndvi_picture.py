@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from inference.drawing.style import FAINT, FIRST, GRID, INK, SECOND, SHADE
 from training.explain.page import MARGIN, Page, foot_text, mark_months, rows_of, season_note
 from training.explain.report import Explanation
 from training.sample_report.ndvi import Curve
-from training.sample_report.place_map import FAINT, GRID, INK
 
 WIDTH, HEIGHT = 4.1, 2.0
 """Inches of a panel."""
@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 4.1, 2.0
 GAP_X, GAP_Y = 0.45, 0.65
 """Inches between panels."""
 
-STYLES: Final = {"source": ("#1d4ed8", "-"), "target": ("#b45309", "--")}
+STYLES: Final = {"source": (FIRST, "-"), "target": (SECOND, "--")}
 """Colours that also differ for colour-blind readers, and dashes that differ in grey."""
 
 
@@ -48,7 +48,7 @@ def _lines(explanation: Explanation) -> str:
         else "The seasons start on different days; months are those of the source. "
     )
     lines = " and ".join(
-        f"{region.domain} ({'blue' if region.domain == 'source' else 'brown, dashed'})"
+        f"{region.domain} ({'blue' if region.domain == 'source' else 'orange, dashed'})"
         for region in explanation.regions
     )
     return f"NDVI: median and middle half of all samples, {lines}. White: the model's window. {when}"
@@ -64,8 +64,8 @@ def _draw_panel(axes: Axes, explanation: Explanation, label: int, *, first: bool
         if curve:
             _draw_curve(axes, curve, recipe.mean_bin_days, *STYLES[region.domain])
     days = recipe.bins_in_season * recipe.mean_bin_days
-    axes.axvspan(0, recipe.window.start * recipe.mean_bin_days, color="#f1f3f5", zorder=-1)
-    axes.axvspan(recipe.window.stop * recipe.mean_bin_days, days, color="#f1f3f5", zorder=-1)
+    axes.axvspan(0, recipe.window.start * recipe.mean_bin_days, color=SHADE, zorder=-1)
+    axes.axvspan(recipe.window.stop * recipe.mean_bin_days, days, color=SHADE, zorder=-1)
     mark_months(axes, explanation.regions[0].season_start, 0, days)
     axes.set_ylim(_lowest(explanation), 1)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])

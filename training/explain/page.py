@@ -11,16 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gee_pipeline.files import atomic_path
+from inference.drawing.style import FAINT, INK, NOTE, framed_axes, new_figure, save_figure
 from training.explain.report import Explanation
 from training.sample_report.picture import month_marks
-from training.sample_report.place_map import FAINT, INK
-
-DPI: Final = 200
-"""Dots per inch of a PNG, and of the points of t-SNE in the others."""
 
 MARGIN: Final = 0.45
 """Inches around everything."""
@@ -43,18 +38,14 @@ class Page:
     @classmethod
     def of(cls, width: float, height: float) -> Page:
         """An empty page of a size in inches."""
-        figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-        FigureCanvasAgg(figure)
-        return cls(figure, width, height)
+        return cls(new_figure(width, height), width, height)
 
     def panel(self, label: str, left: float, top: float, width: float, height: float) -> Axes:
         """Axes whose upper left corner is this many inches from that of the page."""
         bottom = self.height - top - height
         box = (left / self.width, bottom / self.height, width / self.width, height / self.height)
         axes = self.figure.add_axes(box, label=label)
-        for spine in axes.spines.values():
-            spine.set(color=FAINT, linewidth=0.6)
-        axes.tick_params(labelsize=8, colors=FAINT, labelcolor=INK, length=2.5, width=0.6)
+        framed_axes(axes)
         return axes
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
@@ -74,15 +65,11 @@ class Page:
         """One line at the lower edge, with the version."""
         version = importlib.metadata.version("cropmap")
         line = textwrap.shorten(f"cropmap {version}   ·   {text}", int(self.width * 17), placeholder=" …")
-        self.text(MARGIN, self.height - 0.22, line, fontsize=7.5, color=FAINT)
+        self.text(MARGIN, self.height - 0.22, line, fontsize=NOTE, color=FAINT)
 
     def save(self, path: Path, title: str) -> Path:
         """Write the figure as its suffix says; returns the path."""
-        kind = path.suffix[1:]
-        # SVG has no place for the name of the program under this key
-        metadata = {"Title": title} if kind == "svg" else {"Title": title, "Creator": "cropmap"}
-        with atomic_path(path) as part:
-            self.figure.savefig(part, format=kind, dpi=DPI, metadata=metadata)
+        save_figure(self.figure, path, title)
         return path
 
 

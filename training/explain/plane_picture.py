@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from inference.drawing.style import EDGE, FAINT, INK
 from training.explain.embedding import AUGMENTED, Plane
 from training.explain.page import MARGIN, Page, foot_text
 from training.explain.report import Explanation
-from training.sample_report.place_map import FAINT, INK
 
 SIDES: Final = {1: 5.6, 2: 4.6, 3: 3.9}
 """Inches of the side of a panel, by the number of panels."""
@@ -80,7 +80,7 @@ def _draw_panel(
     order = np.random.default_rng(0).permutation(len(plane.points))  # no class covers another by its code
     x, y = plane.points[order].T
     axes.scatter(
-        x, y, s=size, c=colors[order], marker=MARKERS[plane.name], linewidths=0.25, edgecolors="#40464e",
+        x, y, s=size, c=colors[order], marker=MARKERS[plane.name], linewidths=0.25, edgecolors=EDGE,
         rasterized=True,
     )  # fmt: skip
     axes.set_xlim(*limits[0])
@@ -100,7 +100,7 @@ def _note(plane: Plane) -> str:
 
 def _draw_legend(page: Page, explanation: Explanation, top: float) -> None:
     classes = explanation.checkpoint.classes
-    style: dict[str, Any] = {"linestyle": "", "markeredgecolor": "#40464e", "markeredgewidth": 0.4}
+    style: dict[str, Any] = {"linestyle": "", "markeredgecolor": EDGE, "markeredgewidth": 0.4}
     handles = [
         Line2D(
             [], [], marker="o", color=classes[label].color, label=classes[label].name, markersize=7, **style

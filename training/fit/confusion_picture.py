@@ -11,13 +11,11 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from gee_pipeline.files import atomic_path
-from training.fit.curves import DPI, FAINT, INK
+from inference.drawing.style import FAINT, INK, SHARES, SMALL, TITLE, new_figure, save_figure
 
 COLUMNS: Final = 3
 """Panels next to each other; more would be too small to read on a page."""
@@ -51,8 +49,7 @@ def draw_panels(path: Path, panels: Sequence[Panel], *, title: str, note: str) -
         note: Sentences below all.
     """
     figure = compose_panels(panels, title=title, note=note)
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png", dpi=DPI, metadata={"Title": title, "Software": "cropmap"})
+    save_figure(figure, path, title)
 
 
 def compose_panels(panels: Sequence[Panel], *, title: str, note: str) -> Figure:
@@ -60,16 +57,15 @@ def compose_panels(panels: Sequence[Panel], *, title: str, note: str) -> Figure:
     lines = math.ceil(len(panels) / COLUMNS)
     columns = math.ceil(len(panels) / lines)  # four panels are two and two
     side = 1.7 + 0.42 * max(len(panel.names) for panel in panels)
-    figure = Figure(figsize=(max(columns * side, 4.6), lines * side + 0.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(f"{title}: share of each class, %", x=0.01, ha="left", color=INK, fontsize=11)
+    figure = new_figure(max(columns * side, 4.6), lines * side + 0.8, layout="constrained")
+    figure.suptitle(f"{title}: share of each class, %", x=0.01, ha="left", color=INK, fontsize=TITLE)
     places = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, panel in zip(places, panels, strict=False):
         _draw(axes, panel)
     for axes in places[len(panels) :]:
         axes.set_axis_off()
     note = textwrap.fill(f"Rows: reference; columns: model. {note}", int(LETTERS * figure.get_figwidth()))
-    figure.supxlabel(note, x=0.01, ha="left", color=FAINT, fontsize=8)
+    figure.supxlabel(note, x=0.01, ha="left", color=FAINT, fontsize=SMALL)
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # a dollar sign in a name is not a formula
     return figure
@@ -87,12 +83,12 @@ def class_shares(
 
 def _draw(axes: Axes, panel: Panel) -> None:
     names, percents = class_shares(panel.names, panel.counts)
-    axes.imshow(percents, cmap="Blues", vmin=0, vmax=100)
+    axes.imshow(percents, cmap=SHARES, vmin=0, vmax=100)
     for (row, column), value in np.ndenumerate(percents):
         color = "white" if value > DARK else INK
         axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=color, fontsize=7)
     axes.set_xticks(range(len(panel.names)), panel.names, rotation=40, ha="right")
     axes.set_yticks(range(len(names)), names)
-    axes.tick_params(colors=INK, labelsize=8, length=0)
+    axes.tick_params(colors=INK, labelsize=SMALL, length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(panel.title, loc="left", fontsize=8, color=INK)
+    axes.set_title(panel.title, loc="left", fontsize=SMALL, color=INK)

@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from gee_pipeline.files import atomic_path, write_bytes
-
-DPI: Final = 150
-"""Dots per inch: 1,650 px across, enough for a printed page."""
-
-INK, FAINT = "#1f2328", "#8b949e"
-TRAINING, HELD_OUT, SECOND = "#b45309", "#1d4ed8", "#0f766e"
-"""Colours that also differ in grey and for colour-blind readers; each line has its own dashes besides."""
+from gee_pipeline.files import write_bytes
+from inference.drawing.style import (
+    FAINT,
+    FIRST,
+    INK,
+    SECOND,
+    SMALL,
+    TEXT,
+    THIRD,
+    TITLE,
+    new_figure,
+    plain_axes,
+    save_figure,
+)
 
 PERCENT: Final = FuncFormatter(lambda share, _: f"{100 * share:.3g}%")
 
@@ -49,21 +54,19 @@ def draw_curves(path: Path, metrics: Mapping[str, Any], title: str) -> None:
         title: One line above the panels.
     """
     figure = compose_curves(metrics, title)
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png", dpi=DPI, metadata={"Title": title, "Software": "cropmap"})
+    save_figure(figure, path, title)
 
 
 def compose_curves(metrics: Mapping[str, Any], title: str) -> Figure:
     """The printed sheet: loss, scores and reliability, side by side."""
-    figure = Figure(figsize=(11, 3.9), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11)
+    figure = new_figure(11, 3.9, layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=TITLE)
     losses, scores, confidence = figure.subplots(1, 3)
     best = max(metrics["history"], key=lambda epoch: epoch["macro_f1"])  # of equal ones the first
     _draw_losses(losses, metrics["history"], best["number"])
     _draw_scores(scores, metrics["history"], best)
     _draw_reliability(confidence, metrics["calibration"])
-    figure.supxlabel(f"Held out by {metrics['split']}", x=0.01, ha="left", color=FAINT, fontsize=8)
+    figure.supxlabel(f"Held out by {metrics['split']}", x=0.01, ha="left", color=FAINT, fontsize=SMALL)
     return figure
 
 
@@ -72,23 +75,23 @@ def _draw_losses(axes: Axes, history: Sequence[Mapping[str, Any]], best: int) ->
     axes.plot(
         numbers,
         [e["loss"] for e in history],
-        color=TRAINING,
+        color=SECOND,
         label="training (augmented, weighted by class)",
         **_line(history),
     )
     held_out = [e["held_out_loss"] for e in history]
-    axes.plot(numbers, held_out, "--", color=HELD_OUT, label="held out", **_line(history))
+    axes.plot(numbers, held_out, "--", color=FIRST, label="held out", **_line(history))
     axes.set_ylim(bottom=0)
     _finish_epochs(axes, "Loss (cross-entropy, nats)", best)
 
 
 def _draw_scores(axes: Axes, history: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> None:
     numbers = [epoch["number"] for epoch in history]
-    axes.plot(numbers, [e["macro_f1"] for e in history], color=HELD_OUT, label="macro-F1", **_line(history))
+    axes.plot(numbers, [e["macro_f1"] for e in history], color=FIRST, label="macro-F1", **_line(history))
     axes.plot(
-        numbers, [e["accuracy"] for e in history], "--", color=SECOND, label="accuracy", **_line(history)
+        numbers, [e["accuracy"] for e in history], "--", color=THIRD, label="accuracy", **_line(history)
     )
-    axes.plot(best["number"], best["macro_f1"], "o", color=HELD_OUT, markersize=6)
+    axes.plot(best["number"], best["macro_f1"], "o", color=FIRST, markersize=6)
     axes.set_ylim(top=1)
     axes.yaxis.set_major_formatter(PERCENT)
     _finish_epochs(axes, "On held-out samples", best["number"])
@@ -101,7 +104,7 @@ def _line(history: Sequence[Any]) -> dict[str, Any]:
 
 def _finish_epochs(axes: Axes, title: str, best: int) -> None:
     axes.axvline(best, color=FAINT, linewidth=0.8, linestyle=":", label=f"best epoch, {best}")
-    axes.set_xlabel("Epoch")
+    axes.set_xlabel("Epoch", fontsize=TEXT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish(axes, title)
 
@@ -109,8 +112,8 @@ def _finish_epochs(axes: Axes, title: str, best: int) -> None:
 def _draw_reliability(axes: Axes, calibration: Mapping[str, Any]) -> None:
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", label="perfectly calibrated")
     drawn = (
-        ("before", "x", "--", TRAINING, "as trained"),
-        ("after", "o", "-", HELD_OUT, f"temperature {calibration['temperature']:.3g}"),
+        ("before", "x", "--", SECOND, "as trained"),
+        ("after", "o", "-", FIRST, f"temperature {calibration['temperature']:.3g}"),
     )
     for when, marker, dashes, color, name in drawn:
         bins = calibration[f"reliability_{when}"]
@@ -127,9 +130,6 @@ def _draw_reliability(axes: Axes, calibration: Mapping[str, Any]) -> None:
 
 
 def _finish(axes: Axes, title: str, *, legend: Literal["best", "lower right"] = "best") -> None:
-    axes.set_title(title, loc="left", fontsize=9, color=INK)
-    axes.legend(frameon=False, fontsize=8, loc=legend)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(colors=INK, labelsize=8)
-    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
+    axes.set_title(title, loc="left", fontsize=TEXT, color=INK)
+    axes.legend(frameon=False, fontsize=SMALL, loc=legend)
+    plain_axes(axes)

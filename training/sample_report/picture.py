@@ -12,17 +12,29 @@ from typing import Any, Final
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from gee_pipeline.errors import InputError
-from gee_pipeline.files import atomic_path
 from gee_pipeline.season import DAYS, mean_days
+from inference.drawing.style import (
+    EDGE,
+    FAINT,
+    GRID,
+    INK,
+    NOTE,
+    SHADE,
+    SHARES,
+    SMALL,
+    TEXT,
+    framed_axes,
+    new_figure,
+    save_figure,
+)
 from inference.models.series import has_ndvi
 from training.sample_report.ndvi import Curve, ndvi_curves
-from training.sample_report.place_map import FAINT, GRID, INK, draw_frame, frame_places
+from training.sample_report.place_map import draw_frame, frame_places
 from training.sample_report.report import Extent, SampleReport
 from training.samples.crops import NAMES, color_of
 from training.samples.samples import Samples
@@ -30,16 +42,13 @@ from training.samples.samples import Samples
 FORMATS: Final = (".png", ".pdf", ".svg")
 """What a picture may be."""
 
-DPI: Final = 150
-"""Dots per inch of a PNG, and of the points in the others: 100,000 of them would be a slow drawing."""
-
-WIDTH, HEIGHT = 13.0, 8.2
-"""Inches of the page; both fit a sheet in landscape."""
+WIDTH, HEIGHT = 11.65, 8.2
+"""Inches of the page: a sheet of A4 in landscape."""
 
 MARGIN: Final = 0.5
 """Inches around everything."""
 
-MAP_WIDTH, MAP_TOP, MAP_LEAST = 5.0, 6.95, 2.2
+MAP_WIDTH, MAP_TOP, MAP_LEAST = 4.4, 6.95, 2.2
 """Inches: width of the map, its upper edge above the page's foot, and the least height."""
 
 LEGEND_WIDTH: Final = 3.4
@@ -62,9 +71,6 @@ OTHER_COLORS: Final = (
 )  # fmt: skip
 """Colours of classes that have none of their own, turn by turn."""
 
-COLORMAP: Final = "Blues"
-"""Of the observations: white is none and dark is much, also on paper without colours."""
-
 LONGEST_BRIDGE: Final = 30
 """Days without an observation that a curve is drawn across."""
 
@@ -83,14 +89,12 @@ def draw_samples(path: Path, samples: Samples, report: SampleReport) -> None:
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"A picture ends in {', '.join(FORMATS)}; got --picture {path}.")
     figure = compose_picture(samples, report)
-    with atomic_path(path) as part:
-        figure.savefig(part, format=path.suffix[1:].lower(), dpi=DPI, metadata={"Title": _title(report)})
+    save_figure(figure, path, _title(report))
 
 
 def compose_picture(samples: Samples, report: SampleReport) -> Figure:
     """The page: map and legend on the left, NDVI and observations on the right."""
-    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(WIDTH, HEIGHT)
     colors = class_colors(samples)
     page = _page(figure)
     _draw_title(page, report)
@@ -124,9 +128,7 @@ def _page(figure: Figure) -> Axes:
 def _panel(figure: Figure, label: str, left: float, bottom: float, width: float, height: float) -> Axes:
     """Axes at a place in inches."""
     axes = figure.add_axes((left / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT), label=label)
-    for spine in axes.spines.values():
-        spine.set(color=FAINT, linewidth=0.6)
-    axes.tick_params(labelsize=8.5, colors=FAINT, labelcolor=INK, length=2.5, width=0.6)
+    framed_axes(axes)
     return axes
 
 
@@ -154,7 +156,7 @@ def _draw_title(page: Axes, report: SampleReport) -> None:
         f"{report.min_clear_bins} observed bins"
         + (f", {report.left_out:,} of other classes" if report.left_out else "")
     )
-    _text(page, MARGIN, HEIGHT - 0.82, _cut("   ·   ".join(parts), 140), fontsize=10.5, color=FAINT)
+    _text(page, MARGIN, HEIGHT - 0.82, _cut("   ·   ".join(parts), 125), fontsize=10.5, color=FAINT)
 
 
 def _draw_map(figure: Figure, samples: Samples, extent: Extent, colors: Mapping[str, str]) -> float:
@@ -190,17 +192,17 @@ def _draw_legend(page: Axes, report: SampleReport, colors: Mapping[str, str], to
         (name, count, colors[name]) for name, count in entries[: len(entries) - len(rest)]
     ]
     if rest:
-        shown.append((f"{len(rest)} more classes", sum(count for _, count in rest), "white"))
+        shown.append((f"{len(rest)} others", sum(count for _, count in rest), "white"))
     rows = _legend_rows(len(shown)) if report.extent else len(shown)
-    width = (MAP_WIDTH + 0.5) / 2 if rows < len(shown) else LEGEND_WIDTH
+    width = (MAP_WIDTH + 0.8) / 2 if rows < len(shown) else LEGEND_WIDTH
     for index, (name, count, color) in enumerate(shown):
         left, y = MARGIN + width * (index // rows), top - LINE * (index % rows)
         right = left + width - 0.25
         swatch = Rectangle((left, y - 0.07), 0.26, 0.15, facecolor=color, edgecolor=FAINT, linewidth=0.5)
         page.add_patch(swatch)
-        _text(page, left + 0.36, y, _cut(name, 15 if width < LEGEND_WIDTH else 20), fontsize=9.5)
-        _text(page, right - 0.58, y, f"{count:,}", fontsize=9.5, ha="right")
-        _text(page, right, y, _share(count / report.samples), fontsize=9.5, color=FAINT, ha="right")
+        _text(page, left + 0.36, y, _cut(name, 14 if width < LEGEND_WIDTH else 20), fontsize=TEXT)
+        _text(page, right - 0.58, y, f"{count:,}", fontsize=TEXT, ha="right")
+        _text(page, right, y, _share(count / report.samples), fontsize=TEXT, color=FAINT, ha="right")
 
 
 def _share(share: float) -> str:
@@ -236,7 +238,7 @@ def _draw_curves(
 ) -> None:
     bins, length = len(report.observed_by_bin), mean_days(report.bin_days)
     days = (np.arange(bins, dtype=np.float64) + 0.5) * length
-    outline = [patheffects.Stroke(linewidth=2.9, foreground="#40464e"), patheffects.Normal()]
+    outline = [patheffects.Stroke(linewidth=2.9, foreground=EDGE), patheffects.Normal()]
     bands = len(curves) <= MOST_BANDS
     for name, curve in curves.items():
         day, (lower, median, upper) = _bridged(days, curve, longest=max(LONGEST_BRIDGE, 1.5 * length))
@@ -244,8 +246,8 @@ def _draw_curves(
             axes.fill_between(day, lower, upper, color=colors[name], alpha=0.17, linewidth=0)
         axes.plot(day, median, color=colors[name], linewidth=1.9, path_effects=outline, label=name, zorder=3)
     first, last = report.window
-    axes.axvspan(0, first * length, color="#f1f3f5", zorder=-1)
-    axes.axvspan((last + 1) * length, bins * length, color="#f1f3f5", zorder=-1)
+    axes.axvspan(0, first * length, color=SHADE, zorder=-1)
+    axes.axvspan((last + 1) * length, bins * length, color=SHADE, zorder=-1)
     axes.set_ylabel("NDVI", fontsize=9, color=INK)
     axes.grid(axis="y", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -270,7 +272,7 @@ def _draw_observed(axes: Axes, samples: Samples, names: list[str]) -> None:
     labels = [samples.class_names.index(name) for name in names]
     shares = np.stack([samples.observed[samples.labels == label].mean(axis=0) for label in labels])
     edges = np.arange(shares.shape[1] + 1) * samples.recipe.mean_bin_days
-    axes.pcolormesh(edges, np.arange(len(names) + 1), 100 * shares, cmap=COLORMAP, vmin=0, vmax=100)
+    axes.pcolormesh(edges, np.arange(len(names) + 1), 100 * shares, cmap=SHARES, vmin=0, vmax=100)
     axes.set_ylim(len(names), 0)
     size = min(8.5, 0.75 * 72 * observed_height(len(names)) / len(names))  # points, of a row of that height
     short = [_cut(name, 15) for name in names]
@@ -289,8 +291,8 @@ def _draw_scale(figure: Figure, observed: Axes, left: float, bottom: float) -> N
 
 
 def _head(axes: Axes, title: str, note: str) -> None:
-    axes.set_title(title, fontsize=10.5, color=INK, loc="left", pad=6)
-    axes.set_title(note, fontsize=8.5, color=FAINT, loc="right", pad=6)
+    axes.set_title(title, fontsize=TEXT, color=INK, loc="left", pad=6)
+    axes.set_title(note, fontsize=SMALL, color=FAINT, loc="right", pad=6)
 
 
 def _mark_months(axes: Axes, report: SampleReport) -> None:
@@ -333,9 +335,9 @@ def _years(report: SampleReport) -> str:
 
 def _draw_footer(page: Axes, report: SampleReport) -> None:
     version = importlib.metadata.version("cropmap")
-    lines = textwrap.wrap(f"cropmap {version}   ·   Source: {report.source}", 205)
-    text = "\n".join([*lines[:1], *([_cut(" ".join(lines[1:]), 205)] if lines[1:] else [])])
-    _text(page, MARGIN, 0.28, text, fontsize=7.5, color=FAINT, linespacing=1.4)
+    lines = textwrap.wrap(f"cropmap {version}   ·   Source: {report.source}", 180)
+    text = "\n".join([*lines[:1], *([_cut(" ".join(lines[1:]), 180)] if lines[1:] else [])])
+    _text(page, MARGIN, 0.28, text, fontsize=NOTE, color=FAINT, linespacing=1.4)
 
 
 def _day(day: date) -> str:

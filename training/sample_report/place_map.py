@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from inference.drawing.style import FAINT, GRID, INK
 from inference.product.quicklook import round_length
 from training.sample_report.report import Extent
 
@@ -29,8 +30,6 @@ FLATTEST: Final = 1.7
 
 RIM: Final = 0.06
 """Free space around the places, of the frame's side."""
-
-GRID, INK, FAINT = "#d6dae0", "#1f2328", "#6a737d"
 
 
 @dataclass(frozen=True)

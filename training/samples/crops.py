@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from inference.drawing.class_colors import CLASS_COLORS
 from inference.models.crop_class import CropClass
 
 
@@ -15,17 +16,12 @@ class Crop:
     name: str
     """Lower-case English name."""
     color: str
-    """`#rrggbb`, near the colours of the USDA Cropland Data Layer, which many readers know."""
+    """`#rrggbb`."""
 
 
-CROPS: Final = (
-    Crop("corn", "#ffd300"),
-    Crop("soybeans", "#267000"),
-    Crop("rice", "#00a8e2"),
-    Crop("wheat", "#a57000"),
-    Crop("sugarcane", "#9b4dca"),
-    Crop("cotton", "#ff2626"),
-    Crop("other", "#b8b8a0"),
+CROPS: Final = tuple(
+    Crop(name, CLASS_COLORS[name])
+    for name in ("corn", "soybeans", "rice", "wheat", "sugarcane", "cotton", "other")
 )
 """Labels 0 to 6 of CropGlobe, in order (Tong et al. 2025). A checkpoint carries its classes' colours."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cli.options.colors import colors_option
 from cli.options.sections import Grouped
 from cli.options.shared import (
     cropland_mask_option,
@@ -31,6 +32,7 @@ from cli.options.tasks import task_options, unverified_option
 @grid_options
 @cropland_mask_option
 @layers_option
+@colors_option
 @min_mapped_option
 @server_options
 @task_options

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cli.options.colors import colors_option
 from cli.options.paths import IN_FOLDER, OUT_FILE, require_new_files
 from cli.options.publisher import publisher_options
 from cli.options.shared import config_option
@@ -23,6 +24,7 @@ from cli.options.shared import config_option
 )
 @click.option("--smoothed", is_flag=True, help="The page is about the smoothed map of 'cropmap smooth'.")
 @click.option("--no-assessment", is_flag=True, help="Leave out the assessment that is there.")
+@colors_option
 @config_option
 def report(
     run: Path,
@@ -30,6 +32,7 @@ def report(
     assessment: Path | None,
     no_assessment: bool,
     smoothed: bool,
+    colors: dict[str, str] | None,
     **words: Any,
 ) -> None:
     """Write one page about the map of a RUN: an HTML file that needs no network.
@@ -53,7 +56,9 @@ def report(
     path = out or page_path(run / "map")
     said = Words(**words)
     with sound_records(run / "map"):
-        document = read_document(run, said, assessment, assessed=not no_assessment, smoothed=smoothed)
+        document = read_document(
+            run, said, assessment, assessed=not no_assessment, smoothed=smoothed, colors=colors
+        )
         write_page(path, document)
     click.echo(path)
     if document.assessment is None:

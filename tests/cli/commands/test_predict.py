@@ -131,13 +131,14 @@ def test_notices_and_progress_go_to_stderr(place: Place, tmp_path: Path) -> None
     assert told[0] == (
         "Model model.safetensors knows corn, soybeans, rice, cotton, other; trained on pixels made for tests."
     )
-    assert told[1] == "The scenes are simulated: no satellite saw them."
-    assert "have no Cloud Score+" in told[2]
-    assert told[3].startswith("0 of 4 cells")
-    assert told[4].startswith("4 of 4 cells")  # within a minute, the first and the last state
-    assert told[5].startswith("Warning: Only ")  # a few scenes make few observations
-    assert told[6].startswith("Warning: The observed values are not like")  # the model is of random weights
-    assert len(told) == 7
+    assert told[1].startswith("Some readers cannot tell the colours of corn and soybeans")  # shades of green
+    assert told[2] == "The scenes are simulated: no satellite saw them."
+    assert "have no Cloud Score+" in told[3]
+    assert told[4].startswith("0 of 4 cells")
+    assert told[5].startswith("4 of 4 cells")  # within a minute, the first and the last state
+    assert told[6].startswith("Warning: Only ")  # a few scenes make few observations
+    assert told[7].startswith("Warning: The observed values are not like")  # the model is of random weights
+    assert len(told) == 8
 
 
 def test_quiet_is_quiet_and_json_is_json(place: Place, finished: Path) -> None:
@@ -402,3 +403,31 @@ def test_values_unlike_those_of_the_training_are_told_and_stand_in_the_report(
         values = file.read(list(range(1, 1 + file.count, 3)))[:, ::4, ::4]
     assert observed["bands"][0]["values"] >= (values != -9999).sum() > 0
     assert observed["bands"][0]["training"] == {"mean": 0.02, "standard_deviation": 0.01}
+
+
+def test_chosen_colours_are_in_every_file_and_a_finished_map_is_written_again_in_them(
+    place: Place, finished: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    before = codes(run)
+    assert place.predict(run, colors="corn=#0A0B0C,not cropland=#FFFFFF").exit_code == 0
+    legend = {e["name"]: e["color"] for e in json.loads((run / "map/legend.json").read_text())["classes"]}
+    with rasterio.open(run / "map" / "crop_map.tif") as file:
+        assert file.colormap(1)[1] == (10, 11, 12, 255)
+    assert (legend["corn"], legend["not cropland"], legend["cotton"]) == ("#0a0b0c", "#ffffff", "#a08040")
+    assert 'color="#0a0b0c"' in (run / "map" / "crop_map.qml").read_text()
+    np.testing.assert_array_equal(codes(run), before)
+    options = tomllib.loads((run / "run.toml").read_text())
+    assert options["colors"] == {"corn": "#0A0B0C", "not cropland": "#FFFFFF"}
+    kept = run_cropmap("predict", "--config", run / "run.toml", "--quiet")
+    assert kept.exit_code == 0, kept.stderr
+    assert 'color="#0a0b0c"' in (run / "map" / "crop_map.qml").read_text()
+
+
+def test_colours_of_a_class_that_the_model_does_not_know_are_refused_before_anything(
+    place: Place, tmp_path: Path
+) -> None:
+    refused = place.predict(tmp_path / "run", colors="maize=#ffd300")
+    assert refused.exit_code == 2
+    assert "names 'maize', but the map has corn, " in refused.stderr
+    assert not (tmp_path / "run").exists()

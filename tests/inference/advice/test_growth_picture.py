@@ -22,8 +22,8 @@ def test_the_picture_has_a_panel_for_each_class(tmp_path) -> None:
     found = [Growth(name, 35, 0.2, 0.0, flat(0.7, 0.8, 0.9)) for name in ("corn", "other")]
     draw_growth(tmp_path / "curves.png", found, NAMES, CURVES)
     picture = imread(tmp_path / "curves.png")[..., :3]
-    blue, brown = (0x1D, 0x4E, 0xD8), (0xB4, 0x53, 0x09)
-    for color in (blue, brown):
+    blue, orange = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
+    for color in (blue, orange):
         near = (np.abs(picture - np.array(color) / 255) < 0.05).all(axis=-1)
         columns = np.flatnonzero(near.any(axis=0))
         assert columns.min() < picture.shape[1] / 3 < columns.max() < 2 * picture.shape[1] / 3

@@ -48,6 +48,7 @@ from tests.support.made_runs import (
 pytestmark = pytest.mark.slow
 
 FILES = [
+    "areas.csv",
     "clear_observations.qml",
     "clear_observations.tif",
     "confidence.qml",
@@ -55,6 +56,8 @@ FILES = [
     "crop_map.qml",
     "crop_map.tif",
     "crop_map.tif.aux.xml",
+    "crop_map.tif.vat.cpg",
+    "crop_map.tif.vat.dbf",
     "item.json",
     "legend.json",
     "quicklook.png",
@@ -70,7 +73,7 @@ def write(run: MadeRun, **options) -> MapSummary:
 def _coarse_quicklooks():
     """As large on paper, with fewer dots to draw: nobody looks at them here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inference.product.quicklook.DPI", 50)
+        patch.setattr("inference.drawing.style.DPI", 50)
         yield
 
 
@@ -165,7 +168,9 @@ def test_gdal_reads_the_category_names_and_the_attribute_table(large, tmp_path):
     assert (len(categories), categories[0], categories[1], categories[5]) == (256, "outside", "corn", "other")
     assert categories[254:] == ["not cropland", "not enough observations"]
     rows = [[f.text for f in row] for row in seen.findall("GDALRasterAttributeTable/Row")]
-    assert rows[2] == ["3", "rice", "42", "157", "244"]
+    assert rows[2][:5] == ["3", "rice", "42", "157", "244"]
+    rice = next(area for area in summary.areas if area.code == 3)
+    assert [float(value) for value in rows[2][5:]] == [rice.pixels, pytest.approx(rice.hectares)]
 
 
 def test_pixels_confidence_and_observations_of_each_code_are_counted(large):

@@ -1,8 +1,11 @@
+from itertools import combinations
+
 import numpy as np
 import pyproj
 import pytest
 import rasterio
 from matplotlib.image import imread
+from PIL import Image
 
 from inference.models.crop_class import CropClass
 from inference.product.legend import Legend
@@ -60,8 +63,8 @@ def quarters() -> np.ndarray:
 
 def test_the_picture_is_not_turned_or_mirrored(tmp_path):
     picture = drawn(tmp_path, quarters())
-    left_half = picture[:, : picture.shape[1] * 2 // 3]
-    corn, soybeans, rice = (colored(left_half, c.color) for c in CROPS[:3])
+    upper = picture[: picture.shape[0] * 2 // 3]  # above the legend
+    corn, soybeans, rice = (colored(upper, c.color) for c in CROPS[:3])
     assert corn[0].mean() < rice[0].mean()
     assert corn[1].mean() < soybeans[1].mean()
     assert abs(corn[0].mean() - soybeans[0].mean()) < 2
@@ -78,14 +81,14 @@ def test_each_class_takes_its_share_of_the_picture(tmp_path):
 def test_pixels_are_square_on_the_picture(tmp_path):
     codes = np.zeros((128, 256), np.uint8)
     codes[40:90, 100:200] = 1
-    rows, cols = colored(drawn(tmp_path, codes)[:, :1300], CROPS[0].color)  # left of the legend
+    rows, cols = colored(drawn(tmp_path, codes)[:1700], CROPS[0].color)  # above the legend
     assert np.ptp(cols) / np.ptp(rows) == pytest.approx(2, rel=0.02)
 
 
 def test_too_few_observations_are_hatched(tmp_path):
     picture = drawn(tmp_path, np.full((64, 64), 255, np.uint8))
-    part = picture[400:700, 300:600]  # inside the map
-    dark = (part == 0x6B).all(-1).mean()
+    part = picture[800:1400, 600:1200]  # inside the map
+    dark = (part == 0x40).all(-1).mean()
     assert dark == pytest.approx(7 / 9, abs=0.02)
     assert ((part == 255).all(-1)).mean() == pytest.approx(2 / 9, abs=0.02)
 
@@ -108,9 +111,10 @@ def test_the_sheet_names_title_season_areas_crs_and_model(tmp_path):
     assert said[line : line + 3] == ["corn", "15.4", "25.0 %"]
     assert {"soybeans", "rice", "cotton", "other", "not enough observations"} <= set(said)
     assert "not cropland" not in said  # there is none
-    assert "Mean confidence 80 of 100" in said
-    assert "EPSG:32615" in said[-1]
-    assert "compact.safetensors" in said[-1]
+    assert any(text.startswith("Mean confidence 80 of 100. Areas are pixel counts") for text in said)
+    assert "EPSG:32615" in said[-2]
+    assert "compact.safetensors" in said[-2]
+    assert said[-1].startswith("Source: Contains modified Copernicus Sentinel data 2021")
     assert "N" in said
 
 
@@ -122,15 +126,15 @@ def test_a_dollar_sign_is_no_formula(tmp_path):
 def test_areas_of_any_shape_are_drawn_at_a_printable_size(tmp_path, shape):
     picture = drawn(tmp_path, np.ones(shape, np.uint8))
     height, width = picture.shape[:2]
-    assert 600 <= height <= 1500
-    assert 1400 <= width <= 2000
+    assert width == round(210 / 25.4 * 300)  # A4 in portrait, 300 dots an inch
+    assert 6 * 300 <= height <= 297 / 25.4 * 300
     assert len(colored(picture, CROPS[0].color)[0]) > 3_000  # also a strip four dots wide
 
 
 def test_empty_space_around_the_area_is_cut_away(tmp_path):
     codes = np.zeros((2000, 2000), np.uint8)
     codes[1500:1600, 200:300] = 1
-    assert len(colored(drawn(tmp_path, codes), CROPS[0].color)[0]) > 0.6 * (7 * 150) ** 2
+    assert len(colored(drawn(tmp_path, codes), CROPS[0].color)[0]) > 0.6 * (7 * 300) ** 2
 
 
 def test_a_map_without_any_pixel_is_a_sheet_all_the_same(tmp_path):
@@ -186,3 +190,27 @@ def test_the_written_map_has_a_quicklook_of_its_own(tmp_path):
     run = made_run(tmp_path, made_grid(1, 1), random_layers((256, 256)))
     summary = write_map(run.folder, run.grid, run.cells, CROPS, run.facts)
     assert imread(summary.folder / "quicklook.png").ndim == 3
+
+
+def test_the_file_says_its_size_in_print_and_the_map_fills_the_sheet(tmp_path):
+    codes = np.ones((500, 500), np.uint8)
+    picture = drawn(tmp_path, codes)
+    with Image.open(tmp_path / "quicklook.png") as file:
+        assert file.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    share = len(colored(picture, CROPS[0].color)[0]) / (picture.shape[0] * picture.shape[1])
+    assert share > 0.5
+
+
+@pytest.mark.parametrize("classes", [1, 18, 30])
+def test_nothing_stands_outside_of_the_sheet_or_on_another_text(tmp_path, classes):
+    crops = tuple(CropClass(k, f"crop {k}", f"#{k * 5:02x}4080") for k in range(1, classes + 1))
+    codes = np.arange(64 * 64, dtype=np.int64).reshape(64, 64) % classes + 1
+    legend = Legend.of(crops)
+    completeness = {"coverage": {"mapped": 0.01}}
+    crop_map = class_map(tmp_path / "map.tif", codes)
+    facts = made_facts(simulated=True, completeness=completeness)
+    sheet = compose_sheet(crop_map, legend, summed(codes, legend), facts)
+    boxes = [text.get_window_extent() for text in sheet.axes[0].texts]
+    width, height = sheet.get_size_inches() * sheet.dpi
+    assert all(b.x0 >= 0 and b.y0 >= 0 and b.x1 <= width and b.y1 <= height for b in boxes)
+    assert not [1 for one, other in combinations(boxes, 2) if one.overlaps(other)]

@@ -99,7 +99,9 @@ def test_bands_say_what_they_hold_and_in_which_unit(real: MapSummary, name: str,
         assert set(file.units) == {unit}
         assert file.tags().get("UNIT") == unit
         assert file.tags()["DESCRIPTION"] == layer.description
-        names = [crop.name for crop in CROPS] if layer.per_class else [layer.description]
+        names = (
+            [crop.name for crop in CROPS] if layer.per_class else ["class" if name == "crop_map" else name]
+        )
         assert list(file.descriptions) == names
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 from datetime import UTC, datetime
@@ -59,7 +60,7 @@ def test_the_item_is_valid_stac(given):
 def test_every_asset_is_a_file_beside_the_item(mapped):
     _, summary, item = mapped
     assert set(item.assets) == {
-        "crop_map", "confidence", "clear_observations", "legend", "style", "style_confidence",
+        "crop_map", "confidence", "clear_observations", "areas", "legend", "style", "style_confidence",
         "style_clear_observations", "quicklook", "report",
     }  # fmt: skip
     for asset in item.assets.values():
@@ -96,6 +97,48 @@ def test_the_raster_bands_have_their_nodata_type_and_mean(mapped):
     assert "statistics" not in item.assets["crop_map"].extra_fields["raster:bands"][0]  # a mean of codes
 
 
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [("crop_map", "class"), ("confidence", "confidence"), ("clear_observations", "clear_observations")],
+)
+def test_bands_are_also_said_as_stac_1_1_has_them(mapped, layer, name):
+    _, summary, item = mapped
+    (band,) = item.assets[layer].extra_fields["bands"]
+    with rasterio.open(summary.folder / f"{layer}.tif") as raster:
+        said = (raster.descriptions[0], raster.nodata, raster.dtypes[0])
+    assert (band["name"], band["nodata"], band["data_type"]) == said
+    assert band["name"] == name
+    assert ("statistics" in band) is (layer != "crop_map")
+
+
+def test_every_file_has_its_size_and_checksum(mapped):
+    _, summary, item = mapped
+    for asset in item.assets.values():
+        content = (summary.folder / asset.href).read_bytes()
+        assert asset.extra_fields["file:size"] == len(content)
+        assert asset.extra_fields["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest()
+
+
+def test_servers_of_tiles_are_told_colours_and_scales(mapped):
+    _, summary, item = mapped
+    renders = item.properties["renders"]
+    with rasterio.open(summary.crop_map) as raster:
+        table = raster.colormap(1)
+    assert renders["crop_map"]["colormap"]["3"] == list(table[3])
+    assert renders["crop_map"]["colormap"]["0"][3] == 0
+    assert renders["confidence"]["rescale"] == [[0, 100]]
+    assert renders["clear_observations"]["rescale"] == [[0, 43]]
+    assert all(render["assets"] == [name] for name, render in renders.items())
+    assert item.properties["processing:software"] == {"cropmap": "0.1.0"}
+
+
+def test_the_window_is_said_with_its_last_day_as_in_the_report(mapped):
+    _, summary, item = mapped
+    window = json.loads((summary.folder / "report.json").read_text())["model_window"]
+    assert item.properties["cropmap:model_window"] == [window["first_day"], window["last_day"]]
+    assert item.common_metadata.end_datetime.date().isoformat() == window["last_day"]
+
+
 def test_the_classes_have_machine_names_colours_and_counts(mapped):
     run, _, item = mapped
     classes = ClassificationExtension.ext(item.assets["crop_map"]).classes
@@ -112,7 +155,7 @@ def test_the_classes_have_machine_names_colours_and_counts(mapped):
 def test_the_extensions_used_are_declared(mapped):
     _, _, item = mapped
     names = {uri.split("/")[-3] for uri in item.stac_extensions}
-    assert names == {"projection", "raster", "classification"}
+    assert names == {"projection", "raster", "classification", "file", "processing", "render"}
 
 
 def test_the_time_is_that_of_the_observed_days_from_the_first_second_to_the_last():

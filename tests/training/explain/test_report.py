@@ -20,7 +20,7 @@ pytest.importorskip("captum", reason="captum is not installed: pip install 'crop
 def coarse_pictures():
     """As large on paper, with fewer dots to draw."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.explain.page.DPI", 40)
+        patch.setattr("inference.drawing.style.DPI", 40)
         yield
 
 

@@ -65,7 +65,7 @@ def test_reliability_is_drawn_with_and_without_the_temperature(metrics):
 def test_the_picture_can_be_printed(metrics, tmp_path):
     draw_curves(tmp_path / "m.curves.png", metrics, "m.safetensors: overall accuracy 85.0%")
     picture = imread(tmp_path / "m.curves.png")
-    assert picture.shape[:2] == (585, 1650)  # 11 x 3.9 inches at 150 dots
+    assert picture.shape[:2] == (1170, 3300)  # 11 x 3.9 inches at 150 dots
     assert picture[..., :3].std() > 0.05
 
 

@@ -46,8 +46,8 @@ def test_classes_carry_codes_and_colours(trained):
     classes = trained[1].classes
     assert [(c.code, c.name, c.color) for c in classes] == [
         (1, "corn", "#ffd300"),
-        (2, "soybeans", "#267000"),
-        (3, "rice", "#00a8e2"),
+        (2, "soybeans", "#186800"),
+        (3, "rice", "#48b4e7"),
     ]
 
 

@@ -15,7 +15,7 @@ from training.sample_report.report import report_samples
 
 pytestmark = pytest.mark.slow
 
-CORN, SOYBEANS, RICE = "#ffd300", "#267000", "#00a8e2"  # of CropGlobe's legend
+CORN, SOYBEANS, RICE = "#ffd300", "#186800", "#48b4e7"  # of CropGlobe's legend
 
 
 def compose(samples, **options):
@@ -205,7 +205,7 @@ def test_a_hundred_thousand_samples_are_drawn_in_seconds(made_samples, tmp_path)
     start = time.process_time()
     draw_samples(tmp_path / "a.png", samples, report)
     assert time.process_time() - start < 10  # 1.2 s on a quiet core
-    assert imread(tmp_path / "a.png").shape[:2] == (1230, 1950)
+    assert imread(tmp_path / "a.png").shape[:2] == (2460, 3495)
 
 
 @pytest.mark.parametrize(("suffix", "head"), [(".pdf", b"%PDF"), (".svg", b"<?xml"), (".PNG", b"\x89PNG")])

@@ -120,7 +120,7 @@ def test_a_new_class_is_a_rarer_other():
     some = labels(2, 2, 2, 4, names=(*CLASSES, "cotton"))
     more = with_classes(model, ["cotton"], some)
     assert [(one.code, one.name) for one in more.classes][-1] == (4, "cotton")
-    assert more.classes[-1].color == "#ff2626"
+    assert more.classes[-1].color == "#d54057"
     window = model.recipe.window
     series = some.series[:, :, window.start : window.stop]
     old, new = Predictor(model, "cpu").logits(series), Predictor(more, "cpu").logits(series)

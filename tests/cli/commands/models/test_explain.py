@@ -24,7 +24,7 @@ FILES = {"explain.json", "activation.png", "attribution.png", "embedding.png", "
 
 @pytest.fixture(autouse=True)
 def coarse_pictures(monkeypatch):
-    monkeypatch.setattr("training.explain.page.DPI", 40)
+    monkeypatch.setattr("inference.drawing.style.DPI", 40)
 
 
 @pytest.fixture

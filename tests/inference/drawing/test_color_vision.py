@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from assessment.document.colors import FAR, distance, safe_colors
+from inference.drawing.color_vision import FAR, distance, safe_colors
 
 
 @pytest.mark.parametrize(

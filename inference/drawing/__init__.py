@@ -1,0 +1,1 @@
+"""How pictures look: the colours of classes, and one style for all that is printed."""
