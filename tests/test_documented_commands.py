@@ -37,12 +37,13 @@ BEFORE = {
 
 
 def asks_elsewhere(words: list[str]) -> bool:
-    """Whether a command asks Earth Engine, a hub or a cluster: with them it needs an account."""
+    """Whether a command asks Earth Engine, a hub, a catalog or a cluster: none of them is here."""
     imagery = words[0] in ("predict", "export", "advise", "estimate", "sample")
     on_disk = "--source" in words or ("--config" in words and "--collect" not in words)
-    servers = words[0] == "forest" and words[1] in ("deploy", "verify", "predict", "code")
-    others = words[0] in ("ee", "deploy", "compare") or words[:2] == ["data", "cropglobe"]
-    return (imagery and not on_disk) or servers or others or "--scheduler" in words
+    forest = words[0] == "forest" and words[1] in ("deploy", "verify", "predict", "code")
+    network = words[0] in ("ee", "deploy", "compare") or ("--asset" in words and "--manifest" not in words)
+    other = words[:2] == ["data", "cropglobe"] or "--scheduler" in words
+    return (imagery and not on_disk) or forest or network or other or any("https://" in w for w in words)
 
 
 def lines_of(page: Path) -> list[list[str]]:
