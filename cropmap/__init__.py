@@ -419,7 +419,9 @@ def collect(
     from assessment.labels.collect import collect as gather
     from cropmap.places import points_file
 
-    return gather(_folder(place), points_file(points, Path(out)), Path(out), label_column)
+    file = points_file(points, Path(out))
+    _require_new(out, file)
+    return gather(_folder(place), file, Path(out), label_column)
 
 
 def train(
@@ -458,6 +460,7 @@ def train(
     from training.fit.train import train_checkpoint
 
     asked = TrainingOptions(**_known(TrainingOptions, options))
+    _require_new(out, *_paths(samples), legend)
     known = _samples(samples, classes=classes, year=year, legend=legend)
     checkpoint = train_checkpoint(known, asked, SplitRule(split, block_size), year=year, model=model)
     save_checkpoint(Path(out), checkpoint)
@@ -531,6 +534,7 @@ def tune(
 
     asked = TuneOptions(**_known(TuneOptions, options))
     path = model_path(_model(model))
+    _require_new(out, *_paths(samples), legend, path)
     start = load_checkpoint(path)
     known = _samples(samples, year=year, legend=legend, any_classes=True, recipe=start.recipe)
     tuned = tune_model(start, known, asked, name=path.name, add_classes=add_classes)
@@ -588,6 +592,7 @@ def adapt(
     own = {name: options.pop(name) for name in _names(AdaptationOptions) & set(options)}
     training = TrainingOptions(**{"augmentation": AUGMENTATION, **_known(TrainingOptions, options)})
     adaptation = replace(method_of(method), **_known(AdaptationOptions, own))
+    _require_new(out, *_paths(source), legend)
     known, folder = _samples(source, classes=classes, legend=legend), _folder(target)
     series = series_of_run(folder, known.recipe, unlabelled, training.seed, option="target")
     adapted = adapt_model(
@@ -764,6 +769,14 @@ def _of_season(name: str, recipe: Recipe | None) -> Recipe:
             "recipe=Recipe(..., season=SeasonRule(...))."
         )
     return RecipeOptions(season=SEASONS[name]).applied(USUAL if recipe is None else recipe)
+
+
+def _require_new(out: Place, *read: Place | None) -> None:
+    """Before the work: the result can be written, and not over what it is made of."""
+    from gee_pipeline.files import require_apart, require_writable
+
+    require_apart(Path(out), [Path(one) for one in read if one is not None])
+    require_writable(Path(out))
 
 
 def _names(kind: Any) -> set[str]:

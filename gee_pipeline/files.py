@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -164,6 +164,20 @@ def publish(work: Path, folder: Path, last: str) -> None:
     (folder / last).unlink(missing_ok=True)
     for path in sorted(work.iterdir(), key=lambda path: path.name == last):
         path.replace(folder / path.name)
+
+
+def require_apart(path: Path, read: Iterable[Path]) -> None:
+    """Refuse to write a result over what it is made of.
+
+    Args:
+        path: The file to write.
+        read: Files that are read.
+
+    Raises:
+        InputError: It is one of them, by whatever name.
+    """
+    if path.exists() and any(one.exists() and path.samefile(one) for one in read):
+        raise InputError(f"The command reads {path}, and would write over it. Choose another file to write.")
 
 
 def require_writable(path: Path) -> None:

@@ -94,13 +94,11 @@ def require_new_files(*written: Path | None) -> None:
         InputError: One of them is one of the files that its arguments and options name, or another of them.
     """
     from gee_pipeline.errors import InputError
+    from gee_pipeline.files import require_apart
 
     read, once = _read_by(click.get_current_context()), set[Path]()
     for path in filter(None, written):
-        if path.exists() and any(path.samefile(file) for file in read):
-            raise InputError(
-                f"The command reads {path}, and would write over it. Choose another file to write."
-            )
+        require_apart(path, read)
         if path.resolve() in once:
             raise InputError(f"Two results would be written to {path}. Choose a file for each.")
         once.add(path.resolve())

@@ -139,3 +139,27 @@ def test_composites_of_a_season_are_those_of_the_command(place: Place, tmp_path:
     assert run.plan.recipe.season.name == "year"
     with pytest.raises(InputError, match=r"summer, winter.*'spring'"):
         cropmap.export(place.area, YEAR, out=tmp_path / "other", season="spring")
+
+
+def test_nothing_is_written_over_what_it_is_made_of(
+    place: Place, finished: Path, samples: Path, labelled: geopandas.GeoDataFrame, tmp_path: Path
+) -> None:
+    points = tmp_path / "points.gpkg"
+    labelled.to_file(points)
+    before = {path: path.read_bytes() for path in (samples, points, place.model)}
+    for call in (
+        lambda: cropmap.train(samples, samples),
+        lambda: cropmap.tune(place.model, samples, samples),
+        lambda: cropmap.tune(place.model, samples, place.model),
+        lambda: cropmap.adapt([str(samples)], finished, samples),
+        lambda: cropmap.collect(finished, points, points, label_column="crop"),
+    ):
+        with pytest.raises(InputError, match="would write over it"):
+            call()
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="No file can be written"):
+        cropmap.train(samples, tmp_path / "file" / "model.safetensors")
