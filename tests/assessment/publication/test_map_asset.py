@@ -183,7 +183,7 @@ def test_the_asset_says_what_it_is(publish: Publish, running: tuple[Emulator, Pa
     known = found["properties"]
     assert known["class_values"] == "1,2,3,4,5,254,255"
     assert known["class_names"] == "corn,soybeans,rice,cotton,other,not cropland,not enough observations"
-    assert known["class_palette"] == "f2c200,2f7d32,2a9df4,d05a8a,9c7a54,e4e4e4,6b6b6b"
+    assert known["class_palette"] == "f2c200,2f7d32,2a9df4,d05a8a,9c7a54,c6c6c6,404040"
     assert (known["licence"], known["agency"], known["year"]) == ("CC BY 4.0", "Office of Fields", 2021)
     assert (known["model"], known["model_digest"]) == ("compact.safetensors", "0123456789abcdef")
     assert known["cropmap_version"] == "0.1.0"
