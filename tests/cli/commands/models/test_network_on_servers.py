@@ -61,7 +61,7 @@ def server(started: tuple[Emulator, ForestPlace], monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(variable, emulator.url)
     quick = partial(inference.workflow.tasks.export_by_tasks, poll_seconds=0.01)
     monkeypatch.setattr(inference.workflow.tasks, "export_by_tasks", quick)
-    monkeypatch.setattr(inference.product.quicklook, "draw_quicklook", lambda *given, **options: None)
+    monkeypatch.setattr(inference.product.quicklook, "draw_quicklook", lambda path, *_, **__: path.touch())
     monkeypatch.setattr("inference.deployment.asset_tasks.POLL_SECONDS", 0.01)
     return emulator
 
