@@ -36,6 +36,7 @@ from gee_pipeline.source import Composite, Survey
 from inference.models.checkpoint import load_checkpoint
 from inference.models.shipped import model_path
 from inference.product.map_facts import MapFacts
+from inference.product.legend import Legend
 from inference.product.map_writer import MapDraft
 from inference.run.execute import Progress, run
 from inference.run.ledger import CellRecord, open_ledger, stamp_of
@@ -138,7 +139,7 @@ def measure(folder: Path, number: int) -> Measured:
     plan = make_run(folder, number)
     found, facts = Measured(len(plan.cells)), facts_of(plan)
     with sampled_memory(found):
-        draft = MapDraft(folder, plan.grid, plan.cells, load_checkpoint(model_path(None)).classes)
+        draft = MapDraft(folder, plan.grid, plan.cells, Legend.of(load_checkpoint(model_path(None)).classes))
         with draft:
             with found.step("resume, verify and write"):
                 start_cpu, start = time.process_time(), time.monotonic()
