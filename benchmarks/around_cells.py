@@ -35,8 +35,8 @@ from gee_pipeline.season import SUMMER, Season
 from gee_pipeline.source import Composite, Survey
 from inference.models.checkpoint import load_checkpoint
 from inference.models.shipped import model_path
-from inference.product.map_facts import MapFacts
 from inference.product.legend import Legend
+from inference.product.map_facts import MapFacts
 from inference.product.map_writer import MapDraft
 from inference.run.execute import Progress, run
 from inference.run.ledger import CellRecord, open_ledger, stamp_of
