@@ -17,6 +17,7 @@ from matplotlib.image import imread
 
 from cli.commands.models.train import CHOICES, train
 from gee_pipeline.errors import CropmapError
+from inference.drawing import style
 from inference.models.checkpoint import load_checkpoint
 from inference.models.networks.cropnet import PRESETS
 from training.fit.options import SplitRule, TrainingOptions
@@ -309,7 +310,7 @@ def test_a_killed_process_goes_on_and_ends_with_the_same_checkpoint(samples, tmp
 
 def test_learning_curves_lie_beside_the_checkpoint(samples, tmp_path):
     invoke(samples, "--out", tmp_path / "a.v1.safetensors", *FAST)
-    assert imread(tmp_path / "a.v1.curves.png").shape[1] == 1650
+    assert imread(tmp_path / "a.v1.curves.png").shape[1] == 11 * style.DPI  # inches
     with (tmp_path / "a.v1.curves.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     history = load_checkpoint(tmp_path / "a.v1.safetensors").metrics["history"]
