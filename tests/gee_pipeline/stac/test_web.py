@@ -110,6 +110,13 @@ def test_an_answer_without_end_is_cut_off(server, monkeypatch):
         Reader().read(f"{server.url}/a")
 
 
+def test_a_redirect_to_what_is_no_address_is_one_clause(server):
+    server.answers["/a"] = refuse(302, Location="http://[::")
+    with pytest.raises(DocumentError, match="Invalid IPv6 URL"):
+        Reader().read(f"{server.url}/a")
+    assert len(server.asked) == 1
+
+
 def test_redirects_stay_on_the_web(server, tmp_path):
     (tmp_path / "a.json").write_text("{}")
     server.answers["/a"] = refuse(302, Location=(tmp_path / "a.json").as_uri())
