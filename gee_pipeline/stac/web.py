@@ -153,7 +153,7 @@ class Reader:
                         return _body(response, patience)
                     asked, why = _retry_after(response), f"HTTP {response.status_code}"
             except (RequestException, ValueError) as error:
-                if attempt >= _UNANSWERED or isinstance(error, ValueError):  # no URL, or one that leads to none
+                if attempt >= _UNANSWERED or isinstance(error, ValueError):  # no URL, or leads to none
                     raise DocumentError(reason(error)) from error
                 asked, why = None, reason(error)
             _log.info("%s is asked again, try %d failed: %s", without_secrets(request.href), attempt, why)

@@ -10,6 +10,7 @@ from matplotlib.image import imread
 from cli.commands.forest.train import train
 from gee_pipeline.errors import CropmapError
 from gee_pipeline.recipe import Recipe
+from inference.drawing import style
 from inference.models.forest_model import load_forest
 from training.fit.options import SplitRule
 from training.forest.options import ForestOptions
@@ -133,7 +134,7 @@ def test_scores_on_a_model_s_own_labels_are_not_called_the_truth(samples, tmp_pa
 def test_scores_lie_beside_the_forest(samples, tmp_path):
     out = tmp_path / "a.v1.safetensors"
     invoke(samples, "--out", out, *FAST)
-    assert imread(tmp_path / "a.v1.confusion.png").shape[1] > 600
+    assert imread(tmp_path / "a.v1.confusion.png").shape[1] > 6 * style.DPI
     with (tmp_path / "a.v1.scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     metrics = load_forest(out).metrics
