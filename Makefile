@@ -12,7 +12,7 @@ INSTALLED = $(VENV)/.installed-$(TORCH_BACKEND)
 DEVELOPING = $(VENV)/.developing-$(TORCH_BACKEND)
 # Not compiled at once: Python compiles the modules that are imported, a small part of all.
 PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
-# uv installs with a fifth of pip's work; pip does it where uv cannot, such as behind a mirror that only pip knows.
+# uv installs with a fifth of pip's work; pip does it where uv cannot.
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(UV) --constraint constraints.txt
 
