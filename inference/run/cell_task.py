@@ -160,5 +160,6 @@ def _worker_of(setup: WorkerSetup) -> CellWorker:
         if setup.token not in _workers:
             while len(_workers) >= _KEPT:
                 del _workers[next(iter(_workers))]
+            logging.getLogger("cropmap").setLevel(logging.INFO)  # the log of a run has reads tried again too
             _workers[setup.token] = CellWorker(setup)
         return _workers[setup.token]

@@ -23,7 +23,6 @@ import dask
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 from distributed.comm.addressing import get_address_host_port
 from distributed.comm.core import CommClosedError
-from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.security import Security
 from filelock import FileLock, Timeout
 
@@ -116,17 +115,8 @@ def local_client(worker_plan: WorkerPlan) -> Iterator[Client]:
         with interrupts_held():
             cluster = stack.enter_context(_local_cluster(worker_plan, scratch))
             client = stack.enter_context(Client(cluster))
-            client.register_plugin(_Outspoken())
             client.forward_logging("cropmap", logging.INFO)
         yield client
-
-
-class _Outspoken(WorkerPlugin):
-    """Lets a worker pass on what concerns the log of the run alone, such as reads that are tried again."""
-
-    def setup(self, worker: Any) -> None:
-        """Take the level that the command has."""
-        logging.getLogger("cropmap").setLevel(logging.INFO)
 
 
 def _local_cluster(worker_plan: WorkerPlan, scratch: Path) -> LocalCluster:
