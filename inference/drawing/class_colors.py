@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from gee_pipeline.errors import InputError
-from inference.drawing.color_vision import alike
 
 COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 """How a colour is written."""
@@ -77,6 +76,8 @@ def colors_notice(colors: Mapping[str, str]) -> str | None:
     Args:
         colors: `#rrggbb` by name.
     """
+    from inference.drawing.color_vision import alike  # numpy: not for those who look for names alone
+
     pairs = alike(colors)
     if not pairs:
         return None
