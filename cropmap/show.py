@@ -25,6 +25,9 @@ TRUE_COLOR: Final = ("B4", "B3", "B2")
 BRIGHTEST: Final = 0.3
 """Reflectance that is shown white."""
 
+HIGHEST: Final = 0.6
+"""Reflectance at the upper edge of the drawing of a band."""
+
 NO_DAY: Final = "none"
 """Of the slider: no composite is shown."""
 
@@ -55,7 +58,7 @@ def show(
     composites: Sequence[date | str] | Literal["all"] = (),
     parcels: Path | None = None,
     points: Path | None = None,
-    beside: CropMap | Run | None = None,
+    beside: CropMap | Run | date | str | None = None,
 ) -> Any:
     """A `geemap.Map` with the class map and its legend; needs `pip install 'cropmap[notebook]'`.
 
@@ -68,8 +71,8 @@ def show(
             that holds it. `all` is every bin. A composite is drawn when the slider first comes to it.
         parcels: Vector file of parcels, such as fields.gpkg.
         points: Vector file of sample points.
-        beside: Another map of the same place, or a run with one: the two are split by a line that can be
-            drawn.
+        beside: Another map of the same place, a run with one, or a day of the run whose composite is seen
+            there: the two are split by a line that can be drawn.
 
     Raises:
         InputError: Something cannot be shown, or the packages are missing.
@@ -82,7 +85,7 @@ def show(
     view.fit_bounds([[south, west], [north, east]])
     path = str(crop_map.folder / "crop_map.tif")
     if beside is not None:
-        view.split_map(left_layer=path, right_layer=str(_raster_of(beside)))
+        view.split_map(left_layer=path, right_layer=str(_raster_of(beside, run)))
     else:
         view.add_raster(path, layer_name="Crops", zoom_to_layer=False)
     if confidence:
@@ -111,10 +114,14 @@ def _require_files(*files: Path | None) -> None:
             raise InputError(f"Parcels and points are read from a file, and {file} does not exist.")
 
 
-def _raster_of(beside: CropMap | Run) -> Path:
-    """The classes of a map, or of the map of a run."""
+def _raster_of(beside: CropMap | Run | date | str, run: Run | None) -> Path:
+    """The classes of a map, or of the map of a run; or a composite of the run that is shown."""
     from cropmap.run import Run
 
+    if isinstance(beside, date | str):
+        (day,) = _days(run, [beside])
+        assert run is not None  # or there are no days
+        return _composite(run, day)
     found = beside.map if isinstance(beside, Run) else beside
     return found.folder / "crop_map.tif"
 
@@ -209,11 +216,16 @@ def _layer_name(day: str) -> str:
 
 @environment_kept()
 def _add_composite(view: Any, run: Run, day: str) -> None:
+    view.add_raster(str(_composite(run, day)), layer_name=_layer_name(day), zoom_to_layer=False)
+
+
+def _composite(run: Run, day: str) -> Path:
+    """The picture of a composite, which is made once."""
     path = run.folder / "map" / f"composite_{day}.tif"
     if not path.is_file():
         part = path.with_name(f"{path.stem}.part.tif")  # one that was stopped here is not shown later
         true_color(run, day, part).replace(path)
-    view.add_raster(str(path), layer_name=_layer_name(day), zoom_to_layer=False)
+    return path
 
 
 def _tell_of_clicks(view: Any, run: Run) -> None:
@@ -236,25 +248,28 @@ def _tell_of_clicks(view: Any, run: Run) -> None:
 
 
 def told(pixel: Mapping[str, Any]) -> str:
-    """What a run says of a pixel, as HTML; the series of NDVI as a small drawing."""
+    """What a run says of a pixel, as HTML; the series of NDVI and of each band as small drawings."""
     percent = "" if pixel["confidence"] is None else f", {pixel['confidence']} %"
     lines = [f"<b>{pixel['class']}</b>{percent}"]
     if pixel["probabilities"]:
         lines += [f"{name} {share} %" for name, share in pixel["probabilities"].items()]
-    if pixel["series"] is not None and "NDVI" in pixel["series"]:
-        lines.append(_drawn(pixel["series"]["NDVI"].tolist()))
+    if pixel["series"] is not None:
+        series = pixel["series"]
+        if "NDVI" in series:
+            lines.append(_drawn("NDVI", series["NDVI"].tolist(), 1.0, height=50))
+        lines += [_drawn(band, series[band].tolist(), HIGHEST) for band in series if band != "NDVI"]
     return "<br>".join(lines)
 
 
-def _drawn(values: list[float], width: int = 160, height: int = 50) -> str:
-    """NDVI from 0 to 1 as points of an SVG, without those that are gaps."""
+def _drawn(name: str, values: list[float], most: float, width: int = 160, height: int = 18) -> str:
+    """Values from 0 to the most as points of an SVG, without those that are gaps."""
     step = width / max(len(values) - 1, 1)
     points = [
-        f'<circle cx="{i * step:.0f}" cy="{height * (1 - min(max(v, 0), 1)):.0f}" r="2"/>'
+        f'<circle cx="{i * step:.0f}" cy="{height * (1 - min(max(v / most, 0), 1)):.0f}" r="2"/>'
         for i, v in enumerate(values)
         if v == v
     ]
-    return f'NDVI<svg width="{width}" height="{height}">{"".join(points)}</svg>'
+    return f'{name} <svg width="{width}" height="{height}">{"".join(points)}</svg>'
 
 
 def _bounds(crop_map: CropMap) -> tuple[float, float, float, float]:

@@ -341,7 +341,8 @@ def test_a_pixel_tells_class_probabilities_and_series(run: Run) -> None:
     assert {"B2", "B4", "B8", "NDVI"} == set(series.columns)
     text = told(found)
     assert found["class"] in text
-    assert text.count("<circle") == series["NDVI"].notna().sum()
+    assert text.count("<circle") == series.notna().to_numpy().sum()
+    assert all(f"{name} <svg" in text for name in series)
     with pytest.raises(InputError, match="not on the map"):
         run.pixel(0, 0)
 
@@ -420,9 +421,14 @@ def test_a_map_is_laid_on_one_of_leafmap_that_is_given(run: Run, monkeypatch: py
 
 
 def test_what_stands_beside_a_map_is_another_map_or_a_run_with_one(
-    place: Place, run: Run, tmp_path: Path
+    place: Place, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show(run.map, beside=run)
+    monkeypatch.setattr("cropmap.show.TRUE_COLOR", ("B8", "B4", "B2"))
+    run.show(beside=f"{YEAR}-06-20")
+    assert (run.folder / "map" / f"composite_{YEAR}-06-20.tif").is_file()
+    with pytest.raises(InputError, match="those of a run"):
+        show(run.map, beside=f"{YEAR}-06-20")
     bare = cropmap.export(
         place.polygon, YEAR, out=tmp_path / "bare", source=str(place.catalog), workers=0, progress=False
     )
