@@ -28,6 +28,9 @@ BRIGHTEST: Final = 0.3
 HIGHEST: Final = 0.6
 """Reflectance at the upper edge of the drawing of a band."""
 
+PALEST: Final = 40
+"""Opacity, of 255, of a class without any confidence."""
+
 NO_DAY: Final = "none"
 """Of the slider: no composite is shown."""
 
@@ -54,7 +57,7 @@ def show(
     *,
     run: Run | None = None,
     view: Any = None,
-    confidence: bool = True,
+    confidence: bool | Literal["opacity"] = True,
     composites: Sequence[date | str] | Literal["all"] = (),
     parcels: Path | None = None,
     points: Path | None = None,
@@ -66,7 +69,8 @@ def show(
         crop_map: The map.
         run: Its run; a click then shows what the run says of the pixel.
         view: A `geemap.Map` or `leafmap.Map` to lay it on; None makes a `geemap.Map`.
-        confidence: Whether confidence is a layer too, to be switched on.
+        confidence: Whether confidence is a layer too, to be switched on; with `opacity` classes are also the
+            paler the less confident they are.
         composites: Days of which a slider shows one, as its composite in true colours; each takes the bin
             that holds it. `all` is every bin. A composite is drawn when the slider first comes to it.
         parcels: Vector file of parcels, such as fields.gpkg.
@@ -83,7 +87,7 @@ def show(
     view = view if view is not None else _map_of_the_world()
     view.center, view.zoom = ((south + north) / 2, (west + east) / 2), 13
     view.fit_bounds([[south, west], [north, east]])
-    path = str(crop_map.folder / "crop_map.tif")
+    path = str(_paled(crop_map) if confidence == "opacity" else crop_map.folder / "crop_map.tif")
     if beside is not None:
         view.split_map(left_layer=path, right_layer=str(_raster_of(beside, run)))
     else:
@@ -124,6 +128,54 @@ def _raster_of(beside: CropMap | Run | date | str, run: Run | None) -> Path:
         return _composite(run, day)
     found = beside.map if isinstance(beside, Run) else beside
     return found.folder / "crop_map.tif"
+
+
+def _paled(crop_map: CropMap) -> Path:
+    """The picture of the classes under their confidence, which is made once."""
+    path = crop_map.folder / "crop_map_by_confidence.tif"
+    if not path.is_file():
+        part = path.with_name(f"{path.stem}.part.tif")
+        by_confidence(crop_map, part).replace(path)
+    return path
+
+
+def by_confidence(crop_map: CropMap, path: Path) -> Path:
+    """Classes in their colours, the more transparent the less confident: four bands of bytes, a GeoTIFF.
+
+    Where no confidence is known, colours are full; outside the area nothing is seen. One block is held at a
+    time.
+
+    Args:
+        crop_map: The map.
+        path: File that is written.
+    """
+    import numpy as np
+    import rasterio
+    from rasterio.enums import ColorInterp, Resampling
+
+    from gee_pipeline.map_codes import NONE, OUTSIDE
+
+    palette = np.zeros((4, 256), np.uint8)
+    for entry in crop_map.legend.entries:
+        palette[:, entry.code] = (*bytes.fromhex(entry.color[1:]), 255 if entry.code != OUTSIDE else 0)
+    alpha = np.full(256, 255, np.uint8)
+    alpha[:101] = np.round(PALEST + (255 - PALEST) * np.arange(101) / 100)
+    alpha[NONE] = 255
+    folder = crop_map.folder
+    with rasterio.open(folder / "crop_map.tif") as classes, rasterio.open(folder / "confidence.tif") as sure:
+        shape = {"count": 4, "dtype": "uint8", "nodata": None, "photometric": "RGB"}
+        form = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate"}
+        place = {"crs": classes.crs, "transform": classes.transform}
+        size = {"width": classes.width, "height": classes.height}
+        with rasterio.open(path, "w", **shape, **form, **place, **size) as picture:
+            picture.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+            for _, window in picture.block_windows(1):
+                colors = palette[:, classes.read(1, window=window)]
+                colors[3] = np.minimum(colors[3], alpha[sure.read(1, window=window)])
+                picture.write(colors, window=window)
+            halvings = range(1, max(1, (max(picture.shape) // 256).bit_length()))
+            picture.build_overviews([2**n for n in halvings], Resampling.nearest)
+    return path
 
 
 def true_color(run: Run, day: date | str, path: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import subprocess
 import sys
 import tomllib
@@ -15,15 +17,17 @@ import pandas as pd
 import pyproj
 import pytest
 import rasterio
+import requests
 import shapely
 import xarray
 from click.testing import CliRunner
+from PIL import Image
 
 import cropmap
 from cli.main import cropmap as command
 from cropmap.places import area_file
 from cropmap.run import CropMap, Run
-from cropmap.show import bin_of, show, told, true_color
+from cropmap.show import bin_of, by_confidence, show, told, true_color
 from cropmap.talk import listening
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.recipe import Recipe
@@ -366,6 +370,36 @@ def test_a_map_of_the_world_has_layers_and_a_legend(run: Run, monkeypatch: pytes
         show(run.map, composites=(f"{YEAR}-06-20",))
     with pytest.raises(InputError, match=r"none\.gpkg does not exist"):
         show(run.map, parcels=Path("none.gpkg"))
+
+
+def test_classes_are_the_paler_the_less_confident_they_are(run: Run, tmp_path: Path) -> None:
+    path = by_confidence(run.map, tmp_path / "picture.tif")
+    with rasterio.open(path) as file:
+        assert file.colorinterp[3].name == "alpha"
+        picture = file.read()
+    codes, confidence = run.map.classes.values, run.map.confidence.values
+    colors = {entry.code: bytes.fromhex(entry.color[1:]) for entry in run.map.legend.entries}
+    for (row, col), code in np.ndenumerate(codes):
+        red, green, blue, alpha = picture[:, row, col].tolist()
+        sure = confidence[row, col]
+        if code == 0:
+            assert alpha == 0
+        else:
+            assert bytes((red, green, blue)) == colors[code]
+            assert alpha == (255 if sure == 255 else round(40 + 2.15 * sure))
+    assert len(np.unique(picture[3])) > 3
+
+
+def test_tiles_keep_how_opaque_classes_are(run: Run) -> None:
+    view = run.show(confidence="opacity")
+    crops = next(layer for layer in view.layers if layer.name == "Crops")
+    west, south, east, north = run.map.classes.rio.transform_bounds("EPSG:4326")
+    lat = math.radians((south + north) / 2)
+    x = int(((west + east) / 2 + 180) / 360 * 2**16)
+    y = int((1 - math.asinh(math.tan(lat)) / math.pi) / 2 * 2**16)
+    answer = requests.get(crops.url.format(x=x, y=y, z=16), timeout=30)
+    image = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGBA"))
+    assert len(np.unique(image[..., 3])) > 3
 
 
 def slider_of(view: Any) -> Any:
