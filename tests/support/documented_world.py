@@ -172,6 +172,7 @@ def _words(folder: Path) -> None:
         for code, name in enumerate(CROPS, 1)
     ]
     (folder / "legend.toml").write_text("\n".join(entries), encoding="utf-8")
+    (folder / "colors.toml").write_text('corn = "#ffd400"\n', encoding="utf-8")
     (folder / "agency.toml").write_text('agency = "Office of Agriculture"\n', encoding="utf-8")
     with (folder / "census.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
