@@ -229,7 +229,7 @@ def _require_folder(session: Session, folder: str, sleep: Callable[[float], None
 def _require_replaceable(asset: str, found: str, kind: ExportKind, overwrite: bool) -> None:
     if overwrite and found != kind.upper():
         raise InputError(
-            f"--overwrite replaces assets of the same type ({kind}), and {asset} is of another one "
+            f"--overwrite replaces assets of the same type ({kind}), and {asset} is of another type "
             f"({found.lower()}). Choose another name with --asset."
         )
     if not overwrite:
