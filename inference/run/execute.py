@@ -125,6 +125,7 @@ def run(
                 closing(_noting(records, ledger, expenses, on_notice)) as followed,
             ):
                 _follow(followed, ledger, tracker)
+        _sweep(folder)  # what workers that died had begun
         whole = not tracker.failed and not (budget and budget.reason)
         with cells_taken() if cells_taken and whole else nullcontext() as take:
             summary = check_completeness(folder, plan, goal, tracker.failed, start, take)

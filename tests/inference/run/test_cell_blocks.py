@@ -152,6 +152,23 @@ def test_what_goes_wrong_in_a_block_costs_no_cell(
     assert predictions(tmp_path / "run") == predictions(alone)
 
 
+def test_what_a_worker_that_died_had_begun_to_write_is_gone_at_the_end(
+    tmp_path: Path, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = cell_worker.CellWorker.make_block
+
+    def leaving(self: Any, cells: Any) -> Any:
+        left = tmp_path / "run" / "predictions" / "r0000_c0001.tif.host.1.part"
+        left.parent.mkdir(exist_ok=True)
+        left.touch()
+        return make(self, cells)
+
+    monkeypatch.setattr(cell_worker.CellWorker, "make_block", leaving)
+    source = FakeBlocks(tmp_path / "calls.txt")
+    carry_out(tmp_path / "run", map_plan(tmp_path, source)).raise_if_incomplete()
+    assert predictions(tmp_path / "run") == predictions(alone)
+
+
 def test_a_disk_that_fills_up_in_a_block_stops_the_run_and_it_continues(
     tmp_path: Path, alone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
