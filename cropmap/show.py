@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import pyproj
 
 from gee_pipeline.errors import InputError
+from gee_pipeline.files import atomic_path
 
 if TYPE_CHECKING:
     import xarray
@@ -132,10 +133,16 @@ def _raster_of(beside: CropMap | Run | date | str, run: Run | None) -> Path:
 
 def _paled(crop_map: CropMap) -> Path:
     """The picture of the classes under their confidence, which is made once."""
-    path = crop_map.folder / "crop_map_by_confidence.tif"
+    return _made_once(
+        crop_map.folder / "crop_map_by_confidence.tif", lambda path: by_confidence(crop_map, path)
+    )
+
+
+def _made_once(path: Path, write: Callable[[Path], Path]) -> Path:
+    """A picture beside a map; one that was stopped in the making is not shown later."""
     if not path.is_file():
-        part = path.with_name(f"{path.stem}.part.tif")
-        by_confidence(crop_map, part).replace(path)
+        with atomic_path(path) as part:
+            write(part)
     return path
 
 
@@ -193,7 +200,7 @@ def true_color(run: Run, day: date | str, path: Path) -> Path:
     at = bin_of(run.plan, day)
     bands = found[list(TRUE_COLOR)].isel(time=at).to_array("band")
     bytes_ = (bands / BRIGHTEST * 254 + 1).clip(1, 255).fillna(0).astype("uint8")
-    bytes_.rio.write_crs(found.rio.crs).rio.write_nodata(0).rio.to_raster(path, tiled=True)
+    bytes_.rio.write_crs(found.rio.crs).rio.write_nodata(0).rio.to_raster(path, driver="GTiff", tiled=True)
     return path
 
 
@@ -274,10 +281,7 @@ def _add_composite(view: Any, run: Run, day: str) -> None:
 def _composite(run: Run, day: str) -> Path:
     """The picture of a composite, which is made once."""
     path = run.folder / "map" / f"composite_{day}.tif"
-    if not path.is_file():
-        part = path.with_name(f"{path.stem}.part.tif")  # one that was stopped here is not shown later
-        true_color(run, day, part).replace(path)
-    return path
+    return _made_once(path, lambda part: true_color(run, day, part))
 
 
 def _tell_of_clicks(view: Any, run: Run) -> None:
