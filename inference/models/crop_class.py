@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gee_pipeline.errors import InputError
+from inference.drawing.class_colors import COLOR
 
 MOST_CLASSES: Final = 253
 """Codes 1 to 253; 0, 254 and 255 of a map mean outside, not cropland and not enough observations."""
@@ -39,7 +39,7 @@ class CropClass:
         if not 1 <= self.code <= MOST_CLASSES:
             raise InputError(f"A class code lies between 1 and {MOST_CLASSES}, got {self.code}.")
         _require_name(self.code, self.name)
-        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
+        if not COLOR.fullmatch(self.color):
             raise InputError(f"The colour of class {self.name} must read #rrggbb, got {self.color!r}.")
 
 

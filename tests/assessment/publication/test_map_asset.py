@@ -282,7 +282,7 @@ def test_a_folder_is_not_replaced_by_a_map(publish: Publish, server: Emulator) -
     server.assets.create_folder(ASSET)
     refused = publish("--overwrite")
     assert refused.exit_code == 2
-    assert "another one (folder)" in refused.stderr
+    assert "of another type (folder)" in refused.stderr
 
 
 def test_without_waiting_the_same_command_looks_again(publish: Publish, server: Emulator) -> None:
