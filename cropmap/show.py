@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pyproj
 
+from gee_pipeline.bands import TRUE_COLOR
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import atomic_path
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from cropmap.run import CropMap, Run
     from inference.run.plan import RunPlan
-
-TRUE_COLOR: Final = ("B4", "B3", "B2")
-"""Bands shown as red, green and blue."""
 
 BRIGHTEST: Final = 0.3
 """Reflectance that is shown white."""

@@ -5,6 +5,9 @@ from typing import Final
 BANDS: Final = ("B2", "B3", "B4", "B8", "B5", "B6", "B7", "B8A", "B11", "B12")
 """Order of the matrix rows, everywhere (Tong et al. 2025, CropNet, section 3.1)."""
 
+TRUE_COLOR: Final = ("B4", "B3", "B2")
+"""Red, green and blue."""
+
 REFLECTANCE_SCALE: Final = 10_000
 """Stored value of reflectance 1.0."""
 

@@ -17,9 +17,10 @@ import rasterio
 import rasterio.errors
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 
-from gee_pipeline.bands import NODATA
+from gee_pipeline.bands import NODATA, TRUE_COLOR
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, parse_json, require_no_pipe, write_bytes
 from gee_pipeline.grid import Cell, name_crs
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 256
 """Pixels along a side of a block: a cell is one block per band."""
+
+TRUE_COLORS: Final = dict(
+    zip(TRUE_COLOR, (ColorInterp.red, ColorInterp.green, ColorInterp.blue), strict=True)
+)
+"""What the bands of the bin that is shown stand for; programs that open the file draw them so."""
 
 CROPLAND_BAND: Final = "cropland"
 """Name of the band that holds a source's own cropland mask."""
@@ -93,6 +99,7 @@ def write_composite(
                 file.write(mask.astype(np.int16), count + 1)
             file.descriptions = _descriptions(label)
             _explain_bands(file, label)
+            file.colorinterp = _colors(label, clearest_bin(composite))
             file.update_tags(**label.to_tags(source))
         write_bytes(path, memory.getbuffer())
 
@@ -170,6 +177,32 @@ def open_composite(path: Path) -> xarray.DataArray:
     )
     x, y = (geobox.coordinates[name].values for name in ("x", "y"))
     return array.assign_coords(x=x, y=y).rio.write_crs(str(geobox.crs))
+
+
+@dataclass(frozen=True)
+class StoredBins:
+    """Which bins a stored composite holds, and which one programs show."""
+
+    bins: range
+    """Bins in the file."""
+    shown: int | None
+    """The bin whose bands are red, green and blue; None where no bin's are."""
+
+
+def stored_bins(path: Path) -> StoredBins:
+    """The bins of a stored composite, without a look at its values.
+
+    Args:
+        path: A file that `write_composite` wrote.
+
+    Raises:
+        CorruptFileError: The file is damaged, or not a composite.
+    """
+    with _opened(path) as file:
+        label = _read_label(path, file)
+        colors = file.colorinterp
+    red = colors.index(ColorInterp.red) if ColorInterp.red in colors else None
+    return StoredBins(label.bins, None if red is None else label.bins[red // len(label.recipe.bands)])
 
 
 @contextmanager
@@ -335,23 +368,44 @@ def _explain_bands(file: DatasetWriter, label: _Label) -> None:
     """Scale and days of every band, so that QGIS and rioxarray show values in their unit, and when."""
     scales = [1 / scale for _ in label.bins for scale in label.recipe.scales]
     file.scales = [*scales, *([1.0] if label.mask_checksum is not None else [])]
-    for band, days in enumerate(_band_days(label), 1):
+    for band, days in enumerate(band_days(label.recipe, label.season, label.bins), 1):
         file.update_tags(band, **days)
 
 
-def _band_days(label: _Label) -> list[dict[str, str]]:
-    """First and last day of each band of values, as its tags have them."""
+def band_days(recipe: Recipe, season: Season, bins: range) -> list[dict[str, str]]:
+    """First and last day of each band of values, as its tags have them.
+
+    Args:
+        recipe: Of the composite.
+        season: Which days its bins mean.
+        bins: Bins that it holds.
+    """
     days = []
-    for index in label.bins:
-        span = label.season.bin(index, label.recipe.bin_days)
+    for index in bins:
+        span = season.bin(index, recipe.bin_days)
         both = {"FIRST_DAY": span.start.isoformat(), "LAST_DAY": span.last.isoformat()}
-        days += [both] * len(label.recipe.bands)
+        days += [both] * len(recipe.bands)
     return days
+
+
+def clearest_bin(composite: Composite) -> int:
+    """The bin with the most observed pixels of its first band; of equal ones that nearest to the middle."""
+    observed = (composite.values[:, 0] != NODATA).sum(axis=(1, 2))
+    middle = (len(observed) - 1) / 2
+    best = max(range(len(observed)), key=lambda place: (observed[place], -abs(place - middle)))
+    return composite.bins[best]
+
+
+def _colors(label: _Label, shown: int) -> list[ColorInterp]:
+    """What each band stands for: those of one bin for red, green and blue, where the recipe has all three."""
+    known = TRUE_COLORS if set(TRUE_COLORS) <= set(label.recipe.bands) else {}
+    names = {f"{band}_{shown}": color for band, color in known.items()}
+    return [names.get(name, ColorInterp.undefined) for name in _descriptions(label)]
 
 
 def _require_explained(path: Path, file: DatasetReader, label: _Label) -> None:
     """Refuse bands that say other days than the label; files of version 0.1.0 say none."""
-    expected = _band_days(label)
+    expected = band_days(label.recipe, label.season, label.bins)
     found = [
         {key: tags[key] for key in expected[0] if key in tags}
         for tags in map(file.tags, range(1, min(file.count, len(expected)) + 1))

@@ -11,15 +11,12 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from gee_pipeline.bands import NODATA
+from gee_pipeline.bands import NODATA, TRUE_COLOR
 from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import in_words, require_no_pipe_beside
 from gee_pipeline.grid import Cell
 from gee_pipeline.store import DAMAGED_RASTER, composite_path
 from inference.run.plan import RunPlan
-
-TRUE_COLOUR: Final = ("B4", "B3", "B2")
-"""Red, green and blue."""
 
 MOST_OPEN: Final = 9
 """Composites that stay open: a cell and those around it."""
@@ -91,7 +88,7 @@ def read_imagery(composites: Composites, row: int, col: int, half: int) -> Image
     scales = np.array(plan.recipe.scales)
     series = np.where(values == NODATA, np.nan, values / scales)
     chips = None
-    if set(TRUE_COLOUR) <= set(plan.recipe.bands):
+    if set(TRUE_COLOR) <= set(plan.recipe.bands):
         chips = _chips(composites, row, col, half)
     return Imagery(tuple(plan.bins), series, chips)
 
@@ -110,7 +107,7 @@ def _chips(composites: Composites, row: int, col: int, half: int) -> NDArray[np.
             x0, x1 = max(left, c * size), min(left + side, (c + 1) * size)
             if composite_path(folder, cell).is_file():
                 window = Window(x0 - c * size, y0 - r * size, x1 - x0, y1 - y0)
-                part = _read(composites, cell, TRUE_COLOUR, window)
+                part = _read(composites, cell, TRUE_COLOR, window)
                 out[:, :, y0 - top : y1 - top, x0 - left : x1 - left] = part
     return out
 

@@ -172,7 +172,8 @@ def write_cog(
         DiskFullError: The file cannot be written.
     """
     with writing(target.name, target.parent), bounded_gdal(), rasterio.Env(**_WITH_OVERVIEWS):
-        _add_overviews(source, layer, tags)
+        _describe(source, layer, histogram, tags)
+        _add_overviews(source, layer)
         rasterio.shutil.copy(source, target, driver="COG", OVERVIEW_RESAMPLING=layer.overviews, **COG_OPTIONS)
         found = _count(target)  # GDAL does not report all failures of closing a file
     expected = histogram.copy()
@@ -184,10 +185,41 @@ def write_cog(
         )
 
 
-def _add_overviews(source: Path, layer: Layer, tags: Mapping[str, str]) -> None:
-    """The coarser copies that GDAL would else make in a file of its own, compressed, read and deleted."""
+def _describe(source: Path, layer: Layer, histogram: NDArray[np.int64], tags: Mapping[str, str]) -> None:
+    """Write the metadata of a raster, and the statistics of its bands where its values are no codes."""
     with rasterio.open(source, "r+") as file:
         file.update_tags(**tags)
+        if not layer.is_class:
+            for band, pixels in enumerate(histogram, 1):
+                file.update_tags(band, **_statistics(pixels, layer.nodata, file.height * file.width))
+
+
+def _statistics(pixels: NDArray[np.int64], nodata: int, whole: int) -> dict[str, str]:
+    """The statistics of a band as GDAL names them, of all its pixels; empty where none has a value.
+
+    Args:
+        pixels: Pixels by value `(256,)`.
+        nodata: Value of pixels that have none.
+        whole: Pixels of the raster.
+    """
+    counts = np.where(np.arange(len(pixels)) == nodata, 0, pixels)
+    there = np.flatnonzero(counts)
+    if not len(there):
+        return {}
+    mean = np.average(there, weights=counts[there])
+    deviation = np.sqrt(np.average((there - mean) ** 2, weights=counts[there]))
+    return {
+        "STATISTICS_MINIMUM": str(there[0]),
+        "STATISTICS_MAXIMUM": str(there[-1]),
+        "STATISTICS_MEAN": f"{mean:.6g}",
+        "STATISTICS_STDDEV": f"{deviation:.6g}",
+        "STATISTICS_VALID_PERCENT": f"{100 * counts.sum() / whole:.4g}",
+    }
+
+
+def _add_overviews(source: Path, layer: Layer) -> None:
+    """The coarser copies that GDAL would else make in a file of its own, compressed, read and deleted."""
+    with rasterio.open(source) as file:
         factors = overview_factors(*file.shape)
     while (coarser := overview_path(source)).exists():
         source, factors = coarser, [factor // 2 for factor in factors[1:]]

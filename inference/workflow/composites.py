@@ -16,7 +16,7 @@ from inference.run.planning import plan_run
 from inference.workflow.place import find_place
 from inference.workflow.request import ExportRequest, Listener
 from inference.workflow.source import found_scenes, open_earth_engine, open_source
-from inference.workflow.steps import checked, open_folder, work_through, workers_of
+from inference.workflow.steps import checked, open_folder, work_through, workers_of, write_vrt
 from inference.workflow.tasks import destination_of, follow_tasks, take_in
 
 
@@ -92,7 +92,9 @@ def collect_files(
     source = open_earth_engine(request, request.recipe)
     aoi, season = find_place(request, request.recipe, listener)
     plan, session = _plan_export(request, source, aoi, season), None if downloads else source.session
-    return take_in(request, plan, session, destination, listener, downloads)[1]
+    kept, collected = take_in(request, plan, session, destination, listener, downloads)
+    write_vrt(request, kept, listener)
+    return collected
 
 
 @stage("Search for scenes")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gee_pipeline.composites_vrt import MOST_SOURCES, VRT, CompositesVrt
+from gee_pipeline.errors import CorruptFileError
 from gee_pipeline.files import write_bytes
 from gee_pipeline.source import RemoteSource, Spent
 from inference.models.checkpoint import Checkpoint
@@ -129,7 +131,29 @@ def work_through(
     for text in remarks(summary):
         listener.notice(text)
     summary.raise_if_incomplete()
+    if not (plan.model and plan.model.on_servers):
+        write_vrt(request, plan, listener)
     return summary
+
+
+def write_vrt(request: Request, plan: RunPlan, listener: Listener) -> None:
+    """All composites of a complete run as one file for other programs, or a word on why there is none.
+
+    Raises:
+        DiskFullError: The disk has no room.
+    """
+    vrt = CompositesVrt(request.folder, plan.grid, plan.cells, plan.recipe, plan.season, plan.bins)
+    if vrt.sources > MOST_SOURCES:
+        listener.notice(
+            f"The {len(plan.cells):,} composites have no {VRT}, which would list {vrt.sources:,} bands of "
+            f"cells; programs take long to open more than {MOST_SOURCES:,}. cropmap.open_run(...).composites "
+            "reads a run of any size."
+        )
+        return
+    try:
+        vrt.write()
+    except CorruptFileError as error:
+        listener.warn(f"The composites have no {VRT}. {error}")
 
 
 def checked(summary: RunSummary, plan: RunPlan, model: TrainedModel | None = None) -> Check:

@@ -35,6 +35,7 @@ BINS = 18
 
 FILES = {
     "area.wkb",
+    "composites/composites.vrt",
     "cropmap.log",
     "ledger.jsonl",
     "map/areas.csv",

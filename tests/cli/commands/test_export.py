@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.merge
 from numpy.typing import NDArray
 
 from gee_pipeline.recipe import CloudRule, Recipe
@@ -31,6 +32,7 @@ def test_export_writes_composites_only_and_tells_where(place: Place, tmp_path: P
         files(tmp_path / "run")
         == {
             "area.wkb",
+            "composites/composites.vrt",
             "cropmap.log",
             "ledger.jsonl",
             "run.json",
@@ -47,6 +49,38 @@ def test_export_writes_composites_only_and_tells_where(place: Place, tmp_path: P
     gaps = (values == -9999).reshape(43, 3, CELL_SIZE, CELL_SIZE)
     assert (gaps.all(axis=1) == gaps.any(axis=1)).all()  # an observation is whole or absent
     assert 0 < (~gaps).mean() < 0.1
+
+
+def test_all_composites_open_as_one_raster(place: Place, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert place.export(run).exit_code == 0
+    expected, _ = rasterio.merge.merge(sorted((run / "composites").glob("*.tif")))
+    with rasterio.open(run / "composites" / "composites.vrt") as whole:
+        np.testing.assert_array_equal(whole.read(), expected)
+
+
+def test_a_run_of_very_many_composites_says_how_to_read_them(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.workflow.steps.MOST_SOURCES", 500)
+    result = place.export(tmp_path / "run")
+    assert result.exit_code == 0
+    assert "have no composites.vrt, which would list 516 bands" in result.stderr
+    assert "cropmap.open_run" in result.stderr
+    assert not (tmp_path / "run" / "composites" / "composites.vrt").exists()
+
+
+def test_a_damaged_composite_that_a_map_no_longer_needs_is_told_and_stays(
+    place: Place, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert place.predict(run).exit_code == 0
+    damaged = run / "composites" / "r0000_c0000.tif"
+    damaged.write_bytes(b"no composite")
+    result = place.predict(run)
+    assert result.exit_code == 0
+    assert "The composites have no composites.vrt" in result.stderr
+    assert str(damaged) in result.stderr
 
 
 def test_a_run_does_not_continue_with_other_pixels(place: Place, tmp_path: Path) -> None:

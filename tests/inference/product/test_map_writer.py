@@ -128,6 +128,25 @@ def test_each_layer_is_a_valid_cloud_optimized_geotiff_with_its_nodata(large, la
         assert (raster.nodata, raster.dtypes, raster.overviews(1)) == (nodata, ("uint8",), [2])
 
 
+@pytest.mark.parametrize("layer", ["confidence", "clear_observations"])
+def test_each_layer_says_the_statistics_of_its_values(large, layer):
+    with rasterio.open(large[1].folder / f"{layer}.tif") as raster:
+        said = {key: float(value) for key, value in raster.tags(1).items() if key.startswith("STATISTICS_")}
+        values = raster.read(1, masked=True)
+    assert said == {
+        "STATISTICS_MINIMUM": values.min(),
+        "STATISTICS_MAXIMUM": values.max(),
+        "STATISTICS_MEAN": pytest.approx(values.mean(), rel=1e-5),
+        "STATISTICS_STDDEV": pytest.approx(values.std(), rel=1e-5),
+        "STATISTICS_VALID_PERCENT": pytest.approx(100 * values.count() / values.size, abs=0.01),
+    }
+
+
+def test_codes_have_no_statistics(large):
+    with rasterio.open(large[1].crop_map) as raster:
+        assert not any(key.startswith("STATISTICS_") for key in raster.tags(1))
+
+
 def test_an_overview_pixel_is_the_most_frequent_code_and_never_a_blend(tmp_path):
     rng = np.random.default_rng(1)
     coarse = rng.choice(np.array([1, 5, 254, 255], np.uint8), size=(512, 512))
