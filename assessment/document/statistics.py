@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from assessment.document.areas import ClassArea, to_pixel
-from assessment.report.tables import Faults, Row, read_table
+from assessment.sample.tables import Faults, Row, read_table
 
 COLUMNS: Final = (
     "map", "year", "district", "class", "published_ha", "source", "mapped_ha", "mapped_difference",

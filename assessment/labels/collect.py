@@ -13,6 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from assessment.sample.layer import read_layer
+from assessment.sample.tables import VECTORS, read_places, read_table
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import require_writable
 from inference.run.plan import RunPlan, load_plan
@@ -43,16 +44,17 @@ class Collected:
 
 
 def collect(folder: Path, points: Path, out: Path, column: str = LABEL) -> Collected:
-    """Write samples of the labelled places of a vector file, with the series of a run at their pixels.
+    """Write samples of the labelled places of a file, with the series of a run at their pixels.
 
     Args:
         folder: Folder of a run with composites; no map is needed.
-        points: Points or polygons with a column of labels; of a polygon a point inside is taken.
+        points: CSV with `lon` and `lat` in degrees, or a vector file of points or polygons, of which a point
+            inside is taken; with a column of labels.
         out: The npz file to write, which 'cropmap tune' and 'cropmap train' read.
         column: The column.
 
     Raises:
-        InputError: The file has no such column or no CRS, or no label lies on the run's composites.
+        InputError: The file has no such column, places or CRS, or no label lies on the run's composites.
         CorruptFileError: A composite is damaged.
     """
     require_npz(out)
@@ -85,7 +87,8 @@ def collect(folder: Path, points: Path, out: Path, column: str = LABEL) -> Colle
 
 
 def _rows(points: Path, column: str) -> Any:
-    frame = read_layer(points, "labels")
+    is_table = points.suffix.lower() not in VECTORS
+    frame = _table(points) if is_table else read_layer(points, "labels")
     if column not in frame.columns:
         known = ", ".join(str(name) for name in frame.columns if name != "geometry")
         raise InputError(
@@ -94,6 +97,15 @@ def _rows(points: Path, column: str) -> Any:
     if getattr(frame, "crs", None) is None:
         raise InputError(f"The labels {points} have no places with a CRS. Save them with their CRS.")
     return frame
+
+
+def _table(points: Path) -> Any:
+    """A table with `lon` and `lat` in degrees as a frame with places."""
+    import geopandas
+
+    rows = read_table(points)
+    lon, lat = read_places(rows, [f"row {number}" for number in range(1, len(rows) + 1)], points)
+    return geopandas.GeoDataFrame(rows, geometry=geopandas.points_from_xy(lon, lat), crs="EPSG:4326")
 
 
 def _text(value: Any) -> str:

@@ -13,10 +13,10 @@ import pyproj
 from numpy.typing import NDArray
 
 from assessment.report.answers import ANSWERS, IDS
-from assessment.report.tables import VECTORS, Faults, column, read_table
 from assessment.sample.layer import read_layer
 from assessment.sample.map_file import AssessedMap, open_map, reading
-from assessment.sample.text_table import decimal, plain
+from assessment.sample.tables import VECTORS, Faults, column, read_places, read_table
+from assessment.sample.text_table import plain
 from gee_pipeline.errors import InputError
 
 FIRST_LINE: Final = (
@@ -85,9 +85,7 @@ def _points(
     if path.suffix.lower() in VECTORS:
         lon, lat = _geometries(path)
     else:
-        usual = ("lon", "longitude", "x"), ("lat", "latitude", "y")
-        east, north = (column(rows, None, names, path, "a heading") for names in usual)
-        lon, lat = _degrees(rows, ids, east), _degrees(rows, ids, north)
+        lon, lat = read_places(rows, ids, path)
     return ids, [row[label] for row in rows], lon, lat
 
 
@@ -108,19 +106,6 @@ def _geometries(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
         raise InputError(f"Some points of {path} have no place. Remove them.")
     inside = frame.geometry.representative_point().to_crs("EPSG:4326")
     return inside.x.to_numpy(), inside.y.to_numpy()
-
-
-def _degrees(rows: Sequence[Mapping[str, str]], ids: Sequence[str], name: str) -> NDArray[np.float64]:
-    faults, out = Faults(), np.full(len(rows), np.nan)
-    odd = []
-    for place, row in enumerate(rows):
-        try:
-            out[place] = decimal(row[name])
-        except ValueError:
-            odd.append(f"{ids[place]} ({row[name] or 'empty'})")
-    faults.add(odd, f"{name} is no number of degrees at {{ids}}")
-    faults.refuse("Correct them.")
-    return out
 
 
 def _pixels(

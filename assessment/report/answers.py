@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from assessment.estimation.designs import listed
-from assessment.report.tables import Faults, Row, column, read_table
+from assessment.sample.tables import Faults, Row, column, read_table
 from assessment.sample.text_table import plain
 
 IDS: Final = ("id", "plotid", "plot_id")

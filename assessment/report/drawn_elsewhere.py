@@ -11,7 +11,7 @@ from pathlib import Path
 from assessment.report.answers import AnswerFile, settle
 from assessment.report.sampled import Sampled, SampledUnit, StratumSize
 from assessment.report.sourced import AnswerRequest, Sourced
-from assessment.report.tables import Faults, Row, column, read_table
+from assessment.sample.tables import Faults, Row, column, read_table
 from assessment.sample.text_table import plain
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import in_words

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from assessment.report.sampled import Sampled, SampledUnit
 from assessment.report.sourced import Sourced
-from assessment.report.tables import Faults
 from assessment.sample.frame import Progress, with_progress
 from assessment.sample.map_file import AssessedMap, open_map, reading
+from assessment.sample.tables import Faults
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.grid import name_crs
 

@@ -14,9 +14,9 @@ from assessment.report.results import ClassCovariate, Results, results
 from assessment.report.sampled import Choices, Sampled, apply_choices
 from assessment.report.sourced import AnswerRequest, Sourced
 from assessment.report.sources import open_source, sample_folder
-from assessment.report.tables import Faults
 from assessment.report.writing import result_values, write_report
 from assessment.sample.frame import Progress
+from assessment.sample.tables import Faults
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import require_writable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from assessment.report.tables import Faults
+from assessment.sample.tables import Faults
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from assessment.report.answers import AnswerFile, settle
 from assessment.report.drawn_elsewhere import from_tables, note_strangers
 from assessment.report.sampled import Sampled, SampledUnit, StratumSize
 from assessment.report.sourced import AnswerRequest, Sourced
-from assessment.report.tables import PLACE, Faults, Row
 from assessment.sample.map_file import AssessedMap, open_map
 from assessment.sample.record import DESIGN_FILE, SampleDesign, load_design, with_classes
 from assessment.sample.request import assessment_folder
+from assessment.sample.tables import PLACE, Faults, Row
 from assessment.sample.text_table import decimal
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import read_json

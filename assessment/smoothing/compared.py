@@ -15,9 +15,9 @@ from assessment.report.results import labelled
 from assessment.report.sampled import Choices, apply_choices
 from assessment.report.sourced import AnswerRequest, Sourced
 from assessment.report.sources import open_source
-from assessment.report.tables import Faults
 from assessment.report.writing import figure_values
 from assessment.sample.frame import Progress
+from assessment.sample.tables import Faults
 
 _WAY_OUT = "Correct the answers and give the same command again; nothing was written."
 

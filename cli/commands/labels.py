@@ -114,9 +114,9 @@ def _counts(found: Suggested) -> dict[str, int]:
 def collect(run: Path, points: Path, label_column: str, out: Path, as_json: bool) -> None:
     """Make samples of labelled POINTS, with the series of the composites of a RUN at their pixels.
 
-    POINTS is a GeoPackage, GeoJSON or Shapefile of points, or of polygons, of which a point inside is taken;
-    the composites may be of 'cropmap predict' or 'cropmap export'. 'cropmap tune' and 'cropmap train' read
-    the samples.
+    POINTS is a CSV with lon, lat and a label, or a GeoPackage, GeoJSON or Shapefile of points, or of
+    polygons, of which a point inside is taken; the composites may be of 'cropmap predict' or 'cropmap
+    export'. 'cropmap tune' and 'cropmap train' read the samples.
 
     \b
     Example:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gee_pipeline.composites_vrt import MOST_SOURCES, VRT, CompositesVrt
 from gee_pipeline.errors import CorruptFileError
 from gee_pipeline.files import write_bytes
 from gee_pipeline.source import RemoteSource, Spent
 from inference.models.checkpoint import Checkpoint
 from inference.models.predictor import resolve_device
+from inference.product.composites_vrt import MOST_SOURCES, VRT, CompositesVrt
 from inference.product.map_writer import MapDraft
 from inference.product.plausibility import Check
 from inference.record.stage import stage

@@ -86,13 +86,14 @@ class BlockScenes:
             "format": FORMAT,
             "block": self.block.name,
             "days": [self.span.start.isoformat(), self.span.end.isoformat(), self.span.hours_ahead],
-            "surveyed": self.surveyed.isoformat(timespec="seconds"),
+            "surveyed": self.surveyed.isoformat(),
             "sensors": {
                 name: [f"{s.index} {s.time} {int(s.scored)} {touched:x}" for s, touched in rows]
                 for name, rows in self.sensors.items()
             },
             "withdrawn": [
-                [one.index, [list(cell) for cell in one.cells], one.noticed.isoformat(timespec="seconds")]
+                # to the microsecond: cells may be finished in the same second
+                [one.index, [list(cell) for cell in one.cells], one.noticed.isoformat()]
                 for one in self.withdrawn
             ],
         }

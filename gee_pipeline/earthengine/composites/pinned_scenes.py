@@ -121,7 +121,7 @@ class PinnedScenes:
                 for scene in scenes[name]:
                     rows[name][scene] = rows[name].get(scene, 0) | 1 << n
         listed = {name: tuple(sorted(found.items())) for name, found in rows.items()}
-        now = datetime.now(UTC).replace(microsecond=0)
+        now = datetime.now(UTC)
         gone = _gone(former, listed, now) if former else ()
         found = BlockScenes(place.block, span, now, listed, gone)
         if self.folder is not None:

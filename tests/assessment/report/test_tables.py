@@ -5,7 +5,7 @@ import geopandas
 import pytest
 import shapely
 
-from assessment.report.tables import Faults, column, read_table
+from assessment.sample.tables import Faults, column, read_table
 from gee_pipeline.errors import CorruptFileError, InputError
 
 LONG = b'id\n"' + b"a" * 200_000

@@ -50,6 +50,42 @@ def test_from_places_to_samples(run, tmp_path):
     assert facts["without_label"] == 1
 
 
+@pytest.mark.parametrize(("separator", "comma"), [(",", "."), (";", ",")])
+def test_a_table_of_visits_gives_the_samples_of_the_same_points(run, tmp_path, separator, comma):
+    run = copied(run, tmp_path / "run")
+    invoke("suggest", run, *WISH)
+    frame = geopandas.read_file(run / "places_to_visit.gpkg").to_crs("EPSG:4326")
+    frame["label"] = np.where(np.arange(len(frame)) % 2, "corn", "rice")
+    frame.to_file(tmp_path / "visits.gpkg")
+    table = frame.drop(columns="geometry").assign(Longitude=frame.geometry.x, lat=frame.geometry.y)
+    table.to_csv(tmp_path / "visits.csv", sep=separator, decimal=comma, index=False)
+    for name in ("visits.gpkg", "visits.csv"):
+        result = invoke("collect", run, tmp_path / name, "--out", tmp_path / f"{name}.npz")
+        assert result.exit_code == 0, result.output
+    by_points, by_table = (np.load(tmp_path / f"visits.{kind}.npz") for kind in ("gpkg", "csv"))
+    for key in ("fea", "lbl", "lon", "lat", "observed"):
+        np.testing.assert_array_equal(by_table[key], by_points[key])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lon,label\n1,corn\n", "has no column lat"),
+        ("lon,lat,label\n-90.8,35.1,corn\neast,35.1,rice\n-90.8,,rice\n", "row 2 (east)"),
+        ("lon,lat,crop\n-90.8,35.1,corn\n", "--label-column"),
+        ("lon,lat,label\n", "has no rows"),
+        ("lon,lat,label\n10,35.1,corn\n", "lie elsewhere"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused(run, tmp_path, text, said):
+    path = tmp_path / "visits.csv"
+    path.write_text(text)
+    result = invoke("collect", run, path, "--out", tmp_path / "here.npz")
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not (tmp_path / "here.npz").exists()
+
+
 @pytest.mark.parametrize("simulated", [True, False])
 def test_samples_say_that_the_scenes_of_their_run_were_simulated(run, tmp_path, simulated):
     run = copied(run, tmp_path / "run")

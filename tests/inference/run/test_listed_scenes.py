@@ -79,6 +79,18 @@ def test_cells_that_were_finished_with_a_scene_that_is_gone_are_counted(
     assert found.to_dict()["withdrawn"] == {"A": "2026-03-01T15:00:00+00:00"}
 
 
+def test_a_cell_that_was_finished_in_the_second_before_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, later = planned(tmp_path), NOON + timedelta(milliseconds=700)
+    gone = Withdrawn("A", ((0, 0), (0, 1)), later)
+    write_block(tmp_path, block(0, (B, 7), at=later, gone=(gone,)))
+    done(tmp_path, monkeypatch, r0000_c0000=0.4 / 3600, r0000_c0001=0.8 / 3600)
+    found = listed_scenes(tmp_path, plan)
+    assert found is not None
+    assert found.cells == 1
+
+
 def test_a_cell_is_of_the_time_when_its_composite_was_made_not_of_later_work_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,8 +114,8 @@ def test_a_cell_is_of_the_time_when_its_composite_was_made_not_of_later_work_on_
 
 def test_a_list_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "scenes").mkdir()
-    gone = Withdrawn("Z", ((0, 0), (3, 3)), NOON)
-    found = block(4, (A, 0xFFFF), (B, 1), gone=(gone,))
+    at = NOON + timedelta(microseconds=7)
+    found = block(4, (A, 0xFFFF), (B, 1), at=at, gone=(Withdrawn("Z", ((0, 0), (3, 3)), at),))
     assert BlockScenes.from_dict(found.to_dict()) == found
     assert found.cells_of("A") == tuple((row, col) for row in range(4) for col in range(4, 8))
     assert found.cells_of("B") == ((0, 4),)

@@ -16,6 +16,7 @@ from click.testing import Result
 from numpy.typing import NDArray
 
 import inference.batch.export
+import inference.deployment.network_deployment
 import inference.product.quicklook
 import inference.workflow.tasks
 from gee_pipeline.earthengine.client.settings import URL_VARIABLE
@@ -62,7 +63,8 @@ def server(started: tuple[Emulator, ForestPlace], monkeypatch: pytest.MonkeyPatc
     quick = partial(inference.workflow.tasks.export_by_tasks, poll_seconds=0.01)
     monkeypatch.setattr(inference.workflow.tasks, "export_by_tasks", quick)
     monkeypatch.setattr(inference.product.quicklook, "draw_quicklook", lambda path, *_, **__: path.touch())
-    monkeypatch.setattr("inference.deployment.asset_tasks.POLL_SECONDS", 0.01)
+    at_once = partial(inference.deployment.network_deployment.deploy_network, poll_seconds=0.01)
+    monkeypatch.setattr(inference.deployment.network_deployment, "deploy_network", at_once)
     return emulator
 
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from assessment.estimation.designs import listed
 from assessment.sample.layer import read_layer
-from assessment.sample.text_table import read_csv
+from assessment.sample.text_table import decimal, read_csv
 from gee_pipeline.errors import InputError
 
 VECTORS: Final = (".gpkg", ".geojson", ".json", ".shp")
@@ -120,3 +123,33 @@ def column(rows: Sequence[Row], wanted: str | None, usual: Sequence[str], owner:
             f"with {option}."
         )
     return found[0]
+
+
+def read_places(
+    rows: Sequence[Row], ids: Sequence[str], owner: Path
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Longitude and latitude `(row,)` of a table, degrees in EPSG:4326, with a decimal point or comma.
+
+    Args:
+        rows: The table.
+        ids: What messages call each row.
+        owner: The file, for the message.
+
+    Raises:
+        InputError: It lacks one of them, or rows have none; all of them are named.
+    """
+    usual = ("lon", "longitude", "x"), ("lat", "latitude", "y")
+    east, north = (column(rows, None, names, owner, "a heading") for names in usual)
+    return _degrees(rows, ids, east), _degrees(rows, ids, north)
+
+
+def _degrees(rows: Sequence[Row], ids: Sequence[str], name: str) -> NDArray[np.float64]:
+    faults, odd, out = Faults(), [], np.full(len(rows), np.nan)
+    for place, row in enumerate(rows):
+        try:
+            out[place] = decimal(row[name])
+        except ValueError:
+            odd.append(f"{ids[place]} ({row[name] or 'empty'})")
+    faults.add(odd, f"{name} is no number of degrees at {{ids}}")
+    faults.refuse("Correct them.")
+    return out

@@ -9,12 +9,12 @@ import rasterio
 import rasterio.merge
 from rasterio.enums import ColorInterp
 
-from gee_pipeline.composites_vrt import CompositesVrt
 from gee_pipeline.errors import CorruptFileError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
 from gee_pipeline.source import Composite, SceneCounts
 from gee_pipeline.store import composite_path, stored_bins, write_composite
+from inference.product.composites_vrt import CompositesVrt
 from tests.support.made_runs import made_grid
 
 RECIPE = Recipe.of(bands=("B2", "B3", "B4", "B8"))
