@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Options of pytest: CI prints coverage with them.
+# Options of pytest; PYTEST="--cov" prints which lines are covered, and takes half as long again.
 PYTEST ?=
 # cpu, or auto for the CUDA build that fits the driver, or cu128, ... (names of `uv pip --torch-backend`)
 TORCH_BACKEND ?= cpu
