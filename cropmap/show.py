@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pyproj
 
-from gee_pipeline.bands import TRUE_COLOR
+from gee_pipeline.bands import BRIGHTEST, TRUE_COLOR
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import atomic_path
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from cropmap.run import CropMap, Run
     from inference.run.plan import RunPlan
-
-BRIGHTEST: Final = 0.3
-"""Reflectance that is shown white."""
 
 HIGHEST: Final = 0.6
 """Reflectance at the upper edge of the drawing of a band."""

@@ -8,6 +8,9 @@ BANDS: Final = ("B2", "B3", "B4", "B8", "B5", "B6", "B7", "B8A", "B11", "B12")
 TRUE_COLOR: Final = ("B4", "B3", "B2")
 """Red, green and blue."""
 
+BRIGHTEST: Final = 0.3
+"""Reflectance that is shown white."""
+
 REFLECTANCE_SCALE: Final = 10_000
 """Stored value of reflectance 1.0."""
 

@@ -149,3 +149,8 @@ def test_messages_that_troubleshooting_quotes_are_those_of_the_packages() -> Non
     # a message is written over several lines: "... and " + "none were found"
     joined = [re.sub(r"\"\s*\n\s*f?\"", "", source) for source in sources]
     assert [words for words in quoted if not any(words in source for source in joined)] == []
+
+
+def test_the_table_of_visits_is_the_one_that_is_shown() -> None:
+    table = (ROOT / "docs" / "visits.csv").read_text(encoding="utf-8")
+    assert f"```\n{table}```" in (ROOT / "docs" / "field_data.md").read_text(encoding="utf-8")

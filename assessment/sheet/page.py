@@ -15,14 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from assessment.sheet.imagery import Imagery
-from gee_pipeline.bands import NODATA
+from gee_pipeline.bands import BRIGHTEST, NODATA, REFLECTANCE_SCALE
 
 WIDTH: Final = 720
 HEIGHT: Final = 180
 """Of a drawing of curves, pixels."""
-
-BRIGHTEST: Final = 3_000
-"""Stored value that is white in a chip: reflectance 0.3."""
 
 SHADES: Final = ("#0072b2", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#999999")
 """Colours of curves that colour-blind readers can tell apart (Okabe and Ito 2008)."""
@@ -171,7 +168,7 @@ def _chips(imagery: Imagery, dates: Sequence[date]) -> str:
 
 def _colours(chip: NDArray[np.int16]) -> NDArray[np.uint8]:
     """`(y, x, 3)` of a chip `(3, y, x)`; what was not observed is grey."""
-    bright = np.clip(chip.astype(np.float64) / BRIGHTEST, 0, 1) ** 0.8 * 255
+    bright = np.clip(chip / (BRIGHTEST * REFLECTANCE_SCALE), 0, 1) ** 0.8 * 255
     bright = np.where((chip == NODATA).any(axis=0), 128, bright)
     return np.moveaxis(bright.astype(np.uint8), 0, -1)
 

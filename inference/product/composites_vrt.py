@@ -11,12 +11,13 @@ from xml.sax.saxutils import escape, quoteattr
 
 from numpy.typing import NDArray
 
-from gee_pipeline.bands import NODATA
+from gee_pipeline.bands import NODATA, TRUE_COLOR
 from gee_pipeline.files import write_bytes
 from gee_pipeline.grid import Cell, Grid
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from gee_pipeline.store import BLOCK, TRUE_COLORS, StoredBins, band_days, composite_path, stored_bins
+from inference.product.qgis_style import true_color_style
 
 VRT: Final = "composites.vrt"
 """Name of the virtual raster beside the composites."""
@@ -55,8 +56,8 @@ class CompositesVrt:
     def write(self) -> None:
         """Write it; cells whose composite was deleted are left out, and of none no file is made.
 
-        Red, green and blue are of the bin that most files show. The format is that of
-        https://gdal.org/en/stable/drivers/raster/vrt.html; the pixels stay in the files of the cells.
+        Red, green and blue are of the bin that most files show, also in the style beside it. The pixels stay
+        in the files of the cells. Format: https://gdal.org/en/stable/drivers/raster/vrt.html
 
         Raises:
             CorruptFileError: A composite is damaged.
@@ -64,16 +65,21 @@ class CompositesVrt:
         """
         paths = ((cell, composite_path(self.folder, cell)) for cell in self.grid.cells(self.cells))
         stored = [(cell, stored_bins(path)) for cell, path in paths if path.is_file()]
-        if stored:
-            write_bytes(self.path, "".join(self._lines(stored)).encode())
+        if not stored:
+            return
+        shown = self._shown([bins for _, bins in stored])
+        write_bytes(self.path, "".join(self._lines(stored, shown)).encode())
+        if set(TRUE_COLOR) <= set(self.recipe.bands):
+            first = self.bins.index(shown) * len(self.recipe.bands) + 1
+            red, green, blue = (first + self.recipe.bands.index(band) for band in TRUE_COLOR)
+            write_bytes(self.path.with_suffix(".qml"), true_color_style((red, green, blue)))
 
-    def _lines(self, stored: list[tuple[Cell, StoredBins]]) -> Iterator[str]:
+    def _lines(self, stored: list[tuple[Cell, StoredBins]], shown: int) -> Iterator[str]:
         box = self.grid.map_box
         height, width = box.shape
         yield f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">\n'
         yield f"<SRS>{escape(str(box.crs))}</SRS>\n"
         yield f"<GeoTransform>{', '.join(map(repr, box.transform.to_gdal()))}</GeoTransform>\n"
-        shown = self._shown([bins for _, bins in stored])
         days = band_days(self.recipe, self.season, self.bins)
         for place, index in enumerate(self.bins):
             colors = TRUE_COLORS if index == shown else {}

@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from typing import Final
 
+from gee_pipeline.bands import BRIGHTEST
 from gee_pipeline.layers import Layer
 from inference.product.legend import Legend
 
@@ -38,6 +39,24 @@ def layer_style(layer: Layer, legend: Legend, bins: int) -> bytes:
 def class_style(legend: Legend) -> bytes:
     """The `.qml` of a raster of codes."""
     return _style_file(_palette(legend))
+
+
+def true_color_style(bands: tuple[int, int, int]) -> bytes:
+    """The `.qml` of composites: reflectance from 0 to `BRIGHTEST` of three bands.
+
+    QGIS shows the first three bands of a raster as red, green and blue whatever the file says they are.
+
+    Args:
+        bands: Which are red, green and blue, from 1.
+    """
+    pipe, renderer = _pipe("multibandcolor")
+    for color, band in zip(("red", "green", "blue"), bands, strict=True):
+        renderer.set(f"{color}Band", str(band))
+        stretch = ET.SubElement(renderer, f"{color}ContrastEnhancement")
+        ET.SubElement(stretch, "minValue").text = "0"
+        ET.SubElement(stretch, "maxValue").text = str(BRIGHTEST)
+        ET.SubElement(stretch, "algorithm").text = "StretchToMinimumMaximum"
+    return _style_file(pipe)
 
 
 def layer_pipe(layer: Layer, legend: Legend, bins: int, band: int = 1) -> ET.Element:
@@ -118,12 +137,14 @@ def _scale(highest: int) -> list[tuple[float, str]]:
     return [(highest * share, to_hex(colors(share))) for share in shares]
 
 
-def _pipe(kind: str, band: int) -> tuple[ET.Element, ET.Element]:
-    """A pipe of one band, and its renderer."""
+def _pipe(kind: str, band: int | None = None) -> tuple[ET.Element, ET.Element]:
+    """A pipe of one band, or of several that are set later, and its renderer."""
     pipe = ET.Element("pipe")
-    renderer = ET.SubElement(
-        pipe, "rasterrenderer", type=kind, band=str(band), opacity="1", alphaBand="-1", nodataColor=""
-    )
+    renderer = ET.SubElement(pipe, "rasterrenderer", type=kind)
+    if band is not None:
+        renderer.set("band", str(band))
+    for name, value in (("opacity", "1"), ("alphaBand", "-1"), ("nodataColor", "")):
+        renderer.set(name, value)
     ET.SubElement(pipe, "brightnesscontrast", brightness="0", contrast="0", gamma="1")
     ET.SubElement(pipe, "huesaturation", saturation="0", grayscaleMode="0", colorizeOn="0")
     ET.SubElement(pipe, "rasterresampler", maxOversampling="1")  # 1: codes are never blended

@@ -87,7 +87,7 @@ def _looked(name: str, look: Callable[[Path], Finding], folder: Path) -> Finding
         return look(folder)
     except Exception as error:  # the doctor reports what ails, whatever it is
         words = " ".join(str(error).split())[:300]
-        return Finding(name, "fault", f"{type(error).__name__}: {words}. Install cropmap again (README).")
+        return Finding(name, "fault", f"{type(error).__name__}: {words}. Install cropmap again (docs/installing.md).")
 
 
 def _cropmap(folder: Path) -> Finding:
@@ -156,7 +156,7 @@ def _gpu(folder: Path) -> Finding:
     if torch.version.cuda:
         text = f"torch is built for CUDA {torch.version.cuda}, but no GPU is seen: look at nvidia-smi."
         return Finding("gpu", "note", text)
-    text = "none used: this torch is built for the CPU. For a GPU see 'With an NVIDIA GPU' in the README."
+    text = "none used: this torch is built for the CPU. docs/machines.md says how to get another."
     return Finding("gpu", "note", text)
 
 

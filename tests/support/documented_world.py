@@ -126,6 +126,7 @@ def _published(folder: Path) -> None:
     embeddings = rng.normal(0, 0.1, (COUNT, 64)).astype(np.float32)
     np.savez(folder / "alphaearth_USA.npz", fea=embeddings, lbl=labels, **_spread(COUNT, 3))
     (folder / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "visits.csv", folder / "docs")
     legend = folder / "docs" / "worldcereal_legend.toml"
     shutil.copy(ROOT / "docs" / legend.name, legend)
     classes = tomllib.loads(legend.read_text(encoding="utf-8"))["classes"]

@@ -1,5 +1,6 @@
 """The virtual raster of a run's composites: what GDAL reads of it, and when there is none."""
 
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +73,19 @@ def test_the_bin_that_most_files_show_is_red_green_and_blue(vrt: CompositesVrt) 
         ColorInterp.undefined,
         ColorInterp.gray,
     }
+
+
+def test_the_style_of_qgis_shows_the_same_bands_from_black_to_white(vrt: CompositesVrt) -> None:
+    vrt.write()
+    renderer = ET.parse(vrt.path.with_suffix(".qml")).getroot().find("pipe/rasterrenderer")
+    assert renderer is not None
+    assert renderer.get("type") == "multibandcolor"
+    with rasterio.open(vrt.path) as file:
+        for color in ("red", "green", "blue"):
+            band = int(renderer.get(f"{color}Band", "0"))
+            assert file.colorinterp[band - 1] == ColorInterp[color]
+            limits = [renderer.findtext(f"{color}ContrastEnhancement/{name}Value") for name in ("min", "max")]
+            assert limits == ["0", "0.3"]  # QGIS applies the scale of the band
 
 
 def test_a_composite_without_true_colours_shows_none(tmp_path: Path) -> None:
