@@ -19,6 +19,7 @@ ROOMS = {
         "gee_pipeline.incoming",
         "gee_pipeline",
         "gee_pipeline.calendar",
+        "gee_pipeline.legends",
         "gee_pipeline.features",
         "gee_pipeline.stac",
         "gee_pipeline.stac.composites",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import IN_FILE
+from cli.options.paths import FileOrName
 from cli.options.shared import (
     Names,
     apply,
@@ -19,6 +19,7 @@ from cli.options.shared import (
     take_recipe_options,
 )
 from cli.options.shared import given as only_given
+from gee_pipeline.legends.crosswalk import LISTS
 from training.samples.crops import NAMES
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 legend_option = click.option(
     "--legend",
-    type=IN_FILE,
-    help="TOML or JSON file that says which labels become which class, with names and colours.  "
+    type=FileOrName(*LISTS),
+    help="Which labels become which class: a TOML or JSON file, with names and colours, or the codes of a "
+    f"standard list: {', '.join(LISTS)}.  "
     f"[default: CropGlobe's: {', '.join(f'{label} {name}' for label, name in enumerate(NAMES))}]",
 )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import ODD_VALUES, in_words, read_json
+from gee_pipeline.legends.crosswalk import standard_codes
 from gee_pipeline.map_codes import NONE, NOT_CROPLAND, NOT_ENOUGH, OUTSIDE
 from inference.drawing.class_colors import (
     NOT_CROPLAND_COLOR,
@@ -52,6 +53,13 @@ class LegendEntry:
         """Red, green and blue, 0 to 255."""
         red, green, blue = bytes.fromhex(self.color[1:])
         return red, green, blue
+
+
+def _entry_values(entry: LegendEntry) -> dict[str, Any]:
+    """An entry as JSON values, with its codes in standard lists where the crop has some."""
+    values = {"code": entry.code, "name": entry.name, "color": entry.color}
+    standard = {name: list(codes) for name, codes in standard_codes(entry.name).items()}
+    return {**values, "standard_codes": standard} if standard else values
 
 
 _SPECIAL: Final = (
@@ -134,8 +142,7 @@ class Legend:
     def to_dict(self) -> dict[str, Any]:
         """The legend as JSON values."""
         outside = {"code": OUTSIDE, "name": "outside", "color": None}
-        rest = [{"code": e.code, "name": e.name, "color": e.color} for e in self.entries]
-        return {"classes": [outside, *rest]}
+        return {"classes": [outside, *map(_entry_values, self.entries)]}
 
     def to_pam(self, counted: Mapping[int, tuple[int, float]] | None = None) -> bytes:
         """The `.aux.xml` next to the map: category names and an attribute table for GDAL.

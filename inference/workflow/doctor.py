@@ -87,7 +87,9 @@ def _looked(name: str, look: Callable[[Path], Finding], folder: Path) -> Finding
         return look(folder)
     except Exception as error:  # the doctor reports what ails, whatever it is
         words = " ".join(str(error).split())[:300]
-        return Finding(name, "fault", f"{type(error).__name__}: {words}. Install cropmap again (docs/installing.md).")
+        return Finding(
+            name, "fault", f"{type(error).__name__}: {words}. Install cropmap again (docs/installing.md)."
+        )
 
 
 def _cropmap(folder: Path) -> Finding:

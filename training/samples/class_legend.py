@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from gee_pipeline.errors import CropmapError, InputError
 from gee_pipeline.files import read_json, read_toml
+from gee_pipeline.legends.crosswalk import ANY_ENDING, LISTS, codes_of
+from gee_pipeline.legends.crosswalk import LEFT_OUT as NO_CROP
 from inference.models.crop_class import CropClass
 from training.samples.crops import CROPS
 from training.samples.labels import Label, distinct_labels, plain_label
@@ -60,7 +62,10 @@ class ClassLegend:
     """Key of an npz or column of a table with the labels; None is the usual `lbl` or `label`."""
     source: str = ""
     """One sentence on the labels, for the checkpoint."""
+    built_in: bool = False
+    """Whether a class may be without samples: a list of all crops, and not those of one place."""
     _index: Mapping[Label, int] = field(init=False, repr=False, compare=False)
+    _beginnings: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _require_classes(self.classes)
@@ -69,7 +74,12 @@ class ClassLegend:
                 f"The key unlisted names one of the classes {', '.join(self.names)}, or is {LEAVE_OUT!r}; "
                 f"got {self.unlisted!r}."
             )
-        object.__setattr__(self, "_index", _index_of(self.classes, self.leave_out))
+        index = _index_of(self.classes, self.leave_out)
+        beginnings = {str(label)[:-1]: place for label, place in index.items() if _is_beginning(label)}
+        object.__setattr__(self, "_index", index)
+        object.__setattr__(
+            self, "_beginnings", dict(sorted(beginnings.items(), key=lambda one: -len(one[0])))
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,13 +122,18 @@ class ClassLegend:
     def _place_of(self, label: Label | None) -> int:
         if label is None:  # an empty cell, a fraction
             return _UNKNOWN
+        if label in self._index:
+            return self._index[label]
+        for beginning, place in self._beginnings.items():  # the longest first
+            if str(label).startswith(beginning):
+                return place
         if self.unlisted in (None, LEAVE_OUT):
-            return self._index.get(label, LEFT_OUT if self.unlisted else _UNKNOWN)
-        return self._index.get(label, self.names.index(str(self.unlisted)))
+            return LEFT_OUT if self.unlisted else _UNKNOWN
+        return self.names.index(str(self.unlisted))
 
 
 def read_legend(path: Path) -> ClassLegend:
-    """The legend of a TOML or JSON file.
+    """The legend of a TOML or JSON file, or that of a standard list of codes by its name.
 
     ::
 
@@ -134,7 +149,7 @@ def read_legend(path: Path) -> ClassLegend:
         [[classes]]
         name = "orchard"
         color = "#00a884"
-        labels = [69, 75, 76, "walnuts"]     # merged into one class
+        labels = [69, 75, 76, "walnuts"]     # merged into one class; "3303*" is all that begin so
         [[classes]]
         name = "other"
         color = "#b8b8a0"
@@ -144,9 +159,12 @@ def read_legend(path: Path) -> ClassLegend:
     Raises:
         InputError: The file cannot be read, or a key or value is wrong, which is named.
     """
+    if str(path) in LISTS:
+        return standard_legend(str(path))
     if not path.exists():
         raise InputError(
-            f"The legend {path} cannot be read: no such file. Name a TOML or JSON file by --legend."
+            f"The legend {path} cannot be read: no such file. Name a TOML or JSON file by --legend, or one "
+            f"of the lists {', '.join(LISTS)}."
         )
     try:
         values = read_json(path) if path.suffix.lower() == ".json" else read_toml(path)
@@ -248,6 +266,11 @@ def _index_of(classes: Sequence[LegendClass], leave_out: Sequence[Label]) -> dic
     return index
 
 
+def _is_beginning(label: Label) -> bool:
+    """Whether a label means all that begin so."""
+    return isinstance(label, str) and label.endswith(ANY_ENDING) and label != ANY_ENDING
+
+
 def _in_words(entry: LegendClass) -> str:
     return f"{_joined(entry.labels)} {entry.name}".strip() if entry.labels else entry.name
 
@@ -257,7 +280,25 @@ def _joined(labels: Sequence[Label]) -> str:
     return "/".join(few) + ("/..." if len(labels) > 8 else "")
 
 
+def standard_legend(name: str) -> ClassLegend:
+    """CropGlobe's classes in the codes of a standard list; labels that are no crop of it are left out.
+
+    Args:
+        name: A name of `gee_pipeline.legends.crosswalk.LISTS`.
+    """
+    if name == "cropglobe":
+        return CROPGLOBE
+    codes, known = codes_of(name), LISTS[name]
+    return ClassLegend(
+        tuple(LegendClass(crop.name, crop.color, codes[crop.name]) for crop in CROPS if crop.name in codes),
+        leave_out=codes.get(NO_CROP, ()),
+        unlisted=LEAVE_OUT,
+        source=f"Labels in codes of {known.title} ({known.source}).",
+        built_in=True,
+    )
+
+
 CROPGLOBE: Final = ClassLegend(
-    tuple(LegendClass(crop.name, crop.color, (i,)) for i, crop in enumerate(CROPS))
+    tuple(LegendClass(crop.name, crop.color, (i,)) for i, crop in enumerate(CROPS)), built_in=True
 )
 """The built-in legend: labels 0 to 6, or the names, of `training.samples.crops.CROPS`."""

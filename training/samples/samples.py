@@ -209,7 +209,7 @@ def read_samples(
     if any_classes:
         return kept
     if names is None:
-        names = known.names if legend else occurring_classes(known, kept.labels)
+        names = occurring_classes(known, kept.labels) if known.built_in else known.names
     return _choose(kept, names, known)
 
 

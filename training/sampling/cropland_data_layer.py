@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from gee_pipeline.legends.crosswalk import codes_of
 from training.sampling.class_table import ClassTable
 
 CDL: Final = ClassTable(
-    classes={
-        "corn": (1,),
-        "cotton": (2,),
-        "rice": (3,),
-        "soybeans": (5,),
-        "wheat": (22, 23, 24),  # durum, spring, winter
-        "sugarcane": (45,),
-        "other": (
-            *(4, 6, 10, 11, 14, 21, 25, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39),
-            *(41, 42, 43, 44, *range(46, 61), *range(66, 73), *range(74, 78)),
-            *(*range(204, 225), 227, 229, *range(242, 251)),
-        ),
-    },
+    classes={name: tuple(map(int, codes)) for name, codes in codes_of("cdl").items()},
     source="USDA NASS Cropland Data Layer (Boryan et al. 2011); other crops, orchards and hay are other.",
 )
 """The Cropland Data Layer's values, after the legend in Google's catalog (USDA/NASS/CDL, band cropland).

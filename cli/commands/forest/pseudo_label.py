@@ -14,6 +14,7 @@ from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FILE, FileOrName, require_
 from cli.options.sections import Grouped
 from cli.options.shared import apply, config_option, given, talk_options
 from cli.output.reporting import Wording, reporting
+from gee_pipeline.legends.crosswalk import LISTS
 from training.pseudo_labels.rules import PseudoRules
 
 if TYPE_CHECKING:
@@ -133,8 +134,9 @@ _reference_options = apply(
     ),
     click.option(
         "--legend",
-        type=IN_FILE,
-        help="TOML or JSON file that says what the labels of reference samples mean.  [default: CropGlobe's]",
+        type=FileOrName(*LISTS),
+        help="What the labels of reference samples mean: a TOML or JSON file, or the codes of a standard "
+        f"list: {', '.join(LISTS)}.  [default: CropGlobe's]",
     ),
 )
 

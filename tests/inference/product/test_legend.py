@@ -62,7 +62,10 @@ def test_a_name_for_machines_has_letters_digits_and_dashes(name, slug):
 def test_legend_json_names_every_code():
     values = json.loads(json.dumps(LEGEND.to_dict()))
     assert values["classes"][0] == {"code": 0, "name": "outside", "color": None}
-    assert {"code": 3, "name": "rice", "color": "#2a9df4"} in values["classes"]
+    rice, other = values["classes"][3], values["classes"][5]
+    assert (rice["code"], rice["name"], rice["color"]) == (3, "rice", "#2a9df4")
+    assert (rice["standard_codes"]["cdl"], rice["standard_codes"]["eucropmap"]) == (["3"], ["217"])
+    assert other == {"code": 5, "name": "other", "color": "#9c7a54"}
     assert [entry["code"] for entry in values["classes"]] == [0, 1, 2, 3, 4, 5, 254, 255]
 
 

@@ -181,3 +181,39 @@ def test_relabelling():
     assert relabel(CROPGLOBE, labels, ("wheat", "corn")).tolist() == [1, 0, 0, LEFT_OUT]
     with pytest.raises(InputError, match=r"none of rice; the files hold 1 corn, 2 wheat, 1 other"):
         relabel(CROPGLOBE, labels, ("rice", "corn"))
+
+
+def test_a_label_with_a_star_is_all_that_begin_so_and_the_longest_counts(tmp_path):
+    text = VALLEY.replace("labels = [3]", 'labels = ["33010107*"]').replace('"Walnuts"', '"3301*", "B1*"')
+    text = text.replace('unlisted = "Other"', 'unlisted = "leave out"')
+    legend = read_legend(write(tmp_path, text))
+    labels = np.array(["3301010799", "3301019000", 3301010700, "b16", "B2", "B1*"], dtype=object)
+    assert index_of(legend, labels) == ["Rice", "Orchard", "Rice", "Orchard", None, "Orchard"]
+
+
+def test_a_standard_list_is_called_by_its_name():
+    legend = read_legend(Path("hcat3"))
+    assert legend.names == ("corn", "soybeans", "rice", "wheat", "cotton", "other")
+    codes = {
+        "3301010600": "corn",  # grain maize
+        "3301010101": "wheat",
+        "3301010401": "other",  # barley
+        "3303010000": "other",  # orchards
+        "3302000000": None,  # pasture
+        "3301010000": None,  # cereals of any kind
+        "3301110000": None,  # fallow
+        "3306000000": None,  # forest
+    }
+    assert index_of(legend, list(codes)) == list(codes.values())
+    assert "CC BY 4.0" in legend.source
+
+
+def test_numbers_of_a_standard_list_are_numbers_or_texts():
+    legend = read_legend(Path("aci"))
+    assert index_of(legend, [147, 146, 133, 122, 132]) == ["corn", "wheat", "other", None, None]
+    assert index_of(legend, np.array(["147", "158.0"], dtype=object)) == ["corn", "soybeans"]
+
+
+def test_an_unknown_list_is_no_file():
+    with pytest.raises(InputError, match="or one of the lists cropglobe, cdl, aci, hcat3"):
+        read_legend(Path("hcat9"))

@@ -1,0 +1,1 @@
+"""Standard lists of crop codes and what their codes mean in each other's."""
