@@ -402,18 +402,21 @@ def collect(
     out: Place,
     *,
     label_column: str = "label",
+    buffer: float = 0,
 ) -> Collected:
     """Samples of labelled places, with the series of a run's composites at their pixels.
 
     Args:
         place: Folder of a run with composites.
-        points: Points, or polygons of which a point inside is taken: a vector file, or a table with
-            geometries, which is written beside `out`.
+        points: Points, or polygons of which a point inside is taken: a vector file, a CSV with `lon` and
+            `lat` in degrees, or a table with geometries, which is written beside `out`.
         out: File of samples that is written, .npz.
         label_column: Column of the labels; rows without one are left out and counted.
+        buffer: Metres from the edge of a polygon at least; those without such a place are left out and
+            counted.
 
     Raises:
-        InputError: There is no such column or no CRS, or no label lies on the run's composites.
+        InputError: There is no such column, no places or no CRS, or no label lies on the run's composites.
         CorruptFileError: A composite is damaged.
     """
     from assessment.labels.collect import collect as gather
@@ -421,7 +424,7 @@ def collect(
 
     file = points_file(points, Path(out))
     _require_new(out, file)
-    return gather(_folder(place), file, Path(out), label_column)
+    return gather(_folder(place), file, Path(out), label_column, buffer)
 
 
 def train(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyproj
 import shapely
 from numpy.typing import NDArray
 
@@ -41,9 +41,11 @@ class Collected:
     """Places without a label yet."""
     outside: int
     """Places outside the run's pixels, or whose composite is not there."""
+    narrow: int = 0
+    """Labelled polygons without a point that is as far inside as was asked for."""
 
 
-def collect(folder: Path, points: Path, out: Path, column: str = LABEL) -> Collected:
+def collect(folder: Path, points: Path, out: Path, column: str = LABEL, buffer: float = 0) -> Collected:
     """Write samples of the labelled places of a file, with the series of a run at their pixels.
 
     Args:
@@ -52,24 +54,31 @@ def collect(folder: Path, points: Path, out: Path, column: str = LABEL) -> Colle
             inside is taken; with a column of labels.
         out: The npz file to write, which 'cropmap tune' and 'cropmap train' read.
         column: The column.
+        buffer: Metres that the point inside a polygon lies from its edge at least: pixels there are mixed.
+            CropGlobe keeps 60 (Tong et al. 2025, section 2.3).
 
     Raises:
-        InputError: The file has no such column, places or CRS, or no label lies on the run's composites.
+        InputError: The buffer is no length, the file has no such column, places or CRS, or no label lies on
+            the run's composites.
         CorruptFileError: A composite is damaged.
     """
+    if not 0 <= buffer < math.inf:
+        raise InputError(f"A buffer is 0 metres or more, got {buffer}. Give for example --buffer 20.")
     require_npz(out)
     require_writable(out)
     plan, composites = load_plan(folder), require_composites(folder)
     frame = _rows(points, column)
     labels = np.array([_text(value) for value in frame[column]], dtype=np.str_)
     named = labels != ""
-    pixels, there = _pixels(plan, frame, composites)
+    places, narrow = _places(plan, frame, buffer)
+    pixels, there = _pixels(plan, places, composites)
     kept = named & there
+    empty, thin, outside = (int(which.sum()) for which in (~named, named & narrow, named & ~there & ~narrow))
     if not kept.any():
         raise InputError(
-            f"No label of {points} lies on a composite of {folder}: {int((~named).sum()):,} of "
-            f"{len(labels):,} places have none in the column {column}, {int((named & ~there).sum()):,} lie "
-            "elsewhere. Fill the column, or name the run of that place."
+            f"No label of {points} lies on a composite of {folder}: {empty:,} of {len(labels):,} places have "
+            f"none in the column {column}, {outside:,} lie elsewhere, {thin:,} have no place {buffer:g} m "
+            "from an edge. Fill the column, name the run of that place, or take a smaller --buffer."
         )
     lon, lat = places_of(plan, pixels[kept])
     pack_samples(
@@ -83,7 +92,7 @@ def collect(folder: Path, points: Path, out: Path, column: str = LABEL) -> Colle
     )
     names, counts = np.unique(labels[kept], return_counts=True)
     found = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    return Collected(out, found, int((~named).sum()), int((named & ~there).sum()))
+    return Collected(out, found, empty, outside, thin)
 
 
 def _rows(points: Path, column: str) -> Any:
@@ -117,17 +126,26 @@ def _text(value: Any) -> str:
     return str(value).strip()
 
 
-def _pixels(plan: RunPlan, frame: Any, composites: frozenset[str]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _places(plan: RunPlan, frame: Any, buffer: float) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """`(place,)`: a point in each shape, in the CRS of the run, or None; and which are too narrow for one."""
+    shapes = frame.geometry.to_crs(str(plan.grid.geobox.crs)).to_numpy()
+    areal = shapely.get_dimensions(shapes) == 2
+    inner = np.where(areal, shapely.buffer(shapes, -buffer), shapes) if buffer else shapes
+    narrow = areal & shapely.is_empty(inner) & ~shapely.is_empty(shapes)
+    points: NDArray[Any] = shapely.point_on_surface(inner)
+    points[shapely.is_empty(points)] = None
+    return points, narrow
+
+
+def _pixels(
+    plan: RunPlan, places: NDArray[Any], composites: frozenset[str]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """`(place,)`: pixel of each place, and whether a composite holds it."""
     grid = plan.grid
-    shapes = frame.geometry.to_numpy()
-    usable = np.array([shape is not None and not shape.is_empty for shape in shapes], dtype=bool)
-    inner = shapely.point_on_surface(np.where(usable, shapes, None))
-    to_grid = pyproj.Transformer.from_crs(frame.crs, str(grid.geobox.crs), always_xy=True)
-    x, y = to_grid.transform(shapely.get_x(inner), shapely.get_y(inner))
+    x, y = shapely.get_x(places), shapely.get_y(places)
     col, row = ~grid.geobox.transform * (np.asarray(x), np.asarray(y))
     height, width = grid.geobox.shape
-    inside = usable & np.isfinite(row) & (row >= 0) & (row < height) & (col >= 0) & (col < width)
+    inside = np.isfinite(row) & np.isfinite(col) & (row >= 0) & (row < height) & (col >= 0) & (col < width)
     row, col = (np.where(inside, values, 0).astype(np.int64) for values in (row, col))
     out = np.zeros(len(row), CANDIDATE)
     out["row"], out["y"] = np.divmod(row, grid.cell_size)

@@ -108,10 +108,17 @@ def _counts(found: Suggested) -> dict[str, int]:
 @click.argument("run", metavar="RUN", type=IN_FOLDER)
 @click.argument("points", metavar="POINTS", type=IN_FILE)
 @click.option("--label-column", default="label", show_default=True, help="Column of the labels.")
+@click.option(
+    "--buffer",
+    type=float,
+    default=0,
+    metavar="METRES",
+    help="From the edge of a polygon at least; those without such a place are left out.  [default: 0]",
+)
 @click.option("--out", type=OUT_FILE, required=True, help="The npz file of samples to write.")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON on stdout.")
-def collect(run: Path, points: Path, label_column: str, out: Path, as_json: bool) -> None:
+def collect(run: Path, points: Path, label_column: str, buffer: float, out: Path, as_json: bool) -> None:
     """Make samples of labelled POINTS, with the series of the composites of a RUN at their pixels.
 
     POINTS is a CSV with lon, lat and a label, or a GeoPackage, GeoJSON or Shapefile of points, or of
@@ -126,16 +133,23 @@ def collect(run: Path, points: Path, label_column: str, out: Path, as_json: bool
     from assessment.labels.collect import collect as gather
 
     require_new_files(out)
-    found = gather(run, points, out, label_column)
+    found = gather(run, points, out, label_column, buffer)
     if as_json:
-        facts = {"classes": found.classes, "without_label": found.empty, "elsewhere": found.outside}
+        facts = {
+            "classes": found.classes,
+            "without_label": found.empty,
+            "elsewhere": found.outside,
+            "narrow": found.narrow,
+        }
         click.echo(json.dumps({"samples": str(found.out), **facts}))
         return
     counts = ", ".join(f"{count} {name}" for name, count in found.classes.items())
     click.echo(f"Samples: {out}, {sum(found.classes.values())}: {counts}")
-    if found.empty or found.outside:
+    if found.empty or found.outside or found.narrow:
+        narrow = f", {found.narrow} too narrow for --buffer {buffer:g}" if buffer else ""
         click.echo(
-            f"Left out: {found.empty} places without a label, {found.outside} on no composite of the run.",
+            f"Left out: {found.empty} places without a label, {found.outside} on no composite of the "
+            f"run{narrow}.",
             err=True,
         )
 

@@ -87,7 +87,18 @@ def test_every_code_in_the_table_is_in_the_list(name: str) -> None:
 @pytest.mark.parametrize("name", NAMED)
 def test_no_code_that_is_called_a_crop_of_its_own_is_other(name: str) -> None:
     """Mixtures, sweet corn and what is called after a crop alone are told by name below."""
-    allowed = ("buckwheat", "sweet", "wild", "mix", "pop", "wheatgrass", "seed", "broom", "cornflower", "liquorice")
+    allowed = (
+        "buckwheat",
+        "sweet",
+        "wild",
+        "mix",
+        "pop",
+        "wheatgrass",
+        "seed",
+        "broom",
+        "cornflower",
+        "liquorice",
+    )
     plain = {"corn": ("corn", "maize"), "soybeans": ("soy",), "rice": ("rice",), "cotton": ("cotton",)}
     for code, label in published(name).items():
         if class_of(name, code) == "other" and not any(word in label for word in allowed):

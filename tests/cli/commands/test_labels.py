@@ -67,6 +67,32 @@ def test_a_table_of_visits_gives_the_samples_of_the_same_points(run, tmp_path, s
         np.testing.assert_array_equal(by_table[key], by_points[key])
 
 
+def test_with_a_buffer_the_place_of_a_parcel_lies_inside_and_narrow_parcels_are_left_out(run, tmp_path):
+    run = copied(run, tmp_path / "run")
+    invoke("suggest", run, *WISH)
+    points = geopandas.read_file(run / "places_to_visit.gpkg").head(3)
+    metres = points.to_crs(points.estimate_utm_crs())
+    sides = (90, 30, 10)  # a place 20 m from the edge has the first alone
+    parcels = metres.set_geometry(
+        [p.buffer(side / 2, cap_style="square") for p, side in zip(metres.geometry, sides, strict=True)]
+    )
+    parcels.assign(label="corn").to_file(tmp_path / "parcels.gpkg")
+    out = tmp_path / "here.npz"
+    result = invoke("collect", run, tmp_path / "parcels.gpkg", "--out", out, "--buffer", 20)
+    assert result.exit_code == 0, result.output
+    assert "2 too narrow for --buffer 20" in result.stderr
+    found = np.load(out)
+    place = geopandas.GeoSeries.from_xy(found["lon"], found["lat"], crs="EPSG:4326").to_crs(metres.crs)[0]
+    assert len(found["lbl"]) == 1
+    assert parcels.geometry[0].exterior.distance(place) > 20 - 8  # the centre of the pixel of that place
+    none = invoke("collect", run, tmp_path / "parcels.gpkg", "--out", tmp_path / "no.npz", "--buffer", 200)
+    assert none.exit_code == 2
+    assert "3 have no place 200 m from an edge" in none.stderr
+    odd = invoke("collect", run, tmp_path / "parcels.gpkg", "--out", tmp_path / "no.npz", "--buffer", -1)
+    assert odd.exit_code == 2
+    assert "A buffer is 0 metres or more, got -1" in odd.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
