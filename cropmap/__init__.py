@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from cropmap.options import known_options
 from gee_pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def estimate(
         raise InputError(
             f"An estimate on='servers' is of a model, and another of none; got on={on!r}, model={model!r}."
         )
-    known = _known(EstimateRequest, _with_settings({**options, "year": year}))
+    known = known_options(EstimateRequest, _with_settings({**options, "year": year}))
     with passing_area_file(aoi, f"area-{year}") as area, listening(progress) as listener:
         if model is None:
             return estimate_area(EstimateRequest(aoi=area, **known), listener.notice)
@@ -367,7 +368,7 @@ def sample(aoi: Any, year: int, out: Place, *, reference: str, **options: Any) -
     from training.sampling.field_samples import take_samples
     from training.sampling.plan import SampleRequest
 
-    known = _known(SampleRequest, _with_settings({"year": year, "reference": reference, **options}))
+    known = known_options(SampleRequest, _with_settings({"year": year, "reference": reference, **options}))
     return take_samples(SampleRequest(aoi=area_file(aoi, Path(out)), out=Path(out), **known))
 
 
@@ -391,7 +392,7 @@ def suggest(place: Place | Run, *, progress: bool = True, **options: Any) -> geo
     from assessment.labels.visit_file import places_of
     from cropmap.talk import counted
 
-    asked = SuggestOptions(**_known(SuggestOptions, options))
+    asked = SuggestOptions(**known_options(SuggestOptions, options))
     with counted("cells", progress) as report:
         return places_of(choose(_folder(place), asked, report))
 
@@ -462,7 +463,7 @@ def train(
     from training.fit.options import SplitRule, TrainingOptions
     from training.fit.train import train_checkpoint
 
-    asked = TrainingOptions(**_known(TrainingOptions, options))
+    asked = TrainingOptions(**known_options(TrainingOptions, options))
     _require_new(out, *_paths(samples), legend)
     known = _samples(samples, classes=classes, year=year, legend=legend)
     checkpoint = train_checkpoint(known, asked, SplitRule(split, block_size), year=year, model=model)
@@ -535,7 +536,7 @@ def tune(
     from training.tuning.options import TuneOptions
     from training.tuning.tune import tune as tune_model
 
-    asked = TuneOptions(**_known(TuneOptions, options))
+    asked = TuneOptions(**known_options(TuneOptions, options))
     path = model_path(_model(model))
     _require_new(out, *_paths(samples), legend, path)
     start = load_checkpoint(path)
@@ -593,8 +594,8 @@ def adapt(
 
     method = method or DEFAULT_METHOD
     own = {name: options.pop(name) for name in _names(AdaptationOptions) & set(options)}
-    training = TrainingOptions(**{"augmentation": AUGMENTATION, **_known(TrainingOptions, options)})
-    adaptation = replace(method_of(method), **_known(AdaptationOptions, own))
+    training = TrainingOptions(**{"augmentation": AUGMENTATION, **known_options(TrainingOptions, options)})
+    adaptation = replace(method_of(method), **known_options(AdaptationOptions, own))
     _require_new(out, *_paths(source), legend)
     known, folder = _samples(source, classes=classes, legend=legend), _folder(target)
     series = series_of_run(folder, known.recipe, unlabelled, training.seed, option="target")
@@ -626,7 +627,7 @@ def design(place: Place | Run, *, progress: bool = True, **options: Any) -> Desi
     from assessment.sample.request import DesignRequest
     from cropmap.talk import counted
 
-    known = _known(DesignRequest, options)
+    known = known_options(DesignRequest, options)
     with counted("windows of the map", progress) as report:
         return design_sample(DesignRequest(_folder(place), **known), report)
 
@@ -651,8 +652,8 @@ def assess(
     from cropmap.talk import counted
 
     own = {name: options.pop(name) for name in _names(AnswerRequest) & set(options)}
-    known = _known(ReportRequest, options)
-    asked = AnswerRequest(**{**_known(AnswerRequest, own), "files": tuple(_paths(answers))})
+    known = known_options(ReportRequest, options)
+    asked = AnswerRequest(**{**known_options(AnswerRequest, own), "files": tuple(_paths(answers))})
     with counted("windows of the map", progress) as report:
         return make_report(ReportRequest(_folder(place), asked, **known), report)
 
@@ -676,7 +677,7 @@ def fields(
     from assessment.fields.fields import FieldsRequest, make_fields
     from cropmap.talk import counted
 
-    known = _known(FieldsRequest, options)
+    known = known_options(FieldsRequest, options)
     given = None if parcels is None else Path(parcels)
     with counted("parcels", progress) as report:
         found = make_fields(FieldsRequest(_folder(place), given, **known), report)
@@ -720,14 +721,14 @@ def publish(
     if to is not None:
         from assessment.publication.publish import PublishRequest, publish_maps
 
-        request = PublishRequest(runs, Path(to), words, **_known(PublishRequest, options))
+        request = PublishRequest(runs, Path(to), words, **known_options(PublishRequest, options))
         with counted("parts of the map", progress) as report:
             return publish_maps(request, report)
     from assessment.publication.map_asset import MapAssetRequest, publish_asset
 
     if len(runs) != 1:
         raise InputError(f"An asset is of one map, got {len(runs)} runs. Give one.")
-    known = _known(MapAssetRequest, {"bucket": None, **_with_settings(options)})
+    known = known_options(MapAssetRequest, {"bucket": None, **_with_settings(options)})
     asked = MapAssetRequest(runs[0], str(asset), words=words, **known)
     with listening(progress) as listener:
         return publish_asset(asked, notice=listener.notice)
@@ -747,7 +748,7 @@ def _request(
     """A request of a run, whose area is a file beside its folder."""
     from cropmap.places import area_file
 
-    known = _known(kind, {**options, "year": year})
+    known = known_options(kind, {**options, "year": year})
     if known.get("to") is not None:
         raise InputError(
             f"Cells are fetched at once here; batch tasks are the command's, got to={known['to']!r}. Omit it "
@@ -817,37 +818,9 @@ def _with_settings(options: dict[str, Any]) -> dict[str, Any]:
     names = {"project", "service_account", "endpoint"} & set(options)
     if not names or "settings" in options:
         return options
-    given = _known(EarthEngineSettings, {name: options[name] for name in names})
+    given = known_options(EarthEngineSettings, {name: options[name] for name in names})
     rest = {name: value for name, value in options.items() if name not in names}
     return {**rest, "settings": EarthEngineSettings(**given)}
-
-
-def _known(kind: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a request as its fields take them: of a path given as text, or a number of numpy.
-
-    Raises:
-        InputError: There are options that the request does not have, or a year is not a whole number.
-    """
-    types = {field.name: str(field.type) for field in fields_of(kind)}
-    if unknown := sorted(set(options) - set(types)):
-        raise InputError(
-            f"{', '.join(unknown)} is no option here. There are {', '.join(sorted(types))} "
-            f"({kind.__module__}.{kind.__name__})."
-        )
-    return {name: _as_field(name, types[name], value) for name, value in options.items()}
-
-
-def _as_field(name: str, type_: str, value: Any) -> Any:
-    """A value as a field of a type takes it."""
-    if hasattr(value, "item") and hasattr(value, "dtype"):
-        value = value.item()
-    if name == "year" and not isinstance(value, int):
-        raise InputError(f"A year is a whole number such as 2023, got {value!r}.")
-    if not isinstance(value, str):
-        return value
-    if type_.startswith("tuple"):
-        return (value,)
-    return Path(value) if "Path" in type_ and "str" not in type_ else value
 
 
 def _samples(files: Place | Sequence[Place], *, legend: Place | None, **reading: Any) -> Any:

@@ -36,9 +36,11 @@ def open_composites(folder: Path, plan: RunPlan) -> xarray.Dataset:
     import xarray as xr
 
     if not (folder / "composites").is_dir():
+        served = plan.model is not None and plan.model.on_servers
+        why = "Earth Engine labelled its pixels" if served else "they were deleted"
         raise InputError(
-            f"The run in {folder} keeps no composites: Earth Engine labelled its pixels. Make them with "
-            "cropmap.export, or map without on='servers'."
+            f"The run in {folder} keeps no composites: {why}. Make them with cropmap.export in another folder"
+            f"{', or map without on=' + repr('servers') if served else ''}."
         )
     values = _blocks(folder, plan)
     height, width = plan.grid.geobox.shape

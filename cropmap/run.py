@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
+from rasterio.errors import RasterioError
 
 from cropmap.composites import open_composites
-from gee_pipeline.errors import InputError
+from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import read_json
-from gee_pipeline.layers import CONFIDENCE, PROBABILITIES
+from gee_pipeline.layers import BASE, CONFIDENCE, PROBABILITIES
 from inference.product.legend import Legend, read_legend
 from inference.run.plan import RUN_FILE, RunPlan, load_plan
 
@@ -56,7 +57,13 @@ class CropMap:
     @cached_property
     def report(self) -> dict[str, Any]:
         """What report.json says: areas, model, recipe, completeness."""
-        found: dict[str, Any] = read_json(self.folder / "report.json")
+        path = self.folder / "report.json"
+        found = read_json(path)
+        if not isinstance(found, dict) or not {"title", "classes", "simulated"} <= set(found):
+            raise CorruptFileError(
+                f"{path} is no report of a map of cropmap, or is damaged. Make the map again with "
+                "cropmap.predict and the same folder."
+            )
         return found
 
     @cached_property
@@ -106,12 +113,23 @@ class CropMap:
 
         path = self.folder / f"{name}.tif"
         if not path.is_file():
+            if name in {layer.name for layer in BASE}:
+                raise InputError(
+                    f"The map in {self.folder} is not whole: {path.name} is missing. Make it again with "
+                    "cropmap.predict and the same folder."
+                )
             there = ", ".join(sorted(one.stem for one in self.folder.glob("*.tif")))
             raise InputError(
                 f"The map in {self.folder} has no layer {name}; it has {there}. A finished run gets more: "
                 f"cropmap.predict(..., layers=({name!r},)) with the same folder."
             )
-        found = rioxarray.open_rasterio(path, chunks={"x": CHUNK, "y": CHUNK})
+        try:
+            found = rioxarray.open_rasterio(path, chunks={"x": CHUNK, "y": CHUNK})
+        except RasterioError as error:
+            raise CorruptFileError(
+                f"{path} cannot be read: {error}. Make the map again with cropmap.predict and the "
+                "same folder."
+            ) from error
         assert not isinstance(found, list)
         return found  # type: ignore[return-value]  # one raster of one group of bands
 

@@ -70,7 +70,7 @@ def show(
         composites: Days of which a slider shows one, as its composite in true colours; each takes the bin
             that holds it. `all` is every bin. A composite is drawn when the slider first comes to it.
         parcels: Vector file of parcels, such as fields.gpkg.
-        points: Vector file of sample points.
+        points: Sample points: a vector file, or a CSV with `lon` and `lat` in degrees.
         beside: Another map of the same place, a run with one, or a day of the run whose composite is seen
             there: the two are split by a line that can be drawn.
 
@@ -100,12 +100,22 @@ def show(
         )
     for name, file in (("Parcels", parcels), ("Points", points)):
         if file is not None:
-            view.add_vector(str(file), layer_name=name, zoom_to_layer=False)
+            _add_places(view, Path(file), name)
     view.add_legend(title="Crops", legend_dict={entry.name: entry.color for entry in crop_map.legend.crops})
     if run is not None:
         _add_slider(view, run, days)
         _tell_of_clicks(view, run)
     return view
+
+
+def _add_places(view: Any, file: Path, name: str) -> None:
+    """A vector file, or a table with longitude and latitude."""
+    from assessment.sample.tables import VECTORS, read_points
+
+    if file.suffix.lower() in VECTORS:
+        view.add_vector(str(file), layer_name=name, zoom_to_layer=False)
+    else:
+        view.add_gdf(read_points(file), layer_name=name, zoom_to_layer=False)
 
 
 def _require_files(*files: Path | None) -> None:

@@ -213,7 +213,7 @@ def _opened(path: Path) -> Iterator[DatasetReader]:
         with rasterio.open(path) as file:
             yield file
     except DAMAGED_RASTER as error:
-        raise _corrupt(path, str(error.__cause__ or error)) from error
+        raise _corrupt(path, str(error.__cause__ or error).rstrip(".")) from error
 
 
 def _days(label: _Label) -> dict[str, tuple[str, NDArray[np.datetime64]]]:

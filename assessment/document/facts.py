@@ -163,6 +163,8 @@ def read_document(
         CorruptFileError: A file is damaged.
     """
     place = run / "map"
+    if not run.is_dir():
+        raise InputError(f"{run} is no folder of a run. Name the --out of predict.")
     if not (place / "report.json").is_file():
         raise IncompleteRunError(
             f"Only a finished map is shown and published, but {place} holds no report.json. Finish the run "

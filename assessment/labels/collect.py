@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import math
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +15,9 @@ import shapely
 from numpy.typing import NDArray
 
 from assessment.sample.layer import read_layer
-from assessment.sample.tables import VECTORS, read_places, read_table
+from assessment.sample.tables import VECTORS, read_points
 from gee_pipeline.errors import InputError
-from gee_pipeline.files import require_writable
+from gee_pipeline.files import ODD_VALUES, require_writable
 from inference.run.plan import RunPlan, load_plan
 from training.pseudo_labels.candidates import CANDIDATE
 from training.pseudo_labels.drawing import stored_series
@@ -65,6 +67,7 @@ def collect(folder: Path, points: Path, out: Path, column: str = LABEL, buffer: 
     if not 0 <= buffer < math.inf:
         raise InputError(f"A buffer is 0 metres or more, got {buffer}. Give for example --buffer 20.")
     require_npz(out)
+    _require_ours(out)
     require_writable(out)
     plan, composites = load_plan(folder), require_composites(folder)
     frame = _rows(points, column)
@@ -78,7 +81,8 @@ def collect(folder: Path, points: Path, out: Path, column: str = LABEL, buffer: 
         raise InputError(
             f"No label of {points} lies on a composite of {folder}: {empty:,} of {len(labels):,} places have "
             f"none in the column {column}, {outside:,} lie elsewhere, {thin:,} have no place {buffer:g} m "
-            "from an edge. Fill the column, name the run of that place, or take a smaller --buffer."
+            "from an edge. Fill the column, name the run of that place, take a smaller --buffer, or see "
+            "whether longitude and latitude are exchanged."
         )
     lon, lat = places_of(plan, pixels[kept])
     pack_samples(
@@ -95,9 +99,25 @@ def collect(folder: Path, points: Path, out: Path, column: str = LABEL, buffer: 
     return Collected(out, found, empty, outside, thin)
 
 
+def _require_ours(out: Path) -> None:
+    """Refuse to replace what is no file of labels that were collected."""
+    if not out.exists():
+        return
+    try:
+        with np.load(out) as file:
+            kind = json.loads(str(file["metadata"]))["request"]["kind"]
+    except (*ODD_VALUES, zipfile.BadZipFile):
+        kind = None
+    if kind != COLLECTED:
+        raise InputError(
+            f"{out} is there already and holds no collected labels, so it is not replaced. Choose another "
+            "--out."
+        )
+
+
 def _rows(points: Path, column: str) -> Any:
     is_table = points.suffix.lower() not in VECTORS
-    frame = _table(points) if is_table else read_layer(points, "labels")
+    frame = read_points(points) if is_table else read_layer(points, "labels")
     if column not in frame.columns:
         known = ", ".join(str(name) for name in frame.columns if name != "geometry")
         raise InputError(
@@ -106,15 +126,6 @@ def _rows(points: Path, column: str) -> Any:
     if getattr(frame, "crs", None) is None:
         raise InputError(f"The labels {points} have no places with a CRS. Save them with their CRS.")
     return frame
-
-
-def _table(points: Path) -> Any:
-    """A table with `lon` and `lat` in degrees as a frame with places."""
-    import geopandas
-
-    rows = read_table(points)
-    lon, lat = read_places(rows, [f"row {number}" for number in range(1, len(rows) + 1)], points)
-    return geopandas.GeoDataFrame(rows, geometry=geopandas.points_from_xy(lon, lat), crs="EPSG:4326")
 
 
 def _text(value: Any) -> str:

@@ -140,16 +140,36 @@ def read_places(
     """
     usual = ("lon", "longitude", "x"), ("lat", "latitude", "y")
     east, north = (column(rows, None, names, owner, "a heading") for names in usual)
-    return _degrees(rows, ids, east), _degrees(rows, ids, north)
+    return _degrees(rows, ids, east, 180), _degrees(rows, ids, north, 90)
 
 
-def _degrees(rows: Sequence[Row], ids: Sequence[str], name: str) -> NDArray[np.float64]:
-    faults, odd, out = Faults(), [], np.full(len(rows), np.nan)
+def read_points(path: Path) -> Any:
+    """A table with `lon` and `lat` as a GeoDataFrame in EPSG:4326, its columns as texts.
+
+    Args:
+        path: CSV in UTF-8.
+
+    Raises:
+        InputError: It cannot be read, is empty, or has rows without a place.
+    """
+    import geopandas
+
+    rows = read_table(path)
+    lon, lat = read_places(rows, [f"row {number}" for number in range(1, len(rows) + 1)], path)
+    return geopandas.GeoDataFrame(rows, geometry=geopandas.points_from_xy(lon, lat), crs="EPSG:4326")
+
+
+def _degrees(rows: Sequence[Row], ids: Sequence[str], name: str, most: float) -> NDArray[np.float64]:
+    faults, odd, beyond, out = Faults(), [], [], np.full(len(rows), np.nan)
     for place, row in enumerate(rows):
         try:
             out[place] = decimal(row[name])
         except ValueError:
             odd.append(f"{ids[place]} ({row[name] or 'empty'})")
+            continue
+        if not abs(out[place]) <= most:
+            beyond.append(f"{ids[place]} ({row[name]})")
     faults.add(odd, f"{name} is no number of degrees at {{ids}}")
-    faults.refuse("Correct them.")
+    faults.add(beyond, f"{name} lies beyond {most:g} degrees at {{ids}}")
+    faults.refuse("Correct them; other coordinates than degrees come as GeoPackage, which names their CRS.")
     return out

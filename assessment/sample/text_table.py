@@ -27,6 +27,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         text = read_limited(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text in UTF-8. Save it as CSV in UTF-8.") from error
+    if "\0" in text or text.startswith("PK"):
+        raise InputError(f"{path} is no text, but another kind of file. Save it as CSV in UTF-8.")
+    text = text.lstrip("\r\n")
     head, _, rest = text.partition("\n")
     if head.strip().lower()[:-1] == "sep=":
         separator, text = head.strip()[-1], rest
@@ -43,8 +46,15 @@ def _rows(path: Path, reader: csv.DictReader[str]) -> list[dict[str, str]]:
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise InputError(f"{path} has several columns {', '.join(twice[:20])}. Give each a name of its own.")
     reader.fieldnames = names
-    rows = ({k: (v or "").strip() for k, v in row.items() if k} for row in reader)
-    return [row for row in rows if any(row.values())]
+    rows = list(reader)
+    for number, row in enumerate(rows, 1):
+        if any(cell.strip() for cell in row.get(None, ())):
+            raise InputError(
+                f"Row {number} of {path} has more cells than the heading, which has {len(names)}. Decimal "
+                "commas want semicolons between the columns; texts with commas stand in quotes."
+            )
+    plain_rows = ({k: (v or "").strip() for k, v in row.items() if k} for row in rows)
+    return [row for row in plain_rows if any(row.values())]
 
 
 def plain(name: str) -> str:

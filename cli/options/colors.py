@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,20 +18,12 @@ class ClassColors(click.ParamType["dict[str, str]"]):
         """Colour by name; whether a map has such classes is asked later."""
         if isinstance(value, dict):
             return {str(name): str(color) for name, color in value.items()}
-        if "=" in value and not Path(value).is_file():
-            return dict(self._pair(part, param, ctx) for part in value.split(","))
-        from inference.drawing.color_file import read_colors
+        from inference.drawing.color_file import colors_of
 
         try:
-            return read_colors(Path(value))
+            return colors_of(value)
         except CropmapError as error:
             self.fail(str(error), param, ctx)
-
-    def _pair(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        name, equals, color = text.rpartition("=")
-        if not (equals and name.strip()):
-            self.fail(f"{text!r} is not a class and its colour. Write for example corn=#ffd300.", param, ctx)
-        return name.strip(), color.strip()
 
 
 colors_option = click.option(

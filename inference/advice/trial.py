@@ -69,6 +69,8 @@ def advise(
     layers: tuple[LayerName, ...] = ("applicability",) if model.applicability else ()
     trial = trial_of(request, folder, squares, seed)
     make_map(replace(trial, layers=layers), listener, margin=max(_steps(model)))
+    if listener:
+        listener.notice(f"Trying the window moved by up to {max(DAYS)} days: as much work as the map again.")
     advice = _looked_at(trial.folder, model, path.name, request)
     if advice.growth and model.curves:
         from inference.advice.growth_picture import draw_growth  # matplotlib takes half a second
@@ -155,6 +157,7 @@ class _Tried:
     def __init__(self, model: Checkpoint, series: NDArray[np.int16], bins: range) -> None:
         self._model, self._series, self._bins = model, series, bins
         self._predictor = Predictor(model, "cpu")
+        self._unmoved: NDArray[np.float32] | None = None
 
     def _window(self, bins: int) -> NDArray[np.int16]:
         """The series in the model's window, moved by whole bins; without pixels that have nothing in it."""
@@ -162,9 +165,18 @@ class _Tried:
         found = in_window(self._series, window.start + bins - self._bins.start, len(window))
         return found[(found != NODATA).any(axis=(1, 2))]
 
+    def _answers(self, bins: int) -> NDArray[np.float32]:
+        """Probabilities `(pixel, class)` with the window moved; those of the window as it is are kept."""
+        if bins == 0 and self._unmoved is not None:
+            return self._unmoved
+        said = self._predictor.probabilities(self._window(bins))
+        if bins == 0:
+            self._unmoved = said
+        return said
+
     def shifted(self, bins: int) -> Shift:
         """What the model says with its window moved by whole bins."""
-        said, outside = self._predictor.probabilities(self._window(bins)), None
+        said, outside = self._answers(bins), None
         if self._model.applicability:
             outside = float((self._model.applicability.layer(said) > AT_LIMIT).mean())
         return Shift(round(bins * self._model.recipe.mean_bin_days), float(said.max(axis=1).mean()), outside)
@@ -175,7 +187,7 @@ class _Tried:
         if model.curves is None:
             return ()
         series, names = self._window(0), [crop.name for crop in model.classes]
-        said = self._predictor.probabilities(series).argmax(axis=1)
+        said = self._answers(0).argmax(axis=1)
         return growth_of(series, said, names, model.curves, model.recipe)
 
 

@@ -31,6 +31,25 @@ def read_colors(path: Path) -> dict[str, str]:
     return values
 
 
+def colors_of(text: str) -> dict[str, str]:
+    """`#rrggbb` by class name of a text such as `corn=#ffd300,rye=#b77c00`, or of a file.
+
+    Raises:
+        InputError: It is neither, or the file says something else.
+        CorruptFileError: The file is neither TOML nor JSON.
+    """
+    if "=" in text and not Path(text).is_file():
+        return dict(map(_pair, text.split(",")))
+    return read_colors(Path(text))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, color = text.rpartition("=")
+    if not (equals and name.strip()):
+        raise InputError(f"{text!r} is not a class and its colour. Write for example corn=#ffd300.")
+    return name.strip(), color.strip()
+
+
 def _of_legend(classes: list[Any]) -> dict[str, Any]:
     """Colour by name; what has none, such as what lies outside, is left out."""
     tables = [one for one in classes if isinstance(one, dict) and isinstance(one.get("name"), str)]

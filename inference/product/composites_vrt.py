@@ -54,7 +54,7 @@ class CompositesVrt:
         return len(self.cells) * len(self.bins) * len(self.recipe.bands)
 
     def write(self) -> None:
-        """Write it; cells whose composite was deleted are left out, and of none no file is made.
+        """Write it anew; cells whose composite was deleted are left out, and of none no file is made.
 
         Red, green and blue are of the bin that most files show, also in the style beside it. The pixels stay
         in the files of the cells. Format: https://gdal.org/en/stable/drivers/raster/vrt.html
@@ -63,6 +63,7 @@ class CompositesVrt:
             CorruptFileError: A composite is damaged.
             DiskFullError: The disk has no room.
         """
+        self.remove()  # a former one would show files that are not there
         paths = ((cell, composite_path(self.folder, cell)) for cell in self.grid.cells(self.cells))
         stored = [(cell, stored_bins(path)) for cell, path in paths if path.is_file()]
         if not stored:
@@ -73,6 +74,11 @@ class CompositesVrt:
             first = self.bins.index(shown) * len(self.recipe.bands) + 1
             red, green, blue = (first + self.recipe.bands.index(band) for band in TRUE_COLOR)
             write_bytes(self.path.with_suffix(".qml"), true_color_style((red, green, blue)))
+
+    def remove(self) -> None:
+        """Delete a former one and its style."""
+        for path in (self.path, self.path.with_suffix(".qml")):
+            path.unlink(missing_ok=True)
 
     def _lines(self, stored: list[tuple[Cell, StoredBins]], shown: int) -> Iterator[str]:
         box = self.grid.map_box

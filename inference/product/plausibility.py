@@ -152,8 +152,9 @@ class Check:
         expected = scenes.scenes + scenes.empty
         if scenes.empty > MANY_EMPTY * max(expected, 1):
             found.append(
-                f"{scenes.empty:,} of {expected:,} scenes have no pixel in a cell that their footprint "
-                "covers: the files and the footprints of the items do not belong together."
+                f"In {scenes.empty:,} of {expected:,} looks of a scene at a cell there is no pixel, though "
+                "the footprint covers the cell: footprints are larger than what was seen, or belong to other "
+                "files."
             )
         return found
 

@@ -31,7 +31,8 @@ CELLS: Final = 3
 """Cells that are predicted again."""
 
 _WAY_OUT: Final = (
-    "Run 'cropmap predict' again: it makes what is damaged again; or restore the folder from a copy."
+    "Run 'cropmap predict' again: it makes what is damaged again, a composite only where its prediction is "
+    "deleted too; or restore the folder from a copy."
 )
 
 _STEP: Final = 1

@@ -122,6 +122,9 @@ class SceneRequest(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_memory(self.memory)
+        if self.workers is not None and self.workers < 0:
+            raise InputError(f"--workers is 0 or more, got {self.workers}. Omit it to use all cores.")
         if self.source is not None and (names := self._of_earth_engine()):
             raise InputError(
                 f"{', '.join(names)} concern Earth Engine, but --source {self.source} reads scenes from a "
@@ -180,6 +183,10 @@ class ModelRequest(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.min_mapped is not None and not 0 <= self.min_mapped <= 1:
+            raise InputError(
+                f"--min-mapped is a share, 0 to 1, got {self.min_mapped}. Write for example 0.95."
+            )
         object.__setattr__(self, "layers", in_order(self.layers))  # frozen
 
     def options(self) -> dict[str, Any]:
@@ -291,6 +298,18 @@ class Listener:
     def warn(self, text: str) -> None:
         """Give the user one sentence that asks for a decision."""
         self.notice(f"Warning: {text}")
+
+
+def require_memory(gibibytes: float) -> None:
+    """Refuse an amount of memory that no machine has: too little, infinity, NaN.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not 0.1 <= gibibytes <= 1e6:
+        raise InputError(
+            f"--memory is an amount of GiB of at least 0.1, got {gibibytes}. Write for example 2."
+        )
 
 
 _PLACES: Final = ("source", "cropland_mask")

@@ -144,6 +144,7 @@ def write_vrt(request: Request, plan: RunPlan, listener: Listener) -> None:
     """
     vrt = CompositesVrt(request.folder, plan.grid, plan.cells, plan.recipe, plan.season, plan.bins)
     if vrt.sources > MOST_SOURCES:
+        vrt.remove()
         listener.notice(
             f"The {len(plan.cells):,} composites have no {VRT}, which would list {vrt.sources:,} bands of "
             f"cells; programs take long to open more than {MOST_SOURCES:,}. cropmap.open_run(...).composites "
@@ -153,7 +154,10 @@ def write_vrt(request: Request, plan: RunPlan, listener: Listener) -> None:
     try:
         vrt.write()
     except CorruptFileError as error:
-        listener.warn(f"The composites have no {VRT}. {error}")
+        of_map = (
+            " The map does not need it: only without its prediction is it made again." if plan.model else ""
+        )
+        listener.warn(f"{VRT} is not written. {error}{of_map}")
 
 
 def checked(summary: RunSummary, plan: RunPlan, model: TrainedModel | None = None) -> Check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -29,7 +30,7 @@ from cropmap.places import area_file
 from cropmap.run import CropMap, Run
 from cropmap.show import bin_of, by_confidence, show, told, true_color
 from cropmap.talk import listening
-from gee_pipeline.errors import InputError, MismatchError
+from gee_pipeline.errors import CropmapError, InputError, MismatchError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.store import open_composite
 from tests.support.forest_map_place import made_forest
@@ -173,7 +174,20 @@ def test_options_are_taken_as_a_notebook_has_them(place: Place, run: Run, tmp_pa
     ("options", "words"),
     [
         ({"on": "server"}, "on='here' or on='servers', got on='server'"),
-        ({"year": "2021"}, "whole number such as 2023, got '2021'"),
+        ({"year": "2021"}, "year takes a whole number, got '2021'"),
+        ({"hemisphere": "east"}, "hemisphere takes 'north', 'south' or None, got 'east'"),
+        ({"bad_scenes": "x"}, "bad_scenes takes 'stop', 'leave-out', got 'x'"),
+        ({"endpoint": "x"}, "endpoint takes 'standard', .*got 'x'"),
+        ({"layers": 3}, "layers takes some of 'second', .*got 3"),
+        ({"layers": ("second", "third")}, "layers takes some of 'second', .*got"),
+        ({"workers": -1}, "--workers is 0 or more, got -1"),
+        ({"workers": "2"}, "workers takes a whole number or None, got '2'"),
+        ({"workers": True}, "workers takes a whole number or None, got True"),
+        ({"memory": "2"}, "memory takes a number, got '2'"),
+        ({"memory": -1}, "--memory is an amount of GiB of at least 0.1, got -1"),
+        ({"min_mapped": 7}, "--min-mapped is a share, 0 to 1, got 7"),
+        ({"colors": "corn"}, "corn is no file"),
+        ({"like": 3}, "like takes a path or None, got 3"),
         ({"on": "servers", "source": None, "to": "gcs://maps/x"}, "batch tasks are the command's"),
     ],
 )
@@ -184,6 +198,23 @@ def test_options_that_would_be_misread_are_refused(
     with pytest.raises(InputError, match=words):
         cropmap.predict(str(place.area), out=tmp_path / "run", **{**usual, **options})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_stands_for_a_text_and_colours_are_given_as_in_the_command(
+    place: Place, tmp_path: Path
+) -> None:
+    run = cropmap.predict(
+        place.area,
+        YEAR,
+        source=Path(place.catalog),
+        out=tmp_path / "run",
+        model=place.model,
+        colors="corn=#ffd400",
+        workers=np.int64(0),
+        cell_size=32,
+        progress=False,
+    )
+    assert {entry.name: entry.color for entry in run.map.legend.entries}["corn"] == "#ffd400"
 
 
 def test_an_export_fetches_and_says_so_of_tasks(place: Place, tmp_path: Path) -> None:
@@ -351,6 +382,41 @@ def test_a_pixel_tells_class_probabilities_and_series(run: Run) -> None:
         run.pixel(0, 0)
 
 
+# --- spoilt
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("map/report.json", b"{}", "no report of a map of cropmap, or is damaged"),
+        ("map/confidence.tif", b"no raster", "cannot be read"),
+        ("map/confidence.tif", None, r"not whole: confidence.tif is missing"),
+    ],
+)
+def test_what_was_spoilt_in_a_map_is_named(
+    run: Run, tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    copy = Run.open(shutil.copytree(run.folder, tmp_path / "run"))
+    path = copy.folder / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CropmapError, match=words):
+        print(copy.areas, copy.map.confidence.max())
+
+
+def test_composites_that_were_deleted_are_called_so(run: Run, tmp_path: Path) -> None:
+    copy = Run.open(shutil.copytree(run.folder, tmp_path / "run"))
+    shutil.rmtree(copy.folder / "composites")
+    with pytest.raises(InputError, match="keeps no composites: they were deleted"):
+        print(copy.composites)
+
+
+def test_a_folder_that_is_not_there_is_not_published(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothere is no folder of a run"):
+        cropmap.publish(tmp_path / "nothere", to=tmp_path / "published", agency="Office", licence="CC0-1.0")
+
+
 # --- shown
 
 
@@ -370,6 +436,12 @@ def test_a_map_of_the_world_has_layers_and_a_legend(run: Run, monkeypatch: pytes
         show(run.map, composites=(f"{YEAR}-06-20",))
     with pytest.raises(InputError, match=r"none\.gpkg does not exist"):
         show(run.map, parcels=Path("none.gpkg"))
+
+
+def test_points_of_a_table_are_shown(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "visits.csv").write_text("lon,lat,crop\n-90.8,35.3,rice\n")
+    view = show(run.map, points=tmp_path / "visits.csv")
+    assert "Points" in {layer.name for layer in view.layers}
 
 
 def test_classes_are_the_paler_the_less_confident_they_are(run: Run, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_points_outside_and_unknown_labels_are_all_named(place: AssessedPlace, t
     rows = [{"id": f"f{n}", **row} for n, row in enumerate(field_rows(place, 5))]
     rows[1] |= {"lon": "0", "lat": "0"}
     rows[2] |= {"label": "rye"}
-    rows[3] |= {"lon": "nan"}
+    rows[3] |= {"lon": "179"}
     with pytest.raises(InputError) as error:
         compare(place.folder, write_rows(tmp_path / "p.csv", rows))
     assert "2 points lie outside the area of the map: f1, f3" in str(error.value)
@@ -62,6 +62,14 @@ def test_places_that_are_no_numbers_are_named(place: AssessedPlace, tmp_path: Pa
     rows[1] |= {"lat": "45 N"}
     rows[2] |= {"lat": ""}
     with pytest.raises(InputError, match=r"lat is no number of degrees at row 2 \(45 N\), row 3 \(empty\)"):
+        compare(place.folder, write_rows(tmp_path / "p.csv", rows))
+
+
+def test_places_that_are_no_degrees_are_named(place: AssessedPlace, tmp_path: Path) -> None:
+    rows = field_rows(place, 4)
+    rows[1] |= {"lon": "698000"}
+    rows[2] |= {"lon": "nan"}
+    with pytest.raises(InputError, match=r"lon lies beyond 180 degrees at row 2 \(698000\), row 3 \(nan\)"):
         compare(place.folder, write_rows(tmp_path / "p.csv", rows))
 
 

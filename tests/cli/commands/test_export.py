@@ -79,8 +79,15 @@ def test_a_damaged_composite_that_a_map_no_longer_needs_is_told_and_stays(
     damaged.write_bytes(b"no composite")
     result = place.predict(run)
     assert result.exit_code == 0
-    assert "The composites have no composites.vrt" in result.stderr
+    assert "composites.vrt is not written" in result.stderr
     assert str(damaged) in result.stderr
+    assert "only without its prediction is it made again" in result.stderr
+    assert not (run / "composites" / "composites.vrt").exists()
+    damaged.unlink()
+    (run / "predictions" / damaged.name).unlink()
+    assert place.predict(run).exit_code == 0
+    with rasterio.open(run / "composites" / "composites.vrt") as whole:
+        assert (whole.read(window=((0, CELL_SIZE), (0, CELL_SIZE))) != -9999).any()
 
 
 def test_a_run_does_not_continue_with_other_pixels(place: Place, tmp_path: Path) -> None:

@@ -101,6 +101,12 @@ def test_with_a_buffer_the_place_of_a_parcel_lies_inside_and_narrow_parcels_are_
         ("lon,lat,crop\n-90.8,35.1,corn\n", "--label-column"),
         ("lon,lat,label\n", "has no rows"),
         ("lon,lat,label\n10,35.1,corn\n", "lie elsewhere"),
+        ("lon,lat,label\n35.1,-90.0,corn\n", "longitude and latitude are exchanged"),
+        ("lon,lat,label\n698000,3906000,corn\n", "lon lies beyond 180 degrees at row 1 (698000)"),
+        ("lon,lat,label\nnan,35.1,corn\n", "lon lies beyond 180 degrees at row 1 (nan)"),
+        ("lon,lat,label\n-90,81,35,1,corn\n", "Row 1 of"),
+        ("\n\nlon,lat,label\n-90.8,35.1,corn\neast,35.1,rice\n", "row 2 (east)"),
+        ("PK\3\4 table", "is no text, but another kind of file"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused(run, tmp_path, text, said):
@@ -110,6 +116,22 @@ def test_a_table_that_cannot_be_used_is_refused(run, tmp_path, text, said):
     assert result.exit_code == 2
     assert said in result.stderr
     assert not (tmp_path / "here.npz").exists()
+
+
+def test_only_collected_labels_are_replaced(run, tmp_path):
+    run = copied(run, tmp_path / "run")
+    invoke("suggest", run, *WISH)
+    frame = geopandas.read_file(run / "places_to_visit.gpkg").assign(label="corn")
+    frame.to_file(tmp_path / "filled.gpkg")
+    out = tmp_path / "here.npz"
+    out.write_bytes(b"mine")
+    refused = invoke("collect", run, tmp_path / "filled.gpkg", "--out", out)
+    assert refused.exit_code == 2
+    assert "holds no collected labels" in refused.stderr
+    assert out.read_bytes() == b"mine"
+    out.unlink()
+    for _ in range(2):
+        assert invoke("collect", run, tmp_path / "filled.gpkg", "--out", out).exit_code == 0
 
 
 @pytest.mark.parametrize("simulated", [True, False])

@@ -116,11 +116,12 @@ def test_a_composite_that_was_deleted_is_left_out(vrt: CompositesVrt) -> None:
     assert (values[:, 32:, 32:64] != -9999).any()
 
 
-def test_of_no_composites_no_file_is_made(vrt: CompositesVrt) -> None:
+def test_of_no_composites_no_file_is_made_and_a_former_one_goes(vrt: CompositesVrt) -> None:
+    vrt.write()
     for path in (vrt.folder / "composites").glob("*.tif"):
         path.unlink()
     vrt.write()
-    assert not vrt.path.exists()
+    assert list(vrt.path.parent.iterdir()) == []
 
 
 def test_a_damaged_composite_is_named(vrt: CompositesVrt) -> None:

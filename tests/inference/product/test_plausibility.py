@@ -75,7 +75,7 @@ def test_impossible_numbers_are_told_of_with_their_share(band, place, number, sh
 def test_pixels_without_a_value_and_empty_scenes_are_told_of():
     found = check(plausible(), clear=1_000, struck=600, scenes=80, empty=20).notices()
     assert "60% of the clear pixels have no valid value" in found[0]
-    assert "20 of 100 scenes have no pixel in a cell that their footprint covers" in found[1]
+    assert "In 20 of 100 looks of a scene at a cell there is no pixel" in found[1]
 
 
 def test_cells_that_no_scene_shows_are_told_of():
