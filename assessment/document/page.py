@@ -130,21 +130,22 @@ def _area_row(
     row = AreaRow(name, color, hectares, share, "" if sure is None else f"{sure:.0f} %")
     if figure is None:
         return row
-    return replace(
-        row,
-        estimated=hectares_text(figure["value"]),
-        interval=_range(figure),
-        flags=", ".join([*figure["flags"], *_by_strata(figure)]),
-    )
+    interval, flags = _range(figure), list(figure["flags"])
+    if (strata := _by_strata(figure)) is not None:
+        flags.append(
+            f"by limits of strata; from the variance alone {interval}, too narrow where few were omitted"
+        )
+        interval = strata
+    return replace(row, estimated=hectares_text(figure["value"]), interval=interval, flags=", ".join(flags))
 
 
-def _by_strata(figure: Mapping[str, Any]) -> list[str]:
-    """The interval that holds also where few omitted units decide, of figures that are flagged so."""
+def _by_strata(figure: Mapping[str, Any]) -> str | None:
+    """The interval that holds also where few omitted units decide, of a figure that is flagged so."""
     mover = figure.get("mover")
     if not mover or "few omissions" not in figure["flags"]:
-        return []
+        return None
     low, high = map(hectares_text, mover)
-    return [f"by limits of strata {low} to {high}"]
+    return f"{low} to {high}"
 
 
 def _estimates(document: Document) -> dict[str, Mapping[str, Any] | None]:
