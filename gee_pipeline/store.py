@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -99,7 +99,7 @@ def write_composite(
                 file.write(mask.astype(np.int16), count + 1)
             file.descriptions = _descriptions(label)
             _explain_bands(file, label)
-            file.colorinterp = _colors(label, clearest_bin(composite))
+            file.colorinterp = _colors(label, _clearest_bin(composite))
             file.update_tags(**label.to_tags(source))
         write_bytes(path, memory.getbuffer())
 
@@ -388,7 +388,12 @@ def band_days(recipe: Recipe, season: Season, bins: range) -> list[dict[str, str
     return days
 
 
-def clearest_bin(composite: Composite) -> int:
+def true_colors(recipe: Recipe) -> Mapping[str, ColorInterp]:
+    """What the bands of the bin that is shown stand for; nothing where the recipe lacks one of the three."""
+    return TRUE_COLORS if set(TRUE_COLORS) <= set(recipe.bands) else {}
+
+
+def _clearest_bin(composite: Composite) -> int:
     """The bin with the most observed pixels of its first band; of equal ones that nearest to the middle."""
     observed = (composite.values[:, 0] != NODATA).sum(axis=(1, 2))
     middle = (len(observed) - 1) / 2
@@ -397,9 +402,8 @@ def clearest_bin(composite: Composite) -> int:
 
 
 def _colors(label: _Label, shown: int) -> list[ColorInterp]:
-    """What each band stands for: those of one bin for red, green and blue, where the recipe has all three."""
-    known = TRUE_COLORS if set(TRUE_COLORS) <= set(label.recipe.bands) else {}
-    names = {f"{band}_{shown}": color for band, color in known.items()}
+    """What each band stands for: those of one bin for red, green and blue."""
+    names = {f"{band}_{shown}": color for band, color in true_colors(label.recipe).items()}
     return [names.get(name, ColorInterp.undefined) for name in _descriptions(label)]
 
 

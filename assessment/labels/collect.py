@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,14 +13,14 @@ import shapely
 from numpy.typing import NDArray
 
 from assessment.sample.layer import read_layer
-from assessment.sample.tables import VECTORS, read_points
-from gee_pipeline.errors import InputError
-from gee_pipeline.files import ODD_VALUES, require_writable
+from assessment.sample.tables import VECTORS, read_points, text_of
+from gee_pipeline.errors import CorruptFileError, InputError
+from gee_pipeline.files import require_writable
 from inference.run.plan import RunPlan, load_plan
 from training.pseudo_labels.candidates import CANDIDATE
 from training.pseudo_labels.drawing import stored_series
 from training.pseudo_labels.network_run import places_of, require_composites, series_text
-from training.sampling.sample_file import pack_samples, require_npz
+from training.sampling.sample_file import pack_samples, read_metadata, require_npz
 
 LABEL: Final = "label"
 """Column of the labels, unless another is named; places that are suggested have it, empty."""
@@ -71,7 +69,7 @@ def collect(folder: Path, points: Path, out: Path, column: str = LABEL, buffer: 
     require_writable(out)
     plan, composites = load_plan(folder), require_composites(folder)
     frame = _rows(points, column)
-    labels = np.array([_text(value) for value in frame[column]], dtype=np.str_)
+    labels = np.array([text_of(value) for value in frame[column]], dtype=np.str_)
     named = labels != ""
     places, narrow = _places(plan, frame, buffer)
     pixels, there = _pixels(plan, places, composites)
@@ -104,11 +102,10 @@ def _require_ours(out: Path) -> None:
     if not out.exists():
         return
     try:
-        with np.load(out) as file:
-            kind = json.loads(str(file["metadata"]))["request"]["kind"]
-    except (*ODD_VALUES, zipfile.BadZipFile):
-        kind = None
-    if kind != COLLECTED:
+        known = read_metadata(out)
+    except CorruptFileError:
+        known = None
+    if known is None or known["request"].get("kind") != COLLECTED:
         raise InputError(
             f"{out} is there already and holds no collected labels, so it is not replaced. Choose another "
             "--out."
@@ -126,15 +123,6 @@ def _rows(points: Path, column: str) -> Any:
     if getattr(frame, "crs", None) is None:
         raise InputError(f"The labels {points} have no places with a CRS. Save them with their CRS.")
     return frame
-
-
-def _text(value: Any) -> str:
-    """A label as it was written; empty where there is none. Whole numbers have no decimals."""
-    if value is None or value != value:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
 
 
 def _places(plan: RunPlan, frame: Any, buffer: float) -> tuple[NDArray[Any], NDArray[np.bool_]]:

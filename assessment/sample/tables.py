@@ -78,10 +78,10 @@ def _vector_rows(path: Path) -> list[Row]:
 
     frame = read_layer(path, "points")
     table = _with_places(frame) if isinstance(frame, geopandas.GeoDataFrame) else frame
-    return [{str(name): _text(value) for name, value in row.items()} for row in table.to_dict("records")]
+    return [{str(name): text_of(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """A value as people would write it: whole numbers without decimals, also where a gap made them floats."""
     if value is None or value != value:
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -157,22 +158,14 @@ class _Tried:
     def __init__(self, model: Checkpoint, series: NDArray[np.int16], bins: range) -> None:
         self._model, self._series, self._bins = model, series, bins
         self._predictor = Predictor(model, "cpu")
-        self._unmoved: NDArray[np.float32] | None = None
+        self._answers = cache(lambda bins: self._predictor.probabilities(self._window(bins)))
+        """Probabilities `(pixel, class)` with the window moved by whole bins."""
 
     def _window(self, bins: int) -> NDArray[np.int16]:
         """The series in the model's window, moved by whole bins; without pixels that have nothing in it."""
         window = self._model.recipe.window
         found = in_window(self._series, window.start + bins - self._bins.start, len(window))
         return found[(found != NODATA).any(axis=(1, 2))]
-
-    def _answers(self, bins: int) -> NDArray[np.float32]:
-        """Probabilities `(pixel, class)` with the window moved; those of the window as it is are kept."""
-        if bins == 0 and self._unmoved is not None:
-            return self._unmoved
-        said = self._predictor.probabilities(self._window(bins))
-        if bins == 0:
-            self._unmoved = said
-        return said
 
     def shifted(self, bins: int) -> Shift:
         """What the model says with its window moved by whole bins."""

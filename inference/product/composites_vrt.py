@@ -16,7 +16,7 @@ from gee_pipeline.files import write_bytes
 from gee_pipeline.grid import Cell, Grid
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
-from gee_pipeline.store import BLOCK, TRUE_COLORS, StoredBins, band_days, composite_path, stored_bins
+from gee_pipeline.store import BLOCK, StoredBins, band_days, composite_path, stored_bins, true_colors
 from inference.product.qgis_style import true_color_style
 
 VRT: Final = "composites.vrt"
@@ -70,7 +70,7 @@ class CompositesVrt:
             return
         shown = self._shown([bins for _, bins in stored])
         write_bytes(self.path, "".join(self._lines(stored, shown)).encode())
-        if set(TRUE_COLOR) <= set(self.recipe.bands):
+        if true_colors(self.recipe):
             first = self.bins.index(shown) * len(self.recipe.bands) + 1
             red, green, blue = (first + self.recipe.bands.index(band) for band in TRUE_COLOR)
             write_bytes(self.path.with_suffix(".qml"), true_color_style((red, green, blue)))
@@ -88,7 +88,7 @@ class CompositesVrt:
         yield f"<GeoTransform>{', '.join(map(repr, box.transform.to_gdal()))}</GeoTransform>\n"
         days = band_days(self.recipe, self.season, self.bins)
         for place, index in enumerate(self.bins):
-            colors = TRUE_COLORS if index == shown else {}
+            colors = true_colors(self.recipe) if index == shown else {}
             for band, (name, scale) in enumerate(zip(self.recipe.bands, self.recipe.scales, strict=True)):
                 number = place * len(self.recipe.bands) + band
                 yield f'<VRTRasterBand dataType="Int16" band="{number + 1}">\n'

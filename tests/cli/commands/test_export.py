@@ -57,6 +57,8 @@ def test_all_composites_open_as_one_raster(place: Place, tmp_path: Path) -> None
     expected, _ = rasterio.merge.merge(sorted((run / "composites").glob("*.tif")))
     with rasterio.open(run / "composites" / "composites.vrt") as whole:
         np.testing.assert_array_equal(whole.read(), expected)
+        colors = {one.name for one in whole.colorinterp}
+    assert not colors & {"red", "green", "blue"}  # without B3 there are no true colours
 
 
 def test_a_run_of_very_many_composites_says_how_to_read_them(
