@@ -18,6 +18,7 @@ ROOMS = {
     "gee_pipeline": (
         "gee_pipeline.incoming",
         "gee_pipeline",
+        "gee_pipeline.vectors",
         "gee_pipeline.calendar",
         "gee_pipeline.legends",
         "gee_pipeline.features",
@@ -55,6 +56,9 @@ ROOMS = {
         "training.cropglobe",
         "training.samples",
         "training.sample_report",
+        "training.sampling.squares",
+        "training.sampling.reference",
+        "training.sampling.series",
         "training.sampling",
         "training.scores",
         "training.fit",

@@ -15,7 +15,6 @@ import shapely
 from numpy.typing import NDArray
 
 from assessment.fields.facts import NO_CLASS, Agreement, ParcelFacts, declared_classes, parcel_facts
-from assessment.fields.parcels import ParcelBatch, open_parcels, read_batches, require_fields_packages
 from assessment.fields.sums import ParcelSummer
 from assessment.fields.survey import NAMED, Surveyed, survey
 from assessment.fields.tables import Columns, FieldTables
@@ -25,6 +24,7 @@ from assessment.sample.text_table import plain
 from gee_pipeline.errors import InputError
 from gee_pipeline.files import publish, require_writable, write_json
 from gee_pipeline.map_codes import NOT_CROPLAND, NOT_ENOUGH
+from gee_pipeline.vectors.parcels import ParcelBatch, open_parcels, read_batches, require_arrow
 
 REPORT: Final = "report.json"
 
@@ -185,8 +185,17 @@ class _Source:
     surveyed: Surveyed
 
 
+def _require_packages() -> None:
+    """Refuse to begin without the packages of the extra."""
+    require_arrow()
+    try:
+        import exactextract  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"Parcels need the package {error.name}: pip install 'cropmap[fields]'.") from error
+
+
 def _source(request: FieldsRequest, assessed: AssessedMap, columns: Columns) -> _Source:
-    require_fields_packages()
+    _require_packages()
     if request.parcels is None:
         from assessment.fields.vectorize import map_batches
 

@@ -12,8 +12,8 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from assessment.fields.parcels import ParcelBatch, ParcelFile, read_batches
 from gee_pipeline.errors import InputError
+from gee_pipeline.vectors.parcels import ParcelBatch, ParcelFile, read_batches
 
 NAMED: Final = 5
 """Parcels that a message names."""

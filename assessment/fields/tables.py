@@ -14,9 +14,9 @@ import pyproj
 from numpy.typing import NDArray
 
 from assessment.fields.facts import NO_CLASS, ParcelFacts
-from assessment.fields.parcels import ParcelBatch
 from gee_pipeline.errors import DiskFullError
 from gee_pipeline.grid import name_crs
+from gee_pipeline.vectors.parcels import ParcelBatch
 from inference.product.legend import LegendEntry
 
 PARQUET: Final = "fields.parquet"

@@ -16,8 +16,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.geometry.base import BaseGeometry
 
-from assessment.fields.parcels import BATCH, ParcelBatch
 from assessment.sample.map_file import AssessedMap, reading
+from gee_pipeline.vectors.parcels import BATCH, ParcelBatch
 
 Part = tuple[int, BaseGeometry]
 """Code and polygon."""

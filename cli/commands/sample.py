@@ -29,7 +29,7 @@ from cli.options.shared import (
 )
 from cli.output.reporting import Wording, duration, reporting
 from training.samples.sample_origin import UNLABELLED
-from training.sampling.rule import SamplingRule
+from training.sampling.squares.rule import SamplingRule
 
 if TYPE_CHECKING:
     from training.sampling.field_samples import SampleListener, SampleProgress

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
-from training.sampling import cell_sampler
+from training.sampling.series import server_series
 
 S2 = "COPERNICUS/S2_SR_HARMONIZED"
 SCORE = "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
@@ -144,4 +144,4 @@ def quick_series(monkeypatch: pytest.MonkeyPatch) -> None:
             ee.Image.constant([7 * i % 5_000 for i in range(len(names))]).add(number).rename(names).toInt16()
         )
 
-    monkeypatch.setattr(cell_sampler.graph, "composite", composite)
+    monkeypatch.setattr(server_series.graph, "composite", composite)

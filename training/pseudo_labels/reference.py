@@ -20,20 +20,14 @@ from gee_pipeline.files import require_no_pipe
 from inference.run.cropland import nearest_values
 from inference.run.plan import RunPlan
 from training.samples.class_legend import read_legend
-from training.samples.crops import OTHER
+from training.samples.crops import NAMES, OTHER
 from training.samples.samples import Samples, read_samples
 from training.samples.table_file import TABLE_SUFFIXES
-from training.sampling.class_table import ClassTable, read_class_table
-from training.sampling.cropland_data_layer import CDL
+from training.sampling.reference.class_table import ClassTable
+from training.sampling.reference.reference_maps import RASTERS, named_table
 
 ANOTHER: Final = 254
 """Reference code of a crop that the run's model has no class for: every pseudo-label there is wrong."""
-
-RASTERS: Final = (".tif", ".tiff", ".vrt", ".img")
-"""Endings of the files that are taken for rasters."""
-
-BUILT_IN: Final = "cdl"
-"""Name of the table of the Cropland Data Layer, in place of a file."""
 
 
 class Reference(Protocol):
@@ -119,8 +113,8 @@ def read_reference(
     Args:
         path: A raster (.tif, .vrt, ...), or samples as `cropmap train` reads them.
         plan: The run.
-        table: TOML file of classes, or `cdl`: what the values of a raster mean; None takes them for the codes
-            of the run's own classes.
+        table: TOML file of classes, or a name such as `cdl`: what the values of a raster mean; None takes
+            them for the codes of the run's own classes.
         legend: What the labels of samples mean; None takes CropGlobe's legend.
 
     Raises:
@@ -161,16 +155,11 @@ def _raster(path: Path, plan: RunPlan, table: Path | None) -> RasterReference:
         raise InputError(f"The reference {path} does not overlap the run. Give one of this place.")
     if table is None:
         return RasterReference(path, {code: code for code in range(1, len(_names(plan)) + 1)})
-    chosen = CDL if str(table) == BUILT_IN else read_class_table(table)
-    return RasterReference(path, _codes_of_values(chosen, plan))
+    return RasterReference(path, _codes_of_values(named_table(table), plan))
 
 
 def _codes_of_values(table: ClassTable, plan: RunPlan) -> dict[int, int]:
-    return {
-        value: reference_code(name, _names(plan))
-        for name, values in table.classes.items()
-        for value in values
-    }
+    return {value: reference_code(NAMES[label], _names(plan)) for value, label in table.labels.items()}
 
 
 def _points(path: Path, plan: RunPlan, samples: Samples) -> PointReference:

@@ -19,7 +19,7 @@ from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, read_sealed, require_no_pipe, write_bytes, write_sealed
 from gee_pipeline.source import Spent
 from training.samples.npz_file import DAMAGED_NPZ, require_room
-from training.sampling.grid import SampleCell
+from training.sampling.squares.grid import SampleCell
 
 _REQUEST_FILE: Final = "request.json"
 _FACTS_FILE: Final = "facts.json"
@@ -40,12 +40,13 @@ class CellSamples:
     """`(sample,)`, degrees east of the pixel's centre."""
     lat: NDArray[np.float64]
     """`(sample,)`, degrees north."""
-    values: NDArray[np.int32]
-    """`(sample,)`, value of the reference map."""
+    values: NDArray[Any]
+    """`(sample,)`, value of the reference map: whole numbers, or texts."""
     candidates: int
     """Points that samples could have taken."""
-    left_out: NDArray[np.int64]
-    """`(value, 2)`: values of the map that are in no class, and how many points have them."""
+    left_out: NDArray[Any]
+    """`(value, 2)`: values of the map that are in no class, and how many points have them; texts where the
+    values are."""
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -90,6 +91,8 @@ class Facts:
     """Scenes that touch the area within the season; None before it was looked."""
     spent: Spent = field(default_factory=Spent)
     """What all starts have spent."""
+    simulated: bool = False
+    """Whether the scenes say of themselves that they are simulated."""
 
 
 class PartFolder:
@@ -148,7 +151,7 @@ class PartFolder:
             return Facts()
         values = read_sealed(path, self._way_out)
         try:
-            return Facts(values["scenes"], Spent(**values["spent"]))
+            return Facts(values["scenes"], Spent(**values["spent"]), values.get("simulated", False))
         except ODD_VALUES as error:
             raise CorruptFileError(f"{path} is damaged ({error!r}). {self._way_out}") from error
 

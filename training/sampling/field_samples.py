@@ -1,4 +1,4 @@
-"""Labelled series for training, drawn from a reference map and computed on Earth Engine's servers.
+"""Labelled series for training, drawn from a reference map: by Earth Engine's servers, or from scenes.
 
 The construction is that of CropGlobe (Tong et al. 2025, section 2.3): classes merged, borders cut away by an
 inward buffer, and a few random samples in each square of 0.1 degree, apart from one another.
@@ -6,6 +6,7 @@ inward buffer, and a few random samples in each square of 0.1 degree, apart from
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,12 +20,20 @@ from gee_pipeline.earthengine.client.fetch_threads import FetchThreads
 from gee_pipeline.earthengine.client.session import Session, connect
 from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.earthengine.composites.source import EarthEngineSource
-from gee_pipeline.errors import BudgetSpentError, EarthEngineError, IncompleteRunError, InputError
+from gee_pipeline.errors import (
+    BudgetSpentError,
+    CorruptFileError,
+    EarthEngineError,
+    IncompleteRunError,
+    InputError,
+    SceneReadError,
+)
 from gee_pipeline.files import require_writable
+from gee_pipeline.source import Spent
 from training.sampling.cell_sampler import CellSampler
 from training.sampling.cell_samples import CellSamples, Facts, PartFolder, require_same_request
-from training.sampling.grid import SampleCell
 from training.sampling.plan import SamplePlan, SampleRequest, plan_samples
+from training.sampling.readers import needs_earth_engine, open_labels, open_series
 from training.sampling.sample_file import (
     SampleSummary,
     read_metadata,
@@ -33,9 +42,16 @@ from training.sampling.sample_file import (
     summarise,
     write_samples,
 )
+from training.sampling.squares.grid import SampleCell
 
 NAMED: Final = 5
 """Squares, or values of a map, that a message names."""
+
+MOST_THREADS: Final = 8
+"""Squares that are worked on at once where nothing is asked of Earth Engine, which has a limit of its own."""
+
+_FAULTS: Final = (EarthEngineError, SceneReadError, CorruptFileError)
+"""What ends a square, and not the sampling."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,7 @@ class _Sampling:
         self._request, self._plan, self._parts, self._listener = request, plan, parts, listener
         self._done = {cell: kept for cell in plan.cells if (kept := parts.read(cell)) is not None}
         self._failed: dict[SampleCell, str] = {}
-        self._source = EarthEngineSource(plan.recipe, request.settings)
+        self._images = plan.scenes or EarthEngineSource(plan.recipe, request.settings)
         self._budget: Budget | None = None
         self._facts = parts.facts
 
@@ -115,12 +131,15 @@ class _Sampling:
         rest = [cell for cell in self._plan.cells if cell not in self._done]
         if not rest:
             return
-        session = connect(self._request.settings)
-        sampler = CellSampler(self._plan, Fetcher(session))
-        start, before = self._source.spent(), self._facts.spent
-        self._survey(sampler)
+        session = connect(self._request.settings) if needs_earth_engine(self._plan) else None
+        fetcher = Fetcher(session) if session else None
+        labels = open_labels(self._plan, fetcher, self._parts.folder)
+        sampler = CellSampler(self._plan, labels, open_series(self._plan, fetcher))
+        start, before = self._spent(), self._facts.spent
+        labels.require()
+        self._survey()
         if self._request.max_eecu_hours is not None:
-            self._budget = Budget(self._request.max_eecu_hours, before, lambda: self._source.spent() - start)
+            self._budget = Budget(self._request.max_eecu_hours, before, lambda: self._spent() - start)
         clock = _Clock(len(rest))
         fetching = self._fetching(session, sampler, _shuffled(rest))
         self._report(None, fetching.under_way)
@@ -129,7 +148,7 @@ class _Sampling:
                 self._done[cell] = result
             else:
                 self._failed[cell] = result
-            self._note(replace(self._facts, spent=before + self._source.spent() - start))
+            self._note(replace(self._facts, spent=before + self._spent() - start))
             self._report(clock.left_after_one_more(), fetching.under_way)
 
     def write(self) -> SampleSummary:
@@ -140,7 +159,7 @@ class _Sampling:
         """
         summary = summarise(self._plan, self._done, self._request.out, self._facts)
         if summary.samples:
-            write_samples(self._request.out, self._plan, self._done, summary)
+            write_samples(self._request.out, self._plan, self._done, summary, simulated=self._facts.simulated)
         elif summary.complete:
             self._parts.remove()
             raise InputError(_nothing_found(self._plan, summary))
@@ -160,38 +179,46 @@ class _Sampling:
         raise BudgetSpentError(_budget_spent(self._budget, summary))
 
     def _fetching(
-        self, session: Session, sampler: CellSampler, cells: list[SampleCell]
+        self, session: Session | None, sampler: CellSampler, cells: list[SampleCell]
     ) -> FetchThreads[SampleCell, tuple[SampleCell, CellSamples | str]]:
         """Threads that make the samples of a square and keep them on disk; or report why it failed."""
 
         def work(cell: SampleCell) -> tuple[SampleCell, CellSamples | str]:
             try:
                 samples = sampler.samples_of(cell)
-            except EarthEngineError as error:
+            except _FAULTS as error:
                 return cell, str(error)
             finally:
-                session.meter.settle(session)
+                if session:
+                    session.meter.settle(session)
             self._parts.write(cell, samples)
             return cell, samples
 
-        return FetchThreads(work, cells, threads=self._request.settings.most_requests, budget=self._budget)
+        threads = threads_of(self._request, session)
+        return FetchThreads(work, cells, threads=threads, budget=self._budget)
 
-    def _survey(self, sampler: CellSampler) -> None:
-        """Look at map and scenes once, so that what all squares lack ends the run before it begins."""
-        sampler.require_reference()
+    def _survey(self) -> None:
+        """Look at the scenes once, so that what all squares lack ends the run before it begins."""
         bins = range(self._plan.recipe.bins_in_season)
-        survey = self._source.survey(self._plan.aoi.lonlat, self._plan.season, bins)
+        survey = self._images.survey(self._plan.aoi.lonlat, self._plan.season, bins)
+        if survey.simulated:
+            self._listener.notice("The scenes are simulated: no satellite saw them.")
         for text in survey.notices:
             self._listener.notice(text)
-        self._note(replace(self._facts, scenes=survey.scenes))
+        self._note(replace(self._facts, scenes=survey.scenes, simulated=survey.simulated))
+
+    def _spent(self) -> Spent:
+        """What Earth Engine was asked for so far."""
+        return self._images.spent() if isinstance(self._images, EarthEngineSource) else Spent()
 
     def _note(self, facts: Facts) -> None:
         self._facts = facts
         self._parts.keep_facts(facts)
 
     def _report(self, seconds_left: float | None, under_way: int) -> None:
-        for text in self._source.take_notices():
-            self._listener.notice(text)
+        if isinstance(self._images, EarthEngineSource):
+            for text in self._images.take_notices():
+                self._listener.notice(text)
         samples = sum(len(samples.labels) for samples in self._done.values())
         self._listener.progress(
             SampleProgress(
@@ -203,6 +230,13 @@ class _Sampling:
                 under_way,
             )
         )
+
+
+def threads_of(request: SampleRequest, session: Session | None) -> int:
+    """Squares that are worked on at once: what Earth Engine may be asked for, or a thread a core."""
+    if session is not None and request.source is None:
+        return request.settings.most_requests
+    return min(os.cpu_count() or 1, MOST_THREADS)
 
 
 class _Clock:
@@ -241,7 +275,7 @@ def _nothing_found(plan: SamplePlan, summary: SampleSummary) -> str:
     found = ", ".join(f"{value} ({count:,})" for value, count in list(summary.left_out.items())[:NAMED])
     return (
         f"Samples need land of the classes {', '.join(plan.reference.table.names)}, and "
-        f"{plan.reference.asset} shows none in this area {plan.rule.buffer:g} m away from other classes. "
+        f"{plan.reference.place.text} shows none in this area {plan.rule.buffer:g} m away from others. "
         + (f"Values there that are in no class, with their points: {found}. " if found else "")
         + "Check --aoi, --classes-table and --buffer."
     )

@@ -11,12 +11,18 @@ from typing import Any
 from gee_pipeline.aoi import Aoi, read_aoi
 from gee_pipeline.earthengine.client.budget import require_hours
 from gee_pipeline.earthengine.client.settings import EarthEngineSettings
+from gee_pipeline.errors import InputError
+from gee_pipeline.incoming.addresses import without_secrets
 from gee_pipeline.recipe import USUAL, Recipe
 from gee_pipeline.season import Hemisphere, Season
 from gee_pipeline.season_of_area import require_imagery, season_of_area
-from training.sampling.grid import SampleCell, cells_touching
-from training.sampling.reference_maps import ReferenceMap, reference_map
-from training.sampling.rule import SamplingRule
+from gee_pipeline.stac.choice import BadScenes, SceneChoice
+from gee_pipeline.stac.composites.source import StacSource
+from inference.run.cropland import CroplandMask
+from training.sampling.reference.accuracy import AccuracyFilter, accuracy_filter
+from training.sampling.reference.reference_maps import ReferenceMap, reference_map
+from training.sampling.squares.grid import SampleCell, cells_touching
+from training.sampling.squares.rule import SamplingRule
 
 
 @dataclass(frozen=True)
@@ -28,11 +34,12 @@ class SampleRequest:
     year: int
     """Year of the reference map and of the season."""
     reference: str
-    """`cdl`, `asset:ID` or `asset:ID:BAND`."""
+    """Name of a known map, or where a map of one's own lies: `asset:ID`, `asset:ID:BAND`, `table:ID`, a
+    path."""
     out: Path
     """The npz file to write."""
     classes_table: Path | None = None
-    """TOML file of classes."""
+    """TOML file of classes, or the name of a known map or list of codes."""
     rule: SamplingRule = field(default_factory=SamplingRule)
     """How samples are drawn."""
     recipe: Recipe = USUAL
@@ -45,9 +52,36 @@ class SampleRequest:
     """Access and limits."""
     max_eecu_hours: float | None = None
     """Computing time that may be used, former starts included; None sets no limit."""
+    reference_at: str | None = None
+    """Where the map of that name lies; None is where Earth Engine has it."""
+    code_column: str | None = None
+    """Column of the codes, of polygons; None takes that of the known map."""
+    reference_layer: str | None = None
+    """Layer of a file of polygons; None takes its only one."""
+    cropland_mask: CroplandMask | None = None
+    """Where land without a class of a map on this machine is "other"."""
+    accuracy: Path | None = None
+    """CSV with the accuracy of each value of the map; None keeps all."""
+    regions: str | None = None
+    """Polygons of the regions that the accuracies are of: a path or `table:ID`."""
+    region_column: str | None = None
+    """Column of the regions' names."""
+    source: str | None = None
+    """STAC catalog or API that series are read from; None is Google Earth Engine."""
+    collection: str | None = None
+    """Collection within a STAC API."""
+    leave_out_scene: tuple[str, ...] = ()
+    """Ids of scenes that are not used."""
+    bad_scenes: BadScenes = "stop"
+    """What becomes of scenes that cannot be used: they stop the sampling, or are left out."""
 
     def __post_init__(self) -> None:
         require_hours(self.max_eecu_hours)
+        if self.source is None and (self.collection or self.leave_out_scene or self.bad_scenes != "stop"):
+            raise InputError(
+                "--collection, --leave-out-scene and --bad-scenes concern the scenes of a STAC catalog, but "
+                "no --source is given. Name the catalog with --source, or omit them to use Earth Engine."
+            )
 
 
 @dataclass(frozen=True)
@@ -66,9 +100,20 @@ class SamplePlan:
     """How samples are drawn."""
     cells: tuple[SampleCell, ...]
     """Squares that share area with the area, from south to north and west to east."""
+    scenes: StacSource | None = None
+    """Where series are read from; None is Earth Engine."""
+    cropland: CroplandMask | None = None
+    """Where land without a class of a map on this machine is "other"."""
+    accuracy: AccuracyFilter | None = None
+    """Which values of the map are right often enough; None keeps all."""
 
     def to_dict(self) -> dict[str, Any]:
         """What samples are compared by, as JSON values; two plans that give other samples differ in it."""
+        more = {
+            "imagery": self.scenes.describe() if self.scenes else None,
+            "cropland": self.cropland.describe() if self.cropland else None,
+            "accuracy": self.accuracy.to_dict() if self.accuracy else None,
+        }
         return {
             "area": hashlib.sha256(self.aoi.lonlat.normalize().wkb).hexdigest()[:16],
             "year": self.season.year,
@@ -76,6 +121,7 @@ class SamplePlan:
             **self.reference.to_dict(),
             **self.recipe.composite_fields,
             **self.rule.to_dict(),
+            **{key: value for key, value in more.items() if value is not None},
         }
 
     @property
@@ -84,10 +130,23 @@ class SamplePlan:
         table = self.reference.table.source.rstrip(".")
         drawn = f"{self.rule.per_cell} {'of each class' if self.rule.each_class else 'in all'}"
         return (
-            f"Series of {self.season.year} by Google Earth Engine (S2_SR_HARMONIZED, Cloud Score+), "
-            f"labels of {self.reference.asset}{f' ({table})' if table else ''}; {drawn} in squares of "
-            f"{self.rule.grid:g} degrees, {self.rule.buffer:g} m from other classes."
+            f"Series of {self.season.year} {self._imagery}, labels of {self._map}"
+            f"{f' ({table})' if table else ''}; {drawn} in squares of {self.rule.grid:g} degrees, "
+            f"{self.rule.buffer:g} m from other classes."
         )
+
+    @property
+    def _imagery(self) -> str:
+        if self.scenes is None:
+            return "by Google Earth Engine (S2_SR_HARMONIZED, Cloud Score+)"
+        return f"from the scenes of {without_secrets(self.scenes.href)}"
+
+    @property
+    def _map(self) -> str:
+        if self.reference.on_earth_engine:
+            return self.reference.place.text
+        known = self.reference.known
+        return known.title if known else Path(self.reference.place.text).name
 
 
 def plan_samples(request: SampleRequest, notice: Callable[[str], None] = lambda text: None) -> SamplePlan:
@@ -100,12 +159,25 @@ def plan_samples(request: SampleRequest, notice: Callable[[str], None] = lambda 
     Raises:
         InputError: The area, the year, the reference or its table cannot be used.
     """
-    reference = reference_map(request.reference, request.year, request.classes_table)
+    reference = reference_map(
+        request.reference,
+        request.year,
+        request.classes_table,
+        at=request.reference_at,
+        column=request.code_column,
+        layer=request.reference_layer,
+    )
+    if reference.on_earth_engine and request.cropland_mask is not None:
+        raise InputError(
+            "--cropland-mask completes a map on this machine; of one on Earth Engine the servers do it, "
+            "where the class table asks for it. Omit it."
+        )
     aoi = read_aoi(request.aoi, request.layer)
     for text in aoi.notices:
         notice(text)
     season = season_of_area(aoi, request.recipe, request.year, request.hemisphere, notice)
-    require_imagery(request.recipe, season)
+    if request.source is None:
+        require_imagery(request.recipe, season)
     return SamplePlan(
         aoi=aoi,
         season=season,
@@ -113,4 +185,15 @@ def plan_samples(request: SampleRequest, notice: Callable[[str], None] = lambda 
         recipe=request.recipe,
         rule=request.rule,
         cells=tuple(cells_touching(aoi.lonlat, request.rule)),
+        scenes=_scenes(request),
+        cropland=request.cropland_mask,
+        accuracy=accuracy_filter(request.accuracy, request.regions, request.region_column, reference),
     )
+
+
+def _scenes(request: SampleRequest) -> StacSource | None:
+    """The scenes that a request names."""
+    if request.source is None:
+        return None
+    choice = SceneChoice(request.leave_out_scene, request.bad_scenes)
+    return StacSource(request.source, request.recipe, collection=request.collection, choice=choice)

@@ -22,8 +22,8 @@ from training.samples.crops import NAMES
 from training.samples.npz_file import DAMAGED_NPZ, require_room
 from training.samples.sample_origin import METADATA
 from training.sampling.cell_samples import CellSamples, Facts
-from training.sampling.grid import SampleCell
 from training.sampling.plan import SamplePlan
+from training.sampling.squares.grid import SampleCell
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def summarise(
         out: The npz file.
         facts: Scenes and expenses.
     """
-    labels, left_out = Counter[int](), Counter[int]()
+    labels, left_out = Counter[int](), Counter[str]()
     for samples in done.values():
         labels.update(samples.labels.tolist())
-        left_out.update(dict(samples.left_out.tolist()))
+        left_out.update({str(value): int(count) for value, count in samples.left_out.tolist()})
     return SampleSummary(
         out=str(out),
         samples=labels.total(),
@@ -83,14 +83,19 @@ def summarise(
         cells_missing=tuple(cell.name for cell in plan.cells if cell not in done),
         candidates=sum(samples.candidates for samples in done.values()),
         sparse=sum(_sparse(samples, plan) for samples in done.values()),
-        left_out={str(value): count for value, count in left_out.most_common()},
+        left_out=dict(left_out.most_common()),
         scenes=facts.scenes,
         eecu_hours=facts.spent.eecu_seconds / 3600,
     )
 
 
 def write_samples(
-    out: Path, plan: SamplePlan, done: Mapping[SampleCell, CellSamples], summary: SampleSummary
+    out: Path,
+    plan: SamplePlan,
+    done: Mapping[SampleCell, CellSamples],
+    summary: SampleSummary,
+    *,
+    simulated: bool = False,
 ) -> None:
     """Write the samples as CropGlobe packs them, square by square, atomically.
 
@@ -102,6 +107,7 @@ def write_samples(
         plan: What was drawn.
         done: Samples of a square.
         summary: What was found.
+        simulated: Whether the scenes are, which the file then says.
 
     Raises:
         DiskFullError: The disk has no room.
@@ -114,7 +120,7 @@ def write_samples(
         lon=np.concatenate([part.lon for part in parts]),
         lat=np.concatenate([part.lat for part in parts]),
         values=np.concatenate([part.values for part in parts]),
-        metadata=_metadata(plan, summary),
+        metadata=_metadata(plan, summary, simulated),
     )
 
 
@@ -185,10 +191,10 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     return values if ours else None
 
 
-def _metadata(plan: SamplePlan, summary: SampleSummary) -> dict[str, Any]:
+def _metadata(plan: SamplePlan, summary: SampleSummary, simulated: bool) -> dict[str, Any]:
     return {
         "cropmap_version": importlib.metadata.version("cropmap"),
-        "source": plan.source,
+        "source": f"{plan.source} The scenes are SIMULATED." if simulated else plan.source,
         "request": plan.to_dict(),
         "recipe": plan.recipe.to_dict(),
         "summary": asdict(summary),

@@ -27,6 +27,7 @@ def pure_classes(
     crs: str,
     *,
     buffer: float,
+    rest: int = NO_CLASS,
     cropland: ee.Image | None = None,
     cropland_code: int = NO_CLASS,
 ) -> ee.Image:
@@ -41,9 +42,10 @@ def pure_classes(
     Args:
         asset: Id of an image.
         band: Band to read; None is the first.
-        codes: Value of the map -> code of its class, 1 or more. Values not named have no class.
+        codes: Value of the map -> code of its class, 0 for none.
         crs: Projected CRS in metres whose whole multiples of 10 m are the pixels' edges, such as EPSG:32615.
         buffer: Metres; 0 keeps all pixels.
+        rest: Code of the values that `codes` does not name.
         cropland: 1 where land without a class is cropland, unmasked.
         cropland_code: Code of such land.
 
@@ -52,10 +54,57 @@ def pure_classes(
     """
     # wide enough for codes and NO_VALUE: many maps are stored in 8 bits
     image = ee.Image(asset).select([0 if band is None else band]).toInt32()
-    classes = image.remap(list(codes), list(codes.values()), NO_CLASS).unmask(NO_CLASS, False)
+    classes = image.remap(list(codes), list(codes.values()), rest).unmask(NO_CLASS, False)
+    return _pure(classes, image.unmask(NO_VALUE, False), crs, buffer, cropland, cropland_code)
+
+
+def pure_parcels(
+    parcels: ee.FeatureCollection,
+    column: str,
+    codes: Mapping[str | int | float, int],
+    crs: str,
+    *,
+    buffer: float,
+    cropland: ee.Image | None = None,
+    cropland_code: int = NO_CLASS,
+) -> ee.Image:
+    """Polygons as class codes whose borders are cut away, like `pure_classes`, and which code they have.
+
+    A pixel belongs to the polygons that hold its centre. Land that polygons of two classes claim has none.
+
+    Args:
+        parcels: The polygons.
+        column: Property with their codes.
+        codes: Code of the polygons, of the type that the property has -> code of its class, 0 for none.
+        crs: As of `pure_classes`.
+        buffer: Metres; 0 keeps all pixels.
+        cropland: 1 where land without a class is cropland, unmasked.
+        cropland_code: Code of such land.
+
+    Returns:
+        int32, bands `class` (0 none) and `value`, the place in `codes` (2147483647 none), unmasked.
+    """
+    places = list(range(len(codes)))
+    values = ee.Image.constant(NO_VALUE).toInt32().paint(parcels.remap(list(codes), places, column), column)
+    classes, claims = ee.Image.constant(NO_CLASS).toInt32(), ee.Image.constant(0).toInt32()
+    for code in sorted(set(codes.values())):
+        members = ee.Filter.inList(column, [value for value, its in codes.items() if its == code])
+        painted = ee.Image.constant(0).toInt32().paint(parcels.filter(members), 1)
+        claims, classes = claims.add(painted), classes.add(painted.multiply(code))
+    return _pure(classes.multiply(claims.eq(1)), values, crs, buffer, cropland, cropland_code)
+
+
+def _pure(
+    classes: ee.Image,
+    values: ee.Image,
+    crs: str,
+    buffer: float,
+    cropland: ee.Image | None,
+    cropland_code: int,
+) -> ee.Image:
+    """Classes completed by cropland and cut, and values, on the 10 m pixels of a CRS."""
     if cropland is not None:
         classes = classes.where(classes.eq(NO_CLASS).And(cropland), cropland_code)
-    values = image.unmask(NO_VALUE, False)
     both = _inside(classes, buffer).addBands(values).rename(list(BANDS)).toInt32()
     return both.reproject(crs, [PIXEL_SIZE, 0, 0, 0, -PIXEL_SIZE, 0])
 

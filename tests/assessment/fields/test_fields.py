@@ -187,7 +187,7 @@ def test_other_formats_and_crs_give_the_same(
     polygons = tilted(30)
     plain = fields_of(place, write_parcels(tmp_path / "plain.gpkg", polygons))
     moved = geopandas.GeoSeries(polygons, crs=CRS).to_crs("EPSG:4326").tolist()
-    monkeypatch.setattr("assessment.fields.parcels.BATCH", 7)
+    monkeypatch.setattr("gee_pipeline.vectors.parcels.BATCH", 7)
     found = fields_of(place, write_parcels(tmp_path / name, moved, "EPSG:4326"))
     assert found.crs.to_epsg() == 4326
     assert found["id"].tolist() == list(range(1, 31))
@@ -224,7 +224,7 @@ def test_a_map_without_parcels_is_cut_into_its_own_parts(place: AssessedPlace) -
 
 def test_rows_are_streamed(place: AssessedPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Never more than a batch of polygons is in memory, and each window of the map is read once a batch."""
-    monkeypatch.setattr("assessment.fields.parcels.BATCH", 10)
+    monkeypatch.setattr("gee_pipeline.vectors.parcels.BATCH", 10)
     sizes, windows = [], []
     from assessment.fields.sums import ParcelSummer
 

@@ -24,7 +24,7 @@ from tests.support.sample_place import Land, quick_series
 from training.samples.samples import read_samples
 from training.sampling.field_samples import SampleProgress
 from training.sampling.plan import SampleRequest
-from training.sampling.rule import SamplingRule
+from training.sampling.squares.rule import SamplingRule
 
 pytestmark = pytest.mark.slow
 

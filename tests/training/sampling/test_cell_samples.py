@@ -10,7 +10,7 @@ import pytest
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.source import Spent
 from training.sampling.cell_samples import CellSamples, Facts, PartFolder
-from training.sampling.grid import SampleCell
+from training.sampling.squares.grid import SampleCell
 
 REQUEST = {"year": 2021, "classes": {"corn": [1]}, "seed": 0}
 CELL, OTHER_CELL = SampleCell(350, -913, 60), SampleCell(351, -913, 60)

@@ -24,10 +24,10 @@ from tests.support.ee_emulator.server import Emulator
 from tests.support.sample_place import Land, quick_series
 from training.samples.samples import read_samples
 from training.sampling.field_samples import SampleListener, SampleProgress, take_samples
-from training.sampling.grid import SampleCell
 from training.sampling.plan import SampleRequest
-from training.sampling.rule import SamplingRule
 from training.sampling.sample_file import SampleSummary
+from training.sampling.squares.grid import SampleCell
+from training.sampling.squares.rule import SamplingRule
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from gee_pipeline.bands import PIXEL_SIZE
-from training.sampling.rule import ZONE_WIDTH, SamplingRule
+from training.sampling.squares.rule import ZONE_WIDTH, SamplingRule
 
 _EQUATOR_DEGREE: Final = 111_319.49
 """Metres of one degree of longitude at the equator (WGS84); at a latitude at least this x its cosine."""

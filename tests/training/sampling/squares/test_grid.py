@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gee_pipeline.errors import InputError
-from training.sampling.grid import SampleCell, cells_touching, draw, lattice_points, pixel_at
-from training.sampling.rule import SamplingRule
+from training.sampling.squares.grid import SampleCell, cells_touching, draw, lattice_points, pixel_at
+from training.sampling.squares.rule import SamplingRule
 
 SMALL = SamplingRule(grid=0.02)
 GEOD = pyproj.Geod(ellps="WGS84")

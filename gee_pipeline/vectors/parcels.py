@@ -20,6 +20,9 @@ from gee_pipeline.files import ODD_VALUES, in_words, parse_json, require_no_pipe
 BATCH: Final = 50_000
 """Parcels that are in memory at once, about 50 MB."""
 
+Bounds = tuple[float, float, float, float]
+"""West, south, east, north in the CRS of the file."""
+
 _PARQUET: Final = (".parquet", ".geoparquet")
 _NO_AREAS: Final = ("Point", "LineString", "MultiPoint", "MultiLineString")
 
@@ -68,7 +71,12 @@ class ParcelBatch:
 
 
 def open_parcels(
-    path: Path, layer: str | None = None, id_column: str | None = None, declared_column: str | None = None
+    path: Path,
+    layer: str | None = None,
+    id_column: str | None = None,
+    declared_column: str | None = None,
+    *,
+    layer_option: str = "--layer",
 ) -> ParcelFile:
     """A file of parcels, its columns and CRS looked at.
 
@@ -77,12 +85,13 @@ def open_parcels(
         layer: Which layer; None is the only one that can hold polygons.
         id_column: Column of ids.
         declared_column: Column of declared classes.
+        layer_option: What the option that names the layer is called, for messages.
 
     Raises:
         InputError: It cannot be read, has several layers, no CRS, or no such column.
     """
     require_no_pipe(path)
-    chosen = None if _is_parquet(path) else _chosen_layer(path, layer)
+    chosen = None if _is_parquet(path) else _chosen_layer(path, layer, layer_option)
     with _opened(path, chosen, None, 1) as (columns, _, crs, _):
         names = [name for name in (id_column, declared_column) if name is not None]
         if missing := [name for name in names if name not in columns]:
@@ -93,8 +102,13 @@ def open_parcels(
         return ParcelFile(path, chosen, _known_crs(path, crs), id_column, declared_column)
 
 
-def read_batches(parcels: ParcelFile) -> Iterator[ParcelBatch]:
+def read_batches(parcels: ParcelFile, bounds: Bounds | None = None) -> Iterator[ParcelBatch]:
     """The parcels of a file in its order, `BATCH` at once.
+
+    Args:
+        parcels: The file.
+        bounds: Only what touches this box is read; GeoParquet, which has no index of places, is read whole.
+            Rows are then counted within what was read.
 
     Raises:
         InputError: A part of the file cannot be read.
@@ -102,7 +116,8 @@ def read_batches(parcels: ParcelFile) -> Iterator[ParcelBatch]:
     import pyarrow as pa  # type: ignore[import-untyped]
 
     first = 1
-    with _opened(parcels.path, parcels.layer, parcels.columns, BATCH) as (_, geometry, _, batches):
+    opened = _opened(parcels.path, parcels.layer, parcels.columns, BATCH, bounds)
+    with opened as (_, geometry, _, batches):
         for batch in batches:
             for start in range(0, len(batch), BATCH):
                 part = batch.slice(start, BATCH)
@@ -129,7 +144,7 @@ def _is_parquet(path: Path) -> bool:
     return path.suffix.lower() in _PARQUET
 
 
-def _chosen_layer(path: Path, asked: str | None) -> str:
+def _chosen_layer(path: Path, asked: str | None, option: str) -> str:
     import pyogrio
     from pyogrio.errors import DataSourceError
 
@@ -141,7 +156,7 @@ def _chosen_layer(path: Path, asked: str | None) -> str:
     if asked is not None and asked not in [name for name, _ in found]:
         raise InputError(
             f"The parcels {path} have no layer {asked!r}; they have {', '.join(name for name, _ in found)}. "
-            "Name one with --layer."
+            f"Name one with {option}."
         )
     if not areal:
         kinds = ", ".join(f"{name} has {kind or 'no geometry'}" for name, kind in found)
@@ -149,20 +164,24 @@ def _chosen_layer(path: Path, asked: str | None) -> str:
     if asked is None and len(areal) != 1:
         raise InputError(
             f"The parcels {path} have {len(areal)} layers that can hold polygons: {', '.join(areal)}. Name "
-            "one with --layer."
+            f"one with {option}."
         )
     return asked or areal[0]
 
 
 @contextmanager
-def _opened(path: Path, layer: str | None, columns: list[str] | None, size: int) -> Iterator[Any]:
+def _opened(
+    path: Path, layer: str | None, columns: list[str] | None, size: int, bounds: Bounds | None = None
+) -> Iterator[Any]:
     """Names of the columns, that of the geometry, the CRS, and an iterator of Arrow batches."""
-    require_fields_packages()
+    require_arrow()
     import pyarrow as pa
     from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 
     opened = (
-        _open_parquet(path, columns, size) if _is_parquet(path) else _open_gdal(path, layer, columns, size)
+        _open_parquet(path, columns, size)
+        if _is_parquet(path)
+        else _open_gdal(path, layer, columns, size, bounds)
     )
     try:
         with warnings.catch_warnings(), opened as found:
@@ -173,10 +192,13 @@ def _opened(path: Path, layer: str | None, columns: list[str] | None, size: int)
 
 
 @contextmanager
-def _open_gdal(path: Path, layer: str | None, columns: list[str] | None, size: int) -> Iterator[Any]:
+def _open_gdal(
+    path: Path, layer: str | None, columns: list[str] | None, size: int, bounds: Bounds | None
+) -> Iterator[Any]:
     from pyogrio.raw import open_arrow
 
-    with open_arrow(path, layer=layer, columns=columns, batch_size=size, use_pyarrow=True) as (meta, reader):
+    opened = open_arrow(path, layer=layer, columns=columns, bbox=bounds, batch_size=size, use_pyarrow=True)
+    with opened as (meta, reader):
         geometry = meta["geometry_name"] or "wkb_geometry"
         yield [str(name) for name in meta["fields"]], geometry, meta["crs"], reader
 
@@ -230,14 +252,13 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     )
 
 
-def require_fields_packages() -> None:
-    """Refuse to begin without the packages of the extra.
+def require_arrow() -> None:
+    """Refuse to begin without the package that reads batches.
 
     Raises:
-        InputError: One is not installed.
+        InputError: It is not installed.
     """
     try:
-        import exactextract  # noqa: F401
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise InputError(f"Parcels need the package {error.name}: pip install 'cropmap[fields]'.") from error

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from gee_pipeline.errors import InputError
-from training.sampling.class_table import ClassTable, read_class_table
-from training.sampling.cropland_data_layer import CDL
-from training.sampling.reference_maps import reference_map
+from training.sampling.reference.class_table import ClassTable, read_class_table
+from training.sampling.reference.known_maps import known_maps
+from training.sampling.reference.reference_maps import ServerImage, reference_map
+
+CDL = known_maps()["cdl"].table
 
 DOUBLE_CROPS = (26, 225, 226, 228, *range(230, 242), 254)
 NO_AGRICULTURE = (0, 63, 64, 65, 81, 82, 83, 87, 88, 92, 111, 112, 121, 122, 123, 124, 131, 141, 142, 143)
@@ -55,7 +57,7 @@ def test_every_crop_of_the_legend_is_decided() -> None:
 
 def test_cdl_is_the_image_of_the_year() -> None:
     chosen = reference_map("cdl", 2021)
-    assert (chosen.asset, chosen.band, chosen.table) == ("USDA/NASS/CDL/2021", "cropland", CDL)
+    assert (chosen.place, chosen.table) == (ServerImage("USDA/NASS/CDL/2021", "cropland"), CDL)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +72,13 @@ def test_cdl_is_the_image_of_the_year() -> None:
 def test_an_asset_may_name_its_band(text: str, asset: str, band: str | None, table: Path) -> None:
     table.write_text("[classes]\ncorn = 1")
     chosen = reference_map(text, 2021, table)
-    assert (chosen.asset, chosen.band) == (asset, band)
+    assert chosen.place == ServerImage(asset, band)
 
 
-@pytest.mark.parametrize("text", ["rpg", "asset:", "CDL", "asset", "file:x.tif", ""])
+@pytest.mark.parametrize("text", ["asset:", "CDL", "asset", "file:x.tif", "table:", "missing.gpkg", ""])
 def test_another_reference_is_refused(text: str, table: Path) -> None:
-    with pytest.raises(InputError, match="cdl, asset:ID or asset:ID:BAND"):
+    table.write_text("[classes]\ncorn = 1")
+    with pytest.raises(InputError, match="asset:ID or asset:ID:BAND"):
         reference_map(text, 2021, table)
 
 
@@ -108,9 +111,7 @@ def test_cropland_outside_makes_other_possible(table: Path) -> None:
     [
         ("[classes]\nmaize = [1]", ["maize", "corn, soybeans"]),
         ("[classes]\ncorn = [1.5]", ["corn", "1.5"]),
-        ('[classes]\ncorn = ["a"]', ["corn", "'a'"]),
         ("[classes]\ncorn = [true]", ["corn", "True"]),
-        ("[classes]\ncorn = [99999999999]", ["corn", "99999999999"]),
         ("[classes]\ncorn = []", ["corn", "no value"]),
         ("[classes]\ncorn = [1, 4]\nwheat = [4]", ["4", "corn and wheat"]),
         ("[classes]\ncorn = [4, 4]", ["4", "corn and corn"]),
@@ -140,7 +141,7 @@ def test_a_missing_table_is_refused(table: Path) -> None:
 
 def test_no_reference_is_cropland_whose_file_says_that_labels_say_nothing(tmp_path):
     found = reference_map("unlabelled", 2023)
-    assert (found.asset, found.band) == ("ESA/WorldCover/v200/2021", "Map")
+    assert found.place == ServerImage("ESA/WorldCover/v200/2021", "Map")
     assert found.to_dict()["kind"] == "unlabelled"
     assert "kind" not in reference_map("cdl", 2021).to_dict()
     with pytest.raises(InputError, match="omit --classes-table"):

@@ -1,0 +1,1 @@
+"""Polygons with attributes, read batch by batch."""
