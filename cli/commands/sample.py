@@ -1,4 +1,4 @@
-"""`cropmap sample`: from a reference map on Earth Engine to labelled series for training."""
+"""`cropmap sample`: from a reference map to labelled series for training."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import IN_FILE, OUT_FILE, require_new_files
+from cli.options.paths import IN_FILE, OUT_FILE, FileOrName, require_new_files
 from cli.options.sections import Grouped
 from cli.options.shared import (
     apply,
     clock_option,
     cloud_options,
     config_option,
+    cropland_mask_option,
     earth_engine_options,
     earth_engine_settings,
     eecu_option,
     given,
     place_options,
     recipe_options,
+    scene_options,
     sensor_options,
     take_recipe,
     talk_options,
 )
 from cli.output.reporting import Wording, duration, reporting
+from gee_pipeline.legends.crosswalk import LISTS
 from training.samples.sample_origin import UNLABELLED
 from training.sampling.squares.rule import SamplingRule
 
@@ -36,12 +40,22 @@ if TYPE_CHECKING:
     from training.sampling.plan import SampleRequest
     from training.sampling.sample_file import SampleSummary
 
+MAPS = ("cdl", "rpg", "lgp", "brp", "crome", "ctnc", "sas", "qsc")
+"""As in training.sampling.reference.known_maps, which takes long to import; a test holds them equal."""
+
 _reference_options = apply(
     click.option(
         "--reference",
         metavar="MAP",
-        help="Where labels come from: cdl (Cropland Data Layer of the USA), or asset:ID or asset:ID:BAND, an "
-        "image on Earth Engine.  [required without --unlabelled]",
+        help=f"Where labels come from: a map of CropGlobe ({', '.join(MAPS)}), or one of your own: the path "
+        "of polygons or of a raster, or asset:ID[:BAND] or table:ID on Earth Engine.  [required without "
+        "--unlabelled]",
+    ),
+    click.option(
+        "--reference-at",
+        metavar="PLACE",
+        help="Where the map of that name lies: a path, asset:ID[:BAND] or table:ID.  [default: where Earth "
+        "Engine has it: cdl, sas]",
     ),
     click.option(
         "--unlabelled",
@@ -51,11 +65,41 @@ _reference_options = apply(
     click.option(
         "--classes-table",
         metavar="TABLE.toml",
-        type=IN_FILE,
-        help="What the values of the map mean: a TOML table [classes] with lines such as corn = [1, 4].  "
-        "[required for asset:ID]",
+        type=FileOrName(*dict.fromkeys((*MAPS, *LISTS))),
+        help="What the values of the map mean: a TOML table [classes] with lines such as corn = [1, 4], the "
+        f"name of a map, or of a list of codes ({', '.join(LISTS)}).  [required for a map of your own]",
     ),
-    click.option("--out", type=OUT_FILE, required=True, help="The npz file to write."),
+    click.option(
+        "--code-column",
+        metavar="COLUMN",
+        help="Column of polygons with the code of the crop.  [default: that of the map of this name]",
+    ),
+    click.option(
+        "--reference-layer",
+        metavar="LAYER",
+        help="Layer of a file of polygons.  [default: its only one]",
+    ),
+    cropland_mask_option,
+    click.option(
+        "--accuracy",
+        metavar="TABLE.csv",
+        type=IN_FILE,
+        help="How right the map is: value, user and, where known, producer (per cent) and region. Crops need "
+        "more than 85, others 80 at least.  [default: all are taken]",
+    ),
+    click.option(
+        "--regions",
+        metavar="PLACE",
+        help="Polygons of the regions of --accuracy: a path, or table:ID.  [default: states of the USA on "
+        "Earth Engine, for cdl]",
+    ),
+    click.option("--region-column", metavar="COLUMN", help="Column with the names of the regions."),
+    click.option("--out", type=OUT_FILE, help="The npz file to write.  [required without --dry-run]"),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Print how many samples each rule would leave, of the map alone; nothing is written.",
+    ),
 )
 
 _rule_options = apply(
@@ -111,26 +155,33 @@ _rule_options = apply(
 @sensor_options
 @recipe_options
 @clock_option
+@scene_options
 @_reference_options
 @_rule_options
 @cloud_options
 @eecu_option
 @earth_engine_options
 @talk_options
-def sample(quiet: bool, as_json: bool, **options: Any) -> None:
-    """Draw samples from a crop map on Earth Engine as CropGlobe was made; 'cropmap train' reads the result.
+def sample(quiet: bool, as_json: bool, dry_run: bool, **options: Any) -> None:
+    """Draw samples from a crop map as CropGlobe was made; 'cropmap train' reads the result.
 
     Samples are drawn in squares of 0.1 degree, 60 m away from other classes and from one another; each gets
-    its 73 five-day medians of the year, computed like those of a map. Squares that are done are kept in
-    OUT.parts until all are: the same command continues.
+    its 73 five-day medians of the year, computed like those of a map: by Earth Engine, or from the scenes of
+    --source. Squares that are done are kept in OUT.parts until all are: the same command continues.
 
     \b
     Example:
       cropmap sample --aoi county.geojson --year 2021 --reference cdl --out samples.npz --project my-project
+      cropmap sample --aoi tile.geojson --year 2023 --reference rpg --reference-at RPG.gpkg \\
+        --buffer 20 --source catalog.json --out samples.npz
       cropmap train samples.npz --out model.safetensors --year 2021
     """
     from training.sampling.field_samples import take_samples
 
+    if dry_run:
+        return show_dry_run(options, quiet, as_json)
+    if options["out"] is None:
+        raise click.UsageError("Say where samples are written to, with --out samples.npz, or give --dry-run.")
     require_new_files(options["out"])
     with _listener(quiet) as listen:
         summary = take_samples(sample_request(options), listen)
@@ -139,6 +190,7 @@ def sample(quiet: bool, as_json: bool, **options: Any) -> None:
 
 def sample_request(options: dict[str, Any]) -> SampleRequest:
     """The request of the command, its rule, recipe and settings put together from the options."""
+    from inference.run.cropland import CroplandMask
     from training.sampling.plan import SampleRequest
 
     settings, values = earth_engine_settings(options), given(options)
@@ -147,7 +199,28 @@ def sample_request(options: dict[str, Any]) -> SampleRequest:
     values.setdefault("reference", UNLABELLED)
     rule = SamplingRule(**{f.name: values.pop(f.name) for f in fields(SamplingRule)})
     recipe = take_recipe(values).require_enough_bins()
+    if mask := values.pop("cropland_mask", None):
+        values["cropland_mask"] = CroplandMask.parse(mask)
     return SampleRequest(rule=rule, recipe=recipe, settings=settings, **values)
+
+
+def show_dry_run(options: dict[str, Any], quiet: bool, as_json: bool) -> None:
+    """Print what each rule would leave of the points of each class."""
+    from training.sampling.dry_run import STEPS, dry_run
+
+    with _listener(quiet) as listen:
+        found = dry_run(sample_request({**options, "out": options["out"] or Path("samples.npz")}), listen)
+    if as_json:
+        click.echo(json.dumps(found.to_dict()))
+        return
+    click.echo(" ".join([f"{'points':>12}", *(f"{step:>18}" for step in STEPS)]))
+    for name, steps in found.points.items():
+        click.echo(" ".join([f"{name:>12}", *(f"{count:>18,}" for count in steps)]))
+    without = f" ({found.cells_without:,} without a sample)" if found.cells_without else ""
+    click.echo(f"{found.cells:,} squares{without}, {found.without_class:,} points without a class")
+    for line in _values_in_no_class(found.left_out):
+        click.echo(line)
+    click.echo(f"Samples: {found.samples:,}, of which imagery may still lack some; nothing was written")
 
 
 def show_samples(summary: SampleSummary, as_json: bool) -> None:
@@ -166,13 +239,19 @@ def describe(summary: SampleSummary) -> list[str]:
     without = f" ({summary.cells_without:,} without candidates)" if summary.cells_without else ""
     scenes = "" if summary.scenes is None else f", {summary.scenes:,} scenes"
     lines = [f"{summary.cells:,} squares{without}, {summary.candidates:,} candidates{scenes}"]
-    if summary.left_out:
-        most = [f"{value} ({count:,})" for value, count in list(summary.left_out.items())[:8]]
-        more = ", ..." if len(summary.left_out) > len(most) else ""
-        lines.append(f"Values in no class, with their points: {', '.join(most)}{more}")
+    lines += _values_in_no_class(summary.left_out)
     if summary.sparse:
         lines.append(f"{summary.sparse:,} samples have too few observations: 'cropmap train' leaves them out")
     return [*lines, f"Samples: {summary.samples:,} in {summary.out}"]
+
+
+def _values_in_no_class(left_out: dict[str, int]) -> list[str]:
+    """One line with the most frequent ones; none where there are none."""
+    if not left_out:
+        return []
+    most = [f"{value} ({count:,})" for value, count in list(left_out.items())[:8]]
+    more = ", ..." if len(left_out) > len(most) else ""
+    return [f"Values in no class, with their points: {', '.join(most)}{more}"]
 
 
 @contextmanager

@@ -383,9 +383,7 @@ cropland_mask_option = click.option(
     help="Raster of cropland; only VALUES are mapped, such as worldcover.tif:40.  [default: any non-zero]",
 )
 
-area_options = apply(
-    run_config_option,
-    place_options,
+scene_options = apply(
     click.option(
         "--source",
         type=Address(
@@ -413,6 +411,13 @@ area_options = apply(
         help="What becomes of scenes without all bands, a cloud asset, time or footprint, or whose file is "
         "gone: they stop the run, or are left out and counted.  [default: stop]",
     ),
+)
+"""Scenes of a STAC catalog in place of Earth Engine."""
+
+area_options = apply(
+    run_config_option,
+    place_options,
+    scene_options,
     out_option,
     grid_options,
 )

@@ -14,21 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import ee
+import geopandas
 import numpy as np
 import pyproj
 import pytest
+import rasterio
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import Season
 from tests.support.ee_emulator.archive import Archive, ImageAsset, Raster
+from tests.support.fake_catalog import FakeCatalog, Layer, raster_v1
 from training.sampling.series import server_series
 
 S2 = "COPERNICUS/S2_SR_HARMONIZED"
 SCORE = "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
 BANDS = ("B2", "B3", "B4", "B8", "B5", "B6", "B7", "B8A", "B11", "B12")
 COARSE = ("B5", "B6", "B7", "B8A", "B11", "B12")
+DN = raster_v1(scale=0.0001, offset=0, nodata=0, data_type="uint16")
 NODATA = -9999
 FIELD = 11  # pixels of 30 m along a side of a field: 330 m
 SIZE = 4_800  # metres along a side of scenes and map
@@ -91,6 +96,47 @@ class Land:
     def _raster(self, values: NDArray[np.generic]) -> Raster:
         step = SIZE / len(values)
         return Raster(values, Affine(step, 0, self.left, 0, -step, self.top), self.crs)
+
+    def raster(self, path: Path, values: NDArray[np.generic] | None = None, **profile: Any) -> Path:
+        """The map, or other values on its pixels, as a GeoTIFF."""
+        raster = self._raster(self.map if values is None else values)
+        kind = {"driver": "GTiff", "count": 1, "dtype": raster.values.dtype, "crs": self.crs}
+        height, width = raster.values.shape
+        with rasterio.open(
+            path, "w", **kind, height=height, width=width, transform=raster.transform, **profile
+        ) as file:
+            file.write(raster.values, 1)
+        return path
+
+    def parcels(self, codes: dict[int, str], inside: float = 10.0) -> geopandas.GeoDataFrame:
+        """The fields of the map as polygons, some metres inside their edges, with the column `code`."""
+        rows, cols = (range(0, side, FIELD) for side in self.map.shape)
+        side = FIELD * 30
+        corners = [(r, c) for r in rows for c in cols]
+        shapes = [
+            shapely.box(
+                x := self.left + 30 * c + inside,
+                y := self.top - 30 * r - side + inside,
+                x + side - 2 * inside,
+                y + side - 2 * inside,
+            )
+            for r, c in corners
+        ]
+        values = [codes[int(self.map[r, c])] for r, c in corners]
+        return geopandas.GeoDataFrame({"code": values}, geometry=shapes, crs=self.crs)
+
+    def catalog(self, folder: Path) -> Path:
+        """The scenes in a STAC catalog on disk."""
+        catalog = FakeCatalog(folder)
+        for shot in self.shots:
+            layers = {f"B{band[1:]:0>2}": self._layer(values, DN) for band, values in shot.values.items()}
+            layers["SCL"] = self._layer(np.full((SIZE // 20, SIZE // 20), 4, np.uint8), {})
+            layers["cs"] = self._layer(shot.score, {})
+            catalog.add(f"S2_{shot.time:%Y%m%d}", f"{shot.time:%Y-%m-%dT%H:%M:%S}Z", layers)
+        return catalog.save()
+
+    def _layer(self, values: NDArray[np.generic], fields: dict[str, Any]) -> Layer:
+        return Layer(values, self.left, self.top, SIZE / len(values), self.crs, fields=fields)
 
     def area(self, folder: Path, cols: int = 3, rows: int = 2) -> Path:
         """GeoJSON of whole squares of 0.01 degree around the middle, a little less at the edges."""

@@ -13,6 +13,9 @@ CLASS_BAND: Final = "class"
 VALUE_BAND: Final = "value"
 BANDS: Final = (CLASS_BAND, VALUE_BAND)
 
+CODE: Final = "cropmap_code"
+"""Property of polygons: their code as JSON."""
+
 NO_CLASS: Final = 0
 """Code of a pixel without a class, or too near to another."""
 
@@ -58,10 +61,31 @@ def pure_classes(
     return _pure(classes, image.unmask(NO_VALUE, False), crs, buffer, cropland, cropland_code)
 
 
+def coded_parcels(asset: str, column: str, region: ee.Geometry) -> ee.FeatureCollection:
+    """The polygons of a table that touch a region and have a code, which becomes a text of one form.
+
+    Numbers are stored as whole or as broken ones by the way in which a table was uploaded, and neither a list
+    nor a remapping finds one by the other.
+
+    Args:
+        asset: Id of a table.
+        column: Property with the codes.
+        region: What the polygons touch.
+
+    Returns:
+        Features with the property `cropmap_code`, JSON of the code.
+    """
+    parcels = ee.FeatureCollection(asset).filterBounds(region).filter(ee.Filter.notNull([column]))
+
+    def coded(feature: ee.Element) -> ee.Element:
+        return feature.set(CODE, ee.String.encodeJSON(feature.get(column)))
+
+    return parcels.map(coded)
+
+
 def pure_parcels(
     parcels: ee.FeatureCollection,
-    column: str,
-    codes: Mapping[str | int | float, int],
+    codes: Mapping[str, int],
     crs: str,
     *,
     buffer: float,
@@ -73,9 +97,8 @@ def pure_parcels(
     A pixel belongs to the polygons that hold its centre. Land that polygons of two classes claim has none.
 
     Args:
-        parcels: The polygons.
-        column: Property with their codes.
-        codes: Code of the polygons, of the type that the property has -> code of its class, 0 for none.
+        parcels: As `coded_parcels` makes them.
+        codes: JSON of a code -> code of its class, 0 for none.
         crs: As of `pure_classes`.
         buffer: Metres; 0 keeps all pixels.
         cropland: 1 where land without a class is cropland, unmasked.
@@ -84,11 +107,12 @@ def pure_parcels(
     Returns:
         int32, bands `class` (0 none) and `value`, the place in `codes` (2147483647 none), unmasked.
     """
-    places = list(range(len(codes)))
-    values = ee.Image.constant(NO_VALUE).toInt32().paint(parcels.remap(list(codes), places, column), column)
+    values = ee.Image.constant(NO_VALUE).toInt32()
+    if codes:
+        values = values.paint(parcels.remap(list(codes), list(range(len(codes))), CODE), CODE)
     classes, claims = ee.Image.constant(NO_CLASS).toInt32(), ee.Image.constant(0).toInt32()
     for code in sorted(set(codes.values())):
-        members = ee.Filter.inList(column, [value for value, its in codes.items() if its == code])
+        members = ee.Filter.inList(CODE, [value for value, its in codes.items() if its == code])
         painted = ee.Image.constant(0).toInt32().paint(parcels.filter(members), 1)
         claims, classes = claims.add(painted), classes.add(painted.multiply(code))
     return _pure(classes.multiply(claims.eq(1)), values, crs, buffer, cropland, cropland_code)

@@ -149,7 +149,7 @@ def test_defaults_are_those_of_the_request(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--reference", "cdl2"], "cdl, asset:ID"),
+        (["--reference", "cdl2"], "got 'cdl2'"),
         (["--reference", "asset:projects/p/assets/x"], "--classes-table"),
         (["--grid", 0.07], "--grid 0.07"),
         (["--year", 1999], "2017"),

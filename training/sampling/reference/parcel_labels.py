@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize
 
 from gee_pipeline.aoi import Aoi
@@ -36,6 +38,9 @@ _LAYER: Final = "parcels"
 _CODE: Final = "code"
 _MARGIN: Final = 0.01
 """Degrees around an area whose parcels are read: some more than the largest buffer."""
+
+# Painting into arrays makes rasterio warn of files without georeference.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rasterio")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,6 @@ from gee_pipeline.earthengine.composites import graph, reference
 from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.errors import EarthEngineError, InputError
 from training.samples.crops import NAMES, OTHER
-from training.samples.labels import Label
 from training.sampling.reference.class_table import ClassTable
 from training.sampling.reference.raster_labels import require_numbers
 from training.sampling.reference.reference_maps import ServerImage, ServerTable
@@ -119,16 +119,14 @@ class TableLabels:
             AccessError: Earth Engine cannot be used.
             EarthEngineError: A request failed for good.
         """
-        lattice, column = cell.lattice(spacing), self.place.column
-        parcels = ee.FeatureCollection(self.place.asset).filterBounds(_around(lattice, buffer))
-        listed = self.fetcher.value(ee.List(parcels.aggregate_array(column)).distinct(), _labels)
-        if not listed:
-            empty = np.full(lattice.shape, "")
-            return SquareLabels(np.zeros(lattice.shape, np.uint8), empty, empty != "")
+        lattice = cell.lattice(spacing)
+        region = _around(lattice, buffer)
+        parcels = reference.coded_parcels(self.place.asset, self.place.column, region)
+        listed = self.fetcher.value(ee.List(parcels.aggregate_array(reference.CODE)).distinct(), _texts)
+        names = [_plain(text) for text in listed]
         image = reference.pure_parcels(
             parcels,
-            column,
-            {value: self.table.code_of(_whole(value)) for value in listed},
+            {text: self.table.code_of(name) for text, name in zip(listed, names, strict=True)},
             cell.crs,
             buffer=buffer,
             cropland=_cropland(self.table),
@@ -136,8 +134,7 @@ class TableLabels:
         )
         found, places = self.fetcher.raster(image, lattice)
         known = places != reference.NO_VALUE
-        names = np.array([str(_whole(value)) for value in listed])
-        values = np.where(known, names[np.where(known, places, 0)], "")
+        values = np.array([*names, ""])[np.where(known, places, -1)]
         return SquareLabels(found.astype(np.uint8), values, known)
 
 
@@ -154,9 +151,10 @@ def _properties(feature: Any) -> Any:
     return ee.Feature(feature).propertyNames()
 
 
-def _whole(value: Any) -> Label:
-    """Numbers as whole numbers: Earth Engine's are often 1.0."""
-    return int(value) if isinstance(value, float) and value == int(value) else value
+def _plain(text: str) -> str:
+    """A code as text; numbers as whole numbers, for Earth Engine's are often 1.0."""
+    value = json.loads(text)
+    return str(int(value) if isinstance(value, float) and value == int(value) else value).strip()
 
 
 def _names(values: Any) -> list[str]:
@@ -172,8 +170,10 @@ def _lists(values: Any) -> list[list[str]]:
     return values
 
 
-def _labels(values: Any) -> list[Any]:
-    """Codes of polygons; a property without a value is not among them."""
-    if not isinstance(values, list) or not all(isinstance(one, str | int | float) for one in values):
+def _texts(values: Any) -> list[str]:
+    """Codes of polygons as JSON."""
+    if not isinstance(values, list) or not all(
+        isinstance(json.loads(one), str | int | float) for one in values
+    ):
         raise ValueError("codes are texts or numbers")
     return values

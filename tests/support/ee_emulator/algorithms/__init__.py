@@ -12,6 +12,7 @@ from tests.support.ee_emulator.algorithms import (  # noqa: F401
     image_math,
     images,
     joins,
+    painting,
     placing,
     reducers,
     sampling,

@@ -131,6 +131,23 @@ def _distinct(request: Any, collection: Collection, properties: Any) -> Collecti
     return _with(collection, reversed(found.values()))
 
 
+@algorithm("Collection.remap")
+def _remap(
+    request: Any, collection: Collection, lookupIn: list[Any], lookupOut: list[int], columnName: str
+) -> Collection:
+    if any(isinstance(value, float) for value in lookupIn):
+        raise EmulatorError("Collection.remap: the input values are restricted to strings and integers.")
+    new = dict(zip(lookupIn, lookupOut, strict=True))
+    return _with(
+        collection,
+        (
+            element.with_properties({**element.properties, columnName: new[value]})
+            for element in collection.elements
+            if (value := element.properties.get(columnName)) in new
+        ),
+    )
+
+
 @algorithm("Collection.reduceColumns")
 def _reduce_columns(
     request: Any, collection: Collection, reducer: Reducer, selectors: list[str], weightSelectors: Any

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from functools import cmp_to_key
@@ -322,3 +323,8 @@ def _format(request: Any, number: float, pattern: str) -> str:
     if not re.fullmatch(r"%0?\d*(\.\d+)?[dfs]", pattern):
         raise EmulatorError(f"The emulator does not know the pattern {pattern!r}.")
     return pattern % (text(number) if pattern.endswith("s") else number)
+
+
+@algorithm("String.encodeJSON")
+def _encode_json(request: Any, object: Any) -> str:
+    return json.dumps(object)

@@ -146,3 +146,33 @@ def test_no_reference_is_cropland_whose_file_says_that_labels_say_nothing(tmp_pa
     assert "kind" not in reference_map("cdl", 2021).to_dict()
     with pytest.raises(InputError, match="omit --classes-table"):
         reference_map("unlabelled", 2023, tmp_path / "table.toml")
+
+
+def test_texts_beginnings_and_all_the_rest(table: Path) -> None:
+    table.write_text(
+        'left_out = ["J6*", "SNE", 12]\n[classes]\ncorn = ["MIS"]\nwheat = ["BT*", "J6S"]\nother = "*"'
+    )
+    found = read_class_table(table)
+    meant = {
+        "MIS": 1,
+        " mis ": 1,
+        "BTH": 4,
+        "BT": 4,
+        "B": 7,
+        "J6P": 0,
+        "J6S": 4,
+        "SNE": 0,
+        12: 0,
+        "12": 0,
+        13: 7,
+    }
+    assert {value: found.code_of(value) for value in meant} == meant
+    assert found.names == ("corn", "wheat", "other")
+    assert found.to_dict()["left_out"] == [12, "J6*", "SNE"]
+    assert "left_out" not in CDL.to_dict()
+
+
+def test_a_value_is_left_out_or_in_a_class(table: Path) -> None:
+    table.write_text('left_out = ["MIS"]\n[classes]\ncorn = ["mis"]')
+    with pytest.raises(InputError, match="mis is given for the keys corn and left_out"):
+        read_class_table(table)
