@@ -122,7 +122,7 @@ def request_for(*arguments: Any) -> SampleRequest:
     seen: dict[str, Any] = {}
     keep = click.Command("keep", params=sample.params, callback=lambda **options: seen.update(options))
     assert invoke(keep, *arguments).exit_code == 0
-    return sample_request({name: seen[name] for name in seen if name not in ("quiet", "as_json")})
+    return sample_request({name: seen[name] for name in seen if name not in ("quiet", "as_json", "dry_run")})
 
 
 def test_options_become_the_request(tmp_path: Path) -> None:
