@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.commands.data_build import build
 from cli.options.paths import OUT_FOLDER
 from cli.options.shared import Names, talk_options
 from cli.output.reporting import Wording, reporting
@@ -22,6 +23,9 @@ KINDS = ("median", "harmonic", "presto", "alphaearth", "all")
 @click.group()
 def data() -> None:
     """Fetch published samples."""
+
+
+data.add_command(build)
 
 
 @data.command(short_help="Fetch CropGlobe, the samples of the paper, from the Hugging Face Hub.")

@@ -36,6 +36,7 @@ from training.samples.sample_origin import UNLABELLED
 from training.sampling.squares.rule import SamplingRule
 
 if TYPE_CHECKING:
+    from training.sampling.dry_run import DryRun
     from training.sampling.field_samples import SampleListener, SampleProgress
     from training.sampling.plan import SampleRequest
     from training.sampling.sample_file import SampleSummary
@@ -206,13 +207,21 @@ def sample_request(options: dict[str, Any]) -> SampleRequest:
 
 def show_dry_run(options: dict[str, Any], quiet: bool, as_json: bool) -> None:
     """Print what each rule would leave of the points of each class."""
-    from training.sampling.dry_run import STEPS, dry_run
+    from training.sampling.dry_run import dry_run
 
     with _listener(quiet) as listen:
         found = dry_run(sample_request({**options, "out": options["out"] or Path("samples.npz")}), listen)
     if as_json:
         click.echo(json.dumps(found.to_dict()))
         return
+    show_points(found)
+    click.echo("Imagery may still lack some; nothing was written.")
+
+
+def show_points(found: DryRun) -> None:
+    """Print a line of points for each class, and what has none."""
+    from training.sampling.dry_run import STEPS
+
     click.echo(" ".join([f"{'points':>12}", *(f"{step:>18}" for step in STEPS)]))
     for name, steps in found.points.items():
         click.echo(" ".join([f"{name:>12}", *(f"{count:>18,}" for count in steps)]))
@@ -220,7 +229,7 @@ def show_dry_run(options: dict[str, Any], quiet: bool, as_json: bool) -> None:
     click.echo(f"{found.cells:,} squares{without}, {found.without_class:,} points without a class")
     for line in _values_in_no_class(found.left_out):
         click.echo(line)
-    click.echo(f"Samples: {found.samples:,}, of which imagery may still lack some; nothing was written")
+    click.echo(f"Samples: {found.samples:,}")
 
 
 def show_samples(summary: SampleSummary, as_json: bool) -> None:

@@ -89,7 +89,7 @@ class Assets:
         with self._lock:
             self._assets[name] = _made(name, content)
             parent = self._assets[name].parent
-            while not _is_root(parent):
+            while parent and not _is_root(parent):
                 self._assets.setdefault(parent, Asset(parent, "FOLDER"))
                 parent = parent.rpartition("/")[0]
 

@@ -165,7 +165,7 @@ def test_the_command_prints_a_dry_run(land: Land, tmp_path: Path) -> None:
     result = CliRunner().invoke(sample, list(map(str, words)), catch_exceptions=False)
     assert result.exit_code == 0
     assert "inside the buffer" in result.stdout
-    assert result.stdout.splitlines()[-1].startswith("Samples: ")
+    assert result.stdout.splitlines()[-2].startswith("Samples: ")
     as_json = json.loads(CliRunner().invoke(sample, [*map(str, words), "--json"]).stdout)
     assert as_json["points"]["corn"]["of the class"] >= as_json["points"]["corn"]["inside the buffer"]
     without = CliRunner().invoke(sample, list(map(str, words[:-1])))
