@@ -210,9 +210,9 @@ def outline(request: BuildRequest, code: str) -> Path:
     path = request.to / "areas" / f"{code}.geojson"
     if path.exists():
         return path
+    session = connect(request.settings)
     land = ee.FeatureCollection(OUTLINES).filter(ee.Filter.eq("country_na", _NAMES[code]))
     try:
-        session = connect(request.settings)
         geometry = Fetcher(session).value(land.geometry(), _polygons)
     except EarthEngineError as error:
         raise InputError(
