@@ -350,15 +350,15 @@ def open_model(model: Place) -> Checkpoint | ForestModel:
 
 
 def sample(aoi: Any, year: int, out: Place, *, reference: str, **options: Any) -> SampleSummary:
-    """Labelled series drawn from a reference map on Earth Engine, as 'cropmap sample' draws them.
+    """Labelled series drawn from a reference map, as 'cropmap sample' draws them.
 
     Args:
         aoi: The area, as for `predict`.
         year: Year of the map and the series.
         out: File that is written, .npz.
-        reference: Name of a reference map.
-        **options: Fields of `training.sampling.plan.SampleRequest`, and those of its settings, such as
-            `project="my-project"`.
+        reference: Name of a reference map, or where one of your own lies: `asset:ID`, `table:ID`, a path.
+        **options: Fields of `training.sampling.plan.SampleRequest`, those of its rule, such as
+            `per_cell=5`, and those of its settings, such as `project="my-project"`.
 
     Raises:
         InputError: Something cannot be used.
@@ -367,7 +367,13 @@ def sample(aoi: Any, year: int, out: Place, *, reference: str, **options: Any) -
     from cropmap.places import area_file
     from training.sampling.field_samples import take_samples
     from training.sampling.plan import SampleRequest
+    from training.sampling.squares.rule import SamplingRule
 
+    drawn = {
+        field.name: options.pop(field.name) for field in fields_of(SamplingRule) if field.name in options
+    }
+    if drawn:
+        options["rule"] = SamplingRule(**known_options(SamplingRule, drawn))
     known = known_options(SampleRequest, _with_settings({"year": year, "reference": reference, **options}))
     return take_samples(SampleRequest(aoi=area_file(aoi, Path(out)), out=Path(out), **known))
 

@@ -151,7 +151,6 @@ def cropglobe(quiet: bool, as_json: bool, dry_run: bool, **options: Any) -> None
 
 def build_request(options: dict[str, Any]) -> BuildRequest:
     """The request of the command."""
-    from inference.run.cropland import CroplandMask
     from training.sampling.cropglobe_build import BuildRequest
 
     settings, values = earth_engine_settings(options), given(options)
@@ -161,8 +160,6 @@ def build_request(options: dict[str, Any]) -> BuildRequest:
     for name in ("maps", "areas", "accuracies"):
         pairs = dict(values.pop(name, ()))
         values[name] = pairs if name == "maps" else {code: Path(text) for code, text in pairs.items()}
-    if mask := values.pop("cropland_mask", None):
-        values["cropland_mask"] = CroplandMask.parse(mask)
     return BuildRequest(rule=rule, settings=settings, **values)
 
 

@@ -191,7 +191,6 @@ def sample(quiet: bool, as_json: bool, dry_run: bool, **options: Any) -> None:
 
 def sample_request(options: dict[str, Any]) -> SampleRequest:
     """The request of the command, its rule, recipe and settings put together from the options."""
-    from inference.run.cropland import CroplandMask
     from training.sampling.plan import SampleRequest
 
     settings, values = earth_engine_settings(options), given(options)
@@ -200,8 +199,6 @@ def sample_request(options: dict[str, Any]) -> SampleRequest:
     values.setdefault("reference", UNLABELLED)
     rule = SamplingRule(**{f.name: values.pop(f.name) for f in fields(SamplingRule)})
     recipe = take_recipe(values).require_enough_bins()
-    if mask := values.pop("cropland_mask", None):
-        values["cropland_mask"] = CroplandMask.parse(mask)
     return SampleRequest(rule=rule, recipe=recipe, settings=settings, **values)
 
 

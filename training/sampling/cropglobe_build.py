@@ -19,7 +19,6 @@ from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.errors import AccessError, CropmapError, EarthEngineError, IncompleteRunError, InputError
 from gee_pipeline.files import write_bytes
 from gee_pipeline.recipe import USUAL, Recipe
-from inference.run.cropland import CroplandMask
 from training.cropglobe.counts import Counts, counts_of
 from training.sampling.dry_run import DryRun, dry_run
 from training.sampling.field_samples import SampleListener, take_samples
@@ -80,8 +79,8 @@ class BuildRequest:
     """STAC catalog or API; None is Google Earth Engine."""
     collection: str | None = None
     """Collection within a STAC API."""
-    cropland_mask: CroplandMask | None = None
-    """WorldCover as a raster, for maps on this machine that know some crops only."""
+    cropland_mask: str | None = None
+    """FILE or FILE:VALUES: WorldCover as a raster, for maps on this machine that know some crops only."""
     settings: EarthEngineSettings = field(default_factory=EarthEngineSettings)
     """Access to Earth Engine and limits."""
     max_eecu_hours: float | None = None

@@ -58,8 +58,8 @@ class SampleRequest:
     """Column of the codes, of polygons; None takes that of the known map."""
     reference_layer: str | None = None
     """Layer of a file of polygons; None takes its only one."""
-    cropland_mask: CroplandMask | None = None
-    """Where land without a class of a map on this machine is "other"."""
+    cropland_mask: str | None = None
+    """FILE or FILE:VALUES: where land without a class of a map on this machine is "other"."""
     accuracy: Path | None = None
     """CSV with the accuracy of each value of the map; None keeps all."""
     regions: str | None = None
@@ -186,7 +186,7 @@ def plan_samples(request: SampleRequest, notice: Callable[[str], None] = lambda 
         rule=request.rule,
         cells=tuple(cells_touching(aoi.lonlat, request.rule)),
         scenes=_scenes(request),
-        cropland=request.cropland_mask,
+        cropland=CroplandMask.parse(request.cropland_mask) if request.cropland_mask else None,
         accuracy=accuracy_filter(request.accuracy, request.regions, request.region_column, reference),
     )
 

@@ -14,7 +14,6 @@ import shapely
 from gee_pipeline.aoi import read_aoi
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.recipe import Recipe
-from inference.run.cropland import CroplandMask
 from tests.support.ee_emulator.archive import Archive
 from tests.support.ee_emulator.server import Emulator
 from tests.support.ee_emulator.values import Collection, Feature, Geometry
@@ -209,7 +208,7 @@ def test_cropland_completes_a_map_here_as_there(draw: Any, land: Land, tmp_path:
     table = tmp_path / "table.toml"
     table.write_text('cropland_outside = "worldcover"\n[classes]\nsoybeans = [5]')
     worldcover = cover.raster(tmp_path / "worldcover.tif")
-    mask = CroplandMask.parse(f"{worldcover}:40")
+    mask = f"{worldcover}:40"
     reference = str(land.raster(tmp_path / "r.tif"))
     here = draw(reference, "here.npz", classes_table=table, cropland_mask=mask)
     images = [*land.archive, *(image for image in cover.archive if image.id.startswith("ESA"))]
