@@ -53,6 +53,7 @@ ROOMS = {
     ),
     "training": (
         "training",
+        "training.downloads",
         "training.cropglobe",
         "training.samples",
         "training.sample_report",

@@ -14,7 +14,7 @@ from cli.options.shared import Names, talk_options
 from cli.output.reporting import Wording, reporting
 
 if TYPE_CHECKING:
-    from training.cropglobe.dataset import CropGlobeSummary, FetchProgress
+    from training.downloads.dataset_folder import DatasetSummary, FetchProgress
 
 KINDS = ("median", "harmonic", "presto", "alphaearth", "all")
 """As in training.cropglobe.dataset, which takes too long to import for --help; a test holds them equal."""
@@ -52,9 +52,9 @@ data.add_command(build)
 def cropglobe(to: Path, kind: str, countries: tuple[str, ...] | None, quiet: bool, as_json: bool) -> None:
     """Fetch CropGlobe (Tong et al. 2025), 300,000 labelled series, from the Hugging Face Hub.
 
-    Checksums are verified. The same command continues an interrupted download where it stopped; when
-    all is there, the command needs no network. Needs pip install 'cropmap[training]'. HF_ENDPOINT names
-    a mirror, HF_TOKEN an access token.
+    The licence is said first. Checksums are verified. The same command continues an interrupted download
+    where it stopped; when all is there, the command needs no network. Needs pip install
+    'cropmap[training]'. HF_ENDPOINT names a mirror, HF_TOKEN an access token.
 
     \b
     Example:
@@ -65,11 +65,12 @@ def cropglobe(to: Path, kind: str, countries: tuple[str, ...] | None, quiet: boo
 
     codes = tuple(code.upper() for code in countries) if countries else None
     with reporting(WORDING, quiet) as reporter:
-        summary = fetch_cropglobe(CropGlobeRequest(to, kind, codes), progress=reporter.report)
+        request = CropGlobeRequest(to, kind, codes)
+        summary = fetch_cropglobe(request, say=reporter.write, progress=reporter.report)
     click.echo(json.dumps(summary.to_dict()) if as_json else "\n".join(describe(summary)))
 
 
-def describe(summary: CropGlobeSummary) -> list[str]:
+def describe(summary: DatasetSummary) -> list[str]:
     """One line per file with its size, samples beside the paper's tables, what is lacking, and the sum."""
     from gee_pipeline.files import size_text
     from training.cropglobe.counts import counts_text

@@ -24,6 +24,8 @@ class FakeHub:
     """Paths that stand in git itself, without a sha256."""
     commit: str = "a" * 40
     dataset: str = DATASET
+    licence: str = ""
+    """As the page of the dataset names it; empty where it has no head."""
     ranges: bool = True
     """Whether a download can begin in the middle."""
     break_after: list[int] = field(default_factory=list)
@@ -43,7 +45,8 @@ class FakeHub:
 
     def info(self) -> dict[str, object]:
         siblings = [self._sibling(path, content) for path, content in self.files.items()]
-        return {"id": self.dataset, "sha": self.commit, "siblings": siblings}
+        card = {"cardData": {"license": self.licence}} if self.licence else {}
+        return {"id": self.dataset, "sha": self.commit, "siblings": siblings, **card}
 
     def _sibling(self, path: str, content: bytes) -> dict[str, object]:
         blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

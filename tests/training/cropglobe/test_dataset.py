@@ -15,8 +15,9 @@ from cli.commands.data import KINDS as CLI_KINDS
 from cli.commands.data import WORDING, data
 from cli.output.reporting import MinuteLines
 from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
-from training.cropglobe.dataset import COUNTRIES, KINDS, CropGlobeRequest, FetchProgress, fetch_cropglobe
-from training.cropglobe.hub import DownloadError, Hub
+from training.cropglobe.dataset import COUNTRIES, KINDS, CropGlobeRequest, fetch_cropglobe
+from training.downloads.dataset_folder import FetchProgress
+from training.downloads.hub import DownloadError, Hub
 
 pytest.importorskip("huggingface_hub", reason="needs the extra cropmap[training]")
 
@@ -49,6 +50,21 @@ def test_files_keep_their_folders_and_are_what_was_published(hub, tmp_path):
     assert (tmp_path / BELGIUM).read_bytes() == hub.files[BELGIUM]
     assert not (tmp_path / "Harmonic").exists()
     assert (summary.size, summary.fetched, summary.absent) == (370_000, 370_000, ())
+
+
+def test_the_licence_is_said_before_the_first_byte_and_stays_in_the_record(hub, tmp_path):
+    hub.licence = "cc-by-4.0"
+    said = []
+    summary = fetch(hub, tmp_path, say=lambda sentence: said.append((sentence, len(hub.downloads))))
+    assert said == [("Fetching 1 file, 293.0 KiB, of x-ytong/CropGlobe, under the licence cc-by-4.0.", 0)]
+    assert summary.licence == fetch(hub, tmp_path, say=said.append).licence == "cc-by-4.0"
+    assert len(said) == 1  # nothing was fetched the second time
+
+
+def test_a_page_without_a_licence_is_said_to_have_none(hub, tmp_path):
+    said = []
+    fetch(hub, tmp_path, say=said.append)
+    assert said[0].endswith("whose page names no licence.")
 
 
 def test_a_second_run_needs_no_network(hub, tmp_path):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from gee_pipeline.errors import CropmapError, IncompleteRunError, InputError
 
@@ -62,6 +62,8 @@ class Version:
     """Forty hex digits."""
     files: tuple[HubFile, ...]
     """In the order of their paths."""
+    licence: str = ""
+    """As the dataset's page names it; empty where it names none."""
 
 
 def default_endpoint() -> str:
@@ -110,7 +112,8 @@ class Hub:
             )
             for sibling in info.siblings or []
         ]
-        return Version(self.dataset, str(info.sha), tuple(sorted(files, key=lambda file: file.path)))
+        ordered = tuple(sorted(files, key=lambda file: file.path))
+        return Version(self.dataset, str(info.sha), ordered, _licence(info.card_data, info.tags))
 
     def read(self, commit: str, file: HubFile, start: int = 0) -> Iterator[bytes]:
         """The bytes of a file from a position to its end; a broken connection is resumed.
@@ -234,6 +237,14 @@ def _require_library() -> None:
             "Published data sets come from the Hugging Face Hub, which needs the package huggingface_hub. "
             "Install it with: pip install 'cropmap[training]'"
         )
+
+
+def _licence(card: Any, tags: Any) -> str:
+    """The licences that a page names in its head or, where the head was not read, in its tags."""
+    named = card.get("license") if card is not None else None
+    if not named:
+        named = [tag.partition(":")[2] for tag in tags or () if str(tag).startswith("license:")]
+    return ", ".join(named) if isinstance(named, list) else str(named or "")
 
 
 def _status(error: Exception) -> int | None:

@@ -1,0 +1,1 @@
+"""What is published elsewhere, fetched when it is asked for: resumed, checked, with its licence."""
