@@ -48,3 +48,35 @@ class LazyGroup(click.Group):
         module, attribute = self.places[cmd_name].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return with_verbose(command)
+
+
+class GroupOfItsOwn(LazyGroup):
+    """A command that also has subcommands: it does its own work unless the first word names one of them.
+
+    In click, options of a group may stand before its subcommand. Here they would do nothing, so that a
+    subcommand is the first word.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """As for `LazyGroup`."""
+        super().__init__(*args, **options, invoke_without_command=True, subcommand_metavar="| COMMAND ...")
+        self.allow_extra_args = False
+        self.allow_interspersed_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the options of the command itself, or leave all to the subcommand that comes first."""
+        if args and not args[0].startswith("-"):
+            self.resolve_command(ctx, args)  # of one that is not there, the nearest is suggested
+            ctx.args = list(args)
+            return ctx.args
+        return click.Command.parse_args(self, ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do the work of the command itself, or run the subcommand."""
+        if not ctx.args:
+            return click.Command.invoke(self, ctx)
+        name, command, rest = self.resolve_command(ctx, ctx.args)
+        assert command is not None
+        ctx.invoked_subcommand = name
+        with command.make_context(name, rest, parent=ctx) as below:
+            return below.command.invoke(below)

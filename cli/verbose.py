@@ -40,10 +40,15 @@ class Verbose(click.Option):
 
 
 def with_verbose(command: click.Command) -> click.Command:
-    """A command that has the option; of a group, its commands, and those imported later as they come."""
+    """A command that has the option; of a group, its commands, and those imported later as they come.
+
+    A group that does work of its own has the option too.
+    """
     if isinstance(command, click.Group):
         for below in command.commands.values():
             with_verbose(below)
-    elif not any(isinstance(p, Verbose) for p in command.params):
+        if not command.invoke_without_command:
+            return command
+    if not any(isinstance(p, Verbose) for p in command.params):
         command.params.append(Verbose())
     return command

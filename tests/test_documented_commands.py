@@ -42,7 +42,7 @@ def asks_elsewhere(words: list[str]) -> bool:
     on_disk = "--source" in words or ("--config" in words and "--collect" not in words)
     forest = words[0] == "forest" and words[1] in ("deploy", "verify", "predict", "code")
     network = words[0] in ("ee", "deploy", "compare") or ("--asset" in words and "--manifest" not in words)
-    other = words[:2] == ["data", "cropglobe"] or "--scheduler" in words
+    other = words[0] == "data" or "--scheduler" in words
     return (imagery and not on_disk) or forest or network or other or any("https://" in w for w in words)
 
 
@@ -83,6 +83,8 @@ def quick(words: list[str]) -> tuple[str, ...]:
     """What is added to a command."""
     if words[:2] == ["forest", "train"]:
         return ("--split", "random")  # labels of a small map lie in one block
+    if words[:2] == ["benchmark", "foundation"]:
+        return ("--encoder", "resnet18", "--epochs", "1", "--views", "1", "--device", "cpu")
     small = ("--preset", "small-8") if words[0] == "train" and "--model" not in words else ()
     return (*QUICK.get(words[0], ()), *small)
 

@@ -71,6 +71,7 @@ ROOMS = {
         "training.forest",
         "training.pseudo_labels",
         "training.transfer",
+        "training.foundation",
         "training.explain",
     ),
     "assessment": (

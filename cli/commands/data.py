@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.commands.data_build import build
+from cli.commands.harmonized_crops import harmonized_crops
 from cli.options.paths import OUT_FOLDER
 from cli.options.shared import Names, talk_options
-from cli.output.reporting import Wording, reporting
+from cli.output.fetching import WORDING
+from cli.output.reporting import reporting
 
 if TYPE_CHECKING:
-    from training.downloads.dataset_folder import DatasetSummary, FetchProgress
+    from training.downloads.dataset_folder import DatasetSummary
 
 KINDS = ("median", "harmonic", "presto", "alphaearth", "all")
 """As in training.cropglobe.dataset, which takes too long to import for --help; a test holds them equal."""
@@ -26,6 +28,7 @@ def data() -> None:
 
 
 data.add_command(build)
+data.add_command(harmonized_crops)
 
 
 @data.command(short_help="Fetch CropGlobe, the samples of the paper, from the Hugging Face Hub.")
@@ -89,14 +92,3 @@ def describe(summary: DatasetSummary) -> list[str]:
         f"{summary.dataset}, version {summary.commit[:12]}: {len(summary.files)} files, "
         f"{size_text(summary.size)} in {summary.to}, {size_text(summary.fetched)} fetched now",
     ]
-
-
-def state(progress: FetchProgress) -> str:
-    """One line: the file and how much of all is there."""
-    from gee_pipeline.files import size_text
-
-    return f"{progress.path}: {size_text(progress.done)} of {size_text(progress.total)}"
-
-
-WORDING: Wording[FetchProgress] = Wording(state, lambda now: (now.done, now.total), lambda now: now.path)
-"""How the states of a download are said."""

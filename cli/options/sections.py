@@ -8,16 +8,19 @@ from typing import Any, Final
 import click
 
 
-def sectioned(sections: Mapping[str, Callable[[Any], Any]]) -> type[click.Command]:
+def sectioned(
+    sections: Mapping[str, Callable[[Any], Any]], kind: type[click.Command] = click.Command
+) -> type[click.Command]:
     """A kind of command whose help shows its options by section; --help joins the last one.
 
     Args:
         sections: Heading -> decorator that gives a command the options below it, in order.
+        kind: What it is otherwise; the subcommands of a group stand below the options.
     """
     names = {heading: _names(options) for heading, options in sections.items()}
     last = next(reversed(names))
 
-    class Sectioned(click.Command):
+    class Sectioned(kind):  # type: ignore[misc, valid-type]  # known when it runs
         def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
             """Write each section; options of no section join the last."""
             left = {p.name or "": p for p in self.get_params(ctx) if isinstance(p, click.Option)}
@@ -26,6 +29,8 @@ def sectioned(sections: Mapping[str, Callable[[Any], Any]]) -> type[click.Comman
             for heading, params in parts.items():
                 with formatter.section(heading):
                     formatter.write_dl([record for p in params if (record := p.get_help_record(ctx))])
+            if isinstance(self, click.Group):
+                self.format_commands(ctx, formatter)
 
     return Sectioned
 

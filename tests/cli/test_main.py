@@ -31,7 +31,10 @@ def _leaves(group: click.Group = cropmap, above: str = "") -> list[tuple[str, cl
         command = group.get_command(ctx, name)
         assert command is not None
         words = f"{above}{name}"
-        found += _leaves(command, f"{words} ") if isinstance(command, click.Group) else [(words, command)]
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            found.append((words, command))
+        if isinstance(command, click.Group):
+            found += _leaves(command, f"{words} ")
     return found
 
 

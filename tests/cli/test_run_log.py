@@ -220,8 +220,9 @@ def test_every_command_has_verbose_once(name: str) -> None:
 
 def leaves(command: click.Command) -> Iterator[click.Command]:
     """The commands of a group, and of groups in it; or the command itself."""
-    if not isinstance(command, click.Group):
+    if not isinstance(command, click.Group) or command.invoke_without_command:
         yield command
+    if not isinstance(command, click.Group):
         return
     for name in command.list_commands(click.Context(command)):
         below = command.get_command(click.Context(command), name)

@@ -20,6 +20,7 @@ from rasterio.features import shapes
 from examples.simulated_scenes import Settings, simulate
 from gee_pipeline.recipe import USUAL
 from inference.models.shipped import FAST, model_path
+from tests.support.patch_place import write_datasets
 from tests.support.tiny_place import CROPS, run_cropmap
 from tests.support.transfer_place import CORN, COTTON, OTHER, RICE, SOYBEANS, write_region
 
@@ -55,6 +56,7 @@ def make_world(folder: Path) -> None:
     _published(folder)
     _fields(folder)
     _words(folder)
+    write_datasets(folder / "crops")
 
 
 def _runs(folder: Path) -> None:

@@ -126,7 +126,7 @@ def fit(
         CorruptFileError: The state is damaged.
     """
     maker = BatchMaker(recipe, normalisation, resolve_device(options.device), augmentation)
-    with _random_state_apart(maker.device):
+    with random_state_apart(maker.device):
         torch.manual_seed(options.seed)
         network = CropNet(shape) if isinstance(shape, CropNetConfig) else shape()
         method = method or Supervised(training, options.class_weights)
@@ -328,7 +328,7 @@ def _copy_of(network: nn.Module) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _random_state_apart(device: torch.device) -> Iterator[None]:
+def random_state_apart(device: torch.device) -> Iterator[None]:
     """Leave the caller's random state as it is, and let a GPU choose algorithms that repeat themselves."""
     if device.type != "cuda":
         with torch.random.fork_rng(devices=[]):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,25 @@ from numpy.typing import NDArray
 from gee_pipeline.errors import CorruptFileError, MismatchError
 from gee_pipeline.files import ODD_VALUES, read_sealed, write_sealed
 
-_WAY_OUT: Final = "Delete it, and it is trained again."
+WAY_OUT: Final = "Delete it, and it is trained again."
+"""What to do about a damaged record."""
 
 
 RENAMED: Final = {"code": "code-bins"}
 """Augmentations that were another operation in version 0.1.0, whose records are not taken for theirs."""
 
 NOT_ADAPTED: Final = "none"
+
+
+class NamedJob(Protocol):
+    """One training of any benchmark."""
+
+    @property
+    def name(self) -> str:
+        """Short name, unique within a benchmark; also that of the file."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +138,13 @@ class TrainingRecord:
         )
 
 
-def digest_of(job: Job, facts: Mapping[str, Any]) -> str:
+def digest_of(job: NamedJob, facts: Mapping[str, Any]) -> str:
     """Sixteen hex digits of what decides the result of a training."""
     text = json.dumps([job.to_dict(), dict(facts)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def record_path(folder: Path, job: Job) -> Path:
+def record_path(folder: Path, job: NamedJob) -> Path:
     """Path of the file of a training."""
     return folder / f"{job.name}.json"
 
@@ -156,7 +168,7 @@ def read_record(
     if not path.is_file():
         return None
     record = _parse(path)
-    _require_same(path, record.facts, facts)
+    require_same_facts(path, record.facts, facts)
     wanted = regions.items()
     complete = all(
         code in record.regions and record.regions[code].samples == digest for code, digest in wanted
@@ -165,7 +177,7 @@ def read_record(
 
 
 def _parse(path: Path) -> TrainingRecord:
-    values = read_sealed(path, _WAY_OUT)
+    values = read_sealed(path, WAY_OUT)
     try:
         digest = values.pop("digest")
         regions = {
@@ -176,17 +188,28 @@ def _parse(path: Path) -> TrainingRecord:
         record = TrainingRecord(**{**values, **changed})
         intact = record.digest == digest
     except ODD_VALUES as error:
-        raise _damaged(path) from error
+        raise damaged_record(path) from error
     if not intact:
-        raise _damaged(path)
+        raise damaged_record(path)
     return record
 
 
-def _damaged(path: Path) -> CorruptFileError:
-    return CorruptFileError(f"{path} is not the record of a training. {_WAY_OUT}")
+def damaged_record(path: Path) -> CorruptFileError:
+    """What to raise where a file is not the record of a training."""
+    return CorruptFileError(f"{path} is not the record of a training. {WAY_OUT}")
 
 
-def _require_same(path: Path, former: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def require_same_facts(path: Path, former: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Refuse the record of a training that was made under other facts.
+
+    Args:
+        path: The record.
+        former: What decided its result.
+        facts: What decides it now.
+
+    Raises:
+        MismatchError: They differ; the differences are named.
+    """
     changed = [name for name in sorted({*former, *facts}) if former.get(name) != facts.get(name)]
     if changed:
         pairs = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cli.lazy import GroupOfItsOwn
 from cli.options.fitting import fitting_options, warn_of_precision
 from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FOLDER
 from cli.options.sample_files import legend_option, scale_option
@@ -246,8 +247,10 @@ _run_options = apply(
             "Held-out samples": _split_options,
             "Sensitivity": _sensitivity_options,
             "Files and messages": _run_options,
-        }
-    )
+        },
+        GroupOfItsOwn,
+    ),
+    places={"foundation": "cli.commands.models.foundation:foundation"},
 )
 @_region_options
 @_method_options

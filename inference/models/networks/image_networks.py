@@ -23,7 +23,7 @@ def resnet50(classes: int) -> nn.Module:
     Raises:
         InputError: timm is not installed.
     """
-    network = _timm().create_model("resnet50", in_chans=1, num_classes=classes)
+    network = timm_library().create_model("resnet50", in_chans=1, num_classes=classes)
     _without_stride(network.conv1)
     network.maxpool = nn.Identity()
     return network
@@ -35,7 +35,7 @@ def efficientnet_v2_s(classes: int) -> nn.Module:
     Raises:
         InputError: timm is not installed.
     """
-    network = _timm().create_model("efficientnetv2_s", in_chans=1, num_classes=classes)
+    network = timm_library().create_model("efficientnetv2_s", in_chans=1, num_classes=classes)
     _without_stride(network.conv_stem)
     _without_stride(network.blocks[1][0].conv_exp)
     return network
@@ -47,7 +47,7 @@ def convnext_tiny(classes: int) -> nn.Module:
     Raises:
         InputError: timm is not installed.
     """
-    return _timm().create_model("convnext_tiny", in_chans=1, num_classes=classes, patch_size=1)
+    return timm_library().create_model("convnext_tiny", in_chans=1, num_classes=classes, patch_size=1)
 
 
 def _without_stride(convolution: nn.Conv2d) -> None:
@@ -55,7 +55,7 @@ def _without_stride(convolution: nn.Conv2d) -> None:
     convolution.stride = (1, 1)
 
 
-def _timm() -> ModuleType:
+def timm_library() -> ModuleType:
     """timm, also where the torchvision that it imports was compiled for another build of torch.
 
     pip takes the torchvision for CUDA together with a torch for the CPU. Its compiled operators do not load

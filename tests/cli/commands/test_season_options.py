@@ -42,7 +42,10 @@ def commands(group: click.Group = cropmap, above: str = "") -> dict[str, click.C
         command = group.get_command(context, name)
         assert command is not None
         words = f"{above}{name}"
-        found |= commands(command, f"{words} ") if isinstance(command, click.Group) else {words: command}
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            found[words] = command
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{words} ")
     return found
 
 

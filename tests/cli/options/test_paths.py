@@ -60,10 +60,10 @@ def commands(group: click.Group, *names: str) -> Iterator[tuple[tuple[str, ...],
     for name in group.list_commands(click.Context(group)):
         command = group.get_command(click.Context(group), name)
         assert command
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield (*names, name), command
         if isinstance(command, click.Group):
             yield from commands(command, *names, name)
-        else:
-            yield (*names, name), command
 
 
 def is_read(param: click.Parameter) -> bool:

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from filelock import FileLock
 
 from cli.commands.data import KINDS as CLI_KINDS
-from cli.commands.data import WORDING, data
+from cli.commands.data import data
+from cli.output.fetching import WORDING
 from cli.output.reporting import MinuteLines
 from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
 from training.cropglobe.dataset import COUNTRIES, KINDS, CropGlobeRequest, fetch_cropglobe

@@ -174,7 +174,7 @@ def failing_imports(monkeypatch, *messages):
 def test_operators_that_torchvision_misses_are_declared(monkeypatch):
     missing = ("torchvision::made_up_one", "torchvision::made_up_two")
     failing_imports(monkeypatch, *(f"operator {name} does not exist" for name in missing))
-    assert image_networks._timm() == "timm"
+    assert image_networks.timm_library() == "timm"
     assert torch.ops.torchvision.made_up_one
     with pytest.raises(NotImplementedError):  # declared, not made up
         torch.ops.torchvision.made_up_two(torch.zeros(1))
@@ -191,7 +191,7 @@ def test_operators_that_torchvision_misses_are_declared(monkeypatch):
 def test_any_other_failure_of_the_import_is_not_hidden(messages, monkeypatch):
     failing_imports(monkeypatch, *messages)
     with pytest.raises(RuntimeError, match=messages[0]):
-        image_networks._timm()
+        image_networks.timm_library()
 
 
 def test_the_registry_is_light():
