@@ -74,10 +74,9 @@ _data_options = apply(
         type=IN_FOLDER,
         required=True,
         help="Folder of the data sets. Of your own: GeoTIFFs in NAME/images (13 bands of level 1C) and in "
-        "NAME/labels (0 no data, 1 maize, 2 soybean, 3 rice, 4 wheat, 5 other) or NAME/original_labels (codes "
-        "of CDL, EuroCrops, NCCM, SAS or SACT), and the lists NAME/train_N.csv and NAME/test.csv. Or the "
-        "folder of 'cropmap data harmonized-crops' with the "
-        "authors' train-test-splits in it.",
+        "NAME/labels (0 no data, 1 maize, 2 soybean, 3 rice, 4 wheat, 5 other) or NAME/original_labels "
+        "(codes of CDL, EuroCrops, NCCM, SAS or SACT), and the lists NAME/train_N.csv and NAME/test.csv. "
+        "Or the folder of 'cropmap data harmonized-crops' with the authors' train-test-splits in it.",
     ),
     click.option(
         "--datasets", type=Names(), help="Data sets that train or are tested.  [default: all there]"
