@@ -267,7 +267,7 @@ def _train_once(
     shuffled = [training[at] for at in rng.permutation(len(training))]
     for part in _parts(shuffled, batch_size):
         seen, labels = inputs.batch(part, rng)
-        total, pixels = _sum_of_losses(network(seen), labels)
+        total, pixels = sum_of_losses(network(seen), labels)
         if not pixels:  # images that nobody labelled
             continue
         loss = total / pixels
@@ -288,7 +288,7 @@ def _loss_of(network: PatchNetwork, inputs: Inputs, members: Sequence[Member], b
     with torch.inference_mode():
         for part in _parts(members, batch_size):
             seen, labels = inputs.batch(part, None)
-            loss, count = _sum_of_losses(network(seen), labels)
+            loss, count = sum_of_losses(network(seen), labels)
             total, pixels = total + float(loss), pixels + count
     if not pixels:
         raise InputError(
@@ -299,8 +299,13 @@ def _loss_of(network: PatchNetwork, inputs: Inputs, members: Sequence[Member], b
     return total / pixels
 
 
-def _sum_of_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, int]:
-    """Cross-entropy summed over the labelled pixels, and how many they are."""
+def sum_of_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, int]:
+    """Cross-entropy summed over the labelled pixels, and how many they are.
+
+    Args:
+        logits: `(image, class, y, x)`.
+        labels: `(image, y, x)`, 0 no data, 1 to 5.
+    """
     targets = labels.long() - 1  # no data becomes _MISSING
     total = functional.cross_entropy(logits, targets, ignore_index=_MISSING, reduction="sum")
     return total, int((targets != _MISSING).sum())
