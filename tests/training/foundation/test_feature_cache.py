@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
+from tests.support.patch_place import write_dataset
 from training.foundation.encoder import load_encoder, state_digest, widths
 from training.foundation.feature_cache import FeatureCache, view_bytes
 from training.foundation.known_weights import KNOWN
-from training.foundation.patches import Patch
+from training.foundation.patch_training import CachedInputs, ImageInputs, PatchNetwork
+from training.foundation.patches import Patch, PatchDataset
+from training.foundation.segmentation import new_decoder
 
 pytestmark = pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra cropmap[training]")
 
@@ -43,6 +46,34 @@ def test_view_0_is_what_the_encoder_makes_of_the_patch_to_three_digits(cache, pa
     for kept, made in zip(seen.pyramid, direct, strict=True):
         torch.testing.assert_close(kept, made[0], rtol=1e-3, atol=1e-5)
     np.testing.assert_array_equal(seen.labels, patch.labels)
+
+
+def test_a_network_says_the_same_of_what_is_kept_and_of_the_files(cache, encoder, tmp_path):
+    place = write_dataset(tmp_path, "CDL", training=3, test=1)
+    data = PatchDataset("CDL", place / "images", place / "labels")
+    members = [("CDL", f"2023_00{at}.tif") for at in range(3)]
+    digests = {member: data.read(member[1]).digest for member in members}
+    for member in members:
+        cache.keep(digests[member], 0, data.read(member[1]))
+    network = PatchNetwork(encoder, new_decoder("unet", widths(encoder)), frozen=True).eval()
+    kept = CachedInputs(cache, digests, 1, cache.device)
+    files = ImageInputs({"CDL": data}, KNOWN["random"], cache.device)
+    with torch.inference_mode():
+        (pyramid, first), (images, second) = kept.batch(members, None), files.batch(members, None)
+        torch.testing.assert_close(network(pyramid), network(images), rtol=1e-2, atol=1e-3)
+    assert torch.equal(first, second)
+
+
+def test_training_sees_all_views_and_tests_the_first(cache, patch):
+    for view in range(3):
+        cache.keep(patch.digest, view, patch)
+    inputs = CachedInputs(cache, {("A", "1.tif"): patch.digest}, 3, cache.device)
+    rng = np.random.default_rng(1)
+    sums = {float(inputs.batch([("A", "1.tif")], rng)[0][4].sum()) for _ in range(40)}
+    assert sums == {float(cache.get(patch.digest, view).pyramid[4].sum()) for view in range(3)}
+    seen, labels = inputs.batch([("A", "1.tif")], None)
+    assert torch.equal(seen[4][0], cache.get(patch.digest, 0).pyramid[4])
+    np.testing.assert_array_equal(labels[0].numpy(), patch.labels)
 
 
 def test_other_views_are_drawn_once_and_differ(cache, patch):
