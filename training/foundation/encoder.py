@@ -42,6 +42,8 @@ class EncoderFile:
     """Its SHA-256."""
     checked: str
     """What the digest was compared with, in words."""
+    published: bool
+    """Whether its digest begins as that of the published file."""
 
 
 def check_file(path: Path, known: KnownWeights, sha256: str = "") -> EncoderFile:
@@ -75,7 +77,17 @@ def check_file(path: Path, known: KnownWeights, sha256: str = "") -> EncoderFile
     if expected:
         by = "given" if sha256 else "published"
         words = f"{'as' if len(expected) == 64 else f'first {len(expected)} digits as'} {by}"
-    return EncoderFile(path, digest, words)
+    return EncoderFile(path, digest, words, is_published(known, digest))
+
+
+def is_published(known: KnownWeights, digest: str) -> bool:
+    """Whether a digest is that of the published file, as far as its digits are known.
+
+    Args:
+        known: The weights.
+        digest: SHA-256 of a file.
+    """
+    return bool(known.digest) and digest.startswith(known.digest)
 
 
 def way_to_weights(known: KnownWeights) -> str:

@@ -33,6 +33,9 @@ SETTINGS: Final = ("ood", "id")
 
 FROZEN: Final = "frozen"
 TUNED: Final = "tuned"
+WEIGHTS_FACT: Final = "SHA-256 of the weights"
+"""Name of that fact in a record."""
+
 TRAININGS: Final = (FROZEN, TUNED)
 """Whether the encoder stays as it is, or is fitted too."""
 

@@ -35,6 +35,7 @@ from training.foundation.known_weights import KNOWN
 from training.foundation.patch_folders import Listed, find_datasets
 from training.foundation.patch_protocol import (
     FROZEN,
+    WEIGHTS_FACT,
     PatchJob,
     PatchProtocol,
     PatchRecord,
@@ -253,7 +254,7 @@ class _Work:
         return {
             "training images": self._digest_of(self.members[job]),
             "test images": self._digest_of(self._tests(job.target)),
-            "weights": f"{job.weights}, {file.digest if file else 'drawn by the seed'}",
+            WEIGHTS_FACT: file.digest if file else "drawn by the seed",
             "encoder": protocol.encoder,
             "decoder": protocol.decoder,
             "views": protocol.views if job.training == FROZEN else 0,
@@ -425,11 +426,13 @@ def _source_text(name: str, file: EncoderFile | None) -> str:
     if file is None:
         return f"{name}: {known.title}, drawn by the seed."
     note = f" {known.note}" if known.note else ""
-    where = f" Published at {known.address}." if known.address else ""
-    return (
-        f"{name}: {known.title}; licence: {known.licence}. {file.path.name}, SHA-256 {file.digest} "
-        f"({file.checked}).{where}{note}"
-    )
+    said = f"{file.path.name}, SHA-256 {file.digest} ({file.checked})"
+    if not file.published:
+        return (
+            f"{name}: {said}. This is not the published file of {known.title}, whose SHA-256 begins with "
+            f"{known.digest}: where it comes from and under which licence is yours to know.{note}"
+        )
+    return f"{name}: {known.title}; licence: {known.licence}. {said}, published at {known.address}.{note}"
 
 
 def run_toml(protocol: PatchProtocol, out: Path, maps: Mapping[str, Path], cache: Path | None) -> str:

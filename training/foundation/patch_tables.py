@@ -27,7 +27,9 @@ from inference.drawing.style import (
     save_figure,
 )
 from training.foundation.crop_classes import CLASSES, DATASETS
-from training.foundation.patch_protocol import FROZEN, PatchProtocol, PatchRecord
+from training.foundation.encoder import is_published
+from training.foundation.known_weights import KNOWN
+from training.foundation.patch_protocol import FROZEN, WEIGHTS_FACT, PatchProtocol, PatchRecord
 from training.foundation.patch_scores import DRAWS, PatchScores, score_patches
 from training.foundation.published import (
     FIRST as FIRST_VERSION,
@@ -36,6 +38,7 @@ from training.foundation.published import (
     LATER,
     OF_WEIGHTS,
     SOURCE,
+    TEST_IMAGES,
     VERSIONS,
     published_accuracies,
 )
@@ -132,7 +135,8 @@ def _row(
     together: Sequence[PatchRecord], protocol: PatchProtocol, counts: Any, *, published: bool = True
 ) -> PatchRow:
     job = together[0].job
-    known = published_accuracies() if published and _as_published(protocol, job.weights, job.training) else {}
+    alike = published and counts.shape[1] == TEST_IMAGES and _as_published(protocol, together[0])
+    known = published_accuracies() if alike else {}
     first, later = (
         known.get((version, job.target, job.setting, job.images)) for version in (FIRST_VERSION, LATER)
     )
@@ -142,9 +146,11 @@ def _row(
     )
 
 
-def _as_published(protocol: PatchProtocol, weights: str, training: str) -> bool:
-    """Whether the published numbers are of such a method."""
-    return (weights, training, protocol.encoder, protocol.decoder) == (OF_WEIGHTS, FROZEN, "resnet50", "unet")
+def _as_published(protocol: PatchProtocol, record: PatchRecord) -> bool:
+    """Whether the published numbers are of such a method, with these weights."""
+    job, digest = record.job, str(record.facts[WEIGHTS_FACT])
+    method = (job.weights, job.training, protocol.encoder, protocol.decoder)
+    return method == (OF_WEIGHTS, FROZEN, "resnet50", "unet") and is_published(KNOWN[job.weights], digest)
 
 
 def write_tables(
@@ -255,7 +261,10 @@ def _report(
         if target in on_maps:
             yield from _beside_map(target, on_maps[target], maps[target])
     if any(row.published is not None for row in rows):
-        yield f"Published: {SOURCE}, {VERSIONS[FIRST_VERSION]}. Later: {VERSIONS[LATER]}."
+        yield (
+            f"Published: {SOURCE}, {VERSIONS[FIRST_VERSION]}. Later: {VERSIONS[LATER]}. Both are of the "
+            "authors' own lists of images; whether these are the same is not looked at."
+        )
     yield "## Weights"
     yield "\n".join(f"- {line}" for line in sources)
 

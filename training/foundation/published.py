@@ -27,6 +27,9 @@ VERSIONS: Final = {
 OF_WEIGHTS: Final = "ssl4eo"
 """The weights that the numbers are of: SSL4EO-S12 in a frozen ResNet-50, with a U-Net."""
 
+TEST_IMAGES: Final = 100
+"""Images that each data set is tested on; numbers of another test are not set beside."""
+
 
 @cache
 def published_accuracies() -> Mapping[tuple[str, str, str, int], float]:

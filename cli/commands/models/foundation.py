@@ -169,7 +169,12 @@ _fit_options = apply(
         "--epochs", type=int, default=100, show_default=True, help="Passes over the training images."
     ),
     click.option(
-        "--batch-size", type=int, metavar="IMAGES", default=128, show_default=True, help="Images of one step."
+        "--batch-size",
+        type=int,
+        metavar="IMAGES",
+        default=128,
+        show_default=True,
+        help="Images of one step. One of 256 pixels takes 0.1 GB of memory by resnet50.",
     ),
     click.option(
         "--learning-rate",

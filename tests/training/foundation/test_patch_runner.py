@@ -175,7 +175,7 @@ def test_weights_from_a_file_are_checked_named_with_their_licence_and_scored(tmp
     assert summary.rows[1].published is None  # a resnet18 is not the network of the paper
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
     for place in (text, " ".join(said)):
-        assert "licence: CC-BY-4.0" in place
+        assert "This is not the published file of SSL4EO-S12" in place  # whose licence is not its own
         assert digest in place
     with pytest.raises(MismatchError, match="df8b932e"):
         run_patches(protocol(crops, weights={"ssl4eo": weights}), tmp_path / "other")
@@ -193,14 +193,23 @@ def test_published_numbers_stand_beside_the_network_of_the_paper(tmp_path, finis
     job = next(job for job in patch_jobs(protocol(crops), ("SACT",)) if job.setting == "id")
     facts = json.loads((out / "runs" / f"{job.name}.json").read_text(encoding="utf-8"))["facts"]
     record = read_patch_record(out / "runs", job, facts)
-    as_there = replace(record, job=replace(job, weights="ssl4eo", images=100))
+    as_there = replace(
+        record,
+        job=replace(job, weights="ssl4eo", images=100),
+        facts={**facts, "SHA-256 of the weights": "df8b932e" + 56 * "0"},
+        test=record.test * 25,
+        confusion=record.confusion * 25,
+    )
     paper = PatchProtocol(crops, weights={"ssl4eo": crops})
     (row,) = rows_of([as_there], paper)
     assert (row.published, row.later) == (73.47, 73.48)
     for other in (replace(paper, decoder="fpn"), replace(paper, encoder="resnet18")):
         assert rows_of([as_there], other)[0].published is None
     tuned = replace(as_there, job=replace(as_there.job, training="tuned"))
-    assert rows_of([tuned], paper)[0].published is None
+    own = replace(as_there, facts=facts)
+    few = replace(as_there, test=record.test, confusion=record.confusion)
+    for another in (tuned, own, few):
+        assert rows_of([another], paper)[0].published is None
 
 
 def test_without_views_nothing_is_kept(tmp_path, crops):
