@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from gee_pipeline.errors import CorruptFileError, DiskFullError, InputError
 from gee_pipeline.files import ODD_VALUES, read_sealed, require_writable, room_for, size_text, write_sealed
-from training.downloads.hub import Hub, HubFile, Version
+from training.downloads.hub import Hub, HubFile, Source, Version
 
 PIECE: Final = 8 * 2**20
 """Bytes of a file on disk that are read at once."""
@@ -114,14 +114,14 @@ class DatasetFolder:
         with _alone(self.folder, self.record):
             version = self._version(hub)
             files, absent = self.choose(version)
-            there = [file for file in files if _is_there(self.folder, file)]
+            there = [file for file in files if is_there(self.folder, file)]
             missing = [file for file in files if file not in there]
             _require_room(self.folder, missing)
             if missing:
                 say(_announced(version, missing))
             done = sum(file.size for file in there)
             for file in missing:
-                for got in _fetch(hub, version.commit, file, self.folder):
+                for got in fetch_file(hub, version.commit, file, self.folder):
                     progress(FetchProgress(file.path, done + got, sum(file.size for file in files)))
                 done += file.size
         local = [LocalFile(str(self.folder / file.path), file.size, file in missing) for file in files]
@@ -175,8 +175,12 @@ def _read_record(path: Path) -> Version:
         ) from error
 
 
-def _is_there(folder: Path, file: HubFile) -> bool:
+def is_there(folder: Path, file: HubFile) -> bool:
     """Whether a file lies in the folder, whole.
+
+    Args:
+        folder: Where it would be, under its path.
+        file: Which.
 
     Raises:
         CorruptFileError: Another file has its name; it may be somebody's work, so it is not overwritten.
@@ -217,8 +221,20 @@ def _require_room(folder: Path, files: Sequence[HubFile]) -> None:
         )
 
 
-def _fetch(hub: Hub, commit: str, file: HubFile, folder: Path) -> Iterator[int]:
-    """Fetch a file from where a former attempt stopped; yields how many of its bytes are there."""
+def fetch_file(hub: Source, commit: str, file: HubFile, folder: Path) -> Iterator[int]:
+    """Fetch a file from where a former attempt stopped; yields how many of its bytes are there.
+
+    Args:
+        hub: Where it is.
+        commit: Of the version that has it.
+        file: Which.
+        folder: Where it goes, under its path.
+
+    Raises:
+        DownloadError: The connection broke for good; the same call continues.
+        CorruptFileError: The bytes that came are not those that were published.
+        DiskFullError: The disk has no room.
+    """
     part = _part(folder, file)
     part.parent.mkdir(parents=True, exist_ok=True)
     part.touch()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from gee_pipeline.errors import CropmapError, IncompleteRunError, InputError
 
@@ -64,6 +64,19 @@ class Version:
     """In the order of their paths."""
     licence: str = ""
     """As the dataset's page names it; empty where it names none."""
+
+
+class Source(Protocol):
+    """Where files of a version can be read from any position on."""
+
+    def read(self, commit: str, file: HubFile, start: int = 0) -> Iterator[bytes]:
+        """The bytes of a file from a position to its end.
+
+        Args:
+            commit: Of the version.
+            file: One of its files.
+            start: Bytes to leave out at the beginning.
+        """
 
 
 def default_endpoint() -> str:

@@ -54,7 +54,7 @@ from training.foundation.patch_training import (
     fit_patches,
     split_members,
 )
-from training.foundation.season_map import MapOnPatches, map_on_patches
+from training.foundation.season_map import MapOnPatches, crop_map_of, map_on_patches
 from training.foundation.segmentation import new_decoder
 
 RUNS: Final = "runs"
@@ -187,7 +187,7 @@ class _Work:
         self.targets = _targets(protocol, self.datasets, maps)
         self.jobs = list(patch_jobs(protocol, self.targets))
         self.members = {job: self._members(job) for job in self.jobs}
-        self.map_places = maps
+        self.map_places = {name: crop_map_of(place) for name, place in maps.items()}
         self.maps: dict[str, MapOnPatches] = {}
         self.digests: dict[Member, str] = {}
         self.side = 0
@@ -237,16 +237,22 @@ class _Work:
         """Read every image and its labels once: that they can be used, and their digests."""
         wanted = dict.fromkeys(member for members in self.members.values() for member in members)
         wanted |= dict.fromkeys(member for target in self.targets for member in self._tests(target))
-        sides = {}
+        sides, labelled = {}, set[Member]()
         for count, (name, file) in enumerate(wanted, 1):
             patch = self.datasets[name].data.read(file)
             self.digests[name, file] = patch.digest
             sides[patch.labels.shape] = (name, file)
+            labelled |= {(name, file)} if patch.labels.any() else set()
             self.tell("reading images", (count, len(wanted)))
         if len(sides) > 1 or any(height != width for height, width in sides):
             shown = "; ".join(f"{file} of {name}: {h} x {w}" for (h, w), (name, file) in sides.items())
             raise InputError(f"All patches are squares of one size, as 256 x 256; got {shown}.")
         ((self.side, _),) = sides
+        for target in self.targets:
+            if not labelled.intersection(self._tests(target)):
+                raise InputError(
+                    f"No pixel of the test images of {target} is labelled. See its labels and lists."
+                )
 
     def facts_of(self, job: PatchJob) -> dict[str, Any]:
         """What decides the result of a training, as JSON values by name."""

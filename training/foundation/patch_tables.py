@@ -294,6 +294,8 @@ def _how_seen(protocol: PatchProtocol) -> Iterator[str]:
         yield (
             f"A frozen encoder sees {protocol.views} views of each training image: the image as it is, and "
             "crops and flips of it that are drawn once."
+            if protocol.views > 1
+            else "A frozen encoder sees training images as they are, without crops and flips."
         )
     if not cached or protocol.trainings != (FROZEN,):
         who = "With a tuned encoder each" if cached else "Each"

@@ -70,8 +70,6 @@ def map_on_patches(place: Path, listed: Listed) -> MapOnPatches:
         CorruptFileError: It cannot be read.
     """
     path = crop_map_of(place)
-    if not path.is_file():
-        raise InputError(f"The map {path} does not exist. Give the folder of a run, or a GeoTIFF of classes.")
     with opened_raster(path) as file:
         names = class_names(path, file.tags(1) | file.tags())
         ours = codes_of(names)
@@ -104,10 +102,14 @@ def crop_map_of(place: Path) -> Path:
     """The raster of a run folder, or the raster itself.
 
     Raises:
-        InputError: The folder holds no finished map.
+        InputError: There is no such raster, or the folder holds no finished map.
     """
-    if not place.is_dir():
+    if place.is_file():
         return place
+    if not place.is_dir():
+        raise InputError(
+            f"The map {place} does not exist. Give the folder of a run, or a GeoTIFF of classes."
+        )
     for path in (place / "map" / "crop_map.tif", place / "crop_map.tif"):
         if path.is_file() and path.with_name("report.json").is_file():
             return path

@@ -283,6 +283,7 @@ def foundation(
     from training.threads import let_threads_sleep
 
     refuse_unread("frozen" not in given["trainings"], "are of frozen encoders", "views", "cache")
+    refuse_unread(given["views"] == 0, "are of --views above 0", "cache")
     refuse_unread("ood" not in given["settings"], "are of --settings ood", "other_images")
     let_threads_sleep()  # before torch is loaded
     from training.foundation.patch_protocol import PatchProtocol
@@ -292,11 +293,11 @@ def foundation(
     fitting = ("epochs", "batch_size", "learning_rate", "patience", "held_out")
     protocol = PatchProtocol(
         options=PatchOptions(**{name: given.pop(name) for name in fitting}),
-        weights={name: Path(file) if file else None for name, file in weights},
-        sha256=dict(sha256),
+        weights={name: Path(file) if file else None for name, file in once("--weights", weights).items()},
+        sha256=once("--sha256", sha256),
         **{name: value for name, value in given.items() if value is not None},
     )
-    places = {name: Path(place) for name, place in maps}
+    places = {name: Path(place) for name, place in once("--map", maps).items()}
     with reporting(WORDING, quiet) as reporter:
         summary = run_patches(
             protocol,
@@ -309,6 +310,20 @@ def foundation(
         )
     click.echo(json.dumps(summary.to_dict()) if as_json else "\n".join(describe(summary)))
     summary.require_complete()
+
+
+def once(option: str, given: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """What belongs to each name.
+
+    Raises:
+        click.UsageError: A name was given twice.
+    """
+    names = [name for name, _ in given]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise click.UsageError(
+            f"{option} takes each name once; {twice[0]} was given {names.count(twice[0])} times."
+        )
+    return dict(given)
 
 
 def describe(summary: PatchSummary) -> list[str]:

@@ -262,6 +262,16 @@ def test_what_cannot_be_done_is_said_before_anything_is_read(tmp_path, crops, gi
     assert not (tmp_path / "runs").exists()
 
 
+def test_test_images_that_nobody_labelled_are_refused(tmp_path):
+    place = write_dataset(tmp_path, "SACT")
+    for number in range(10, 14):
+        write_raster(
+            place / "labels" / f"2023_0{number}.tif", np.zeros((SIDE, SIDE), np.uint8), *corner(number)
+        )
+    with pytest.raises(InputError, match="No pixel of the test images of SACT is labelled"):
+        run_patches(protocol(tmp_path, settings=("id",), images=(10,)), tmp_path / "out")
+
+
 def test_a_map_of_what_is_not_tested_is_refused(tmp_path, crops):
     with pytest.raises(InputError, match="got CDL"):
         run_patches(protocol(crops, targets=("SACT",)), tmp_path, maps={"CDL": tmp_path / "map.tif"})

@@ -94,6 +94,12 @@ def test_a_user_gets_a_line_for_each_method_and_can_go_on(crops, tmp_path):
         (("--weights", "ssl4eo"), "ssl4eo=FILE.pth"),
         (("--weights", "prithvi=x.pth"), "got prithvi"),
         (("--weights", "ssl4eo=no.pth"), "under CC-BY-4.0: fetch them"),
+        (
+            ("--weights", "ssl4eo=a.pth", "--weights", "ssl4eo=b.pth"),
+            "--weights takes each name once; ssl4eo",
+        ),
+        (("--map", "SACT=no.tif"), "The map no.tif does not exist"),
+        (("--views", "0", "--cache", "here"), "--cache would not be read"),
         (("--sha256", "ssl4eo"), "0123456789abcdef"),
         (("--images", "ten"), "Write 0,10,100"),
         (("--images", "0,100"), "lists of 10"),
