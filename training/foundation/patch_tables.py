@@ -357,8 +357,14 @@ def compose_accuracies(rows: Sequence[PatchRow]) -> Figure:
     for axes, target in zip(panels, targets, strict=True):
         _draw_panel(axes, target, [row for row in rows if row.target == target], lines)
     panels[0].set_ylabel("OA (%), 95 % by images", fontsize=SMALL)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=SMALL)
+    named = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        list(named.values()), list(named), loc="outside lower left", ncols=3, frameon=False, fontsize=SMALL
+    )
     return figure
 
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import tomllib
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,9 +13,10 @@ from gee_pipeline.files import file_digest
 from inference.models.networks.image_networks import timm_library
 from tests.support.patch_place import SIDE, corner, write_dataset, write_datasets, write_list, write_raster
 from training.foundation import patch_runner
-from training.foundation.patch_protocol import PatchProtocol, patch_jobs
+from training.foundation.patch_protocol import PatchProtocol, patch_jobs, read_patch_record
 from training.foundation.patch_runner import run_patches
 from training.foundation.patch_scores import score_patches
+from training.foundation.patch_tables import compose_accuracies, rows_of
 from training.foundation.patch_training import PatchOptions
 
 pytestmark = [
@@ -90,6 +92,20 @@ def test_the_scores_are_those_of_the_records(finished):
     assert counts.sum() == 4 * SIDE * (SIDE - 16)  # the last fields of each test image are not labelled
     table = read_rows(out / "table.csv")
     assert float(table[5]["accuracy"]) == pytest.approx(100 * row.scores.accuracy.value, abs=0.005)
+
+
+def test_the_picture_has_a_panel_for_each_data_set_and_the_published_numbers(finished):
+    first, *others = finished[1].rows
+    figure = compose_accuracies([first, *others[:-1], replace(others[-1], published=68.83)])
+    left, right = figure.axes
+    assert [axes.get_title(loc="left") for axes in (left, right)] == ["CDL", "SACT"]
+    assert [label.get_text() for label in right.get_xticklabels()] == ["0", "10"]
+    (points,) = [line for line in right.lines if line.get_label() == "published (first version)"]
+    assert (list(points.get_xdata()), list(points.get_ydata())) == ([1], [68.83])
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == {
+        *("random, frozen, others + local", "random, frozen, local alone", "published (first version)")
+    }
 
 
 def test_the_same_command_trains_nothing_again(finished, crops):
@@ -184,11 +200,6 @@ def test_weights_from_a_file_are_checked_named_with_their_licence_and_scored(tmp
 
 def test_published_numbers_stand_beside_the_network_of_the_paper(tmp_path, finished, crops):
     """The row alone: a ResNet-50 of random weights is not trained for it."""
-    from dataclasses import replace
-
-    from training.foundation.patch_protocol import read_patch_record
-    from training.foundation.patch_tables import rows_of
-
     out, _, _ = finished
     job = next(job for job in patch_jobs(protocol(crops), ("SACT",)) if job.setting == "id")
     facts = json.loads((out / "runs" / f"{job.name}.json").read_text(encoding="utf-8"))["facts"]
