@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.commands.data_build import build
-from cli.commands.harmonized_crops import harmonized_crops
+from cli.commands.data_harmonized_crops import harmonized_crops
 from cli.options.paths import OUT_FOLDER
 from cli.options.shared import Names, talk_options
 from cli.output.fetching import WORDING
