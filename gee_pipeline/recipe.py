@@ -27,9 +27,11 @@ from gee_pipeline.season import (
     Season,
     SeasonRule,
     bins_in_season,
+    in_order,
+    length_text,
     mean_days,
 )
-from gee_pipeline.sensors import SENTINEL_2, Sensor, sensor_of, sensor_of_band
+from gee_pipeline.sensors import SENTINEL_2, Sensor, bands_text, sensor_of, sensor_of_band
 
 FORMAT: Final = 2
 """Newest form of a recipe in files that this version reads and writes."""
@@ -97,7 +99,7 @@ class SensorGroup:
         known = self.sensor.band_names
         if not self.bands or len(set(self.bands)) != len(self.bands) or not set(self.bands) <= set(known):
             raise InputError(
-                f"A recipe takes each band once, out of {', '.join(known)}; got {', '.join(self.bands)}."
+                f"A recipe takes each band once, out of {bands_text(known)}; got {bands_text(self.bands)}."
             )
         if self.sensor.masked_by_clouds != (self.clear is not None):
             needs = "needs a rule" if self.sensor.masked_by_clouds else "takes no rule"
@@ -124,6 +126,21 @@ class SensorGroup:
     def sensor(self) -> Sensor:
         """Where its bands come from and how they are stored."""
         return sensor_of(self.name)
+
+    @property
+    def clear_values(self) -> tuple[int, ...]:
+        """Values of the sensor's band of classes or flags that are clear; none where it has no such band."""
+        if self.clear is not None:
+            return self.clear.scl_clear
+        return self.sensor.flag.clear if self.sensor.flag else ()
+
+    @property
+    def clear_text(self) -> str:
+        """Which pixels are clear, for a message; empty where all are."""
+        if self.clear is not None:
+            return f"{self.name} with {_words(asdict(self.clear))}"
+        flag = self.sensor.flag
+        return f"{self.name} with {flag.band} {', '.join(map(str, flag.clear))}" if flag else ""
 
     def to_dict(self) -> dict[str, Any]:
         """The name, and what differs from `of(name)`, as JSON values."""
@@ -166,7 +183,7 @@ def sensor_groups(bands: Sequence[str], clear: CloudRule | None = None) -> tuple
         if sensor is None:
             raise InputError(
                 f"A recipe takes each band once, out of {', '.join(SENTINEL_2.band_names)} and those of "
-                f"other sensors; got {', '.join(bands)}."
+                f"other sensors; got {bands_text(bands)}."
             )
         of_sensor.setdefault(sensor.name, []).append(band)
     return tuple(
@@ -187,7 +204,7 @@ class Recipe:
     season: SeasonRule = SUMMER
     """Which days a year's name means, and which of them a model sees."""
     bin_days: BinLength = 5
-    """Length of a bin in days, or "month"."""
+    """Length of a bin in days, or the calendar months that are bins: "month" for each, or "month:6,8"."""
     min_clear_bins: int = 8
     """A series with fewer observed bins of any group in the window is mapped as "not enough observations"."""
     clock: Clock = "utc"
@@ -200,9 +217,10 @@ class Recipe:
                 "A recipe takes each band once and one at least, of each sensor in one group; got the groups "
                 f"{', '.join(names) or 'none'}."
             )
-        if self.bin_days != "month" and not (type(self.bin_days) is int and 1 <= self.bin_days <= DAYS):
+        in_months = isinstance(self.bin_days, str)
+        if not in_months and not (type(self.bin_days) is int and 1 <= self.bin_days <= DAYS):
             raise InputError(f"A bin is 1 to {DAYS} days long, or a calendar month; got {self.bin_days!r}.")
-        if self.bin_days == "month" and {self.season.north.day.day, self.season.south.day.day} != {1}:
+        if in_months and {self.season.north.day.day, self.season.south.day.day} != {1}:
             raise InputError(
                 "Calendar months are bins of a season that starts on the first day of a month, got "
                 f"{self.season}. Choose another start (--season-start 10-01), or --bin-days 30."
@@ -210,7 +228,7 @@ class Recipe:
         if not self.window:
             raise InputError(
                 f"The window of days {self.season.first_day} to {self.season.last_day} holds no whole bin of "
-                f"{self.bin_days} days. Choose shorter bins or an earlier window."
+                f"{length_text(self.bin_days)}. Choose shorter bins or another window."
             )
         if not self.min_clear_bins >= 0:
             raise InputError(f"The least clear bins are 0 or more, got {self.min_clear_bins}.")
@@ -296,8 +314,13 @@ class Recipe:
 
     @property
     def bins_in_season(self) -> int:
-        """Number of bins of a whole season: 73 for five days, 12 for months."""
+        """Number of bins of a whole season: 73 for five days, 12 for months, as many as months are named."""
         return bins_in_season(self.bin_days)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether its bins follow one another in time, so that series can be moved along it."""
+        return in_order(self.bin_days)
 
     @property
     def mean_bin_days(self) -> float:
@@ -385,13 +408,12 @@ class Recipe:
 
     def described(self) -> dict[str, str]:
         """Every field as a message shows it."""
-        rules = {group.name: group.clear for group in self.sensors if group.clear}
-        clear = {name: _words(asdict(rule)) for name, rule in rules.items()}
+        clear = [group.clear_text for group in self.sensors if group.clear_text]
         return {
-            "bands": ", ".join(self.bands),
+            "bands": bands_text(self.bands),
             "bin_days": str(self.bin_days),
             "season": self.season.days,
-            "clear pixels": ", ".join(f"{name} with {rule}" for name, rule in clear.items()) or "all",
+            "clear pixels": ", ".join(clear) or "all",
             "min_clear_bins": str(self.min_clear_bins),
             "clock": self.clock,
         }
@@ -425,7 +447,7 @@ class Recipe:
         """Whether version 0.1.0 could say it: Sentinel-2, days, and where the summer's season starts."""
         (group, *more) = self.sensors
         starts = (self.season.north, self.season.south) == (SUMMER.north, SUMMER.south)
-        days = self.bin_days != "month" and self.bin_days <= _LONGEST_BIN_1
+        days = isinstance(self.bin_days, int) and self.bin_days <= _LONGEST_BIN_1
         cloud = group.clear is not None and set(_changed(group.clear, CloudRule())) <= set(_CLOUD_1)
         later = [f for f in fields(self) if f.name not in _FIELDS_1 and getattr(self, f.name) != f.default]
         return not (more or later) and group.name == SENTINEL_2.name and starts and days and cloud
@@ -494,7 +516,7 @@ def _require_one_bin_of_yearly(recipe: Recipe) -> None:
 def _require_window_in_bins(recipe: Recipe) -> None:
     """Refuse whole bins that end long before the window does: a model would not see what it is said to."""
     rule, days = recipe.season, recipe.bin_days
-    if days == "month":
+    if not isinstance(days, int):
         return
     last = recipe.bins_in_season * days
     unseen, seen = rule.last_day - last, rule.last_day - rule.first_day + 1
@@ -574,8 +596,7 @@ class RecipeOptions:
             InputError: The values do not go together.
         """
         sensors = self._sensors(recipe)
-        if self._asks_years(sensors, recipe):
-            recipe = Recipe(sensors, YEAR, DAYS, min_clear_bins=1, clock=recipe.clock)
+        recipe = self._usual(sensors, recipe)
         made = replace(
             recipe,
             sensors=sensors,
@@ -599,9 +620,10 @@ class RecipeOptions:
         said = self.score_band is not None or self.threshold is not None
         if said and all(group.clear is None for group in groups):
             titles = " and ".join(group.sensor.title for group in groups)
-            raise InputError(
-                f"Clouds do not hide the ground from {titles}. Omit --cloud-band and --cloud-threshold."
-            )
+            why = f"Clouds do not hide the ground from {titles}."
+            if any(group.sensor.flag for group in groups):
+                why = f"Clouds in {titles} are found by a band of its own images, not by a score."
+            raise InputError(f"{why} Omit --cloud-band and --cloud-threshold.")
         return groups
 
     def _bands(self, recipe: Recipe) -> tuple[str, ...]:
@@ -613,11 +635,15 @@ class RecipeOptions:
             )
         return tuple(band for name in self.sensors for band in sensor_of(name).band_names)
 
-    def _asks_years(self, sensors: tuple[SensorGroup, ...], recipe: Recipe) -> bool:
-        """Whether all sensors have one image a year, and nothing says which bins they have: it is one."""
-        said = (self.season, self.season_start, self.window, self.bin_days)
-        yearly = all(group.sensor.yearly for group in sensors)
-        return yearly and sensors != recipe.sensors and all(value is None for value in said)
+    def _usual(self, sensors: tuple[SensorGroup, ...], recipe: Recipe) -> Recipe:
+        """What holds where nothing is said: of sensors that have bins of their own these, all observed."""
+        said = (self.season, self.season_start, self.window)
+        (bins, *more) = {group.sensor.usual_bins for group in sensors}
+        if bins is None or more or sensors == recipe.sensors or any(value is not None for value in said):
+            return recipe
+        length = bins if self.bin_days is None else self.bin_days
+        clear = recipe.min_clear_bins if in_order(length) else bins_in_season(length)
+        return Recipe(sensors, YEAR, length, clear, recipe.clock)
 
     def _season(self, rule: SeasonRule, year: int | None) -> SeasonRule:
         rule = self.season or rule

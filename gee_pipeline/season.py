@@ -19,8 +19,9 @@ MONTHS: Final = 12
 Hemisphere = Literal["north", "south"]
 """The two sides of the equator; many a season starts at another time of the year on each."""
 
-BinLength = int | Literal["month"]
-"""Days of a bin, or calendar months."""
+BinLength = int | str
+"""Days of a bin; or `month`, each calendar month of the season; or some of them, such as `month:6,8`, counted
+from 1 at the season's start."""
 
 Clock = Literal["utc", "solar"]
 """The clock by which days are counted: UTC, or mean solar time of the area to the hour. In eastern Australia
@@ -143,7 +144,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Season:
-    """The 365 days that are mapped as one year, or twelve calendar months."""
+    """The 365 days that are mapped as one year, or its calendar months."""
 
     year: int
     """The year that names the season."""
@@ -184,8 +185,11 @@ class Season:
         last = bins_in_season(length) - 1
         if not 0 <= index <= last:
             raise InputError(f"A season has bins 0 to {last} of {length_text(length)}, got bin {index}.")
-        first, after = (self._first_day(i, length) for i in (index, index + 1))
-        return TimeBin(first, after, self.hours_ahead)
+        if isinstance(length, int):
+            first = self.start + timedelta(days=index * length)
+            return TimeBin(first, first + timedelta(days=length), self.hours_ahead)
+        month = months_of(length)[index]
+        return TimeBin(self._first_of(month), self._first_of(month + 1), self.hours_ahead)
 
     def span(self, bins: range, length: BinLength = 5) -> TimeBin:
         """The days from the first to the last of some bins, as one span."""
@@ -194,11 +198,12 @@ class Season:
 
     def bin_of(self, day: date, length: BinLength = 5) -> int | None:
         """Index of the bin that holds a day, or None outside the season's bins."""
-        if length == "month":
-            index = (day.year - self.start.year) * MONTHS + day.month - self.start.month
-        else:
+        if isinstance(length, int):
             index = (day - self.start).days // length
-        return index if 0 <= index < bins_in_season(length) else None
+            return index if 0 <= index < bins_in_season(length) else None
+        month = (day.year - self.start.year) * MONTHS + day.month - self.start.month
+        months = months_of(length)
+        return months.index(month) if month in months else None
 
     def day_of(self, time: datetime) -> date:
         """The day that an instant belongs to."""
@@ -209,15 +214,14 @@ class Season:
         spans = [self.bin(index, length) for index in bins]
         return [((span.start - self.start).days, (span.end - self.start).days) for span in spans]
 
-    def _first_day(self, index: int, length: BinLength) -> date:
-        if length != "month":
-            return self.start + timedelta(days=index * length)
+    def _first_of(self, month: int) -> date:
+        """First day of a calendar month, counted from 0 at the season's start."""
         if self.start.day != 1:
             raise InputError(
                 f"Calendar months are bins of a season that starts on the first day of a month, got "
                 f"{self.start}. Choose another season, or --bin-days 30."
             )
-        months = self.start.month - 1 + index
+        months = self.start.month - 1 + month
         return date(self.start.year + months // MONTHS, months % MONTHS + 1, 1)
 
 
@@ -241,19 +245,52 @@ def hours_ahead(clock: Clock, longitude: float) -> int:
     return 0 if clock == "utc" else round(longitude / 15)
 
 
+def months_of(length: str) -> tuple[int, ...]:
+    """The calendar months that are bins, counted from 0 at the season's start.
+
+    Args:
+        length: `month`, or months in order, counted from 1: `month:6,8`.
+
+    Raises:
+        InputError: It names no months, or none in order.
+    """
+    if length == "month":
+        return tuple(range(MONTHS))
+    found = re.fullmatch(r"month:(\d{1,2}(?:,\d{1,2})*)", length)
+    months = tuple(int(number) - 1 for number in found[1].split(",")) if found else ()
+    if not months or sorted(set(months)) != list(months) or not set(months) <= set(range(MONTHS)):
+        raise InputError(
+            f"A bin is 1 to {DAYS} days long, or a calendar month: month for each of a season, or month:6,8 "
+            f"for some in order, counted from 1 to {MONTHS} at its start; got {length!r}."
+        )
+    return months
+
+
 def bins_in_season(length: BinLength) -> int:
     """Number of bins of a whole season: 73 of five days, 12 calendar months, one of 365 days."""
-    return MONTHS if length == "month" else DAYS // length
+    return DAYS // length if isinstance(length, int) else len(months_of(length))
+
+
+def in_order(length: BinLength) -> bool:
+    """Whether bins follow one another in time, so that a series can be moved along it: not single ones, and
+    not months that are chosen."""
+    return length == "month" or (isinstance(length, int) and bins_in_season(length) > 1)
 
 
 def mean_days(length: BinLength) -> float:
     """Days of a bin; of months their mean."""
-    return DAYS / MONTHS if length == "month" else float(length)
+    return float(length) if isinstance(length, int) else DAYS / MONTHS
 
 
 def length_text(length: BinLength) -> str:
     """The length of a bin for a message."""
-    return "a calendar month" if length == "month" else f"{length} day{'s' * (length != 1)}"
+    if isinstance(length, int):
+        return f"{length} day{'s' * (length != 1)}"
+    months = [str(month + 1) for month in months_of(length)]
+    if length == "month":
+        return "a calendar month"
+    which = " and ".join([", ".join(months[:-1])] * (len(months) > 1) + months[-1:])
+    return f"a calendar month, of the season's {which}"
 
 
 @dataclass(frozen=True)
@@ -345,15 +382,15 @@ class SeasonRule:
 
         A bin belongs to the window where one of its days does. Months are those of a season in the north.
         """
-        first, last = (self._bin_of_day(day, length) for day in (self.first_day, self.last_day))
-        return range(first, min(last, bins_in_season(length) - 1) + 1)
-
-    def _bin_of_day(self, day: int, length: BinLength) -> int:
-        if length != "month":
-            return (day - 1) // length
+        days = self.first_day - 1, self.last_day - 1
+        if isinstance(length, int):
+            first, last = (day // length for day in days)
+            return range(first, min(last, bins_in_season(length) - 1) + 1)
         season = Season(2001, self.north.day.in_year(2001))  # 2001 and 2002 have no 29 February
         firsts = [first for first, _ in season.edges(range(MONTHS), "month")]
-        return bisect.bisect_right(firsts, day - 1) - 1
+        first, last = (bisect.bisect_right(firsts, day) - 1 for day in days)
+        months = months_of(length)
+        return range(bisect.bisect_left(months, first), bisect.bisect_right(months, last))
 
     def to_dict(self) -> dict[str, Any]:
         """The rule as JSON values, and as a TOML file has it."""

@@ -6,12 +6,14 @@ was released, because files refer to it by name: another scale or range is anoth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
 
 from gee_pipeline.bands import BANDS, REFLECTANCE_SCALE, VALID_MAX, VALID_MIN
 from gee_pipeline.errors import InputError
+from gee_pipeline.season import BinLength
 
 Unit = Literal["reflectance", "decibel", "number"]
 """What the values of a sensor are. A decibel is ten times the decimal logarithm of a power, so a file that
@@ -41,6 +43,16 @@ class CloudMask:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """A band of the images themselves that says which pixels count; nobody chooses how."""
+
+    band: str
+    """Its name, in Earth Engine and as an asset of STAC items."""
+    clear: tuple[int, ...] = (0,)
+    """Its values where a pixel counts."""
+
+
+@dataclass(frozen=True)
 class Sensor:
     """What one collection of images offers."""
 
@@ -61,7 +73,10 @@ class Sensor:
     first_day: date
     """First day with images in Earth Engine's collection."""
     clouds: CloudMask | None = None
-    """What clouds are found by; None where they do not hide the ground from the sensor."""
+    """What clouds are found by, as a recipe says; None where they do not hide the ground from the sensor, or
+    where its images say themselves where they are."""
+    flag: Flag | None = None
+    """What its images say themselves of clouds, if they do."""
     image_properties: tuple[tuple[str, str], ...] = ()
     """Properties and their values without which an image of Earth Engine's collection is left out."""
     bands_listed_in: str | None = None
@@ -76,6 +91,10 @@ class Sensor:
     """Properties and their values without which a STAC item is left out; one that says nothing passes."""
     yearly: bool = False
     """Whether it has one image a place and calendar year: what a bin holds counts as of one day."""
+    usual_bins: BinLength | None = None
+    """Bins of a whole year that are taken where nothing is said; None are those of a season of crops."""
+    spectrum: bool = False
+    """Whether its bands are neighbours in wavelength, in order, so that one can look along them."""
     esa_offset: bool = False
     """Whether whole numbers that declare no scale carry the offset of ESA's products since 2022."""
     noise: float = 0.01
@@ -87,6 +106,13 @@ class Sensor:
     def masked_by_clouds(self) -> bool:
         """Whether clouds hide the ground from it, so that a rule for clear pixels is needed."""
         return self.clouds is not None
+
+    @property
+    def classes_band(self) -> str | None:
+        """The band of classes or flags by which clear pixels are found where there is no score."""
+        if self.clouds:
+            return self.clouds.classes_band
+        return self.flag.band if self.flag else None
 
     @property
     def whole_numbers(self) -> bool:
@@ -119,7 +145,7 @@ class Sensor:
         for band in self.bands:
             if band.name == name:
                 return band
-        raise InputError(f"{self.title} has the bands {', '.join(self.band_names)}, not {name}.")
+        raise InputError(f"{self.title} has the bands {bands_text(self.band_names)}, not {name}.")
 
 
 _COMMON_NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -185,6 +211,7 @@ ALPHAEARTH: Final = Sensor(
     valid=(-1.0, 1.0),
     platforms=r".*alpha-?earth.*|.*satellite[-_]?embedding.*",
     yearly=True,
+    usual_bins=365,
     attribution=(
         "The AlphaEarth Foundations Satellite Embedding dataset is produced by Google and Google DeepMind."
     ),
@@ -192,8 +219,45 @@ ALPHAEARTH: Final = Sensor(
 """A unit vector of 64 numbers per pixel and calendar year (Brown et al. 2025): an input without time, which
 is a season of one bin. 9,000 steps, because -9,999 means nodata."""
 
-SENSORS: Final[dict[str, Sensor]] = {sensor.name: sensor for sensor in (SENTINEL_2, SENTINEL_1, ALPHAEARTH)}
+EMIT_BANDS: Final = (*range(127), *range(143, 187), *range(213, 284))
+"""The 242 of EMIT's 285 bands that are taken, by index: 381.0 to 1,320.1, 1,446.7 to 1,766.7 and 1,967.3 to
+2,485.5 nm. Water vapour hides the ground between them; the last band, 2,492.9 nm, is the detector's end. Tong et
+al. 2025 (section 2.1) keep 242 and do not name them, so which is our choice."""
+
+EMIT: Final = Sensor(
+    name="emit",
+    title="EMIT",
+    bands=tuple(Band(f"reflectance_{index}", f"reflectance_{index}") for index in EMIT_BANDS),
+    collection="NASA/EMIT/L2A/RFL",
+    unit="reflectance",
+    scale=REFLECTANCE_SCALE,
+    earth_engine_scale=1,
+    first_day=date(2022, 8, 9),
+    flag=Flag("dilated_cloud_flag"),
+    valid=(-0.1, 2.0),
+    platforms=r".*(?<![a-z])emit(l2arfl|(?![a-z])).*",
+    usual_bins="month:6,8",
+    spectrum=True,
+    attribution="Contains EMIT L2A reflectance of NASA JPL (doi 10.5067/EMIT/EMITL2ARFL.001).",
+)
+"""Imaging spectroscopy from the space station: surface reflectance at 60 m, where it passed. Its images flag
+clouds with a buffer around them. -9,999 means nodata in the product, hence the valid range. The months are
+those of Tong et al. 2025 (section 2.3): June and August, in the south December and February."""
+
+SENSORS: Final[dict[str, Sensor]] = {
+    sensor.name: sensor for sensor in (SENTINEL_2, SENTINEL_1, ALPHAEARTH, EMIT)
+}
 """The sensors by name."""
+
+_NAMED: Final = 64
+"""Bands that a message names one by one."""
+
+
+def bands_text(bands: Sequence[str]) -> str:
+    """Names of bands for a message; of very many the first and the last."""
+    if len(bands) <= _NAMED:
+        return ", ".join(bands)
+    return f"{bands[0]}, {bands[1]}, ... {bands[-1]} ({len(bands)} in all)"
 
 
 def sensor_of(name: str) -> Sensor:

@@ -91,14 +91,21 @@ class Days(click.ParamType[tuple[int, int]]):
 class BinDays(click.ParamType["BinLength"]):
     """Days of a bin, or calendar months."""
 
-    name = "N|month"
+    name = "N|month|month:N,N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> BinLength:
-        """The number of days, or "month"."""
-        if value == "month":
-            return "month"
+        """The number of days, or the months in one spelling."""
+        from gee_pipeline.errors import InputError
+        from gee_pipeline.season import months_of
+
+        text = str(value).replace(" ", "")
         try:
+            if text.startswith("month"):
+                months_of(text)
+                return text
             return int(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
         except (TypeError, ValueError):
             self.fail(f"{value!r} is neither a number of days nor 'month'.", param, ctx)
 
@@ -290,7 +297,10 @@ bin_options = apply(
         help="Days of the season that a model sees, counted from 1.  [default: those of --season]",
     ),
     click.option(
-        "--bin-days", type=BinDays(), help="Length of a bin: days, or calendar months.  [default: 5]"
+        "--bin-days",
+        type=BinDays(),
+        help="Length of a bin: days, or calendar months, all (month) or some (month:6,8, counted from the "
+        "season's first).  [default: 5]",
     ),
 )
 """Season and bins of composites."""
@@ -305,9 +315,11 @@ clock_option = click.option(
 sensor_options = apply(
     click.option(
         "--sensors",
+        "--sensor",
+        "sensors",
         type=Names(),
         help="Sensors of which all bands are taken: sentinel-2, sentinel-1 (VV and VH), alphaearth (yearly "
-        "embeddings of 64 numbers).  [default: sentinel-2]",
+        "embeddings of 64 numbers), emit (242 narrow bands, June and August).  [default: sentinel-2]",
     ),
     click.option(
         "--bands",

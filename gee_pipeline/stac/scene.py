@@ -41,7 +41,7 @@ class Scene:
     score: BandAsset | None
     """Cloud Score+; None also where clouds do not matter."""
     classes: BandAsset | None
-    """Scene classes; used where there is no score."""
+    """Scene classes, used where there is no score; or the flags of a sensor that has them."""
     simulated: bool
     """Whether the item says so of itself."""
     tile: str
@@ -101,7 +101,11 @@ class Scene:
                 f"{', '.join(missing)}. Complete the catalog, or leave bands out of composites with "
                 f"`cropmap export --bands {','.join(kept) or 'B2,...'}` (a map needs the bands of its model)."
             )
-        clouds = self.group.sensor.clouds
+        clouds, flag = self.group.sensor.clouds, self.group.sensor.flag
+        if flag and self.mask is None:
+            raise InputError(
+                f"Clouds are found by the asset `{flag.band}`; scene {self.id} has none. Add it to its item."
+            )
         if rule and clouds and self.mask is None:
             raise InputError(
                 f"Clouds are found by Cloud Score+ (asset `{rule.score_band}`) or by scene classes "
@@ -128,7 +132,7 @@ def scene_of(item: Item, recipe: Recipe) -> Scene | None:
     found = find_bands(assets, group.sensor)
     if group.sensor.bands_listed_in and not set(group.bands) <= set(found):
         return None
-    clear, clouds, footprint = group.clear, group.sensor.clouds, _footprint(item)
+    clear, classes, footprint = group.clear, group.sensor.classes_band, _footprint(item)
     return Scene(
         id=item.id,
         collection=item.collection_id,
@@ -137,7 +141,7 @@ def scene_of(item: Item, recipe: Recipe) -> Scene | None:
         group=group,
         bands={band: found[band] for band in group.bands if band in found},
         score=find_layer(assets, clear.score_band) if clear else None,
-        classes=find_layer(assets, clouds.classes_band) if clouds else None,
+        classes=find_layer(assets, classes) if classes else None,
         simulated=item.properties.get("simulated") is True,
         tile=tile_of(item, footprint),
         processing=processing_of(item),

@@ -12,6 +12,7 @@ from gee_pipeline.errors import CorruptFileError
 from gee_pipeline.incoming.geometry import GeometryError, geometry_of
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import length_text
+from gee_pipeline.sensors import bands_text
 from inference.models.crop_class import CropClass
 from inference.models.networks.specification import title_of
 
@@ -286,7 +287,7 @@ def _input(recipe: Recipe) -> Facts:
     rule = recipe.season
     days = f"days {rule.first_day} to {rule.last_day}"
     return [
-        ("Bands", ", ".join(recipe.bands)),
+        ("Bands", bands_text(recipe.bands)),
         ("Window", f"{days} of the season, {len(recipe.window)} bins of {length_text(recipe.bin_days)}"),
         ("Season", str(rule)),
         *_clear(recipe),
@@ -302,4 +303,6 @@ def _clear(recipe: Recipe) -> Facts:
             classes = ", ".join(map(str, group.clear.scl_clear))
             rule = f"{group.clear.score_band} >= {group.clear.threshold:g}, else scene classes {classes}"
             facts.append(("Clear", rule))
+        elif flag := group.sensor.flag:
+            facts.append(("Clear", f"{flag.band} {', '.join(map(str, flag.clear))}"))
     return facts

@@ -354,7 +354,7 @@ def _whole(value: float) -> float:
 def _days(request: ScriptRequest) -> int:
     """Days of a bin, which the script counts with."""
     days = request.model.recipe.bin_days
-    if days == "month":
+    if not isinstance(days, int):
         raise InputError(
             "A script counts its bins in days, not in calendar months. Train the "
             f"{request.part.name} with --bin-days 30."

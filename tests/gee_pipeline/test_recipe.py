@@ -240,6 +240,34 @@ def test_the_last_days_of_a_year_may_fill_no_bin(bin_days: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "bins", "window", "clear"),
+    [
+        (RecipeOptions(("emit",)), "month:6,8", range(2), 2),  # June and August, 484 values
+        (RecipeOptions(("emit",), bin_days="month:8"), "month:8", range(1), 1),  # one date, 242 values
+        (RecipeOptions(("emit",), bin_days="month"), "month", range(12), 8),
+        (RecipeOptions(("emit",), min_clear_bins=1), "month:6,8", range(2), 1),
+        (RecipeOptions(("alphaearth",)), 365, range(1), 1),
+    ],
+)
+def test_a_sensor_may_have_bins_of_its_own_of_which_all_are_observed(options, bins, window, clear) -> None:
+    recipe = options.applied()
+    assert (recipe.bin_days, recipe.window, recipe.min_clear_bins) == (bins, window, clear)
+    assert recipe.season == YEAR
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    assert RecipeOptions().applied(recipe) == recipe
+
+
+def test_the_spectra_of_emit_are_242_bands_without_those_that_water_vapour_hides() -> None:
+    recipe = RecipeOptions(("emit",)).applied()
+    numbers = [int(band.rpartition("_")[2]) for band in recipe.bands]
+    assert len(numbers) == 242
+    assert sorted({*range(285)} - {*numbers}) == [*range(127, 143), *range(187, 213), 284]
+    assert recipe.to_dict()["sensors"] == [{"name": "emit"}]
+    assert "reflectance_283 (242 in all)" in recipe.described()["bands"]
+    assert recipe.described()["clear pixels"] == "emit with dilated_cloud_flag 0"
+
+
+@pytest.mark.parametrize(
     "options",
     [RecipeOptions(sensors=("alphaearth", "sentinel-2")), RecipeOptions(("alphaearth",), season=SUMMER)],
 )

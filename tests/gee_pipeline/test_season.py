@@ -19,6 +19,7 @@ from gee_pipeline.season import (
     TimeBin,
     bins_in_season,
     hours_ahead,
+    in_order,
 )
 
 
@@ -133,6 +134,53 @@ def test_the_summer_window_in_months_is_may_to_november_and_november_to_may():
     north, south = (SUMMER.season(2023, side).span(window, "month") for side in ("north", "south"))
     assert (north.start, north.end) == (date(2023, 5, 1), date(2023, 12, 1))
     assert (south.start, south.end) == (date(2022, 11, 1), date(2023, 6, 1))
+
+
+@pytest.mark.parametrize(
+    ("side", "first", "second"),
+    [
+        ("north", (date(2024, 6, 1), date(2024, 7, 1)), (date(2024, 8, 1), date(2024, 9, 1))),
+        ("south", (date(2023, 12, 1), date(2024, 1, 1)), (date(2024, 2, 1), date(2024, 3, 1))),  # a leap year
+    ],
+)
+def test_chosen_months_are_bins_that_leave_out_what_lies_between(side, first, second):
+    season = YEAR.season(2024, side)
+    assert bins_in_season("month:6,8") == 2
+    assert [season.bin(i, "month:6,8") for i in (0, 1)] == [TimeBin(*first), TimeBin(*second)]
+    assert season.span(range(2), "month:6,8") == TimeBin(first[0], second[1])
+    between = first[1] + timedelta(days=3)
+    days = [first[0], second[1] - timedelta(days=1), between, second[1], first[0] - timedelta(days=1)]
+    assert [season.bin_of(day, "month:6,8") for day in days] == [0, 1, None, None, None]
+    with pytest.raises(InputError, match="0 to 1 of a calendar month, of the season's 6 and 8"):
+        season.bin(2, "month:6,8")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "window"),
+    [
+        (1, 365, range(0, 2)),
+        (121, 334, range(0, 2)),
+        (213, 243, range(1, 2)),  # August
+        (182, 212, range(1, 1)),  # July
+        (181, 212, range(0, 1)),  # a day of June
+        (244, 365, range(2, 2)),
+    ],
+)
+def test_the_window_holds_the_chosen_months_of_which_it_has_a_day(first, last, window):
+    assert list(YEAR.with_window(first, last).window("month:6,8")) == list(window)
+
+
+@pytest.mark.parametrize(
+    "length", ["week", "month:", "month:8,6", "month:6,6", "month:0", "month:13", "month:6,", "months"]
+)
+def test_months_that_are_none_are_refused(length):
+    with pytest.raises(InputError, match="month:6,8 for some in order"):
+        bins_in_season(length)
+
+
+def test_bins_follow_one_another_unless_there_is_one_or_they_are_chosen():
+    lengths = (5, 182, 365, 300, "month", "month:6,8", "month:8")
+    assert [in_order(length) for length in lengths] == [True, True, False, False, True, False, False]
 
 
 def test_months_of_a_season_that_starts_within_one_are_refused():

@@ -47,6 +47,8 @@ class Shot:
     time: str
     bands: dict[str, Layer]
     classes: Layer | None = None
+    flag: Layer | None = None
+    """The sensor's own flags."""
     power: bool = False
     """Whether the file holds powers, of which decibels are made."""
 
@@ -140,6 +142,8 @@ def _add(catalog: FakeCatalog, shot: Shot) -> None:
     layers = {name(band): layer for band, layer in shot.bands.items()}
     if shot.classes:
         layers["SCL"] = shot.classes
+    if shot.flag:
+        layers[sensor_of(shot.sensor).flag.band] = shot.flag
     catalog.add(shot.id, shot.time + "Z", layers, constellation=shot.sensor)
 
 
@@ -153,6 +157,8 @@ def _image(shot: Shot) -> ImageAsset:
         return Raster(values, layer.transform, layer.crs, mask=layer.values != EMPTY)
 
     bands = {band: raster(layer) for band, layer in shot.bands.items()}
+    if shot.flag:
+        bands[sensor.flag.band] = Raster(shot.flag.values, shot.flag.transform, shot.flag.crs)
     properties: dict[str, Any] = dict(sensor.image_properties)
     if sensor.bands_listed_in:
         properties[sensor.bands_listed_in] = list(shot.bands)
@@ -163,9 +169,12 @@ def _pixels(shot: Shot, geobox: GeoBox, group: SensorGroup) -> list[list[list[in
     """The stored observation of each pixel; None where it is not clear, or lacks a possible value."""
     seen = {band: shot.bands[band].nearest(geobox) for band in group.bands}
     classes = shot.classes.nearest(geobox)[0] if shot.classes else None
+    flags = shot.flag.nearest(geobox)[0] if shot.flag else None
 
     def look(y: int, x: int) -> list[int] | None:
         if classes is not None and classes[y, x] not in group.clear.scl_clear:
+            return None
+        if flags is not None and flags[y, x] not in group.sensor.flag.clear:
             return None
         found = [_stored(values[y, x].item(), shot, group) for values, there in seen.values() if there[y, x]]
         return None if len(found) < len(seen) or None in found else found
@@ -210,6 +219,15 @@ def plain(sensor: str, id_: str, time: str, bands: dict[str, np.ndarray], fields
     """A scene of a sensor that clouds do not hide."""
     layers = {band: Layer(values, fields=fields) for band, values in bands.items()}
     return Shot(sensor, id_, time, layers, power=sensor == "sentinel-1" and fields is PLAIN)
+
+
+def spectrum(id_: str, time: str, seed: int, bands: tuple[str, ...], size: int = 20) -> Shot:
+    """A scene of EMIT with holes, flagged clouds, and values that no ground has."""
+    layers = {
+        band: Layer(holed(seed + i, -0.12, 0.9, size, 0.05), fields=PLAIN) for i, band in enumerate(bands)
+    }
+    flags = (np.random.default_rng(seed).random((size, size)) < 0.3).astype(np.uint8)
+    return Shot("emit", id_, time, layers, flag=Layer(flags))
 
 
 def radar(id_: str, time: str, seed: int, size: int = 20, *, power: bool = False) -> Shot:

@@ -9,6 +9,7 @@ from typing import Final
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
+from gee_pipeline.sensors import bands_text
 
 
 class Kind(StrEnum):
@@ -94,7 +95,7 @@ def _refusal(path: Path, shape: tuple[int, ...], recipe: Recipe, named: Kind | N
         title = f" as its name ({named}) says" if named else ""
         return (
             f"{path}: key fea must have the shape (samples, {bands}, {bins}) or (samples, {bands}, {window})"
-            f"{title}: the bands {', '.join(recipe.bands)} and the bins of a whole season or of the model's "
+            f"{title}: the bands {bands_text(recipe.bands)} and the bins of a whole season or of the model's "
             f"window; got {shape}. Say what it holds: --bands for its rows, --bin-days for its bins (month "
             "where they are the 12 months of --season year), --season or --window for the days they mean."
         )

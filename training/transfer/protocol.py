@@ -145,7 +145,7 @@ class Protocol:
         self.training_options(1)  # the same checks as for any training, before any file is read
         self.split_rule(1, has_places=True)
         self.recipe.require_enough_bins()
-        if self.bin_days != "month" and self.bin_days % FINEST_BIN:
+        if isinstance(self.bin_days, int) and self.bin_days % FINEST_BIN:
             raise InputError(
                 f"A bin of a benchmark is a multiple of {FINEST_BIN} days long, or a month where the files "
                 f"are of months; got {self.bin_days}."

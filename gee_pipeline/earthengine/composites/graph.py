@@ -111,13 +111,13 @@ def _day(scenes: Sequence[ListedScene], group: SensorGroup) -> ee.Image:
 
 def _observation(scene: ListedScene, group: SensorGroup) -> ee.Image:
     """The bands of a scene where they count: int16, clipped to what can be stored."""
-    image = _load(group.sensor.collection, scene)
-    rule, clouds = group.clear, group.sensor.clouds
-    if rule is None or clouds is None:
+    sensor, rule = group.sensor, group.clear
+    image = _load(sensor.collection, scene)
+    if rule and sensor.clouds and scene.scored:
+        return _scored(group, rule)(image, _load(sensor.clouds.score_collection, scene))
+    if sensor.classes_band is None:
         return _whole(group)(image)
-    if scene.scored:
-        return _scored(group, rule)(image, _load(clouds.score_collection, scene))
-    return _classed(group, rule, clouds.classes_band)(image)
+    return _classed(group, sensor.classes_band)(image)
 
 
 def _load(collection: str, scene: ListedScene) -> ee.Image:
@@ -143,11 +143,11 @@ def _scored(group: SensorGroup, rule: CloudRule) -> Callable[..., ee.Image]:
 
 
 @lru_cache
-def _classed(group: SensorGroup, rule: CloudRule, band: str) -> Callable[..., ee.Image]:
-    """Clear is where the scene class is a clear one."""
+def _classed(group: SensorGroup, band: str) -> Callable[..., ee.Image]:
+    """Clear is where the scene class, or the flag, is a clear one."""
 
     def body(scene: ee.Image) -> ee.Image:
-        classes = list(rule.scl_clear)
+        classes = list(group.clear_values)
         return _seen(scene, scene.select([band]).remap(classes, [1] * len(classes), 0), group)
 
     return function(body, 1)

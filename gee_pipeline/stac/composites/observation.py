@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gee_pipeline.errors import SceneReadError
 from gee_pipeline.grid import Cell
 from gee_pipeline.incoming.addresses import is_remote
-from gee_pipeline.recipe import CloudRule
+from gee_pipeline.recipe import SensorGroup
 from gee_pipeline.sensors import Sensor
 from gee_pipeline.stac.assets import BandAsset
 from gee_pipeline.stac.composites.placement import require_one_place, require_place
@@ -87,13 +87,13 @@ class SceneRead:
             SceneReadError: A file could not be read, also after retries.
             InputError: The numbers of a file do not say what they mean.
         """
-        asset, rule = self.scene.mask, self.scene.group.clear
-        if asset is None or rule is None:
+        asset = self.scene.mask
+        if asset is None:
             clear[:] = True
             return SeenPixels(self._read_bands(values, clear), 0, 0)
         mask = self._mask(asset)
         require_place(self.scene, asset)
-        clear[:] = self._clear(mask, rule)
+        clear[:] = self._clear(mask, self.scene.group)
         if before := int(clear.sum()):
             self._read_bands(values, clear)
         return SeenPixels(bool(np.isfinite(mask).any()), before, before - int(clear.sum()))
@@ -105,16 +105,16 @@ class SceneRead:
     def _numbers(self, href: str, indices: list[int]) -> NDArray[np.float32]:
         return read_bands(href, indices, self.cell.geobox, self.files)
 
-    def _clear(self, mask: NDArray[np.float64], rule: CloudRule) -> NDArray[np.bool_]:
-        if self.scene.score is None:
-            return np.isin(mask, rule.scl_clear)
+    def _clear(self, mask: NDArray[np.float64], group: SensorGroup) -> NDArray[np.bool_]:
+        if self.scene.score is None or group.clear is None:
+            return np.isin(mask, group.clear_values)
         if np.nanmax(mask, initial=0) > 1 + _ROUNDING:
             raise SceneReadError(
                 f"A Cloud Score+ lies between 0 and 1. {self._place([self.scene.score])} goes up to "
                 f"{np.nanmax(mask):g}. Declare its scale and nodata in the item (STAC raster extension).",
                 for_good=True,
             )
-        return mask >= rule.least_clear
+        return mask >= group.clear.least_clear
 
     def _read_bands(self, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> bool:
         """Whether any number is there, valid or not."""

@@ -216,9 +216,14 @@ def test_an_export_names_the_bands_of_all_sensors_and_is_what_a_map_uses(tmp_pat
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--sensors", "sentinel-3"], "Sensors are sentinel-2, sentinel-1, alphaearth; got 'sentinel-3'"),
+        (
+            ["--sensors", "sentinel-3"],
+            "Sensors are sentinel-2, sentinel-1, alphaearth, emit; got 'sentinel-3'",
+        ),
         (["--sensors", "sentinel-1", "--bands", "B4"], "by --bands, or as all of some --sensors"),
         (["--sensors", "sentinel-1", "--cloud-threshold", "0.5"], "do not hide the ground from Sentinel-1"),
+        (["--sensors", "emit", "--cloud-threshold", "0.5"], "found by a band of its own images"),
+        (["--sensors", "emit", "--bin-days", "month:8,6"], "for some in order, counted from 1 to 12"),
         (["--sensors", "sentinel-1,sentinel-1"], "each band once"),
     ],
 )

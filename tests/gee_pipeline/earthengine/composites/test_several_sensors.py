@@ -19,7 +19,7 @@ from gee_pipeline.stac.composites.source import StacSource
 from tests.support.ee_emulator.archive import ImageAsset, Raster
 from tests.support.fake_catalog import Layer, cell_at, raster_v1
 from tests.support.made_sensor import MADE_UP, made_shot
-from tests.support.sensor_scenes import SensorScenes, holed, optical, plain, radar
+from tests.support.sensor_scenes import SensorScenes, holed, optical, plain, radar, spectrum
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("offline_client")]
 
@@ -235,6 +235,29 @@ def test_a_years_embedding_is_one_bin(tmp_path):
     assert len(there) > 50
     south = YEAR.season(2022, "south")  # from July 2021 on: the embedding of 2022
     assert (agreed(scenes, recipe, season=south, bins=range(1)) != values).any()
+
+
+def test_chosen_months_of_flagged_spectra_are_two_bins(tmp_path):
+    bands = ("reflectance_0", "reflectance_143", "reflectance_283")
+    recipe = Recipe.of(bands=bands, season=YEAR, bin_days="month:6,8", min_clear_bins=2)
+    days = ("2023-05-31", "2023-06-01", "2023-06-30", "2023-07-15", "2023-08-02", "2023-08-09", "2023-08-31")
+    twice = spectrum("E_same_day", "2023-08-31T21:00:00", 900, bands)
+    shots = [spectrum(f"E{i}", f"{day}T15:00:00", 100 * i, bands) for i, day in enumerate(days)]
+    scenes = SensorScenes(tmp_path).save(*shots, twice)
+    values = agreed(scenes, recipe, YEAR.season(2023, "north"), range(2))
+    seen = values[:, 0] != NODATA
+    assert seen.any(axis=(1, 2)).all()
+    assert not seen.all()
+    assert -1000 <= values[values != NODATA].min() < 0
+
+
+def test_spectra_without_their_flags_are_refused(tmp_path):
+    bands = ("reflectance_0", "reflectance_1")
+    recipe = Recipe.of(bands=bands, season=YEAR, bin_days="month:6,8", min_clear_bins=2)
+    shot = replace(spectrum("E_a", "2023-06-01T15:00:00", 1, bands), flag=None)
+    scenes = SensorScenes(tmp_path).save(shot)
+    with pytest.raises(InputError, match="by the asset `dilated_cloud_flag`; scene E_a has none"):
+        StacSource(str(scenes.path), recipe).survey(AREA, YEAR.season(2023, "north"), range(2))
 
 
 def test_a_source_names_the_collections_of_its_sensors():
