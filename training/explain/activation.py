@@ -187,7 +187,10 @@ def grad_cam(network: CropNet, inputs: Tensor, label: int) -> Maps:
     coarse = np.asarray(torch.cat(parts).detach()[:, 0].cpu())  # (sample, position'...)
     stride = math.prod(network.config.strides)
     if coarse.ndim == 2:  # along the flat series
-        return _placed(coarse, bands * bins, stride).reshape(-1, bands, bins)
+        values = _placed(coarse, bands * bins, stride)
+        if network.config.along == "bands":
+            return values.reshape(-1, bins, bands).swapaxes(1, 2)
+        return values.reshape(-1, bands, bins)
     rows = _placed(coarse.swapaxes(1, 2), bands, stride).swapaxes(1, 2)  # (sample, band, bin')
     return _placed(rows, bins, stride)
 

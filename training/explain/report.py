@@ -163,10 +163,11 @@ def _maps(checkpoint: Checkpoint, picked: dict[str, Samples], options: ExplainOp
 
 def _groups(checkpoint: Checkpoint, picked: dict[str, Samples], options: ExplainOptions) -> list[Group]:
     """The filled and normalised model window of each group, flat, before any network."""
-    augmentation = Augmentation.of(options.augmentation, TrainingOptions(), checkpoint.recipe)
+    preset = options.augmentation if checkpoint.recipe.in_order else "none"
+    augmentation = Augmentation.of(preset, TrainingOptions(), checkpoint.recipe)
     maker = BatchMaker(checkpoint.recipe, checkpoint.normalisation, resolve_device("cpu"), augmentation)
     groups = [Group(domain, _flat(maker.inputs(one.series)), one.labels) for domain, one in picked.items()]
-    if options.augmentation == "none":
+    if preset == "none":
         return groups
     source = picked["source"]
     changed = maker.training_inputs(source.series, np.random.default_rng(options.seed))

@@ -19,6 +19,7 @@ from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
 from gee_pipeline.errors import InputError
 from gee_pipeline.observations import group_slices, observed_by_group
 from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import length_text
 from gee_pipeline.sensors import Unit
 from training.fit.options import AUGMENTATIONS, TrainingOptions
 from training.fit.options import AugmentationPreset as Preset
@@ -54,7 +55,16 @@ class Augmentation:
 
     @classmethod
     def of(cls, preset: Preset, options: TrainingOptions, recipe: Recipe) -> Augmentation:
-        """A preset; `field` as the options say."""
+        """A preset; `field` as the options say.
+
+        Raises:
+            InputError: The preset moves series along time, which the recipe's bins do not follow.
+        """
+        if preset in _MOVES and not recipe.in_order:
+            raise InputError(
+                f"The augmentation {preset} moves series along time, and the bins here, of "
+                f"{length_text(recipe.bin_days)}, do not follow one another. Say --augmentation none."
+            )
         return cls(preset, transforms(options, recipe) if preset == "field" else ())
 
     @property
@@ -81,8 +91,10 @@ def transforms(options: TrainingOptions, recipe: Recipe) -> tuple[Transform, ...
     """What the options ask for, in the order in which it is applied.
 
     A season moves as a whole; observations are hidden and moved sensor by sensor, and brightness is that of
-    reflectance alone.
+    reflectance alone. Bins that do not follow one another in time stay as they are.
     """
+    if not recipe.in_order:
+        return ()
     at_least = max(recipe.min_clear_bins, 1)  # a series without any observation has no input
     rest: dict[str, Any] = {"window": recipe.window, "at_least": at_least}
     hide = partial(drop_observations, shares=(0.0, options.drop_observations), **rest)

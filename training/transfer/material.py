@@ -21,7 +21,7 @@ from training.samples.class_legend import ClassLegend, read_legend
 from training.samples.feature_table import FeatureTable, read_features
 from training.samples.samples import Samples, read_samples
 from training.transfer.alignment import Alignment, align
-from training.transfer.protocol import FILE, FINEST_BIN, Protocol
+from training.transfer.protocol import FINEST_BIN, Protocol
 
 Labels = Samples | FeatureTable
 """Samples of a region: series, or features of another kind."""
@@ -94,7 +94,7 @@ def load(protocol: Protocol) -> Material:
             sample, or the source cannot be split.
         CorruptFileError: A file is damaged.
     """
-    paths = {code: _find(protocol.data, code, FILE) for code in (protocol.source, *protocol.targets)}
+    paths = {code: _find(protocol.data, code, protocol.file) for code in (protocol.source, *protocol.targets)}
     legend = read_legend(protocol.legend) if protocol.legend else None
     source = _read(paths[protocol.source], protocol, legend, protocol.classes)
     targets = {code: _read(paths[code], protocol, legend) for code in protocol.targets}
@@ -248,9 +248,9 @@ def _read(
 
 
 def _as_in_files(protocol: Protocol) -> Recipe:
-    """The recipe of the files: bins of five days, whose samples serve every longer bin; or months."""
+    """The recipe of the files: bins of five days, whose samples serve every longer bin; or their own."""
     recipe = protocol.recipe
-    if recipe.bin_days in ("month", FINEST_BIN):
+    if not protocol.cropglobe or isinstance(recipe.bin_days, str) or recipe.bin_days == FINEST_BIN:
         return recipe
     return replace(recipe, bin_days=FINEST_BIN, min_clear_bins=Recipe.min_clear_bins)
 

@@ -10,7 +10,8 @@ from typing import Final, Literal, get_args
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
-from gee_pipeline.season import SUMMER, BinLength, SeasonRule, mean_days
+from gee_pipeline.season import SUMMER, BinLength, SeasonRule, in_order, mean_days
+from gee_pipeline.sensors import SENTINEL_2, sensor_of
 from training.adaptation.options import METHODS
 from training.fit.options import AUGMENTATIONS as TRAINED_WITH
 from training.fit.options import (
@@ -43,6 +44,9 @@ FINEST_BIN: Final = 5
 
 FILE: Final = "median_S2_{}_month1-12_day5.npz"
 """Name of the file of a region, as in CropGlobe."""
+
+SENTINEL_2_ALONE: Final = (SENTINEL_2.name,)
+"""The sensor of CropGlobe's files."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class Protocol:
     """Whether the learning rate falls."""
     normalisation: Scaling = TrainingOptions.normalisation
     """How the input of networks is scaled."""
+    sensors: tuple[str, ...] = SENTINEL_2_ALONE
+    """Sensors whose bands the files hold; of others than Sentinel-2 in files named after them."""
     season: SeasonRule = SUMMER
     """The days of the files, and which of them the models see."""
     bin_days: BinLength = FINEST_BIN
@@ -145,7 +151,7 @@ class Protocol:
         self.training_options(1)  # the same checks as for any training, before any file is read
         self.split_rule(1, has_places=True)
         self.recipe.require_enough_bins()
-        if isinstance(self.bin_days, int) and self.bin_days % FINEST_BIN:
+        if self.cropglobe and isinstance(self.bin_days, int) and self.bin_days % FINEST_BIN:
             raise InputError(
                 f"A bin of a benchmark is a multiple of {FINEST_BIN} days long, or a month where the files "
                 f"are of months; got {self.bin_days}."
@@ -157,11 +163,32 @@ class Protocol:
         return (self.source, *self.targets) if self.in_region else self.targets
 
     @property
+    def cropglobe(self) -> bool:
+        """Whether the files are of Sentinel-2 alone, as CropGlobe's series are."""
+        return self.sensors == SENTINEL_2_ALONE
+
+    @property
+    def file(self) -> str:
+        """Name of the file of a region, `{}` for its code: CropGlobe's, or `emit_{}.npz`."""
+        return FILE if self.cropglobe else f"{'_'.join(self.sensors)}_{{}}.npz"
+
+    @property
+    def inputs(self) -> str:
+        """What the models see, where it is not the series of Sentinel-2: `emit month:6,8`."""
+        return "" if self.cropglobe else f"{' '.join(self.sensors)} {self.bin_days}"
+
+    @property
     def recipe(self) -> Recipe:
-        """Window and bins of the models."""
+        """Sensors, window and bins of the models."""
         usual = max(1, int(Recipe.min_clear_bins * FINEST_BIN // mean_days(self.bin_days)))
-        clear = usual if self.min_clear_bins is None else self.min_clear_bins
-        return Recipe.of(season=self.season, bin_days=self.bin_days, min_clear_bins=clear)
+        if not in_order(self.bin_days):
+            usual = len(self.season.window(self.bin_days))
+        return Recipe.of(
+            bands=[band for name in self.sensors for band in sensor_of(name).band_names],
+            season=self.season,
+            bin_days=self.bin_days,
+            min_clear_bins=usual if self.min_clear_bins is None else self.min_clear_bins,
+        )
 
     @property
     def window_first_day(self) -> int:

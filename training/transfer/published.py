@@ -1,4 +1,4 @@
-"""The published numbers, as data: tables 3, 4, 6 and 7 of Tong et al. 2025."""
+"""The published numbers, as data: tables 3, 4, 6 and 7 of Tong et al. 2025, and the spectra of table 5."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ SOURCE: Final = "Tong & Wang 2025, Invariant Features for Global Crop Type Class
 DATA: Final = "published.csv"
 """Table by table, percent. Two cells of table 3, CropNet with augmentation for USA to FRA and USA to CHN, are
 missing: the text at hand lost these rows. The third of that row stands in table 7, and the row without
-augmentation in table 6."""
+augmentation in table 6. Of table 5, on the samples that EMIT saw, only EMIT's own rows are here; that the
+models of its row EMIT_Feb were trained on August is our reading."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Published:
     """Macro-F1."""
     macro_f1_std: float
     """Its standard deviation."""
+    inputs: str = ""
+    """Sensor and bins, where it is not the series of Sentinel-2 (`Protocol.inputs`)."""
 
     @property
     def place(self) -> str:
@@ -56,11 +59,11 @@ def published_cells() -> tuple[Published, ...]:
     return tuple(_cell(row) for row in csv.DictReader(text.splitlines()))
 
 
-def published(source: str, target: str, model: str, augmentation: str) -> Published | None:
+def published(source: str, target: str, model: str, augmentation: str, inputs: str = "") -> Published | None:
     """The number of the same cell, or None; the first where two tables hold it (they agree)."""
-    wanted = (source, target, model, augmentation)
+    wanted = (source, target, model, augmentation, inputs)
     for cell in published_cells():
-        if (cell.source, cell.target, cell.model, cell.augmentation) == wanted:
+        if (cell.source, cell.target, cell.model, cell.augmentation, cell.inputs) == wanted:
             return cell
     return None
 
@@ -77,4 +80,5 @@ def _cell(row: Mapping[str, str]) -> Published:
         accuracy_std=float(row["accuracy_std"]),
         macro_f1=float(row["macro_f1"]),
         macro_f1_std=float(row["macro_f1_std"]),
+        inputs=row["inputs"],
     )

@@ -227,6 +227,7 @@ def run_toml(protocol: Protocol, out: Path) -> str:
         "learning-rate": protocol.learning_rate,
         "schedule": protocol.schedule,
         "normalisation": protocol.normalisation,
+        "sensors": None if protocol.cropglobe else list(protocol.sensors),
         "season": protocol.season.to_dict(),
         "bin-days": protocol.bin_days,
         "min-clear-bins": protocol.min_clear_bins,

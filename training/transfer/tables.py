@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gee_pipeline.files import write_bytes
 from gee_pipeline.season import SUMMER, length_text
+from gee_pipeline.sensors import sensor_of
 from training.scores.metrics import Scores
 from training.transfer.alignment import Alignment, aligned_scores
 from training.transfer.protocol import Protocol
@@ -34,6 +35,9 @@ PAPER_PROTOCOL: Final = {
 }
 """Tong et al. 2025, sections 3.3 and 4.1."""
 
+_OF_SENTINEL_2: Final = ("window_first_day", "window_last_day", "bin_days")
+"""What the paper says of series; spectra have months."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -51,6 +55,8 @@ class Row:
     """What else the training gave."""
     as_published: bool = True
     """Whether the classes are those of the published numbers."""
+    inputs: str = ""
+    """What the model saw, where it is not the series of Sentinel-2."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,8 @@ class MethodScores:
     """Whether the classes are those of the published numbers."""
     adaptation: str = NOT_ADAPTED
     """How the network was adapted to the region."""
+    inputs: str = ""
+    """What the models saw, where it is not the series of Sentinel-2."""
 
     @property
     def method(self) -> tuple[str, ...]:
@@ -96,7 +104,7 @@ class MethodScores:
         """The number of the same cell in the paper; None where it is of other classes, or adapted."""
         if not self.as_published or self.adaptation != NOT_ADAPTED:
             return None
-        return published(self.source, self.target, self.model, self.augmentation)
+        return published(self.source, self.target, self.model, self.augmentation, self.inputs)
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -119,7 +127,8 @@ def rows_of(
         for code in record.job.regions_of(protocol.source, protocol.targets):
             seen = record.regions[code]
             scores = aligned_scores(seen.counts, seen.names, record.names, alignments[code])
-            rows.append(Row(protocol.source, code, record.job, scores, record, alignments[code].as_published))
+            own = alignments[code].as_published
+            rows.append(Row(protocol.source, code, record.job, scores, record, own, protocol.inputs))
     return rows
 
 
@@ -178,7 +187,7 @@ def departures(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
     changed = [
         f"{name.replace('_', ' ')} {getattr(protocol, name)} for {value}"
         for name, value in PAPER_PROTOCOL.items()
-        if getattr(protocol, name) != value
+        if getattr(protocol, name) != value and (protocol.cropglobe or name not in _OF_SENTINEL_2)
     ]
     if (protocol.season.north, protocol.season.south) != (SUMMER.north, SUMMER.south):
         changed.append(f"a season {protocol.season.days}")
@@ -219,6 +228,7 @@ def _cell(rows: Sequence[Row]) -> MethodScores:
         confusion=tuple(tuple(row) for row in counts.tolist()),
         weighted_f1=statistics.fmean(row.scores.weighted_f1 for row in rows),
         as_published=all(row.as_published for row in rows),
+        inputs=rows[0].inputs,
     )
 
 
@@ -311,15 +321,20 @@ def _how(rows: Sequence[Row], protocol: Protocol) -> str:
     first = rows[0].record
     networks = f"{protocol.epochs} epochs, batches of {protocol.batch_size}, learning rate "
     return (
-        f"{first.training_samples:,} samples of {protocol.source} trained the first model, with weights that "
-        f"give every class the same say; the classes are {', '.join(first.names)}. Networks: preset "
-        f"{protocol.preset}, {networks}{protocol.learning_rate:g} ({protocol.schedule}), precision "
+        f"{_sensors(protocol)}{first.training_samples:,} samples of {protocol.source} trained the first "
+        f"model, with weights that give every class the same say; the classes are "
+        f"{', '.join(first.names)}. Networks: preset {protocol.preset}, {networks}{protocol.learning_rate:g} ({protocol.schedule}), precision "
         f"{protocol.precision}; their best epoch is the one with the best macro-F1 on a part of "
         f"{protocol.source} that is held out by {first.split}. Forests train on the same samples. Days "
         f"{protocol.window_first_day} to {protocol.window_last_day} of the season, bins of "
         f"{length_text(protocol.bin_days)}. Mean and standard deviation over the seeds; macro-F1 is over the "
         "classes that have samples in the region."
     )
+
+
+def _sensors(protocol: Protocol) -> str:
+    titles = " and ".join(sensor_of(name).title for name in protocol.sensors)
+    return "" if protocol.cropglobe else f"The models see {titles}. "
 
 
 def _about_published(protocol: Protocol, rows: Sequence[Row]) -> str:

@@ -196,6 +196,15 @@ _OF_NETWORKS = (
 _split_options = split_options(Protocol, rule=None)
 
 _sensitivity_options = apply(
+    click.option(
+        "--sensors",
+        "--sensor",
+        "sensors",
+        type=Names(),
+        default=Protocol.sensors,
+        help="Sensors that the files hold: sentinel-2 as CropGlobe names them, of others files such as "
+        "emit_FRA.npz.  [default: sentinel-2]",
+    ),
     recipe_options,
     click.option(
         "--window-first-day",
@@ -331,7 +340,7 @@ def take_season(given: dict[str, Any]) -> dict[str, Any]:
             usual.last_day if old["last"] is None else old["last"],
         )
     clear = said.get("min_clear_bins")
-    recipe = take_recipe_options(said).applied()
+    recipe = take_recipe_options(said | {"sensors": given["sensors"]}).applied()
     return {"season": recipe.season, "bin_days": recipe.bin_days, "min_clear_bins": clear}
 
 

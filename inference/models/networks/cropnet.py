@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from torch import Tensor, nn
 
 from gee_pipeline.bands import BANDS
 from gee_pipeline.errors import InputError
+
+Along = Literal["time", "bands"]
+"""What neighbours are in a flat series: the next bin, or the next band."""
 
 DROPOUT: Final = (0.2, 0.3, 0.3, 0.4)
 """Share of feature maps dropped after each block: the authors' code; the paper does not state it."""
@@ -37,7 +40,10 @@ class CropNetConfig:
     classes: int
     """Number of classes: the width of the last layer."""
     dimensions: int = 2
-    """2 convolves over bands and time; 1 along the flat series, band after band, as one signal."""
+    """2 convolves over bands and time; 1 along the flat series, as one signal."""
+    along: Along = "time"
+    """How one dimension runs: `time`, the bins of one band after those of the other; `bands`, the spectrum of
+    one bin after that of the other."""
 
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.strides) == len(self.dropout) > 0:
@@ -56,9 +62,16 @@ class CropNetConfig:
             raise InputError(f"A dropout lies between 0 and 1, got {self.dropout}.")
         if self.dimensions not in _LAYERS:
             raise InputError(f"CropNet convolves over 1 or 2 dimensions, got {self.dimensions}.")
+        if self.along not in get_args(Along) or (self.along != "time" and self.dimensions != 1):
+            raise InputError(
+                f"CropNet-1D runs along time or bands, CropNet over both; got {self.along!r} with "
+                f"{self.dimensions} dimension(s)."
+            )
 
     @classmethod
-    def of(cls, preset: str, classes: int, bands: int = len(BANDS), dimensions: int = 2) -> CropNetConfig:
+    def of(
+        cls, preset: str, classes: int, bands: int = len(BANDS), dimensions: int = 2, along: Along = "time"
+    ) -> CropNetConfig:
         """The configuration of a preset.
 
         Args:
@@ -66,6 +79,7 @@ class CropNetConfig:
             classes: Number of classes.
             bands: Rows of the input matrix.
             dimensions: 2 for the matrix, 1 for the flat series.
+            along: How the flat series runs.
 
         Raises:
             InputError: The preset is unknown.
@@ -74,13 +88,14 @@ class CropNetConfig:
             raise InputError(f"CropNet has the presets {', '.join(PRESETS)}, got {preset!r}.")
         channels, strides = PRESETS[preset]
         dropout = DROPOUT if preset not in SMALL else (0.0,) * len(channels)
-        return cls(preset, channels, strides, dropout, bands, classes, dimensions)
+        return cls(preset, channels, strides, dropout, bands, classes, dimensions, along)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values; without `dimensions` where it is 2, as before there was another."""
+        """The fields as JSON values; without those that were not there before there was a choice."""
         values = asdict(self)
-        if self.dimensions == 2:
-            del values["dimensions"]
+        for name in ("dimensions", "along"):
+            if getattr(self, name) == getattr(type(self), name):
+                del values[name]
         return values
 
 
@@ -127,7 +142,7 @@ class CropNet(nn.Module):
             x: Float32 `(pixel, 1, band, bin)` from `inference.models.series.model_input`.
         """
         if self.config.dimensions == 1:
-            return self.head(self.blocks(x.flatten(2)).mean(dim=2))  # (pixel, channel, position')
+            return self.head(self.blocks(self._flat(x)).mean(dim=2))  # (pixel, channel, position')
         features = self.blocks(x)  # (pixel, channel, band', bin')
         return self.head(features.mean(dim=(2, 3)))
 
@@ -139,11 +154,15 @@ class CropNet(nn.Module):
         """
         found = []
         flat = self.config.dimensions == 1
-        x = x.flatten(2) if flat else x
+        x = self._flat(x) if flat else x
         for block in self.blocks:
             x = block(x)
             found.append(x.mean(dim=2 if flat else (2, 3)))
         return tuple(found)
+
+    def _flat(self, x: Tensor) -> Tensor:
+        """`(pixel, 1, position)` of `(pixel, 1, band, bin)`."""
+        return (x.transpose(2, 3) if self.config.along == "bands" else x).flatten(2)
 
 
 def _block(dimensions: int, inputs: int, outputs: int, stride: int, dropout: float) -> nn.Sequential:

@@ -111,10 +111,12 @@ def config_of(
         InputError: The name or the preset is unknown.
     """
     if model in ("cropnet", "cropnet-1d"):
-        from inference.models.networks.cropnet import CropNetConfig
+        from inference.models.networks.cropnet import Along, CropNetConfig
 
         flat = model == "cropnet-1d" or dimensions == 1
-        return CropNetConfig.of(preset, classes, len(recipe.bands), 1 if flat else 2)
+        spectra = all(group.sensor.spectrum for group in recipe.sensors)
+        along: Along = "bands" if flat and spectra else "time"
+        return CropNetConfig.of(preset, classes, len(recipe.bands), 1 if flat else 2, along)
     if dimensions == 1:
         raise InputError(f"--dimensions 1 is a form of cropnet, not of {model}. Leave it out.")
     return NetworkConfig(model, len(recipe.bands), len(recipe.window), classes, preset)
