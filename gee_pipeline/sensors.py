@@ -221,8 +221,8 @@ is a season of one bin. 9,000 steps, because -9,999 means nodata."""
 
 EMIT_BANDS: Final = (*range(127), *range(143, 187), *range(213, 284))
 """The 242 of EMIT's 285 bands that are taken, by index: 381.0 to 1,320.1, 1,446.7 to 1,766.7 and 1,967.3 to
-2,485.5 nm. Water vapour hides the ground between them; the last band, 2,492.9 nm, is the detector's end. Tong et
-al. 2025 (section 2.1) keep 242 and do not name them, so which is our choice."""
+2,485.5 nm. Water vapour hides the ground between them; the last band, 2,492.9 nm, is the detector's end. Tong
+et al. 2025 (section 2.1) keep 242 and do not name them, so which is our choice."""
 
 EMIT: Final = Sensor(
     name="emit",

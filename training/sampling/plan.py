@@ -16,6 +16,7 @@ from gee_pipeline.incoming.addresses import without_secrets
 from gee_pipeline.recipe import USUAL, Recipe
 from gee_pipeline.season import Hemisphere, Season
 from gee_pipeline.season_of_area import require_imagery, season_of_area
+from gee_pipeline.sensors import SENTINEL_2
 from gee_pipeline.stac.choice import BadScenes, SceneChoice
 from gee_pipeline.stac.composites.source import StacSource
 from inference.run.cropland import CroplandMask
@@ -138,7 +139,10 @@ class SamplePlan:
     @property
     def _imagery(self) -> str:
         if self.scenes is None:
-            return "by Google Earth Engine (S2_SR_HARMONIZED, Cloud Score+)"
+            if self.recipe.sensor_names == (SENTINEL_2.name,):
+                return "by Google Earth Engine (S2_SR_HARMONIZED, Cloud Score+)"
+            collections = ", ".join(group.sensor.collection for group in self.recipe.sensors)
+            return f"by Google Earth Engine ({collections})"
         return f"from the scenes of {without_secrets(self.scenes.href)}"
 
     @property

@@ -320,12 +320,13 @@ _FIGURES: Final = ("Runs", "OA (%)", "published", "macro-F1 (%)", "published", "
 def _how(rows: Sequence[Row], protocol: Protocol) -> str:
     first = rows[0].record
     networks = f"{protocol.epochs} epochs, batches of {protocol.batch_size}, learning rate "
+    held_out = f"a part of {protocol.source} that is held out by {first.split}"
     return (
         f"{_sensors(protocol)}{first.training_samples:,} samples of {protocol.source} trained the first "
-        f"model, with weights that give every class the same say; the classes are "
-        f"{', '.join(first.names)}. Networks: preset {protocol.preset}, {networks}{protocol.learning_rate:g} ({protocol.schedule}), precision "
-        f"{protocol.precision}; their best epoch is the one with the best macro-F1 on a part of "
-        f"{protocol.source} that is held out by {first.split}. Forests train on the same samples. Days "
+        "model, with weights that give every class the same say; the classes are "
+        f"{', '.join(first.names)}. Networks: preset {protocol.preset}, {networks}"
+        f"{protocol.learning_rate:g} ({protocol.schedule}), precision {protocol.precision}; their best epoch "
+        f"is the one with the best macro-F1 on {held_out}. Forests train on the same samples. Days "
         f"{protocol.window_first_day} to {protocol.window_last_day} of the season, bins of "
         f"{length_text(protocol.bin_days)}. Mean and standard deviation over the seeds; macro-F1 is over the "
         "classes that have samples in the region."
