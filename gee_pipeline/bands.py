@@ -21,5 +21,11 @@ VALID_MIN: Final = NODATA + 1
 VALID_MAX: Final = 32_766
 """Stored reflectance is clipped to VALID_MIN..VALID_MAX; 32767 stays free as a sorting sentinel."""
 
+CLOUD_BANDS: Final = ("score", "flag")
+"""What an acquisition says of clouds, after its bands: Cloud Score+, and scene class or flag."""
+
+SCORE_SCALE: Final = 10_000
+"""Stored value of a Cloud Score+ of 1."""
+
 PIXEL_SIZE: Final = 10
 """Metres. The 20 m bands are taken at their nearest pixel, without smoothing."""

@@ -97,6 +97,12 @@ _reference_options = apply(
     click.option("--region-column", metavar="COLUMN", help="Column with the names of the regions."),
     click.option("--out", type=OUT_FILE, help="The npz file to write.  [required without --dry-run]"),
     click.option(
+        "--raw",
+        is_flag=True,
+        help="Keep every acquisition of each sample too, in OUT with the ending .raw.npz: time, bands before "
+        "clouds are taken out, Cloud Score+ and scene class or flag.",
+    ),
+    click.option(
         "--dry-run",
         is_flag=True,
         help="Print how many samples each rule would leave, of the map alone; nothing is written.",

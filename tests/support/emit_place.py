@@ -97,6 +97,18 @@ class EmitLand(Land):
     def _spectral(self, values: NDArray[np.generic]) -> Raster:
         return Raster(values, Affine(STEP, 0, self.west, 0, -STEP, self.north), "EPSG:4326")
 
+    def seen(self, lon: float, lat: float) -> list[tuple[datetime, list[int], int]]:
+        """Every pass over a place in order of time: when, its stored spectrum, and its flag."""
+        row, col = math.floor((self.north - lat) / STEP), math.floor((lon - self.west) / STEP)
+        return [
+            (
+                one.time,
+                [math.floor(10_000 * float(one.values[band, row, col]) + 0.5) for band in KEPT],
+                int(one.flags[row, col]),
+            )
+            for one in sorted(self.passes, key=lambda one: one.time)
+        ]
+
     def spectra(self, lon: float, lat: float, months: tuple[int, ...] = (6, 8)) -> NDArray[np.int16]:
         """`(band, month)`: medians of what is not flagged, of a day the last, in Python numbers."""
         row, col = math.floor((self.north - lat) / STEP), math.floor((lon - self.west) / STEP)

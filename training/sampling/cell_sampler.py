@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from training.sampling.cell_samples import CellSamples
 from training.sampling.plan import SamplePlan
 from training.sampling.reference.square_labels import LabelReader, SquareLabels
+from training.sampling.series.raw_series import RawSeries
 from training.sampling.squares.grid import SampleCell, draw, lattice_points, pixel_at
 
 
@@ -21,6 +22,17 @@ class SeriesReader(Protocol):
 
     def read(self, pixels: Sequence[GeoBox], around: GeoBox) -> NDArray[np.int16]:
         """`(sample, band, bin)` of single 10 m pixels, whole season, gaps -9999.
+
+        Args:
+            pixels: Boxes of one pixel each.
+            around: A box that holds them.
+
+        Raises:
+            CropmapError: They cannot be had.
+        """
+
+    def acquisitions(self, pixels: Sequence[GeoBox], around: GeoBox) -> RawSeries:
+        """Every acquisition of them by itself, clouds and all.
 
         Args:
             pixels: Boxes of one pixel each.
@@ -63,6 +75,7 @@ class CellSampler:
             values=labels.values[rows, cols],
             candidates=int((points.allowed & (labels.codes != 0)).sum()),
             left_out=self._left_out(labels, points.allowed),
+            raw=self.series.acquisitions(pixels, geobox) if self.plan.raw else None,
         )
 
     def _left_out(self, labels: SquareLabels, allowed: NDArray[np.bool_]) -> NDArray[Any]:

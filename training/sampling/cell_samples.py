@@ -19,6 +19,7 @@ from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import ODD_VALUES, read_sealed, require_no_pipe, write_bytes, write_sealed
 from gee_pipeline.source import Spent
 from training.samples.npz_file import DAMAGED_NPZ, require_room
+from training.sampling.series.raw_series import RawSeries
 from training.sampling.squares.grid import SampleCell
 
 _REQUEST_FILE: Final = "request.json"
@@ -47,6 +48,8 @@ class CellSamples:
     left_out: NDArray[Any]
     """`(value, 2)`: values of the map that are in no class, and how many points have them; texts where the
     values are."""
+    raw: RawSeries | None = None
+    """Every acquisition by itself, where that was asked for."""
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -62,7 +65,9 @@ class CellSamples:
     def to_bytes(self) -> bytes:
         """The content of an npz file."""
         content = io.BytesIO()
-        arrays: dict[str, Any] = dict(vars(self))
+        arrays: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "raw"}
+        if self.raw:
+            arrays |= {f"raw_{name}": values for name, values in self.raw.arrays.items()}
         np.savez_compressed(content, **arrays)
         return content.getvalue()
 
@@ -77,8 +82,10 @@ class CellSamples:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 require_room(path, arrays.zip)
-                values = {name: arrays[name] for name in cls.__dataclass_fields__}
-                return cls(**{**values, "candidates": int(values["candidates"])})
+                values = {name: arrays[name] for name in cls.__dataclass_fields__ if name != "raw"}
+                own = {name.removeprefix("raw_"): arrays[name] for name in arrays if name.startswith("raw_")}
+                raw = RawSeries(**own) if own else None
+                return cls(**{**values, "candidates": int(values["candidates"]), "raw": raw})
         except (*ODD_VALUES, *DAMAGED_NPZ, InputError) as error:
             raise CorruptFileError(f"{path} is not a whole file of samples: {error}. Delete it.") from error
 

@@ -42,6 +42,7 @@ from training.sampling.sample_file import (
     summarise,
     write_samples,
 )
+from training.sampling.series.raw_series import raw_path
 from training.sampling.squares.grid import SampleCell
 
 NAMED: Final = 5
@@ -257,7 +258,7 @@ def _finished(out: Path, plan: SamplePlan) -> SampleSummary | None:
         InputError: The file was not made by a sampling.
         MismatchError: It is of another request.
     """
-    if not out.exists():
+    if not out.exists() or (plan.raw and not raw_path(out).exists()):
         return None
     if (metadata := read_metadata(out)) is None:
         raise InputError(f"{out} exists and is not a file of 'cropmap sample'. Choose another --out.")

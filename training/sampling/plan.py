@@ -75,6 +75,8 @@ class SampleRequest:
     """Ids of scenes that are not used."""
     bad_scenes: BadScenes = "stop"
     """What becomes of scenes that cannot be used: they stop the sampling, or are left out."""
+    raw: bool = False
+    """Whether every acquisition of the samples is kept too."""
 
     def __post_init__(self) -> None:
         require_hours(self.max_eecu_hours)
@@ -107,6 +109,8 @@ class SamplePlan:
     """Where land without a class of a map on this machine is "other"."""
     accuracy: AccuracyFilter | None = None
     """Which values of the map are right often enough; None keeps all."""
+    raw: bool = False
+    """Whether every acquisition of the samples is kept too."""
 
     def to_dict(self) -> dict[str, Any]:
         """What samples are compared by, as JSON values; two plans that give other samples differ in it."""
@@ -114,6 +118,7 @@ class SamplePlan:
             "imagery": self.scenes.describe() if self.scenes else None,
             "cropland": self.cropland.describe() if self.cropland else None,
             "accuracy": self.accuracy.to_dict() if self.accuracy else None,
+            "raw": True if self.raw else None,
         }
         return {
             "area": hashlib.sha256(self.aoi.lonlat.normalize().wkb).hexdigest()[:16],
@@ -192,6 +197,7 @@ def plan_samples(request: SampleRequest, notice: Callable[[str], None] = lambda 
         scenes=_scenes(request),
         cropland=CroplandMask.parse(request.cropland_mask) if request.cropland_mask else None,
         accuracy=accuracy_filter(request.accuracy, request.regions, request.region_column, reference),
+        raw=request.raw,
     )
 
 

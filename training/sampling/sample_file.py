@@ -6,8 +6,9 @@ import importlib.metadata
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from training.samples.npz_file import DAMAGED_NPZ, require_room
 from training.samples.sample_origin import METADATA
 from training.sampling.cell_samples import CellSamples, Facts
 from training.sampling.plan import SamplePlan
+from training.sampling.series.raw_series import RawSeries, raw_path
 from training.sampling.squares.grid import SampleCell
 
 
@@ -113,6 +115,10 @@ def write_samples(
         DiskFullError: The disk has no room.
     """
     parts = [done[cell] for cell in plan.cells if cell in done]
+    if plan.raw:
+        _write_raw(
+            raw_path(out), parts, plan, _said(plan, simulated)
+        )  # first: who finds the samples finds these too
     pack_samples(
         out,
         series=np.concatenate([part.series for part in parts]),
@@ -122,6 +128,18 @@ def write_samples(
         values=np.concatenate([part.values for part in parts]),
         metadata=_metadata(plan, summary, simulated),
     )
+
+
+def _write_raw(path: Path, parts: Sequence[CellSamples], plan: SamplePlan, source: str) -> None:
+    """Every acquisition of the samples, atomically; `sample` counts the rows of `fea`."""
+    firsts = accumulate((len(part.labels) for part in parts[:-1]), initial=0)
+    numbered = zip(parts, firsts, strict=True)
+    series = [part.raw.counted_from(first) for part, first in numbered if part.raw]
+    arrays = RawSeries.of(series, len(plan.recipe.bands)).arrays
+    content = io.BytesIO()
+    metadata = json.dumps({"cropmap_version": importlib.metadata.version("cropmap"), "source": source})
+    np.savez_compressed(content, **arrays, bands=np.array(plan.recipe.bands), metadata=np.array(metadata))
+    write_bytes(path, content.getbuffer())
 
 
 def require_npz(out: Path) -> None:
@@ -191,10 +209,15 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     return values if ours else None
 
 
+def _said(plan: SamplePlan, simulated: bool) -> str:
+    """Where the samples come from."""
+    return f"{plan.source} The scenes are SIMULATED." if simulated else plan.source
+
+
 def _metadata(plan: SamplePlan, summary: SampleSummary, simulated: bool) -> dict[str, Any]:
     return {
         "cropmap_version": importlib.metadata.version("cropmap"),
-        "source": f"{plan.source} The scenes are SIMULATED." if simulated else plan.source,
+        "source": _said(plan, simulated),
         "request": plan.to_dict(),
         "recipe": plan.recipe.to_dict(),
         "summary": asdict(summary),

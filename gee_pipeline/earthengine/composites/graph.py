@@ -16,7 +16,7 @@ from typing import Final
 
 import ee
 
-from gee_pipeline.bands import NODATA, VALID_MAX, VALID_MIN
+from gee_pipeline.bands import CLOUD_BANDS, NODATA, SCORE_SCALE, VALID_MAX, VALID_MIN
 from gee_pipeline.earthengine.composites.scene_list import ListedScene, Scenes, scene_days
 from gee_pipeline.recipe import CloudRule, Recipe, SensorGroup
 from gee_pipeline.season import Season, TimeBin
@@ -65,6 +65,23 @@ def bin_composite(scenes: Scenes, season: Season, index: int, recipe: Recipe) ->
     span = season.bin(index, recipe.bin_days)
     medians = [_median(scenes, span, group) for group in recipe.sensors]
     return _of_one_bin(recipe.bands)(medians[0] if len(medians) == 1 else ee.Image.cat(medians))
+
+
+def acquisition(scene: ListedScene, group: SensorGroup) -> ee.Image:
+    """One scene as it is, clouds and all: int16, the group's bands as stored, then two of its clouds.
+
+    `score` is Cloud Score+ x 10,000, `flag` the scene class or the sensor's own flag; nodata where there is
+    none, and where a band has no valid value.
+
+    Args:
+        scene: The scene.
+        group: Its sensor, bands, and the name of the score.
+    """
+    sensor, rule = group.sensor, group.clear
+    images = [_load(sensor.collection, scene)]
+    if rule and sensor.clouds and scene.scored:
+        images.append(_load(sensor.clouds.score_collection, scene))
+    return _as_it_is(group, len(images))(*images)
 
 
 def cropland(name: str) -> ee.Image:
@@ -151,6 +168,22 @@ def _classed(group: SensorGroup, band: str) -> Callable[..., ee.Image]:
         return _seen(scene, scene.select([band]).remap(classes, [1] * len(classes), 0), group)
 
     return function(body, 1)
+
+
+@lru_cache
+def _as_it_is(group: SensorGroup, images: int) -> Callable[..., ee.Image]:
+    """The bands of a scene, its score where there are two images, and its class or flag."""
+
+    def body(scene: ee.Image, *score: ee.Image) -> ee.Image:
+        values = _stored(scene.select(list(group.bands)), group.sensor).clamp(VALID_MIN, VALID_MAX)
+        none, band = ee.Image.constant(NODATA), group.sensor.classes_band
+        clouds = [none, scene.select([band]) if band else none]
+        if score and group.clear:
+            clouds[0] = score[0].select([group.clear.score_band]).multiply(SCORE_SCALE).add(0.5).floor()
+        named = [*group.bands, *CLOUD_BANDS]
+        return ee.Image.cat([values, *clouds]).rename(named).unmask(NODATA, False).toInt16()
+
+    return function(body, images)
 
 
 @lru_cache

@@ -108,6 +108,19 @@ class BinReader:
             return None
 
 
+def scene_as_it_is(read: SceneRead) -> NDArray[np.int16]:
+    """What a scene has in a cell, clouds and all: `SceneRead.as_it_is`.
+
+    Raises:
+        SceneReadError: An asset could not be read, also after retries, or the scene lacks one.
+    """
+    try:
+        read.scene.require()
+        return read.as_it_is()
+    except InputError as error:
+        raise SceneReadError(f"Cell {read.cell.name} cannot be read: {error}", for_good=True) from error
+
+
 def _read_or_fail(read: SceneRead, values: NDArray[np.int16], clear: NDArray[np.bool_]) -> SeenPixels:
     try:
         read.scene.require()

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gee_pipeline.bands import CLOUD_BANDS, NODATA, SCORE_SCALE
 from gee_pipeline.errors import SceneReadError
 from gee_pipeline.grid import Cell
 from gee_pipeline.incoming.addresses import is_remote
@@ -97,6 +98,29 @@ class SceneRead:
         if before := int(clear.sum()):
             self._read_bands(values, clear)
         return SeenPixels(bool(np.isfinite(mask).any()), before, before - int(clear.sum()))
+
+    def as_it_is(self) -> NDArray[np.int16]:
+        """The scene with its clouds, `(band + 2, y, x)`: its bands as stored, then `CLOUD_BANDS`.
+
+        Nodata where a band has no valid value, and where there is no score, class or flag.
+
+        Raises:
+            SceneReadError: A file could not be read, also after retries.
+            InputError: The numbers of a file do not say what they mean.
+        """
+        count, sensor = len(self.scene.bands), self.scene.group.sensor
+        out = np.full((count + len(CLOUD_BANDS), *self.cell.geobox.shape), NODATA, np.int16)
+        groups = list(self._files().values())
+        for group, file in zip(groups, self._read_files(groups), strict=True):
+            for (place, _), numbers, encoding in zip(group, file.numbers, file.encodings, strict=True):
+                valid = np.ones(out.shape[1:], np.bool_)
+                store_values(numbers, encoding, sensor, out[place], valid)
+                out[place][~valid] = NODATA
+        for place, (asset, scale) in enumerate(((self.scene.score, SCORE_SCALE), (self.scene.classes, 1))):
+            if asset is not None:
+                found = np.floor(self._mask(asset) * scale + 0.5)
+                out[count + place] = np.where(np.isfinite(found), found, NODATA)
+        return out
 
     def _mask(self, asset: BandAsset) -> NDArray[np.float64]:
         numbers = self._attempt([asset], lambda: self._numbers(asset.href, [asset.index]))

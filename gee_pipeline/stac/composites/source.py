@@ -22,7 +22,8 @@ from gee_pipeline.source import Composite, SceneCounts, Survey
 from gee_pipeline.stac.catalog import SceneCatalog, StaticCatalog, absolute, open_catalog
 from gee_pipeline.stac.choice import ALL, LeftOut, SceneChoice, left_out_notice
 from gee_pipeline.stac.composites.bin_store import BinStore
-from gee_pipeline.stac.composites.bins import BinReader
+from gee_pipeline.stac.composites.bins import BinReader, scene_as_it_is
+from gee_pipeline.stac.composites.observation import SceneRead
 from gee_pipeline.stac.composites.reading import OpenFiles
 from gee_pipeline.stac.index import Found, within
 from gee_pipeline.stac.scene import Scene, titles_of
@@ -169,6 +170,24 @@ class StacSource:
             with OpenFiles() as files:
                 counts += reader.fill(values[place], scenes, cell, index, files)
         return Composite(values, cell.geobox, bins, self.recipe.bands, counts)
+
+    def acquisitions(
+        self, cell: Cell, season: Season, bins: range
+    ) -> Iterator[tuple[Scene, NDArray[np.int16]]]:
+        """Each scene of a cell as it is, in order: `(band + 2, y, x)`, see `SceneRead.as_it_is`.
+
+        Raises:
+            SceneReadError: An asset could not be read, also after retries, or a scene lacks one.
+        """
+        with OpenFiles() as files:
+            for scene in self._scenes(cell, season, bins):
+                try:
+                    values = scene_as_it_is(SceneRead(scene, cell, self.retries, files))
+                except SceneReadError as error:
+                    if self.choice.bad == "stop" or not error.for_good:
+                        raise
+                else:
+                    yield scene, values
 
     def read_block(
         self, cells: Sequence[Cell], season: Season, bins: range, folder: Path

@@ -30,6 +30,9 @@ SPECTRA = RecipeOptions(("emit",)).applied()
 FIT = ("--epochs", 30, "--batch-size", 32, "--learning-rate", 0.003, "--device", "cpu", "--split", "random")
 
 
+PLACE = ("--year", 2023, "--reference", "cdl", "--grid", 0.01, "--sensor", "emit", "--buffer", 30)
+
+
 @pytest.fixture(scope="module")
 def land() -> EmitLand:
     return EmitLand()
@@ -58,8 +61,7 @@ def succeeds(*words: Any) -> str:
 def sampled(land: EmitLand, folder: Path, access: list[str], *words: Any) -> dict[str, Any]:
     """What `cropmap sample` writes of six squares."""
     out = folder / "samples.npz"
-    place = ["--aoi", land.area(folder), "--year", 2023, "--reference", "cdl", "--grid", 0.01]
-    succeeds("sample", *place, "--sensor", "emit", "--out", out, "--buffer", 30, *words, *access)
+    succeeds("sample", "--aoi", land.area(folder), *PLACE, "--out", out, *words, *access)
     with np.load(out) as file:
         return dict(file)
 
@@ -73,6 +75,26 @@ def test_samples_hold_the_medians_of_months_that_a_loop_finds(land, tmp_path, ac
     assert (found["fea"][:, 0] == NODATA).any() or months == (8,)
     kept = json.loads(str(found["metadata"]))
     assert "EMIT" in kept["source"]
+
+
+def test_raw_samples_keep_every_pass_with_its_flag_beside_the_medians(land, tmp_path, access):
+    found = sampled(land, tmp_path, access, "--per-cell", 1, "--raw")
+    with np.load(tmp_path / "samples.raw.npz") as file:
+        raw = dict(file)
+    assert raw["bands"].tolist() == list(SPECTRA.bands)
+    assert "SIMULATED" in str(raw["metadata"])
+    rows = 0
+    for number, (lon, lat) in enumerate(zip(found["lon"], found["lat"], strict=True)):
+        own, seen = raw["sample"] == number, land.seen(lon, lat)
+        assert raw["time"][own].tolist() == [round(time.timestamp() * 1000) for time, _, _ in seen]
+        assert raw["flag"][own].tolist() == [flag for _, _, flag in seen]
+        np.testing.assert_array_equal(raw["values"][own], [values for _, values, _ in seen])
+        rows += len(seen)
+    assert len(raw["sample"]) == rows == 36
+    assert set(raw["score"].tolist()) == {NODATA}
+    again = run_cropmap("sample", "--aoi", land.area(tmp_path), *PLACE, "--out", tmp_path / "samples.npz")
+    assert again.exit_code == 2
+    assert "raw" in again.stderr
 
 
 def made_samples(folder: Path, name: str = "samples.npz", count: int = 240, shift: float = 0.0) -> Path:

@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from gee_pipeline.bands import CLOUD_BANDS
 from gee_pipeline.grid import Cell
+from gee_pipeline.observations import group_slices
 from gee_pipeline.season import Season
 from gee_pipeline.stac.composites.source import StacSource
+from training.sampling.series.raw_series import RawSeries
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,21 @@ class SceneSeries:
             if cell.col not in done:  # says why it could not be read
                 series[cell.col] = self.source.read_cell(cell, self.season, bins).values[:, :, 0, 0].T
         return series
+
+    def acquisitions(self, pixels: Sequence[GeoBox], around: GeoBox) -> RawSeries:
+        """Every acquisition of single pixels, as it is.
+
+        Raises:
+            SceneReadError: An asset could not be read, also after retries.
+        """
+        recipe, found = self.source.recipe, list[RawSeries]()
+        bins, rows = range(recipe.bins_in_season), group_slices(recipe.group_sizes)
+        for number, pixel in enumerate(pixels):
+            seen = list(self.source.acquisitions(Cell(0, number, pixel), self.season, bins))
+            for group, own in zip(recipe.sensors, rows, strict=True):
+                of_group = [(scene, values) for scene, values in seen if scene.group == group]
+                times = [round(scene.time.timestamp() * 1000) for scene, _ in of_group]
+                empty = np.zeros((0, len(group.bands) + len(CLOUD_BANDS)), np.int16)
+                values = np.stack([v[:, 0, 0] for _, v in of_group]) if of_group else empty
+                found.append(RawSeries.of_pixel(number, times, values, own, len(recipe.bands)))
+        return RawSeries.of(found, len(recipe.bands))
