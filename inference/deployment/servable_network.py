@@ -15,7 +15,8 @@ from gee_pipeline.errors import InputError
 from inference.models.checkpoint import Checkpoint
 from inference.models.forms.fast_forms import folded_convolutions
 from inference.models.networks.cropnet import CropNet, CropNetConfig
-from inference.models.networks.specification import title_of
+from inference.models.networks.mlp import MLP
+from inference.models.networks.specification import NetworkConfig, title_of
 from inference.models.series import scaling
 
 MOST_MULTIPLICATIONS: Final = 12_000_000
@@ -23,22 +24,23 @@ MOST_MULTIPLICATIONS: Final = 12_000_000
 
 
 def network_weights(checkpoint: Checkpoint) -> NetworkWeights:
-    """The weights of a small CropNet for the servers.
+    """The weights of a small CropNet, or of a multilayer perceptron, for the servers.
 
-    Batch normalisation is folded into the convolutions in doubles, then all is rounded to 32 bits: the same
+    Batch normalisation is folded into the layers in doubles, then all is rounded to 32 bits: the same
     numbers are used here and there.
 
     Raises:
         InputError: The network has layers that the servers' graph does not know, or is too large for it.
     """
-    network = _require_cropnet(checkpoint)
+    network = _require_servable(checkpoint)
     factor, offset = scaling(checkpoint.normalisation, checkpoint.recipe)
     head = np.column_stack([_array(network.head.weight), _array(network.head.bias)])
     weights = NetworkWeights(
         factor=_floats(factor),
         offset=_floats(offset),
         bins=len(checkpoint.recipe.window),
-        convolutions=tuple(map(_convolution, folded_convolutions(network.double()))),
+        convolutions=_convolutions(network),
+        layers=_layers(network),
         head=_rows(head),
         temperature=checkpoint.temperature,
         told=_told(checkpoint),
@@ -47,16 +49,17 @@ def network_weights(checkpoint: Checkpoint) -> NetworkWeights:
     return weights
 
 
-def _require_cropnet(checkpoint: Checkpoint) -> CropNet:
+def _require_servable(checkpoint: Checkpoint) -> CropNet | MLP:
     config = checkpoint.config
-    if not isinstance(config, CropNetConfig) or config.dimensions != 2:
+    matrix = isinstance(config, CropNetConfig) and config.dimensions == 2
+    if not matrix and not (isinstance(config, NetworkConfig) and config.model == "mlp"):
         raise InputError(
-            "Earth Engine's servers run CropNet on the matrix of bands and bins, and this model is "
+            "Earth Engine's servers run CropNet on the matrix of bands and bins, and mlp; this model is "
             f"{title_of(config)}, which has layers that their graph does not know. Distil a CropNet of it: "
             "'cropmap distill --teacher MODEL --channels 16'."
         )
     network = checkpoint.build()
-    assert isinstance(network, CropNet)
+    assert isinstance(network, CropNet | MLP)
     return network
 
 
@@ -70,12 +73,34 @@ def _require_small(weights: NetworkWeights, checkpoint: Checkpoint) -> None:
         )
 
 
+def _convolutions(network: CropNet | MLP) -> tuple[Convolution, ...]:
+    if isinstance(network, MLP):
+        return ()
+    return tuple(map(_convolution, folded_convolutions(network.double())))
+
+
+def _layers(network: CropNet | MLP) -> tuple[Matrix, ...]:
+    return tuple(map(_layer, network.hidden.children())) if isinstance(network, MLP) else ()
+
+
 def _convolution(layer: nn.Conv2d) -> Convolution:
     taps = _array(layer.weight).transpose(0, 2, 3, 1)  # (out, row, column, in)
     if taps.shape[1:3] != (3, 3) or layer.bias is None:
         raise AssertionError("CropNet convolves by 3 x 3 places, its normalisation is a bias")
     rows = np.column_stack([taps.reshape(len(taps), -1), _array(layer.bias)])
     return Convolution(_rows(rows), layer.stride[0])
+
+
+def _layer(layer: nn.Module) -> Matrix:
+    """A hidden layer of a perceptron with its batch normalisation folded in."""
+    linear, norm, *_ = layer.children()
+    assert isinstance(linear, nn.Linear)
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    gain = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
+    bias = _array(norm.bias) + gain * (_array(linear.bias) - _array(norm.running_mean))
+    return _rows(np.column_stack([gain[:, None] * _array(linear.weight), bias]))
 
 
 def _told(checkpoint: Checkpoint) -> Told:

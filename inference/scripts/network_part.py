@@ -10,6 +10,7 @@ from gee_pipeline.earthengine.network.network_graph import PROBABILITY_UNIT
 from gee_pipeline.earthengine.network.network_weights import Map, NetworkWeights, Told
 from gee_pipeline.earthengine.network.served_network import ServedNetwork
 from gee_pipeline.earthengine.network.weight_tables import SEPARATOR
+from gee_pipeline.errors import InputError
 from gee_pipeline.layers import AT_LIMIT, LEAST_PROBABILITY, MOST_UNLIKE
 from inference.scripts.model_part import ModelPart
 from inference.scripts.script_text import Settings, about
@@ -21,7 +22,17 @@ _VIEW: Final = (
 
 
 def network_part(network: ServedNetwork) -> ModelPart:
-    """What a script needs of a network."""
+    """What a script needs of a network.
+
+    Raises:
+        InputError: It is a perceptron.
+    """
+    if network.weights.layers:
+        raise InputError(
+            "A script holds a small CropNet or a forest, and this model is a multilayer perceptron. Map it "
+            "with 'cropmap predict --on servers', or distil a CropNet of it: 'cropmap distill --teacher "
+            "MODEL --channels 16'."
+        )
     return ModelPart(
         name="network",
         title="a small neural network",

@@ -1,4 +1,4 @@
-"""What a CropNet says of series, as expression graphs of array images.
+"""What a network says of series, as expression graphs of array images.
 
 Every function is pure. The activations of a pixel are one array `(channel, position)`, positions row by row
 and each row followed by one empty column (`Map`): a shift in time runs into that column, a shift in bands is
@@ -8,6 +8,7 @@ are joined, and one product with a constant matrix is the convolution, its bias 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -93,24 +94,41 @@ def logits(series: Sequence[ee.Image], weights: NetworkWeights, matrix_of: Matri
         weights: The network.
         matrix_of: Where each layer's weights are.
     """
-    first, *maps = weights.maps()
-    values = _input(series, weights, first)
-    before = first
+    features = (_units if weights.layers else _means)(series, weights, matrix_of)
+    head = matrix_of(len(weights.matrices) - 1)
+    said = _constant(head).matrixMultiply(_with_ones(features, 1))
+    return said.arrayProject([0]).arrayFlatten([[f"logit_{k}" for k in range(1, weights.classes + 1)]])
+
+
+def _means(series: Sequence[ee.Image], weights: NetworkWeights, matrix_of: MatrixOf) -> ee.Image:
+    """What a CropNet's last layer takes, `(channel, 1)`: the mean of the activations over all positions."""
+    before, *maps = weights.maps()
+    values = _input(series, weights, before)
     for number, (convolution, after) in enumerate(zip(weights.convolutions, maps, strict=True)):
         values = _convolved(values, convolution, before, after, matrix_of(number))
         before = after
-    means = values.arrayReduce(ee.Reducer.sum(), [1]).divide(before.positions)
-    head = _with_ones(means, 1)
-    said = _constant(matrix_of(len(weights.convolutions))).matrixMultiply(head)
-    return said.arrayProject([0]).arrayFlatten([[f"logit_{k}" for k in range(1, weights.classes + 1)]])
+    return values.arrayReduce(ee.Reducer.sum(), [1]).divide(before.positions)
+
+
+def _units(series: Sequence[ee.Image], weights: NetworkWeights, matrix_of: MatrixOf) -> ee.Image:
+    """What a perceptron's last layer takes, `(unit, 1)`: its hidden layers, one after the other."""
+    values = _reshaped(_matrix(series, weights), weights.bands * weights.bins, 1)
+    for number in range(len(weights.layers)):
+        sums = _constant(matrix_of(number)).matrixMultiply(_with_ones(values, 1))
+        values = sums.multiply(sums.divide(math.sqrt(2)).erf().add(1)).divide(2)  # GELU
+    return values
+
+
+def _matrix(series: Sequence[ee.Image], weights: NetworkWeights) -> ee.Image:
+    """The scaled matrix of bands and bins."""
+    factor, offset = ee.Image.constant(list(weights.factor)), ee.Image.constant(list(weights.offset))
+    bins = [image.toDouble().multiply(factor).add(offset).toArray() for image in series]
+    return ee.Image.cat(bins).toArray(1)  # (band, bin)
 
 
 def _input(series: Sequence[ee.Image], weights: NetworkWeights, map: Map) -> ee.Image:
     """The scaled matrix of bands and bins as activations of one channel."""
-    factor, offset = ee.Image.constant(list(weights.factor)), ee.Image.constant(list(weights.offset))
-    bins = [image.toDouble().multiply(factor).add(offset).toArray() for image in series]
-    matrix = ee.Image.cat(bins).toArray(1)  # (band, bin)
-    return _reshaped(_joined([matrix, _zeros(map.rows, 1)], axis=1), 1, map.length)
+    return _reshaped(_joined([_matrix(series, weights), _zeros(map.rows, 1)], axis=1), 1, map.length)
 
 
 def _convolved(

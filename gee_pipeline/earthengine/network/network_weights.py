@@ -1,4 +1,4 @@
-"""The weights of a CropNet as plain numbers, and what they take on their way to the servers."""
+"""The weights of a CropNet or a perceptron as plain numbers, and what they take on the way to the servers."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Told:
 
 @dataclass(frozen=True)
 class NetworkWeights:
-    """A CropNet on bands x bins, ready for the servers."""
+    """A CropNet on bands x bins, or a multilayer perceptron on them as one vector, ready for the servers."""
 
     factor: tuple[float, ...]
     """`(band,)`: stored values times this ..."""
@@ -98,6 +98,9 @@ class NetworkWeights:
     """Logits are divided by it before the softmax."""
     told: Told = Told()
     """What layers on request need."""
+    layers: tuple[Matrix, ...] = ()
+    """Hidden layers of a perceptron, `(unit, input + 1)`: normalisation folded in, the bias last, GELU after
+    each; the input is band after band. A perceptron has these and no convolution."""
 
     def __post_init__(self) -> None:
         numbers = (*self.factor, *self.offset, *(v for m in self.matrices for row in m for v in row))
@@ -120,7 +123,7 @@ class NetworkWeights:
     @property
     def matrices(self) -> tuple[Matrix, ...]:
         """The weights of each layer in order, the head last."""
-        return (*(convolution.matrix for convolution in self.convolutions), self.head)
+        return (*(convolution.matrix for convolution in self.convolutions), *self.layers, self.head)
 
     @cached_property
     def count(self) -> int:
@@ -140,10 +143,11 @@ class NetworkWeights:
         """Products that the convolutions and the head take for one pixel, those of the empty columns too."""
         layers = zip(self.convolutions, list(self.maps())[1:], strict=True)
         work = sum(one.outputs * len(one.matrix[0]) * after.length for one, after in layers)
-        return work + len(self.head) * len(self.head[0])
+        return work + sum(len(matrix) * len(matrix[0]) for matrix in (*self.layers, self.head))
 
     @cached_property
     def largest_array(self) -> int:
         """Numbers of the largest array that one pixel becomes on its way: the shifted copies of a layer."""
         layers = zip(self.convolutions, list(self.maps())[1:], strict=True)
-        return max(len(one.matrix[0]) * after.length for one, after in layers)
+        convolved = [len(one.matrix[0]) * after.length for one, after in layers]
+        return max(*convolved, *(len(matrix[0]) for matrix in (*self.layers, self.head)))

@@ -240,6 +240,22 @@ def test_an_estimate_counts_the_bands_of_all_sensors(tmp_path):
     assert json.loads(both.stdout)["counted"]["bands"] == 12
 
 
+def on_servers(folder: Path, model: Path, kind: str, access: dict[str, Any]) -> Path:
+    """The run of a map that the servers make, of a model that was deployed."""
+    asset = f"projects/{PROJECT}/assets/{kind}"
+    key = [word for name, value in access.items() for word in (f"--{name.replace('_', '-')}", value)]
+    command = ("forest", "deploy") if kind == "forest" else ("deploy",)
+    deployed = run_cropmap(*command, model, "--asset", asset, *key)
+    assert deployed.exit_code == 0, deployed.stderr
+    place = ["--aoi", area(folder), "--year", YEAR, "--out", folder / "there", "--cell-size", 32]
+    words = (
+        ("forest", "predict", "--forest") if kind == "forest" else ("predict", "--on", "servers", "--model")
+    )
+    result = run_cropmap(*words, model, *place, *key)
+    assert result.exit_code == 0, result.stderr
+    return folder / "there"
+
+
 # ---- an input without time ----
 
 
@@ -305,6 +321,9 @@ def test_embeddings_train_a_model_and_become_a_map_on_both_sources(kind, samples
     hole[8 - 4, 9 - 3] = True
     assert codes[hole].tolist() == [NOT_ENOUGH]
     assert (codes[~hole] == truth[~hole] + 1).mean() > 0.95
-    again = predict(tmp_path, model, "served", **served(scenes.archive))
-    for name in ("crop_map", "confidence", "clear_observations"):
+    access, names = served(scenes.archive), ("crop_map", "confidence", "clear_observations")
+    again = predict(tmp_path, model, "served", **access)
+    there = on_servers(tmp_path, model, kind, access)
+    for name in names:
         np.testing.assert_array_equal(layer(again, name), layer(run, name))
+        np.testing.assert_array_equal(layer(there, name), layer(run, name))

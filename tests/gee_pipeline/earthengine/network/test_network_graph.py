@@ -4,11 +4,13 @@ The graphs are evaluated by the emulator over scenes that hold a known series in
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import ee
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ from gee_pipeline.layers import ON_REQUEST, band_names
 from inference.deployment.servable_network import network_weights
 from inference.models.checkpoint import Checkpoint
 from inference.models.class_layers import layer_values
+from inference.models.networks.specification import NetworkConfig, build_network
 from inference.models.predictor import Predictor
 from inference.models.told.applicability import Applicability
 from inference.models.told.prediction_sets import PredictionSets
@@ -117,6 +120,32 @@ def test_the_preset_of_eight_channels_on_the_whole_window():
     there = logits_there(checkpoint, cube).data.reshape(4, -1)
     here = Predictor(checkpoint, "cpu").logits(series_of(cube).reshape(4, 10, 43))
     np.testing.assert_allclose(there, here, rtol=0, atol=1e-5 * np.abs(here).max())
+
+
+@pytest.mark.parametrize(("bands", "bins"), [(4, 3), (10, 1)])
+def test_a_perceptron_says_the_same_as_torch(bands, bins):
+    recipe = recipe_of(bins, tuple(BANDS[:bands]))
+    plain = made_network(recipe, (2,), (1,), classes=4)
+    config = NetworkConfig("mlp", bands, bins, 4)
+    torch.manual_seed(3)
+    network = build_network(config, recipe, plain.normalisation)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm1d):  # as after a training
+            torch.nn.init.normal_(layer.running_mean, 0, 0.3)
+            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+            torch.nn.init.normal_(layer.weight, 1, 0.2)
+            torch.nn.init.normal_(layer.bias, 0, 0.2)
+    checkpoint = replace(plain, config=config, weights=network.state_dict())
+    seen = np.random.default_rng(4).random((bins, 2, 3)) < 0.7
+    seen[0] = True
+    cube = cube_of(4, seen, bands)
+    there = logits_there(checkpoint, cube).data.reshape(6, -1)
+    here = Predictor(checkpoint, "cpu").logits(series_of(cube).reshape(6, bands, bins))
+    assert np.ptp(here, axis=1).min() > 0.1
+    np.testing.assert_allclose(there, here, rtol=0, atol=1e-4 * np.abs(here).max())
+    weights = network_weights(checkpoint)
+    assert weights.multiplications == weights.count == 128 * (bands * bins + 1) + 7 * 128 * 129 + 4 * 129
+    assert weights.largest_array == 129
 
 
 # ---- maps ----

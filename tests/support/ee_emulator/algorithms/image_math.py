@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import scipy.special
 from numpy.typing import NDArray
 
 from tests.support.ee_emulator.algorithms.pixels import (
@@ -94,6 +95,7 @@ _UNARY: dict[str, tuple[Unary, np.dtype[Any] | None]] = {
     "log": (np.log, DOUBLE),
     "log10": (np.log10, DOUBLE),
     "exp": (np.exp, DOUBLE),
+    "erf": (scipy.special.erf, DOUBLE),
     "sin": (np.sin, DOUBLE),
     "cos": (np.cos, DOUBLE),
     "tan": (np.tan, DOUBLE),
