@@ -51,7 +51,7 @@ class Pass:
 class EmitLand(Land):
     """Fields of corn and soybeans, which differ in August and hardly in June."""
 
-    def __init__(self, days: tuple[str, ...] = DAYS, cloudy: float = 0.25, seed: int = 3) -> None:
+    def __init__(self, days: tuple[str, ...] = DAYS, cloudy: float = 0.4, seed: int = 3) -> None:
         super().__init__(days=(), values=(CORN, SOYBEANS), asset="USDA/NASS/CDL/2023", seed=seed)
         rng = np.random.default_rng(seed)
         self.west, self.north = self.lon - STEP * (SIDE / 2 + 0.3), self.lat + STEP * (SIDE / 2 + 0.7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,12 @@ from inference.models.checkpoint import load_checkpoint
 from inference.models.forest_model import load_forest
 from inference.models.networks.cropnet import PRESETS
 from inference.models.networks.normalisation import Normalisation
+from tests.support.ee_emulator.archive import ImageAsset, Raster
 from tests.support.ee_emulator.server import Emulator
 from tests.support.fake_catalog import LEFT, TOP, UTM32
 from tests.support.made_sensor import MADE_UP, made_shot
+from tests.support.quick_deploy import deploy_at_once
+from tests.support.sample_place import Land
 from tests.support.sensor_scenes import SensorScenes, Shot, optical, plain, radar
 from tests.support.tiny_place import YEAR, run_cropmap, tiny_model
 
@@ -71,6 +75,7 @@ def layer(run: Path, name: str) -> np.ndarray:
 def served(monkeypatch, tmp_path):
     """Options with which a command reaches an emulator that has an archive."""
     open_servers = []
+    deploy_at_once(monkeypatch)
 
     def serve(archive: Any) -> dict[str, Any]:
         emulator = Emulator(archive, project=PROJECT)
@@ -327,3 +332,30 @@ def test_embeddings_train_a_model_and_become_a_map_on_both_sources(kind, samples
     for name in names:
         np.testing.assert_array_equal(layer(again, name), layer(run, name))
         np.testing.assert_array_equal(layer(there, name), layer(run, name))
+
+
+def test_embeddings_are_sampled_as_a_loop_over_the_yearly_image_finds_them(tmp_path, served):
+    land = Land(days=(), values=(1, 5))
+    numbers = np.random.default_rng(6).uniform(-1.005, 1.005, (64, 480, 480)).astype(np.float32)
+    archive = land.archive
+    grid = Affine(10, 0, land.left, 0, -10, land.top)
+    bands = {name: Raster(numbers[i], grid, land.crs) for i, name in enumerate(ALPHAEARTH.band_names)}
+    archive.add(ImageAsset(f"{ALPHAEARTH.collection}/zone_15", datetime(YEAR, 1, 1, tzinfo=UTC), bands))
+    out = tmp_path / "alphaearth.npz"
+    place = ["--aoi", land.area(tmp_path), "--year", YEAR, "--reference", "cdl", "--out", out]
+    access = [w for k, v in served(archive).items() for w in (f"--{k.replace('_', '-')}", v)]
+    words = ["--sensor", "alphaearth", "--grid", 0.01, "--per-cell", 5, "--buffer", 30]
+    result = run_cropmap("sample", *place, *words, *access)
+    assert result.exit_code == 0, result.stderr
+    with np.load(out) as file:
+        assert file["fea"].shape == (30, 64, 1)
+        for values, lon, lat in zip(file["fea"], file["lon"], file["lat"], strict=True):
+            own = numbers[(slice(None), *land.pixel(lon, lat, 10))].astype(float)
+            whole = np.floor(own * 9_000 + 0.5) if np.abs(own).max() <= 1 else np.full(64, NODATA)
+            np.testing.assert_array_equal(values[:, 0], whole)
+        assert "SATELLITE_EMBEDDING" in json.loads(str(file["metadata"]))["source"]
+    trained = run_cropmap(
+        "forest", "train", out, "--trees", 3, "--split", "random", "--out", tmp_path / "f.safetensors"
+    )
+    assert trained.exit_code == 0, trained.stderr
+    assert load_forest(tmp_path / "f.safetensors").recipe.sensor_names == ("alphaearth",)
