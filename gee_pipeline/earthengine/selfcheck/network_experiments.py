@@ -492,5 +492,12 @@ NETWORK_EXPERIMENTS: Final = (
         everywhere(sum=-554.8968505859375),
         "pixels",
     ),
+    Experiment(
+        "S77",
+        "The error function works element by element on an array, in millionths",
+        lambda: _elements(_matrix([[0, 10], [-10, 0.5]]).erf().multiply(1e6).round(), 2, 2),
+        _are([[0, 1_000_000], [-1_000_000, 520_500]]),
+        "pixels",
+    ),
 )
 """About networks; every expected number was computed without the functions that are asked."""
