@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import tomllib
 from pathlib import Path
@@ -18,7 +19,7 @@ import shapely
 from rasterio.features import shapes
 
 from examples.simulated_scenes import Settings, simulate
-from gee_pipeline.recipe import USUAL
+from gee_pipeline.recipe import USUAL, RecipeOptions
 from inference.models.shipped import FAST, model_path
 from tests.support.patch_place import write_datasets
 from tests.support.tiny_place import CROPS, run_cropmap
@@ -127,6 +128,7 @@ def _published(folder: Path) -> None:
     rng, labels = np.random.default_rng(3), np.arange(COUNT) % 7
     embeddings = rng.normal(0, 0.1, (COUNT, 64)).astype(np.float32)
     np.savez(folder / "alphaearth_USA.npz", fea=embeddings, lbl=labels, **_spread(COUNT, 3))
+    _spectra(folder)
     (folder / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "visits.csv", folder / "docs")
     legend = folder / "docs" / "worldcereal_legend.toml"
@@ -142,6 +144,21 @@ def _published(folder: Path) -> None:
         lon=rng.uniform(-103, -99, len(labels)),
         lat=rng.uniform(49, 53, len(labels)),
     )
+
+
+def _spectra(folder: Path) -> None:
+    """Spectra as `cropmap sample --sensor emit` writes them, and those of a benchmark."""
+    recipe = RecipeOptions(("emit",)).applied()
+    said = {"recipe": recipe.to_dict(), "source": "Simulated spectra."}
+    said |= {"request": {"year": 2023, "season_start": "2023-01-01"}}
+    (folder / "spectra").mkdir()
+    regions = ("spectra/emit_FRA", "spectra/emit_BEL", "spectra/emit_NLD", "spectra/emit_GBR", "emit_USA")
+    for seed, name in enumerate(regions):
+        rng, labels = np.random.default_rng(seed), np.arange(COUNT) % 3
+        values = rng.integers(1_000, 4_000, (COUNT, len(recipe.bands), 2)).astype(np.int16)
+        metadata = np.array(json.dumps(said))
+        places = _spread(COUNT, seed)
+        np.savez(folder / f"{name}.npz", fea=values, lbl=labels, metadata=metadata, **places)
 
 
 def _fields(folder: Path) -> None:

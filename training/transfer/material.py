@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from gee_pipeline.bands import NODATA
 from gee_pipeline.errors import InputError, MismatchError
 from gee_pipeline.recipe import Recipe
+from gee_pipeline.season import Clock
 from training.fit.resume_state import labelled_digest, samples_digest
 from training.fit.split import split_samples
 from training.models.registry import MODELS
 from training.samples.class_legend import ClassLegend, read_legend
 from training.samples.feature_table import FeatureTable, read_features
+from training.samples.npz_file import DAMAGED_NPZ
+from training.samples.sample_origin import METADATA, origin_of
 from training.samples.samples import Samples, read_samples
 from training.transfer.alignment import Alignment, align
 from training.transfer.protocol import FINEST_BIN, Protocol
@@ -237,7 +240,8 @@ def _find(folder: Path, code: str, file: str) -> Path:
 def _read(
     path: Path, protocol: Protocol, legend: ClassLegend | None, classes: tuple[str, ...] | None = None
 ) -> Samples:
-    given: dict[str, Any] = {"legend": legend, "recipe": _as_in_files(protocol), "scale": protocol.scale}
+    recipe = replace(_as_in_files(protocol), clock=_clock_of(path))
+    given: dict[str, Any] = {"legend": legend, "recipe": recipe, "scale": protocol.scale}
     samples = read_samples([path], classes, **given)
     if classes is None and (there := _occurring(samples)) != samples.class_names:  # a legend names all it has
         samples = read_samples([path], there, **given)
@@ -245,6 +249,17 @@ def _read(
     if protocol.min_clear_bins is None:
         return made
     return made.take(made.observed_bins(made.recipe.window) >= protocol.min_clear_bins)
+
+
+def _clock_of(path: Path) -> Clock:
+    """The clock that a file of `cropmap sample` names: its series have their days already."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            said = {METADATA: arrays[METADATA]} if METADATA in arrays.files else {}
+    except DAMAGED_NPZ:
+        said = {}  # who reads the file says what is wrong with it
+    origin = origin_of(path, said)
+    return origin.recipe.clock if origin else "utc"
 
 
 def _as_in_files(protocol: Protocol) -> Recipe:

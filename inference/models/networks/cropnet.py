@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ class CropNetConfig:
     """Number of classes: the width of the last layer."""
     dimensions: int = 2
     """2 convolves over bands and time; 1 along the flat series, as one signal."""
-    along: Along = "time"
+    along: Along = field(default="time", repr=False)  # unfinished trainings are continued by the repr
     """How one dimension runs: `time`, the bins of one band after those of the other; `bands`, the spectrum of
     one bin after that of the other."""
 
@@ -92,9 +92,9 @@ class CropNetConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values; without those that were not there before there was a choice."""
-        values = asdict(self)
+        values, usual = asdict(self), {f.name: f.default for f in fields(self)}
         for name in ("dimensions", "along"):
-            if getattr(self, name) == getattr(type(self), name):
+            if getattr(self, name) == usual[name]:
                 del values[name]
         return values
 

@@ -101,7 +101,9 @@ def test_raw_samples_keep_every_pass_with_its_flag_beside_the_medians(land, tmp_
     assert "raw" in again.stderr
 
 
-def made_samples(folder: Path, name: str = "samples.npz", count: int = 240, shift: float = 0.0) -> Path:
+def made_samples(
+    folder: Path, name: str = "samples.npz", count: int = 240, shift: float = 0.0, *, said: Any = False
+) -> Path:
     """Spectra of two classes as `cropmap sample` packs them, written down without it."""
     rng = np.random.default_rng(4)
     labels = np.arange(count) % 2
@@ -109,6 +111,10 @@ def made_samples(folder: Path, name: str = "samples.npz", count: int = 240, shif
     values = mean + shift + difference * np.where(labels == 0, 1, -1)[:, None, None]
     values = values + rng.normal(0, 0.03, values.shape)
     places = {"lon": np.linspace(-91, -90, count), "lat": np.linspace(34, 36, count)}
+    if said:  # as `cropmap sample` does, by whose clock days are those of the sun
+        request = {"year": 2023, "season_start": "2023-01-01"}
+        said = {"recipe": SPECTRA.to_dict(), "source": "made", "request": request}
+        places["metadata"] = np.array(json.dumps(said))
     np.savez(folder / name, fea=np.round(values * 10_000).astype(np.int16), lbl=labels, **places)
     return folder / name
 
@@ -193,7 +199,7 @@ def test_the_benchmark_compares_models_on_spectra_with_table_5(tmp_path, monkeyp
     monkeypatch.setitem(PRESETS, "compact", ((8, 8, 8, 8), (2, 1, 2, 1)))
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
-    made_samples(data, "emit_FRA.npz")
+    made_samples(data, "emit_FRA.npz", said=True)
     made_samples(data, "emit_BEL.npz", 60, shift=0.01)
     words = ["--data", data, "--source", "FRA", "--targets", "BEL", "--sensors", "emit", "--out", out]
     fit = ["--preset", "compact", "--epochs", 15, "--learning-rate", 0.003, "--batch-size", 32]
