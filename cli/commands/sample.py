@@ -179,7 +179,7 @@ def sample(quiet: bool, as_json: bool, dry_run: bool, **options: Any) -> None:
     \b
     Example:
       cropmap sample --aoi county.geojson --year 2021 --reference cdl --out samples.npz --project my-project
-      cropmap sample --aoi tile.geojson --year 2023 --reference rpg --reference-at RPG.gpkg \\
+      cropmap sample --aoi region.geojson --year 2021 --reference rpg --reference-at RPG.gpkg \\
         --buffer 20 --source catalog.json --out samples.npz
       cropmap train samples.npz --out model.safetensors --year 2021
     """

@@ -37,6 +37,9 @@ RUNS: Final = ("county", "here", "demo/run")
 SAMPLES: Final = ("samples", "there", "here", "elsewhere", "arkansas", "california", "labels")
 MODELS: Final = ("model", "here", "small")
 
+DECLARED: Final = {"corn": "MIS", "soybeans": "SOJ", "rice": "RIZ"}
+"""Codes of a French declaration; others are declared as alfalfa."""
+
 SMALL: Final = ("--cell-size", "32", "--workers", "0")
 """Four cells, in this process."""
 
@@ -174,6 +177,8 @@ def _fields(folder: Path) -> None:
     parcels["id"] = parcels["parcel_id"] = parcels.index + 1
     for name in ("parcels", "lpis"):
         parcels.to_file(folder / f"{name}.gpkg")
+    register = parcels.assign(CODE_CULTU=[DECLARED.get(crop, "LUZ") for crop in crops])
+    register.to_file(folder / "RPG.gpkg")
     visits = parcels.set_geometry(parcels.geometry.representative_point()).to_crs("EPSG:4326")
     region = geopandas.read_file(folder / "region.geojson").to_crs(crs).buffer(-20).to_crs("EPSG:4326")
     visits = visits[visits.within(region.iloc[0])]
