@@ -10,6 +10,7 @@ import click
 
 from cli.commands.data_build import build
 from cli.commands.data_harmonized_crops import harmonized_crops
+from cli.commands.data_weights import weights
 from cli.options.paths import OUT_FOLDER
 from cli.options.shared import Names, talk_options
 from cli.output.fetching import WORDING
@@ -29,6 +30,7 @@ def data() -> None:
 
 data.add_command(build)
 data.add_command(harmonized_crops)
+data.add_command(weights)
 
 
 @data.command(short_help="Fetch CropGlobe, the samples of the paper, from the Hugging Face Hub.")

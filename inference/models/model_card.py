@@ -31,6 +31,7 @@ def describe(checkpoint: Checkpoint) -> Facts:
     return [
         *_network(checkpoint),
         *_origin(checkpoint.provenance),
+        *_started(checkpoint.provenance),
         ("Training", f"{_stated(checkpoint.provenance, 'epochs')} epochs, {_made(checkpoint.provenance)}"),
         *_accuracy(checkpoint.metrics),
         *_teacher(checkpoint),
@@ -201,6 +202,15 @@ def _accuracy(metrics: Mapping[str, Any]) -> Facts:
     for name, one in metrics.get("places", {}).items():
         facts.append((f"  {name}", f"{_overall(one)} of {one['samples']:,} held out there"))
     return facts
+
+
+def _started(provenance: Mapping[str, Any]) -> Facts:
+    """The published weights that a training started from, and their licence, which goes with them."""
+    facts = provenance.get("pretrained")
+    if facts is None:
+        return []
+    text = f"{facts['title']}, {facts['source']}, SHA-256 {facts['sha256']}"
+    return [("Started from", text), ("  Licence", f"{facts['licence']}, copyright {facts['copyright']}")]
 
 
 def _teacher(checkpoint: Checkpoint) -> Facts:

@@ -257,5 +257,6 @@ def _require_published(file: HubFile, hasher: Any, got: int, part: Path) -> None
     part.unlink()
     raise CorruptFileError(
         f"What came for {file.path} is not what was published: the checksum is not {file.checksum}. Nothing "
-        "of it was kept; give the same command again. If it happens twice, look at HF_ENDPOINT and proxies."
+        "of it was kept; give the same command again. If it happens twice, look at "
+        "proxies and at the mirror, if one is named."
     )

@@ -28,6 +28,7 @@ from training.fit.resume_state import ResumeState, samples_digest
 from training.fit.split import Split, split_samples
 from training.fit.training_data import origin_facts, season_of, with_groups
 from training.fit.training_step import TrainingStep
+from training.pretrained.start import Pretrained, started
 from training.samples.crops import crop_classes
 from training.samples.samples import Samples
 from training.scores.applicability import with_applicability
@@ -66,6 +67,7 @@ def train_checkpoint(
     progress: Callable[[FitProgress], None] = lambda step: None,
     folder: Path | None = None,
     method: Method | None = None,
+    pretrained: Pretrained | None = None,
 ) -> Checkpoint:
     """A checkpoint fitted to one part of the samples and evaluated on the other.
 
@@ -83,10 +85,11 @@ def train_checkpoint(
         folder: Where an unfinished training is stored and resumed, see `resume_state.forget`; None starts
             over and stores nothing.
         method: How to train; None is supervised, and keeps the best epoch.
+        pretrained: The encoder that the network starts from; None draws all first weights.
 
     Raises:
-        InputError: There was no imagery in that year, the samples cannot be split so, or the training
-            diverged.
+        InputError: There was no imagery in that year, the samples cannot be split so, the encoder is of
+            another network, or the training diverged.
         MismatchError: The folder is of a training with other options or samples.
     """
     season = season_of(samples, year)  # first of all: a wrong year must not cost a training
@@ -94,14 +97,19 @@ def train_checkpoint(
     classes = len(samples.class_names)
     shape = config or config_of(model, options.preset, classes, recipe, options.dimensions)
     _require_batches(shape, options)
+    if pretrained:
+        pretrained.require_for(model)
     samples = with_groups(samples)
     split = split_samples(samples, split_rule)
     training, validation = samples.take(split.training), samples.take(split.validation)
     normalisation = band_statistics(training, recipe, options.normalisation)
-    facts = _guards(samples, options, split_rule, shape, recipe, method.decides if method else {})
+    decides = dict(method.decides) if method else {}
+    if pretrained:
+        decides["pretrained"] = pretrained.weights.sha256
+    facts = _guards(samples, options, split_rule, shape, recipe, decides)
     choose: Choice = method.choose if method else "best"
     fitted = fit(
-        lambda: build_network(shape, recipe, normalisation),
+        lambda: started(build_network(shape, recipe, normalisation), pretrained),
         training,
         validation,
         options,
@@ -120,7 +128,9 @@ def train_checkpoint(
         recipe=recipe,
         normalisation=normalisation,
         weights=fitted.weights,
-        provenance=origin_facts(samples, year, season) | _training_facts(samples, options, split, fitted),
+        provenance=origin_facts(samples, year, season)
+        | _training_facts(samples, options, split, fitted)
+        | ({"pretrained": pretrained.weights.facts()} if pretrained else {}),
         metrics=_metrics(fitted, calibration, split, choose),
         temperature=calibration.temperature,
     )

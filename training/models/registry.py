@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from training.models.forest import Forest
 
 Kind = Literal["network", "forest"]
-Features = Literal["median-2d", "median-1d", "harmonic", "packaged"]
+Features = Literal["median-2d", "median-1d", "harmonic", "months", "packaged"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,11 @@ class ModelSpec:
     kind: Kind
     """`network`: a torch module. `forest`: a `training.models.forest.Forest`."""
     features: Features
-    """What it looks at: the matrix, the flat series, 35 coefficients of its waves, or features of a file."""
+    """What it looks at: the matrix, the flat series, 35 coefficients of its waves, what a published encoder
+    makes of its months, or features of a file."""
     parameters: int | None
     """Trainable weights for 10 bands, 43 bins and 7 classes, with the paper's preset where there is one; None
-    for a forest."""
+    for a forest. Those of an encoder that is kept are not trained."""
     source: str
     """Where it comes from, and the published number of weights."""
     maker: Callable[[Blueprint], nn.Module | Forest]
@@ -61,6 +62,11 @@ class ModelSpec:
     """Whether it shows its features at several depths, so that it can be adapted to another place."""
     file: str | None = None
     """Name of the file with the features of a region, `{}` for its code; None makes them of series."""
+    encoder: str | None = None
+    """The published encoder that it is made of: which weights of `training.pretrained.known` it can start
+    from."""
+    needs_encoder: bool = False
+    """Whether it keeps that encoder as it is published, and so is nothing without it."""
 
     @property
     def has_presets(self) -> bool:
@@ -143,11 +149,18 @@ def instead_of_training(name: str) -> str:
             f"{name} is a forest on features that CropGlobe holds for its own samples; cropmap cannot make "
             "them for a map, so it is neither saved nor mapped. It takes part in 'cropmap benchmark'."
         )
+    if spec.features == "months":
+        return (
+            f"{name} is a forest on embeddings, which is neither saved nor mapped. It takes part in 'cropmap "
+            f"benchmark'; a network on the same embeddings is mapped: --model {spec.encoder}-frozen."
+        )
     features = "median" if spec.features == "median-1d" else spec.features
     return f"{name} is a forest. Grow it with 'cropmap forest train --features {features}'."
 
 
 _PAPER: Final = "Tong et al. 2025"
+_PRESTO: Final = "Tseng et al. 2023"
+_GALILEO: Final = "Tseng et al. 2025"
 
 MODELS: Final[dict[str, ModelSpec]] = {
     spec.name: spec
@@ -255,8 +268,67 @@ MODELS: Final[dict[str, ModelSpec]] = {
             _network("phenocropnet"),
             adaptable=True,
         ),
+        ModelSpec(
+            "presto",
+            "network",
+            "months",
+            400_071,
+            f"{_PRESTO}: its encoder on months of Sentinel-2, tuned with one linear layer; published 404,160",
+            _network("presto"),
+            encoder="presto",
+        ),
+        ModelSpec(
+            "presto-frozen",
+            "network",
+            "months",
+            135_047,
+            f"Later version of Tong et al.: eight layers of 128 on embeddings by Presto, {_PRESTO}",
+            _network("presto-frozen"),
+            encoder="presto",
+            needs_encoder=True,
+        ),
+        ModelSpec(
+            "galileo-nano",
+            "network",
+            "months",
+            796_615,
+            f"{_GALILEO}: its nano encoder on months of Sentinel-2, tuned with one linear layer; published "
+            "1,037,856, most of the rest for other inputs",
+            _network("galileo-nano"),
+            encoder="galileo-nano",
+        ),
+        ModelSpec(
+            "galileo-nano-frozen",
+            "network",
+            "months",
+            135_047,
+            f"Eight layers of 128 on embeddings by Galileo nano, {_GALILEO}",
+            _network("galileo-nano-frozen"),
+            encoder="galileo-nano",
+            needs_encoder=True,
+        ),
         ModelSpec("rf", "forest", "median-1d", None, f"{_PAPER}, section 4.1: 500 trees", _forest),
         ModelSpec("rf-harmonic", "forest", "harmonic", None, f"{_PAPER}, section 4.1: 500 trees", _forest),
+        ModelSpec(
+            "rf-on-presto",
+            "forest",
+            "months",
+            None,
+            f"500 trees on embeddings by Presto, {_PRESTO}, made here of the series' months",
+            _forest,
+            encoder="presto",
+            needs_encoder=True,
+        ),
+        ModelSpec(
+            "rf-on-galileo-nano",
+            "forest",
+            "months",
+            None,
+            f"500 trees on embeddings by Galileo nano, {_GALILEO}, made here of the series' months",
+            _forest,
+            encoder="galileo-nano",
+            needs_encoder=True,
+        ),
         ModelSpec(
             "rf-cropglobe-harmonic",
             "forest",

@@ -30,6 +30,7 @@ from training.fit.train import band_statistics
 from training.models.features import features_of
 from training.models.forest import Forest
 from training.models.registry import MODELS, ModelSpec
+from training.pretrained.start import encoder_for, started
 from training.samples.feature_table import FeatureTable
 from training.samples.samples import Samples
 from training.scores.metrics import score
@@ -154,11 +155,12 @@ def _network(
     assert isinstance(parts.validation, Samples)
     normalisation = band_statistics(parts.training, recipe, options.normalisation)
     classes = len(parts.training.class_names)
+    pretrained = encoder_for(spec.name, protocol.pretrained)
 
     def build() -> nn.Module:
         built = _build(spec, classes, protocol, job.seed, normalisation)
         assert isinstance(built, nn.Module)
-        return built
+        return started(built, pretrained)
 
     fitted = fit(
         build,
@@ -195,12 +197,13 @@ def _forest(spec: ModelSpec, parts: Parts, protocol: Protocol, seed: int) -> Pre
     recipe = protocol.recipe
     forest = _build(spec, len(parts.training.class_names), protocol, seed, None)
     assert isinstance(forest, Forest)
+    pretrained = encoder_for(spec.name, protocol.pretrained)
 
     def features(samples: Labels) -> NDArray[np.float32]:
         if isinstance(samples, FeatureTable):
             return samples.values
         window = samples.series[:, :, recipe.window.start : recipe.window.stop]
-        return features_of(spec, fill_gaps(window, recipe.group_sizes), recipe)
+        return features_of(spec, fill_gaps(window, recipe.group_sizes), recipe, pretrained=pretrained)
 
     forest.fit(features(parts.training), parts.training.labels)
     return lambda samples: forest.predict(features(samples))

@@ -79,6 +79,8 @@ class Protocol:
     """How the samples of networks are changed, one after the other; forests see them as they are."""
     adaptations: tuple[str, ...] = ("none",)
     """How networks are adapted to each target, one after the other; `none` trains once for all of them."""
+    pretrained: tuple[Path, ...] = ()
+    """Files of published weights, one for an encoder at most; models on others draw their first weights."""
     seeds: int = 10
     """Trainings of each model, augmentation and adaptation, with the seeds 1, 2, ..."""
     in_region: bool = False

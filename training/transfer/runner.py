@@ -19,6 +19,7 @@ from inference.models.predictor import resolve_device
 from training.fit.loop import FitProgress
 from training.fit.resume_state import forget, training_lock
 from training.models.registry import MODELS
+from training.pretrained.start import require_files, weights_of
 from training.transfer.material import Material, load
 from training.transfer.one_training import augmentation_of, train_once
 from training.transfer.pictures import draw_confusions
@@ -156,6 +157,7 @@ def run_benchmark(
         MismatchError: The folder holds a benchmark with another source or protocol.
     """
     _require_augmentations(protocol)
+    require_files(protocol.models, protocol.pretrained)
     require_writable(out / "run.toml")
     with training_lock(out / "running"):
         yields = read_yields(protocol.yields) if protocol.yields else None
@@ -180,6 +182,7 @@ def facts_of(protocol: Protocol, material: Material) -> dict[str, Any]:
     """What decides the result of every training of a benchmark, as JSON values by name."""
     moves = {name: None if value is None else str(value) for name, value in asdict(protocol.moves).items()}
     rule = protocol.split_rule(1, has_places=material.has_places)
+    weights = sorted(f"{one.name}, {one.sha256}" for one in map(weights_of, protocol.pretrained))
     source, digest = material.source, material.digests[protocol.source]
     return {
         "source": f"{protocol.source}, {len(source):,} samples with digest {digest}",
@@ -190,6 +193,7 @@ def facts_of(protocol: Protocol, material: Material) -> dict[str, Any]:
         "learning rate": protocol.learning_rate,
         "schedule": protocol.schedule,
         **({"normalisation": protocol.normalisation} if protocol.normalisation != "band" else {}),
+        **({"pretrained": "; ".join(weights)} if weights else {}),
         "recipe": protocol.recipe.digest,
         "days": f"{protocol.window_first_day} to {protocol.window_last_day}, bins of {protocol.bin_days}",
         "split": rule.rule,
@@ -213,6 +217,7 @@ def run_toml(protocol: Protocol, out: Path) -> str:
         "models": list(protocol.models),
         "augmentation": list(protocol.augmentations),
         "adaptation": list(protocol.adaptations),
+        "pretrained": [str(path.absolute()) for path in protocol.pretrained],
         "seeds": protocol.seeds,
         "in-region": protocol.in_region,
         "classes": list(protocol.classes or ()),

@@ -14,6 +14,7 @@ import click
 from cli.lazy import GroupOfItsOwn
 from cli.options.fitting import fitting_options, warn_of_precision
 from cli.options.paths import IN_FILE, IN_FOLDER, OUT_FOLDER
+from cli.options.pretrained import pretrained_option
 from cli.options.sample_files import legend_option, scale_option
 from cli.options.sections import sectioned
 from cli.options.shared import (
@@ -157,6 +158,7 @@ _method_options = apply(
         "an adapted network keeps its last epoch. Models that show no features at several depths are trained "
         f"without.  [default: {','.join(Protocol.adaptations)}]",
     ),
+    pretrained_option(multiple=True),
     click.option(
         "--seeds",
         type=int,

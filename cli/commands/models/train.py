@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from cli.options.fitting import fitting_options, warn_of_precision
 from cli.options.paths import IN_FILE, OUT_FILE, require_new_files
+from cli.options.pretrained import pretrained_option
 from cli.options.sample_files import read_files, training_options, warn
 from cli.options.sections import sectioned
 from cli.options.shared import apply, config_option, talk_options
@@ -63,6 +64,8 @@ _network_options = apply(
         help="cropnet: on the matrix of bands by bins. cropnet-1d: on the flat series. "
         "cropnet-1d-harmonic: on 35 harmonic coefficients. mlp: a multilayer perceptron. "
         "dcm, transformer, temporal-cnn, pan, phenocropnet: networks on the dates, of other papers. "
+        "presto, galileo-nano: encoders that others trained on unlabelled series, tuned from --pretrained; "
+        "with -frozen they are kept, and a perceptron on their embeddings is trained. "
         "resnet50, efficientnet-v2-s, convnext-tiny: networks for photographs, with pip install "
         "'cropmap[training]'. All can be mapped; forests are trained by 'cropmap forest train'.",
     ),
@@ -86,6 +89,7 @@ _network_options = apply(
         show_default=True,
         help="2 convolves over bands and time; 1 along the flat series, the paper's CropNet-1D.",
     ),
+    pretrained_option(),
 )
 
 _fit_options = apply(
@@ -241,6 +245,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     from inference.models.checkpoint import save_checkpoint
     from training.fit.resume_state import forget, training_lock
     from training.fit.train import train_checkpoint
+    from training.pretrained.start import read_pretrained, require_files
     from training.sample_report.few_samples import warn_of_few
     from training.samples.season_warning import warn_of_season
 
@@ -250,6 +255,8 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
     options = _of(TrainingOptions, given)
     split_rule = _of(SplitRule, given)
     _refuse_unread(given, ctx.params["choice"])
+    files_of_weights = [path] if (path := given["pretrained"]) else []
+    require_files([given["model"]], files_of_weights)
     folder = sibling(out, "progress")
     with training_lock(folder), training_progress(given["quiet"]) as progress:
         if not given["resume"]:
@@ -266,6 +273,7 @@ def train(ctx: click.Context, /, files: tuple[Path, ...], out: Path, **given: An
             model=given["model"],
             progress=progress,
             folder=folder,
+            pretrained=read_pretrained(path) if path else None,
         )
         save_checkpoint(out, checkpoint)
         forget(folder)

@@ -216,6 +216,20 @@ def _phenocropnet(config: NetworkConfig, recipe: Recipe, normalisation: Normalis
     return PhenoCropNet(config.bands, config.classes)
 
 
+def _monthly(design: str, *, frozen: bool = False) -> Maker:
+    """Builds a network on an encoder of `monthly_encoders`, by the name of its design."""
+
+    def make(config: NetworkConfig, recipe: Recipe, normalisation: Normalisation) -> nn.Module:
+        from inference.models.networks import monthly_encoders
+
+        known = {"presto": monthly_encoders.PRESTO, "galileo-nano": monthly_encoders.GALILEO_NANO}
+        return monthly_encoders.MonthlyNetwork(
+            known[design], config.classes, recipe, normalisation, frozen=frozen
+        )
+
+    return make
+
+
 NETWORKS: Final[dict[str, NetworkSpec]] = {
     "cropnet-1d-harmonic": NetworkSpec("CropNet-1D on harmonic coefficients", _harmonic_cropnet),
     "resnet50": NetworkSpec("ResNet-50", _resnet50),
@@ -227,6 +241,10 @@ NETWORKS: Final[dict[str, NetworkSpec]] = {
     "temporal-cnn": NetworkSpec("Temporal CNN", _temporal_cnn),
     "pan": NetworkSpec("Recurrent branch of PAN", _pan),
     "phenocropnet": NetworkSpec("PhenoCropNet", _phenocropnet),
+    "presto": NetworkSpec("Presto", _monthly("presto")),
+    "presto-frozen": NetworkSpec("Perceptron on Presto", _monthly("presto", frozen=True)),
+    "galileo-nano": NetworkSpec("Galileo nano", _monthly("galileo-nano")),
+    "galileo-nano-frozen": NetworkSpec("Perceptron on Galileo nano", _monthly("galileo-nano", frozen=True)),
 }
 """The networks besides CropNet by the name that files and options call them."""
 
