@@ -55,6 +55,7 @@ ROOMS = {
         "training",
         "training.downloads",
         "training.cropglobe",
+        "training.pretrained",
         "training.samples",
         "training.sample_report",
         "training.sampling.squares",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from gee_pipeline.errors import InputError
 from gee_pipeline.recipe import Recipe
+from training.pretrained.known import encoder_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,11 +63,11 @@ class ModelSpec:
     """Whether it shows its features at several depths, so that it can be adapted to another place."""
     file: str | None = None
     """Name of the file with the features of a region, `{}` for its code; None makes them of series."""
-    encoder: str | None = None
-    """The published encoder that it is made of: which weights of `training.pretrained.known` it can start
-    from."""
-    needs_encoder: bool = False
-    """Whether it keeps that encoder as it is published, and so is nothing without it."""
+
+    @property
+    def encoder(self) -> str | None:
+        """The published encoder that it is made of: which weights of `training.pretrained.known` fit it."""
+        return encoder_of(self.name)
 
     @property
     def has_presets(self) -> bool:
@@ -275,7 +276,6 @@ MODELS: Final[dict[str, ModelSpec]] = {
             400_071,
             f"{_PRESTO}: its encoder on months of Sentinel-2, tuned with one linear layer; published 404,160",
             _network("presto"),
-            encoder="presto",
         ),
         ModelSpec(
             "presto-frozen",
@@ -284,8 +284,6 @@ MODELS: Final[dict[str, ModelSpec]] = {
             135_047,
             f"Later version of Tong et al.: eight layers of 128 on embeddings by Presto, {_PRESTO}",
             _network("presto-frozen"),
-            encoder="presto",
-            needs_encoder=True,
         ),
         ModelSpec(
             "galileo-nano",
@@ -295,7 +293,6 @@ MODELS: Final[dict[str, ModelSpec]] = {
             f"{_GALILEO}: its nano encoder on months of Sentinel-2, tuned with one linear layer; published "
             "1,037,856, most of the rest for other inputs",
             _network("galileo-nano"),
-            encoder="galileo-nano",
         ),
         ModelSpec(
             "galileo-nano-frozen",
@@ -304,8 +301,6 @@ MODELS: Final[dict[str, ModelSpec]] = {
             135_047,
             f"Eight layers of 128 on embeddings by Galileo nano, {_GALILEO}",
             _network("galileo-nano-frozen"),
-            encoder="galileo-nano",
-            needs_encoder=True,
         ),
         ModelSpec("rf", "forest", "median-1d", None, f"{_PAPER}, section 4.1: 500 trees", _forest),
         ModelSpec("rf-harmonic", "forest", "harmonic", None, f"{_PAPER}, section 4.1: 500 trees", _forest),
@@ -316,8 +311,6 @@ MODELS: Final[dict[str, ModelSpec]] = {
             None,
             f"500 trees on embeddings by Presto, {_PRESTO}, made here of the series' months",
             _forest,
-            encoder="presto",
-            needs_encoder=True,
         ),
         ModelSpec(
             "rf-on-galileo-nano",
@@ -326,8 +319,6 @@ MODELS: Final[dict[str, ModelSpec]] = {
             None,
             f"500 trees on embeddings by Galileo nano, {_GALILEO}, made here of the series' months",
             _forest,
-            encoder="galileo-nano",
-            needs_encoder=True,
         ),
         ModelSpec(
             "rf-cropglobe-harmonic",

@@ -13,7 +13,7 @@ class KnownWeights:
     name: str
     """What commands call it."""
     encoder: str
-    """Encoder that it fits: a network of `training.models.registry.MODELS` that starts from it."""
+    """Encoder that it fits; a network has the same name, and others are made of it, see `USES`."""
     title: str
     """What it is."""
     repository: str
@@ -105,3 +105,35 @@ KNOWN: Final[dict[str, KnownWeights]] = {
 
 BY_DIGEST: Final = {one.sha256: one for one in KNOWN.values()}
 """The same by SHA-256."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a model does with a published encoder."""
+
+    encoder: str
+    """Which."""
+    kept: bool
+    """Whether it stays as it is published, so that the model is nothing without it; else training goes on from
+    it, or from weights that are drawn."""
+
+
+USES: Final[dict[str, Use]] = {
+    "presto": Use("presto", kept=False),
+    "presto-frozen": Use("presto", kept=True),
+    "rf-on-presto": Use("presto", kept=True),
+    "galileo-nano": Use("galileo-nano", kept=False),
+    "galileo-nano-frozen": Use("galileo-nano", kept=True),
+    "rf-on-galileo-nano": Use("galileo-nano", kept=True),
+}
+"""Name of a model of `training.models.registry.MODELS` -> its encoder; the others have none."""
+
+
+def encoder_of(model: str) -> str | None:
+    """The encoder of a model, or None.
+
+    Args:
+        model: Name in `training.models.registry.MODELS`.
+    """
+    use = USES.get(model)
+    return use and use.encoder

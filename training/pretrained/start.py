@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from gee_pipeline.errors import CorruptFileError, InputError, MismatchError
 from gee_pipeline.files import read_limited
-from training.models.registry import MODELS
-from training.pretrained.known import BY_DIGEST, KNOWN, KnownWeights
+from training.pretrained.known import BY_DIGEST, KNOWN, USES, KnownWeights, encoder_of
 from training.pretrained.states import STATES
 
 LARGEST: Final = 2**28
@@ -37,8 +36,8 @@ class Pretrained:
         Raises:
             InputError: The model does not start from it.
         """
-        if MODELS[model].encoder != self.weights.encoder:
-            fitting = ", ".join(name for name, spec in MODELS.items() if spec.encoder == self.weights.encoder)
+        if encoder_of(model) != self.weights.encoder:
+            fitting = ", ".join(name for name, use in USES.items() if use.encoder == self.weights.encoder)
             raise InputError(
                 f"The weights {self.weights.name} are of the encoder {self.weights.encoder}, which {model} "
                 f"does not have. They are for {fitting}."
@@ -103,13 +102,13 @@ def encoder_for(model: str, files: Sequence[Path]) -> Pretrained | None:
     """What a model starts from, of some files; None where it has no encoder of theirs.
 
     Args:
-        model: Name in `MODELS`.
+        model: Name in `training.models.registry.MODELS`.
         files: At most one for each encoder, see `require_files`.
 
     Raises:
         InputError: A file is none that is known.
     """
-    fitting = [path for path in files if weights_of(path).encoder == MODELS[model].encoder]
+    fitting = [path for path in files if weights_of(path).encoder == encoder_of(model)]
     return read_pretrained(fitting[0]) if fitting else None
 
 
@@ -117,7 +116,7 @@ def require_files(models: Sequence[str], files: Sequence[Path]) -> None:
     """Refuse files that no model reads, two for one encoder, and models that lack theirs.
 
     Args:
-        models: Names in `MODELS`.
+        models: Names in `training.models.registry.MODELS`.
         files: Of weights.
 
     Raises:
@@ -126,7 +125,7 @@ def require_files(models: Sequence[str], files: Sequence[Path]) -> None:
     known = [weights_of(path) for path in files]
     encoders = [one.encoder for one in known]
     for one in known:
-        if one.encoder not in {MODELS[name].encoder for name in models}:
+        if one.encoder not in map(encoder_of, models):
             raise InputError(
                 f"--pretrained {one.name} is read by no model that is asked for: {', '.join(models)}. Leave "
                 f"it out, or add {one.encoder}."
@@ -137,9 +136,9 @@ def require_files(models: Sequence[str], files: Sequence[Path]) -> None:
                 f"{one.encoder}. Leave out all but one --pretrained, and compare them in another run."
             )
     for name in models:
-        spec = MODELS[name]
-        if spec.needs_encoder and spec.encoder not in encoders:
-            fitting = " or ".join(one.name for one in KNOWN.values() if one.encoder == spec.encoder)
+        use = USES.get(name)
+        if use and use.kept and use.encoder not in encoders:
+            fitting = " or ".join(one.name for one in KNOWN.values() if one.encoder == use.encoder)
             raise InputError(
                 f"{name} leaves its encoder as it is published, so it needs --pretrained with a file of "
                 f"{fitting}. Fetch one with 'cropmap data weights'."

@@ -8,7 +8,7 @@ from inference.models.networks.normalisation import Normalisation
 from tests.support.made_weights import drawn, write_weights
 from training.models.features import features_of
 from training.models.registry import MODELS
-from training.pretrained.known import BY_DIGEST, KNOWN
+from training.pretrained.known import BY_DIGEST, KNOWN, USES
 from training.pretrained.start import Pretrained, encoder_for, read_pretrained, require_files, started
 
 SCALED = Normalisation((0.2,) * 10, (0.1,) * 10)
@@ -106,7 +106,7 @@ def test_models_take_the_file_of_their_encoder(tmp_path, monkeypatch):
     }
 
 
-@pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.needs_encoder])
+@pytest.mark.parametrize("name", [name for name, use in USES.items() if use.kept])
 def test_a_model_on_a_kept_encoder_is_nothing_without_it(name):
     with pytest.raises(InputError, match=f"{name} leaves its encoder as it is published"):
         require_files([name], [])
@@ -140,7 +140,8 @@ def test_features_of_a_forest_are_what_the_network_embeds(name, tmp_path, monkey
 
 
 def test_the_known_weights_are_of_models_and_tell_their_licence():
-    assert {one.encoder for one in KNOWN.values()} == {s.encoder for s in MODELS.values() if s.encoder}
+    assert {one.encoder for one in KNOWN.values()} == {use.encoder for use in USES.values()}
+    assert {*USES} == {name for name, spec in MODELS.items() if spec.features == "months"}
     assert len(BY_DIGEST) >= len(KNOWN)
     for name, one in KNOWN.items():
         assert one.name == name

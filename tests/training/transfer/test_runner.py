@@ -1,6 +1,8 @@
 import csv
 import json
 import statistics
+import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from gee_pipeline.errors import CorruptFileError, IncompleteRunError, InputError
 from gee_pipeline.recipe import Recipe
 from gee_pipeline.season import SUMMER
 from inference.models.networks.cropnet import PRESETS
+from tests.support.made_weights import write_weights
 from tests.support.transfer_place import (
     CORN,
     COTTON,
@@ -370,3 +373,25 @@ def test_a_legend_tells_what_the_labels_mean(tmp_path):
     asked = protocol(folder, models=("rf",), targets=("FRA",), legend=legend, seeds=1)
     summary = run_benchmark(asked, tmp_path / "out")
     assert summary.cells[0].names == ("paddy", "dry")
+
+
+def test_networks_and_forests_on_published_encoders_take_part(regions, tmp_path, monkeypatch):
+    files = tuple(write_weights(tmp_path / name, name, monkeypatch) for name in ("presto", "galileo-nano"))
+    models = ("presto", "presto-frozen", "rf-on-presto", "rf-on-galileo-nano")
+    ours = protocol(regions, models=models, pretrained=files, seeds=1, epochs=1)
+    summary = run_benchmark(ours, tmp_path / "out")
+    assert not summary.failures
+    assert {cell.model for cell in summary.cells} == {*models}
+    forest = next(cell for cell in summary.cells if (cell.model, cell.target) == ("rf-on-presto", "FRA"))
+    assert forest.accuracy > 0.3  # four classes that differ in when they are green
+    again = tomllib.loads((tmp_path / "out" / "run.toml").read_text(encoding="utf-8"))
+    assert again["pretrained"] == [str(path) for path in files]
+    other = write_weights(tmp_path / "b", "presto", monkeypatch, encoder__norm__bias=torch.ones(128))
+    with pytest.raises(MismatchError, match="pretrained"):
+        run_benchmark(replace(ours, pretrained=(other, files[1])), tmp_path / "out")
+
+
+def test_a_model_without_its_encoder_trains_nothing(regions, tmp_path):
+    with pytest.raises(InputError, match="rf-on-presto leaves its encoder"):
+        run_benchmark(protocol(regions, models=("rf", "rf-on-presto")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

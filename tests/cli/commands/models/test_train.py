@@ -12,6 +12,7 @@ from unittest.mock import patch
 import click
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from matplotlib.image import imread
 
@@ -19,7 +20,9 @@ from cli.commands.models.train import CHOICES, train
 from gee_pipeline.errors import CropmapError
 from inference.drawing import style
 from inference.models.checkpoint import load_checkpoint
+from inference.models.model_card import describe
 from inference.models.networks.cropnet import PRESETS
+from tests.support.made_weights import drawn, write_weights
 from training.fit.options import SplitRule, TrainingOptions
 from training.threads import let_threads_sleep
 
@@ -188,6 +191,47 @@ def test_a_network_is_trained_by_name(samples, tmp_path, name):
     checkpoint = load_checkpoint(out)
     assert getattr(checkpoint.config, "model", "cropnet-1d") == name
     assert checkpoint.metrics["calibration"]["temperature"] == checkpoint.temperature
+
+
+@pytest.mark.parametrize("name", ["presto", "presto-frozen"])
+def test_a_network_starts_from_published_weights_and_says_so(samples, tmp_path, name, monkeypatch):
+    file, out = write_weights(tmp_path / "w.pt", "presto", monkeypatch), tmp_path / "m.safetensors"
+    result = invoke(samples, "--out", out, "--model", name, "--pretrained", file, *FAST)
+    assert result.exit_code == 0
+    checkpoint = load_checkpoint(out)
+    norm, kept = checkpoint.weights["encoder.norm.weight"], drawn("presto")["encoder.norm.weight"]
+    assert torch.equal(norm, kept) == name.endswith("frozen")
+    torch.testing.assert_close(norm, kept, atol=0.02, rtol=0)  # eight steps of at most 0.001
+    card = dict(describe(checkpoint))
+    assert card["Started from"].startswith("Made weights, nasaharvest/presto at 13173d0")
+    assert card["  Licence"] == "MIT, copyright (c) 2024 Presto Authors"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "reason"),
+    [
+        ("presto-frozen", False, "needs --pretrained with a file of presto or presto-worldcereal"),
+        ("mlp", True, "is read by no model that is asked for: mlp"),
+        ("galileo-nano", True, "add presto"),
+    ],
+)
+def test_weights_that_do_not_belong_are_refused_before_the_samples_are_read(
+    samples, tmp_path, name, given, reason, monkeypatch
+):
+    file = write_weights(tmp_path / "w.pt", "presto", monkeypatch)
+    samples.write_bytes(b"not read")
+    words = [samples, "--out", tmp_path / "m.safetensors", "--model", name, *FAST]
+    with pytest.raises(CropmapError, match=reason):
+        invoke(*words, *(["--pretrained", file] if given else []))
+
+
+def test_a_training_is_not_resumed_from_other_weights(samples, tmp_path, monkeypatch, stop_at):
+    one = write_weights(tmp_path / "one.pt", "presto", monkeypatch)
+    other = write_weights(tmp_path / "other.pt", "presto", monkeypatch, encoder__norm__bias=torch.ones(128))
+    words = [samples, "--out", tmp_path / "m.safetensors", "--model", "presto", *FAST, "--pretrained"]
+    interrupted(stop_at(5), *words, one)
+    with pytest.raises(CropmapError, match="pretrained"):
+        invoke(*words, other)
 
 
 def test_a_network_that_normalises_over_samples_takes_no_batches_of_one(samples, tmp_path):

@@ -2,8 +2,9 @@
 
 `monthly_encoders.npz` holds made months, reflectance x 10,000 in the order of `monthly_means.BANDS`, and
 what the original encoders made of them: Presto (with no place) and Galileo nano as in rslearn 0.1.19, which
-carries the authors' files, with the weights of nasaharvest/presto at 13173d0, WorldCereal/prometheo at 5fb3969
-and nasaharvest/galileo at 0f0b5b9; all groups but those of Sentinel-2 and NDVI masked, mean of the tokens.
+carries the authors' files. The weights are those of nasaharvest/presto at 13173d0, WorldCereal/prometheo at
+5fb3969 and nasaharvest/galileo at 0f0b5b9; all groups but those of Sentinel-2 and NDVI were masked, and the
+mean of the tokens was taken.
 """
 
 from pathlib import Path
