@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.documented_world import SMALL, answer, gather, make_world, visit
+from tests.support.made_weights import write_weights
 from tests.support.tiny_place import run_cropmap
 from tests.test_docs import ROOT, command_lines
 
@@ -67,6 +68,7 @@ def test_the_commands_of_a_page_run_as_they_stand(
     here = tmp_path / "world"
     shutil.copytree(world, here)
     monkeypatch.chdir(here)
+    write_weights(here / "weights" / "presto.pt", "presto", monkeypatch)  # in place of those of GitHub
     differ = any("agreed.csv" in words for words in lines_of(page))
     for words in [*BEFORE.get(page.stem, ()), *lines_of(page)]:
         result = run_cropmap(*expanded(words), *quick(words))

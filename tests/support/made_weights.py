@@ -75,6 +75,7 @@ def write_weights(path: Path, encoder: str, monkeypatch: Any, **changed: Tensor 
             del tensors[key]
         else:
             tensors[key] = tensor
+    path.parent.mkdir(exist_ok=True)
     torch.save(tensors, path)
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()

@@ -114,8 +114,8 @@ class Use:
     encoder: str
     """Which."""
     kept: bool
-    """Whether it stays as it is published, so that the model is nothing without it; else training goes on from
-    it, or from weights that are drawn."""
+    """Whether it stays as it is published, so that the model is nothing without it; else training goes on
+    from it, or from weights that are drawn."""
 
 
 USES: Final[dict[str, Use]] = {
@@ -135,5 +135,4 @@ def encoder_of(model: str) -> str | None:
     Args:
         model: Name in `training.models.registry.MODELS`.
     """
-    use = USES.get(model)
-    return use and use.encoder
+    return USES[model].encoder if model in USES else None
