@@ -98,7 +98,7 @@ def test_a_model_is_mapped_in_the_season_it_was_trained_for(
     assert OCTOBER in refused.stderr
 
 
-@pytest.mark.parametrize("network", ["mlp", "cropnet-1d", "cropnet-1d-harmonic"])
+@pytest.mark.parametrize("network", ["mlp", "cropnet-1d", "cropnet-1d-harmonic", "presto"])
 def test_every_network_that_is_trained_can_be_shown_and_mapped(
     place: Place, tmp_path: Path, small_network: None, network: str
 ) -> None:
