@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from cli.commands.data import data
 from gee_pipeline.errors import CorruptFileError, InputError
 from tests.support.fake_hub import FakeHub, serve
-from training.cropglobe.hub import DownloadError
+from training.downloads.hub import DownloadError
 from training.pretrained import known
 from training.pretrained.fetch import WebAddress, fetch_weights
 
