@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options.paths import IN_FILE, OUT_FILE, FileOrName, require_new_files
+from cli.options.paths import IN_FILE, OUT_FILE, FileOrName, Place, require_new_files
 from cli.options.sections import Grouped
 from cli.options.shared import (
     apply,
@@ -47,6 +47,7 @@ MAPS = ("cdl", "rpg", "lgp", "brp", "crome", "ctnc", "sas", "qsc")
 _reference_options = apply(
     click.option(
         "--reference",
+        type=Place(),
         metavar="MAP",
         help=f"Where labels come from: a map of CropGlobe ({', '.join(MAPS)}), or one of your own: the path "
         "of polygons or of a raster, or asset:ID[:BAND] or table:ID on Earth Engine.  [required without "
@@ -54,7 +55,7 @@ _reference_options = apply(
     ),
     click.option(
         "--reference-at",
-        metavar="PLACE",
+        type=Place(),
         help="Where the map of that name lies: a path, asset:ID[:BAND] or table:ID.  [default: where Earth "
         "Engine has it: cdl, sas]",
     ),
@@ -90,7 +91,7 @@ _reference_options = apply(
     ),
     click.option(
         "--regions",
-        metavar="PLACE",
+        type=Place(),
         help="Polygons of the regions of --accuracy: a path, or table:ID.  [default: states of the USA on "
         "Earth Engine, for cdl]",
     ),

@@ -84,6 +84,16 @@ class Address(click.ParamType[str]):
         return text
 
 
+class Place(click.ParamType[str]):
+    """A path, or the name of something that lies elsewhere; what it is, is looked at later."""
+
+    name = "PLACE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same text."""
+        return str(value)
+
+
 def require_new_files(*written: Path | None) -> None:
     """Refuse to write over what the command that runs now reads, and two results to one file.
 
@@ -120,7 +130,7 @@ def _read_by(ctx: click.Context) -> list[Path]:
 def is_place(kind: click.ParamType[Any], value: Any) -> bool:
     """Whether a value of a type is a path, or an address that may be one, and not a name."""
     named = isinstance(kind, FileOrName) and value in kind.names
-    return isinstance(kind, click.Path | Address) and not named
+    return isinstance(kind, click.Path | Address | Place) and not named
 
 
 def beside(value: Any, folder: Path) -> Any:

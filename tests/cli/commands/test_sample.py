@@ -174,6 +174,18 @@ def test_options_may_come_from_a_file(tmp_path: Path) -> None:
         invoke(sample, *arguments, "--per-cell", 1)
 
 
+def test_paths_in_a_file_of_options_lie_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    land = Land(days=())
+    (tmp_path / "maps").mkdir()
+    land.raster(tmp_path / "maps" / "cdl.tif")
+    config = tmp_path / "maps" / "sample.toml"
+    config.write_text('reference = "cdl"\nreference-at = "cdl.tif"\ngrid = 0.01\nyear = 2021\n')
+    monkeypatch.chdir(tmp_path)
+    result = invoke(sample, "--aoi", land.area(tmp_path), "--config", config, "--dry-run")
+    assert result.exit_code == 0
+    assert "Samples: " in result.stdout
+
+
 def test_a_line_tells_the_state() -> None:
     assert state(SampleProgress(3, 1, 1_240, 2_000, 125.0)) == (
         "3 of 1,240 squares, 1 failed, 2,000 samples, 2 min 05 s left"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -31,8 +34,11 @@ from training.sampling.squares.grid import SampleCell
 INDEXED: Final = (".gpkg", ".fgb", ".gdb")
 """Endings of files that have an index of places, so that a square is read without the rest."""
 
-COPY: Final = "parcels.gpkg"
-"""The parcels of an area in a file that has an index, in the folder of a sampling."""
+COPY: Final = "parcels_{}.gpkg"
+"""The parcels of an area in a file that has an index, in the folder of a sampling; named by what it is of."""
+
+_WHOLE: Final = re.compile(r"(-?[0-9]+)\.0")
+"""A column of numbers that has empty cells holds 259.0 for 259."""
 
 _LAYER: Final = "parcels"
 _CODE: Final = "code"
@@ -111,7 +117,7 @@ class ParcelLabels:
             for shape, text in zip(batch.geometries(), batch.declared, strict=True):
                 if shape is not None and text is not None:
                     shapes.append(shape)
-                    texts.append(text)
+                    texts.append(whole[1] if (whole := _WHOLE.fullmatch(text)) else text)
 
         def project(points: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.column_stack(to_pixels.transform(points[:, 0], points[:, 1]))
@@ -132,9 +138,11 @@ class ParcelLabels:
         )
         if place.path.suffix.lower() in INDEXED:
             return found
-        copy = self.folder / COPY
+        bounds = self._around_area(found.crs)
+        told = json.dumps([place.describe(), bounds], sort_keys=True)
+        copy = self.folder / COPY.format(hashlib.sha256(told.encode()).hexdigest()[:12])
         if not copy.exists():
-            _copy(found, self._around_area(found.crs), copy)
+            _copy(found, bounds, copy)
         return open_parcels(copy, _LAYER, declared_column=_CODE)
 
     def _around_area(self, crs: pyproj.CRS) -> Bounds:

@@ -133,6 +133,30 @@ def test_land_that_two_classes_claim_has_none(
     assert set(here["lbl"]) == {0}  # corn that corn claims again stays corn
 
 
+def test_a_file_that_changed_before_the_first_square_is_read_again(
+    land: Land, tmp_path: Path, draw: Any
+) -> None:
+    """What was copied of the former one is not taken for it."""
+    path = tmp_path / "p.parquet"
+    land.parcels(CODES).to_parquet(path)
+    aoi = read_aoi(land.area(tmp_path))
+    parts = tmp_path / "samples.npz.parts"
+    place = ParcelsFile(path, "code")
+    parcel_labels.ParcelLabels(place, known_maps()["rpg"].table, aoi, parts).require()
+    land.parcels(dict.fromkeys(CODES, "MIS")).to_parquet(path)
+    assert set(draw("rpg", reference_at=str(path), code_column="code")["value"]) == {"MIS"}
+
+
+def test_numbers_in_a_column_with_empty_cells_are_whole(draw: Any, land: Land, tmp_path: Path) -> None:
+    numbers = {1: 259.0, 5: 665.0, 24: 233.0, 36: 256.0, 111: 265.0, 176: np.nan}
+    parcels = land.parcels(CODES)
+    parcels["code"] = [numbers[{v: k for k, v in CODES.items()}[code]] for code in parcels["code"]]
+    parcels.to_file(tmp_path / "brp.gpkg")
+    found = draw("brp", reference_at=str(tmp_path / "brp.gpkg"), code_column="code")
+    assert set(found["value"]) == {"259", "665", "233", "256"}
+    assert found["lbl"].tolist() == [{"259": 0, "665": 1, "233": 3, "256": 6}[v] for v in found["value"]]
+
+
 def test_values_in_no_class_are_counted_by_their_codes(draw: Any, land: Land, tmp_path: Path) -> None:
     land.parcels(CODES).to_file(tmp_path / "rpg.gpkg")
     found = draw("rpg", reference_at=str(tmp_path / "rpg.gpkg"), code_column="code")
@@ -150,7 +174,8 @@ def test_parcels_without_an_index_are_copied_once_and_only_those_around(
     place = ParcelsFile(tmp_path / "p.parquet", "code")
     labels = parcel_labels.ParcelLabels(place, known_maps()["rpg"].table, aoi, tmp_path / "parts")
     labels.require()
-    copied = geopandas.read_file(tmp_path / "parts" / parcel_labels.COPY)
+    [copy] = (tmp_path / "parts").glob("*.gpkg")
+    copied = geopandas.read_file(copy)
     assert copied.crs == parcels.crs
     west, south, east, north = aoi.lonlat.bounds
     inner = parcels.to_crs("EPSG:4326").cx[west - 0.009 : east + 0.009, south - 0.009 : north + 0.009]
