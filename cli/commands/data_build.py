@@ -158,7 +158,10 @@ def build_request(options: dict[str, Any]) -> BuildRequest:
     if countries := values.pop("countries", None):
         values["countries"] = tuple(code.upper() for code in countries)
     for name in ("maps", "areas", "accuracies"):
-        pairs = dict(values.pop(name, ()))
+        given_pairs = values.pop(name, ())
+        pairs = dict(given_pairs)
+        if len(pairs) < len(given_pairs):
+            raise click.UsageError(f"Each country has one of its {name}; one is named twice. Omit one.")
         values[name] = pairs if name == "maps" else {code: Path(text) for code, text in pairs.items()}
     return BuildRequest(rule=rule, settings=settings, **values)
 

@@ -67,7 +67,13 @@ class ParcelBatch:
     def geometries(self) -> NDArray[np.object_]:
         """Their polygons; None where there is none, or it cannot be read."""
         values = self.wkb.to_numpy(zero_copy_only=False)
-        return np.asarray(shapely.force_2d(shapely.from_wkb(values, on_invalid="ignore")))
+        try:
+            return np.asarray(shapely.force_2d(shapely.from_wkb(values, on_invalid="ignore")))
+        except NotImplementedError as error:
+            raise InputError(
+                "The parcels have curved edges, which are not read. Save them with straight ones: ogr2ogr "
+                "-nlt CONVERT_TO_LINEAR straight.gpkg FILE."
+            ) from error
 
 
 def open_parcels(
@@ -136,7 +142,7 @@ def _binary(wkb: Any) -> Any:
 
 
 def _texts(values: Any) -> tuple[str | None, ...]:
-    texts = (None if value is None else str(value).strip() for value in values.to_pylist())
+    texts = (None if value is None or value != value else str(value).strip() for value in values.to_pylist())
     return tuple(text or None for text in texts)
 
 

@@ -278,7 +278,7 @@ def _nothing_found(plan: SamplePlan, summary: SampleSummary) -> str:
         f"Samples need land of the classes {', '.join(plan.reference.table.names)}, and "
         f"{plan.reference.place.text} shows none in this area {plan.rule.buffer:g} m away from others. "
         + (f"Values there that are in no class, with their points: {found}. " if found else "")
-        + "Check --aoi, --classes-table and --buffer."
+        + f"Check --aoi, --classes-table{', --accuracy' if plan.accuracy else ''} and --buffer."
     )
 
 

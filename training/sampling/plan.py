@@ -116,7 +116,7 @@ class SamplePlan:
         """What samples are compared by, as JSON values; two plans that give other samples differ in it."""
         more = {
             "imagery": self.scenes.describe() if self.scenes else None,
-            "cropland": self.cropland.describe() if self.cropland else None,
+            "cropland": {**self.cropland.describe(), **_modified(self.cropland)} if self.cropland else None,
             "accuracy": self.accuracy.to_dict() if self.accuracy else None,
             "raw": True if self.raw else None,
         }
@@ -156,6 +156,12 @@ class SamplePlan:
             return self.reference.place.text
         known = self.reference.known
         return known.title if known else Path(self.reference.place.text).name
+
+
+def _modified(mask: CroplandMask) -> dict[str, int]:
+    """When a file was last written; another address has no such time."""
+    local = Path(mask.path)
+    return {"modified": local.stat().st_mtime_ns} if local.is_file() else {}
 
 
 def plan_samples(request: SampleRequest, notice: Callable[[str], None] = lambda text: None) -> SamplePlan:

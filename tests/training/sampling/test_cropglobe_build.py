@@ -100,15 +100,20 @@ def test_each_country_is_sampled_by_the_rules_of_the_paper(build: Any, tmp_path:
 
 @pytest.mark.slow
 def test_a_country_that_fails_does_not_end_the_others(build: Any, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.gpkg"
-    broken.write_text("no parcels")
-    result = build("--map", f"FRA={broken}")
+    parcels = tmp_path / "rpg.gpkg"
+    whole = parcels.read_bytes()
+    parcels.write_text("no parcels")
+    result = build()
     assert result.exit_code == 3
     assert "FRA: The parcels" in result.stderr
     assert "The same command continues" in result.stderr
     assert (tmp_path / "again" / FILE.format("USA")).exists()
     assert not (tmp_path / "again" / FILE.format("FRA")).exists()
+    parcels.write_bytes(whole)
     assert build().exit_code == 0
+    twice = build("--map", f"FRA={parcels}")
+    assert twice.exit_code == 2
+    assert "named twice" in twice.stderr
 
 
 def test_a_dry_run_counts_each_country(build: Any, tmp_path: Path) -> None:

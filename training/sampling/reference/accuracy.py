@@ -156,7 +156,11 @@ def _regions(regions: str | None, column: str | None, reference: ReferenceMap) -
 
 
 def _read(path: Path) -> dict[tuple[str, Label], Accuracy]:
-    rows = csv.DictReader(read_limited(path).decode("utf-8-sig").splitlines())
+    try:
+        text = read_limited(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text in UTF-8. Save it as CSV UTF-8.") from error
+    rows = csv.DictReader(text.splitlines())
     names = set(rows.fieldnames or ())
     if not {"value", "user"} <= names:
         raise InputError(

@@ -93,13 +93,14 @@ class ClassTable:
         plain = plain_label(value)
         if plain in self._codes:
             return self._codes[plain]
-        text = str(plain)
+        text = _as_written(value)
         return next((code for start, code in self._beginnings.items() if text.startswith(start)), NO_CLASS)
 
     def names_it(self, value: Label) -> bool:
         """Whether the table says of a value what it is, if only that it has no class; `*` says nothing."""
         plain = plain_label(value)
-        return plain in self._codes or any(b and str(plain).startswith(b) for b in self._beginnings)
+        text = _as_written(value)
+        return plain in self._codes or any(b and text.startswith(b) for b in self._beginnings)
 
     def to_dict(self) -> dict[str, Any]:
         """The table as JSON values."""
@@ -164,6 +165,11 @@ def table_of(values: Mapping[str, Any]) -> ClassTable:
 
 def _listed(given: Any) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, list) else (given,)
+
+
+def _as_written(value: Label) -> str:
+    """What beginnings are compared with: a text keeps the zeros that it begins with."""
+    return value.strip().casefold() if isinstance(value, str) else str(value)
 
 
 def _is_beginning(value: Label) -> bool:

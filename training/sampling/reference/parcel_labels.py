@@ -115,8 +115,8 @@ class ParcelLabels:
         for batch in read_batches(parcels, bounds):
             assert batch.declared is not None
             for shape, text in zip(batch.geometries(), batch.declared, strict=True):
-                if shape is not None and text is not None:
-                    shapes.append(shape)
+                if shape is not None and text is not None and shapely.get_dimensions(shape) == 2:
+                    shapes.append(_near(shape, bounds))
                     texts.append(whole[1] if (whole := _WHOLE.fullmatch(text)) else text)
 
         def project(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -150,6 +150,21 @@ class ParcelLabels:
         box = (west - _MARGIN, max(south - _MARGIN, -90), east + _MARGIN, min(north + _MARGIN, 90))
         to_file = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
         return to_file.transform_bounds(*box, densify_pts=21)
+
+
+def _near(shape: Any, bounds: Bounds) -> Any:
+    """A polygon whose edges bend as a projection does: of one that is much larger, the part near a box.
+
+    Args:
+        shape: In the CRS of the box.
+        bounds: The box that is looked at.
+    """
+    west, south, east, north = bounds
+    step = max(east - west, north - south) / 16
+    around = shapely.box(west - step, south - step, east + step, north + step)
+    if not shapely.contains(around, shapely.box(*shape.bounds)):
+        shape = shapely.intersection(shapely.make_valid(shape), around)
+    return shapely.segmentize(shape, step / 4)
 
 
 @dataclass(frozen=True)

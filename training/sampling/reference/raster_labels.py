@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from shapely.geometry.base import BaseGeometry
 
@@ -54,6 +55,11 @@ class RasterLabels:
                 raise InputError(
                     f"The reference {self.path} has no CRS, so its pixels have no place. Assign one, for "
                     "example with gdal_edit.py -a_srs EPSG:32633 map.tif."
+                )
+            if (bands := sum(kind != ColorInterp.alpha for kind in raster.colorinterp)) > 1:
+                raise InputError(
+                    f"The reference {self.path} has {bands} bands, and a map of classes has one. Take it out "
+                    "with gdal_translate -b NUMBER map.tif one.tif."
                 )
             if not _touches(raster, self.aoi.lonlat):
                 raise InputError(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import glob
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
+
+import rasterio
+from rasterio.errors import RasterioError
 
 from gee_pipeline.earthengine.composites import graph
 from gee_pipeline.errors import InputError
@@ -257,9 +262,21 @@ def _needed(column: str | None, text: str) -> str:
     return column
 
 
+def _belonging(path: Path) -> list[Path]:
+    """A file and what it is made of: the parts of a Shapefile, masks, the sources of a virtual raster."""
+    suffix = path.suffix.lower()
+    found = {path}
+    if suffix == ".shp":
+        found |= {one for one in path.parent.glob(f"{glob.escape(path.stem)}.*") if one.is_file()}
+    if suffix in RASTERS:
+        with suppress(RasterioError), rasterio.open(path) as raster:  # what is no raster is said later
+            found |= {Path(name) for name in raster.files if Path(name).is_file()}
+    return sorted(found)
+
+
 def _state(path: Path) -> dict[str, Any]:
-    """What changes with a file, which may lie elsewhere tomorrow; a geodatabase is a folder."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    """What changes with a file, which may lie elsewhere tomorrow, and with those that belong to it."""
+    files = sorted(path.rglob("*")) if path.is_dir() else _belonging(path)
     states = [file.stat() for file in files]
     size, modified = sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)
     return {"file": path.name, "size": size, "modified": modified}

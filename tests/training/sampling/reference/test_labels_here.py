@@ -255,3 +255,72 @@ def test_samples_of_another_file_do_not_continue(draw: Any, land: Land, tmp_path
     land.raster(path, land.map[::-1].copy())
     with pytest.raises(MismatchError, match=r"samples of another request.*modified"):
         draw("cdl", reference_at=str(path))
+
+
+def test_large_polygons_bend_as_the_projection_does(land: Land, tmp_path: Path) -> None:
+    """A border along a parallel, of polygons 25 degrees wide: each point by its own latitude."""
+    from training.sampling.squares.grid import cells_touching, lattice_points
+
+    halves = geopandas.GeoDataFrame(
+        {"code": ["MIS", "SOJ"]},
+        geometry=[shapely.box(-110, 30, -85, land.lat), shapely.box(-110, land.lat, -85, 40)],
+        crs="EPSG:4326",
+    )
+    halves.to_file(tmp_path / "halves.gpkg")
+    aoi = read_aoi(land.area(tmp_path))
+    place = ParcelsFile(tmp_path / "halves.gpkg", "code")
+    labels = parcel_labels.ParcelLabels(place, known_maps()["rpg"].table, aoi, tmp_path)
+    seen = set()
+    for cell in cells_touching(aoi.lonlat, RULE):
+        points = lattice_points(cell, aoi.lonlat, RULE)
+        found = labels.read(cell, RULE.spacing, 0).values[points.allowed]
+        away = np.abs(points.lat[points.allowed] - land.lat) > 1e-4  # ten metres
+        expected = np.where(points.lat[points.allowed] < land.lat, "MIS", "SOJ")
+        np.testing.assert_array_equal(found[away], expected[away])
+        seen |= set(found)
+    assert seen == {"MIS", "SOJ"}
+
+
+def test_lines_and_cells_without_a_number_are_no_land(draw: Any, land: Land, tmp_path: Path) -> None:
+    parcels = land.parcels(CODES)
+    lines = parcels.assign(geometry=parcels.geometry.boundary, code="SOJ")
+    both = geopandas.GeoDataFrame(geopandas.pd.concat([parcels, lines]), crs=parcels.crs)
+    both.to_file(tmp_path / "lines.gpkg")
+    parcels.to_file(tmp_path / "plain.gpkg")
+    options = {"code_column": "code"}
+    plain = draw("rpg", "plain.npz", reference_at=str(tmp_path / "plain.gpkg"), **options)
+    same(draw("rpg", "lines.npz", reference_at=str(tmp_path / "lines.gpkg"), **options), plain)
+
+
+def test_a_number_that_is_none_is_no_code(draw: Any, land: Land, tmp_path: Path) -> None:
+    """GeoParquet keeps it, where a GeoPackage has an empty cell."""
+    numbers = {"MIS": 259.0, "SOJ": 665.0, "BTH": 233.0, "LUZ": 256.0, "PPH": 265.0, "J5M": np.nan}
+    parcels = land.parcels(CODES)
+    parcels["code"] = [numbers[code] for code in parcels["code"]]
+    parcels.to_parquet(tmp_path / "brp.parquet")
+    found = draw("brp", reference_at=str(tmp_path / "brp.parquet"), code_column="code")
+    assert set(found["value"]) == {"259", "665", "233", "256"}
+
+
+def test_the_codes_of_a_shapefile_belong_to_it(draw: Any, land: Land, tmp_path: Path) -> None:
+    land.parcels(CODES).to_file(tmp_path / "p.shp")
+    options = {"reference_at": str(tmp_path / "p.shp"), "code_column": "code"}
+    draw("rpg", **options)
+    (tmp_path / "other").mkdir()
+    land.parcels(dict.fromkeys(CODES, "MIS")).to_file(tmp_path / "other" / "p.shp")
+    (tmp_path / "p.dbf").write_bytes((tmp_path / "other" / "p.dbf").read_bytes())
+    with pytest.raises(MismatchError, match="samples of another request"):
+        draw("rpg", **options)
+
+
+def test_a_raster_of_several_bands_is_refused(draw: Any, land: Land, tmp_path: Path) -> None:
+    path = land.raster(tmp_path / "one.tif")
+    import rasterio
+
+    with (
+        rasterio.open(path) as one,
+        rasterio.open(tmp_path / "two.tif", "w", **{**one.profile, "count": 2}) as two,
+    ):
+        two.write(np.stack([one.read(1)] * 2))
+    with pytest.raises(InputError, match="has 2 bands"):
+        draw("cdl", reference_at=str(tmp_path / "two.tif"))

@@ -176,3 +176,9 @@ def test_a_value_is_left_out_or_in_a_class(table: Path) -> None:
     table.write_text('left_out = ["MIS"]\n[classes]\ncorn = ["mis"]')
     with pytest.raises(InputError, match="mis is given for the keys corn and left_out"):
         read_class_table(table)
+
+
+def test_a_beginning_keeps_its_zeros(table: Path) -> None:
+    table.write_text('[classes]\ncorn = ["01*"]\nwheat = ["10*"]\nother = "*"')
+    found = read_class_table(table)
+    assert [found.code_of(value) for value in ("0101", "0110", "101", 101)] == [1, 1, 4, 4]
