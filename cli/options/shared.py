@@ -215,6 +215,12 @@ config_option = _config_option()
 
 run_config_option = _config_option(" Each run writes its own as run.toml.")
 
+restart_option = click.option(
+    "--restart",
+    is_flag=True,
+    help="Forget what is finished in --out and start over, instead of continuing.",
+)
+
 map_legend_option = click.option(
     "--legend",
     type=IN_FILE,

@@ -20,20 +20,18 @@ from gee_pipeline.errors import AccessError, CropmapError, EarthEngineError, Inc
 from gee_pipeline.files import write_bytes
 from gee_pipeline.recipe import USUAL, Recipe
 from training.cropglobe.counts import Counts, counts_of
+from training.cropglobe.dataset import COUNTRIES, KINDS
 from training.sampling.dry_run import DryRun, dry_run
 from training.sampling.field_samples import SampleListener, take_samples
 from training.sampling.plan import SampleRequest
-from training.sampling.reference.known_maps import known_maps, map_of_country
+from training.sampling.reference.known_maps import map_of_country
 from training.sampling.sample_file import SampleSummary
 from training.sampling.squares.rule import SamplingRule
 
 YEAR: Final = 2023
 """Year of the published samples."""
 
-COUNTRIES: Final = tuple(sorted(known.country for known in known_maps().values()))
-"""Three letters of each."""
-
-FILE: Final = "median_S2_{}_month1-12_day5.npz"
+[FILE] = KINDS["median"]
 """Name of the samples of a country, as they are published."""
 
 OUTLINES: Final = "USDOS/LSIB_SIMPLE/2017"

@@ -21,6 +21,7 @@ from cli.options.shared import (
     Names,
     apply,
     recipe_options,
+    restart_option,
     run_config_option,
     take_recipe_options,
     talk_options,
@@ -239,11 +240,7 @@ _run_options = apply(
         help="Folder for results.csv (one row per run), table.md and table.csv (means next to the published "
         "numbers), the confusion matrices as PNG, runs/ and run.toml.",
     ),
-    click.option(
-        "--restart",
-        is_flag=True,
-        help="Forget what is finished in --out and start over, instead of continuing.",
-    ),
+    restart_option,
     run_config_option,
     talk_options,
 )

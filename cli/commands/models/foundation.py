@@ -10,7 +10,7 @@ import click
 
 from cli.options.paths import IN_FOLDER, OUT_FOLDER
 from cli.options.sections import sectioned
-from cli.options.shared import Names, apply, run_config_option, talk_options
+from cli.options.shared import Names, apply, restart_option, run_config_option, talk_options
 from cli.options.unread import refuse_unread
 from cli.output.reporting import Wording, reporting
 
@@ -227,11 +227,7 @@ _run_options = apply(
         help="Folder for table.md and table.csv (means with intervals, published numbers beside), "
         "results.csv (one row per training), accuracy.png, runs/ and run.toml.",
     ),
-    click.option(
-        "--restart",
-        is_flag=True,
-        help="Forget what is finished in --out and start over, instead of continuing.",
-    ),
+    restart_option,
     run_config_option,
     talk_options,
 )

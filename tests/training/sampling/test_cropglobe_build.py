@@ -21,8 +21,9 @@ from gee_pipeline.recipe import Recipe
 from tests.support.ee_emulator.server import Emulator
 from tests.support.ee_emulator.values import Collection, Feature, Geometry
 from tests.support.sample_place import Land, quick_series
-from training.cropglobe.dataset import COUNTRIES as FETCHED
-from training.sampling.cropglobe_build import COUNTRIES, FILE, OUTLINES, BuildRequest, sample_request
+from training.cropglobe.dataset import COUNTRIES
+from training.sampling.cropglobe_build import FILE, OUTLINES, BuildRequest, sample_request
+from training.sampling.reference.known_maps import known_maps
 from training.sampling.squares.rule import SamplingRule
 from training.transfer.protocol import FILE as READ
 
@@ -71,7 +72,7 @@ def build(server: Emulator, land: Land, tmp_path: Path) -> Any:
 
 
 def test_countries_and_names_are_those_of_the_published_files() -> None:
-    assert set(COUNTRIES) == set(FETCHED)
+    assert {known.country for known in known_maps().values()} == set(COUNTRIES)
     assert FILE == READ
 
 

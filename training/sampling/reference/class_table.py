@@ -26,7 +26,11 @@ THE_REST: Final = "*"
 NO_CLASS: Final = 0
 """Code of a value without a class; that of a class is its label + 1."""
 
-_TABLE_KEYS: Final = ("classes", "left_out", "source", "cropland_outside")
+OTHER_CODE: Final = NAMES.index(OTHER) + 1
+"""Code of "other", which cropland outside a map's classes has."""
+
+TABLE_KEYS: Final = ("classes", "left_out", "source", "cropland_outside")
+"""Keys of a table in a file."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +152,9 @@ def table_of(values: Mapping[str, Any]) -> ClassTable:
     Raises:
         InputError: A key or value is wrong.
     """
-    if unknown := sorted(set(values) - set(_TABLE_KEYS)):
+    if unknown := sorted(set(values) - set(TABLE_KEYS)):
         raise InputError(
-            f"The class table holds the unknown key {', '.join(unknown)}; it has {', '.join(_TABLE_KEYS)}. "
+            f"The class table holds the unknown key {', '.join(unknown)}; it has {', '.join(TABLE_KEYS)}. "
             "Put the crops below a line [classes]."
         )
     classes, source = values.get("classes", {}), values.get("source", "")

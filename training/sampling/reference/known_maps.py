@@ -6,14 +6,12 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from training.sampling.reference.class_table import ClassTable, standard_table, table_of
+from training.sampling.reference.class_table import TABLE_KEYS, ClassTable, standard_table, table_of
 
 Kind = Literal["image", "raster", "parcels"]
 """An image on Earth Engine, a raster to fetch, or polygons to fetch."""
-
-_TABLE_KEYS: Final = ("classes", "left_out", "source", "cropland_outside")
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,10 @@ def map_of_country(country: str) -> KnownMap:
 
 
 def _known(name: str, values: dict[str, Any]) -> KnownMap:
-    about: dict[str, Any] = {key: values[key] for key in _TABLE_KEYS if key in values}
+    about: dict[str, Any] = {key: values[key] for key in TABLE_KEYS if key in values}
     if "classes" not in about:  # the codes of a standard list
         standard = standard_table(name)
         about |= {"classes": {crop: list(codes) for crop, codes in standard.classes.items()}}
         about |= {"left_out": list(standard.left_out)} if standard.left_out else {}
-    rest = {key: value for key, value in values.items() if key not in _TABLE_KEYS}
+    rest = {key: value for key, value in values.items() if key not in TABLE_KEYS}
     return KnownMap(name=name, table=table_of(about), **rest)

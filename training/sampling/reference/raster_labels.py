@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -19,12 +19,10 @@ from gee_pipeline.aoi import Aoi
 from gee_pipeline.errors import CorruptFileError, InputError
 from gee_pipeline.files import require_no_pipe
 from inference.run.cropland import CroplandMask, nearest_values
-from training.samples.crops import NAMES, OTHER
-from training.sampling.reference.class_table import LARGEST_VALUE, NO_CLASS, ClassTable
+from training.samples.crops import NAMES
+from training.sampling.reference.class_table import LARGEST_VALUE, NO_CLASS, OTHER_CODE, ClassTable
 from training.sampling.reference.square_labels import SquareLabels, blocks, pure_at_points
 from training.sampling.squares.grid import SampleCell
-
-_OTHER: Final = NAMES.index(OTHER) + 1
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ def require_cropland(table: ClassTable, cropland: CroplandMask | None, aoi: Aoi)
 
 def with_cropland(classes: NDArray[np.uint8], cropland: CroplandMask, geobox: GeoBox) -> NDArray[np.uint8]:
     """The classes `(y, x)`, and "other" where there is none and cropland is."""
-    return np.where((classes == NO_CLASS) & cropland.read(geobox), _OTHER, classes).astype(np.uint8)
+    return np.where((classes == NO_CLASS) & cropland.read(geobox), OTHER_CODE, classes).astype(np.uint8)
 
 
 def _touches(raster: Any, area: BaseGeometry) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import ee
 import numpy as np
@@ -13,14 +13,11 @@ from odc.geo.geobox import GeoBox
 from gee_pipeline.earthengine.composites import graph, reference
 from gee_pipeline.earthengine.composites.fetch import Fetcher
 from gee_pipeline.errors import EarthEngineError, InputError
-from training.samples.crops import NAMES, OTHER
-from training.sampling.reference.class_table import ClassTable
+from training.sampling.reference.class_table import OTHER_CODE, ClassTable
 from training.sampling.reference.raster_labels import require_numbers
 from training.sampling.reference.reference_maps import ServerImage, ServerTable
 from training.sampling.reference.square_labels import SquareLabels
 from training.sampling.squares.grid import SampleCell
-
-_OTHER: Final = NAMES.index(OTHER) + 1
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class ImageLabels:
             buffer=buffer,
             rest=self.table.rest,
             cropland=_cropland(self.table),
-            cropland_code=_OTHER,
+            cropland_code=OTHER_CODE,
         )
         found, values = self.fetcher.raster(image, cell.lattice(spacing))
         return SquareLabels(found.astype(np.uint8), values.astype(np.int32), values != reference.NO_VALUE)
@@ -130,7 +127,7 @@ class TableLabels:
             cell.crs,
             buffer=buffer,
             cropland=_cropland(self.table),
-            cropland_code=_OTHER,
+            cropland_code=OTHER_CODE,
         )
         found, places = self.fetcher.raster(image, lattice)
         known = places != reference.NO_VALUE
